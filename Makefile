@@ -1,0 +1,110 @@
+# What to run while working on Coexist. CI runs .ci/run, which calls the same targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME ?= 10s
+TEST_TIMEOUT ?= 25m
+SOAK ?= 10m
+SEED ?= 0
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Start the server on http://127.0.0.1:8080 with sample data in coexist.db
+	go run .
+
+.PHONY: build
+build: ## Build the server as bin/coexist
+	go build -trimpath -o bin/coexist .
+
+.PHONY: generate
+generate: ## Generate graph/ from schema.graphqls
+	go generate ./...
+
+.PHONY: console
+console: console/node_modules ## Build console/dist, which the server embeds
+	npm --prefix console run build
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format the Go files
+	$(GOLANGCI) fmt
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Check style, likely bugs and the import rules
+	$(GOLANGCI) run
+
+.PHONY: test
+test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and PostgreSQL
+	go test -race -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: model
+model: ## Explore the model of the protocol, with all guards and without each (a minute or two on 2 cores)
+	go run ./repo/model
+
+.PHONY: test-console
+test-console: console/node_modules ## Run the tests of the console that need no browser
+	npm --prefix console test
+
+.PHONY: fuzz
+fuzz: ensure-postgres ## Fuzz each target for FUZZTIME (10s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: soak
+soak: ensure-postgres ## Soak each database for SOAK (10m) with operations drawn from SEED, and check every key's history
+	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -soak $(SOAK) -seed $(SEED)
+
+.PHONY: e2e
+e2e: build console/node_modules ## Test the web pages in a browser, against a server of their own
+	scripts/ensure-chromium.sh
+	scripts/e2e.sh bin/coexist
+
+.PHONY: clients
+clients: build e2e/node_modules ensure-postgres ## Run the audits, real clients and their tools against the server, on both databases
+	scripts/with-postgres.sh node e2e/run.mjs bin/coexist
+
+.PHONY: check-generate
+check-generate: ## Fail if graph/ is not what schema.graphqls generates
+	scripts/unchanged.sh $(MAKE) --no-print-directory generate
+
+.PHONY: check-console
+check-console: ## Fail if console/dist is not what the sources build
+	scripts/unchanged.sh $(MAKE) --no-print-directory console
+
+.PHONY: check-swap
+check-swap: ## Fail if the sample cannot be swapped for another entity
+	scripts/swap-sample.sh
+
+.PHONY: verify
+verify: ## Run every check, those of CI and the longer ones
+	$(MAKE) check-generate
+	$(MAKE) check-console
+	$(MAKE) lint
+	$(MAKE) test
+	$(MAKE) test-console
+	$(MAKE) check-swap
+	$(MAKE) fuzz
+	$(MAKE) clients
+	$(MAKE) e2e
+
+.PHONY: clean
+clean: ## Remove what was built, and the sample database
+	rm -rf bin console/node_modules e2e/node_modules e2e/build coexist coverage.out coexist.db coexist.db-wal coexist.db-shm
+
+.PHONY: ensure-postgres
+ensure-postgres:
+	@scripts/ensure-postgres.sh
+
+# Compiling the linter takes minutes, so it is kept.
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/golangci-lint $@
+
+console/node_modules e2e/node_modules: %/node_modules: %/package-lock.json
+	npm --prefix $* ci --no-audit --no-fund
+	touch $@

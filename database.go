@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/resolvers"
+)
+
+// embeddedFile is the database where none is given, in the working directory.
+const embeddedFile = "coexist.db"
+
+// database is an open database with the sample's entities.
+type database struct {
+	*repo.DB
+	resolver *resolvers.Resolver
+	name     string // for people, without the password
+}
+
+func (db *database) control() *repo.Control { return db.resolver.Control }
+
+// opening says how far a command prepares the database.
+type opening int
+
+const (
+	installing opening = iota // creates what is missing, unless --no-auto-migrate, and checks all
+	checking                  // creates nothing, and checks all
+	connecting                // leaves the tables alone
+)
+
+// open opens the database that the command line names. It fails where there is none.
+func (env *environment) open(ctx context.Context, how opening) (*database, error) {
+	address, initial := env.database.given(), repo.Expand
+	if address == "" {
+		address, initial = "sqlite:"+embeddedFile, repo.Migrate
+	}
+	if path, isSQLite := strings.CutPrefix(address, "sqlite:"); isSQLite {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is no database %s: check the path, or make a sample database with `coexist seed`", path)
+		}
+	}
+	return env.openAt(ctx, address, initial, how)
+}
+
+// openAt opens the database at a URL.
+func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase, how opening) (*database, error) {
+	opened, err := repo.Open(ctx, address, repo.Options{Logger: env.logger, MaxConns: env.database.MaxConns})
+	if err != nil {
+		return nil, err
+	}
+	db := &database{DB: opened, name: nameOf(address)}
+	if db.resolver, err = resolvers.New(opened, initial); err == nil && how != connecting {
+		err = db.prepare(ctx, how == installing && env.database.AutoMigrate)
+	}
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return db, nil
+}
+
+// prepare creates what is missing, if asked to, and checks that all is there.
+func (db *database) prepare(ctx context.Context, install bool) error {
+	empty, err := db.Empty(ctx)
+	if err != nil {
+		return err
+	}
+	if empty {
+		return errors.New("the database is empty: give the one that has your V1 tables, or fill this one with sample data by `coexist seed`")
+	}
+	if install {
+		if err := db.Install(ctx); err != nil {
+			return err
+		}
+	}
+	return db.Check(ctx)
+}
+
+// nameOf is a database URL for people: what it is and where, nothing secret.
+func nameOf(address string) string {
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		return "SQLite " + path
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "PostgreSQL"
+	}
+	return "PostgreSQL " + u.Host + u.Path
+}
+
+// fillEmbedded makes coexist.db with the sample's V1 tables and rows, unless it is there. It makes it under another name, so
+// that coexist.db is there in full or not at all.
+func (c *sampleFlags) fillEmbedded(ctx context.Context, env *environment) (err error) {
+	if _, err := os.Stat(embeddedFile); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	removeLeftovers(".")
+	dir, err := os.MkdirTemp(".", fillPrefix+strconv.Itoa(os.Getpid())+"-")
+	if err != nil {
+		return fmt.Errorf("cannot make %s here: %w", embeddedFile, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	file := filepath.Join(dir, embeddedFile)
+	db, err := env.openAt(ctx, "sqlite:"+file, repo.Migrate, connecting)
+	if err != nil {
+		return err
+	}
+	db.name = nameOf("sqlite:" + embeddedFile)
+	if err := errors.Join(c.fill(ctx, db, env), db.Close()); err != nil {
+		return fmt.Errorf("cannot fill %s: %w", embeddedFile, err)
+	}
+	// Unlike a rename, a link never replaces what another process has made meanwhile.
+	if err := os.Link(file, embeddedFile); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// fillPrefix and the process's number begin the name of the directory in which coexist.db is made.
+const fillPrefix = ".coexist-fill-"
+
+// removeLeftovers removes what processes that were killed have left in dir.
+func removeLeftovers(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, fillPrefix+"*")) // the pattern is sound
+	for _, l := range left {
+		number, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(l), fillPrefix), "-")
+		pid, err := strconv.Atoi(number)
+		if err != nil || pid != os.Getpid() && alive(pid) {
+			continue
+		}
+		_ = os.RemoveAll(l) // what stays is only untidy
+	}
+}
+
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	return err == nil && !errors.Is(p.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}

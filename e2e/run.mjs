@@ -1,0 +1,51 @@
+// Real GraphQL clients and their tools against the real server.
+//
+//   node run.mjs SERVER [PACKAGE...]
+//
+// SERVER is its binary. POSTGRES_URL names a PostgreSQL database that may be filled. Packages choose among the clients.
+//
+// Prints every check; exits with 1 if one fails.
+
+import { resolve } from 'node:path';
+
+import { audits } from './audits.mjs';
+import * as apollo from './clients/apollo.mjs';
+import * as graphqlRequest from './clients/graphql-request.mjs';
+import * as graphqlSSE from './clients/graphql-sse.mjs';
+import * as graphqlWS from './clients/graphql-ws.mjs';
+import * as relay from './clients/relay.mjs';
+import * as typed from './clients/typed.mjs';
+import * as urql from './clients/urql.mjs';
+import { packageVersion, Report } from './lib/report.mjs';
+import { Server } from './lib/server.mjs';
+import { tools } from './tools.mjs';
+
+const clients = [apollo, urql, graphqlRequest, graphqlWS, graphqlSSE, relay, typed];
+
+const [binary, ...only] = process.argv.slice(2);
+if (!binary || !process.env.POSTGRES_URL) {
+  console.error('usage: POSTGRES_URL=… node run.mjs SERVER [PACKAGE...]');
+  process.exit(2);
+}
+const report = new Report();
+let toolsRun = false;
+for (const [name, url] of [['SQLite', undefined], ['PostgreSQL', process.env.POSTGRES_URL]]) {
+  const server = await Server.start(resolve(binary), url);
+  try {
+    if (!toolsRun) { // they make what some clients need
+      report.on('Tools');
+      await tools(report, server);
+      toolsRun = true;
+    }
+    report.on(name);
+    await audits(report, server);
+    for (const { packages, checks } of clients) {
+      if (only.length > 0 && !packages.some((name) => only.includes(name))) continue;
+      await report.group(packages.map(packageVersion).join(', '), await checks(server));
+    }
+    await report.group('the server', { 'it stops in good order after all that': () => server.stop() });
+  } finally {
+    server.kill();
+  }
+}
+process.exit(report.end());

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/vektah/gqlparser/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/repo/repotest"
+)
+
+// newTestServer serves a small sample in MIGRATE from within the test.
+func newTestServer(t *testing.T, address string) *httptest.Server {
+	t.Helper()
+	env := &environment{stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler), database: &databaseFlags{AutoMigrate: true, MaxConns: 4}}
+	db, err := env.openAt(t.Context(), address, repo.Migrate, connecting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := (&sampleFlags{Sample: 60, Seed: 1}).fill(t.Context(), db, env); err != nil {
+		t.Fatal(err)
+	}
+	worked := make(chan error)
+	go func() { worked <- db.control().Work(t.Context()) }()
+	t.Cleanup(func() {
+		if err := <-worked; err != nil {
+			t.Error(err)
+		}
+	})
+	server := httptest.NewServer(newServer(db, env.logger).handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// exchange is a request with what it should get.
+type exchange struct {
+	method, path, body string
+	header             string // "Name: value", lines of it
+	status             int
+	says               string // part of the answer, or of "!" what must not be in it
+}
+
+func (e exchange) check(t *testing.T, base string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), e.method, base+e.path, strings.NewReader(e.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(e.header) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		request.Header.Set(name, value)
+		if name == "Host" {
+			request.Host = value
+		}
+	}
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeBody(response)
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprint(response.Header) + string(body)
+	if response.StatusCode != e.status || !strings.Contains(text, e.says) {
+		t.Errorf("%s %s: got %d %s\nwant %d with %s", e.method, e.path, response.StatusCode, text, e.status, e.says)
+	}
+	if response.StatusCode >= 400 && strings.HasPrefix(e.path, "/graphql") {
+		var a answerOf[any]
+		if err := json.Unmarshal(body, &a); err != nil || a.code() == "" || strings.Contains(string(body), `"data"`) {
+			t.Errorf("%s %s: not an error with a code and without data: %s", e.method, e.path, body)
+		}
+	}
+}
+
+func TestPaths(t *testing.T) {
+	server := newTestServer(t, repotest.SQLite(t))
+	const jsonType = "Content-Type: application/json"
+	q := func(query string) string {
+		body, _ := json.Marshal(map[string]string{"query": query}) // a string always can
+		return string(body)
+	}
+	get := func(query string) string { return "/graphql?query=" + url.QueryEscape(query) }
+	for name, e := range map[string]exchange{
+		"root":                  {"GET", "/", "", "", 302, "/playground"},
+		"playground":            {"GET", "/playground", "", "", 200, "text/html"},
+		"playground slash":      {"GET", "/playground/", "", "", 308, "playground"},
+		"schema":                {"GET", "/schema.graphqls", "", "", 200, "type CustomerV2 implements Node"},
+		"health":                {"GET", "/healthz", "", "", 200, "ok"},
+		"readiness":             {"GET", "/readyz", "", "", 200, "ok"},
+		"metrics":               {"GET", "/metrics", "", "", 200, "go_goroutines"},
+		"unknown path":          {"GET", "/nothing", "", "", 404, ""},
+		"query":                 {"POST", "/graphql", q("{ __typename }"), jsonType, 200, `{"data":{"__typename":"Query"}}`},
+		"query by GET":          {"GET", get("{ __typename }"), "", "", 200, `{"data":{"__typename":"Query"}}`},
+		"urql's Accept":         {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed", 200, "application/graphql-response+json"},
+		"query as a stream":     {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: text/event-stream", 200, "event: complete"},
+		"mutation by GET":       {"GET", get(`mutation { pauseRun(id: "x") { run { id } } }`), "", "", 405, "Allow:[POST]"},
+		"subscription by POST":  {"POST", "/graphql", q(`subscription { migrationProgress(entity: CUSTOMER) { phase } }`), jsonType, 400, "graphql-transport-ws"},
+		"subscription by GET":   {"GET", get(`subscription { migrationProgress(entity: CUSTOMER) { phase } }`), "", "", 400, "text/event-stream"},
+		"PUT":                   {"PUT", "/graphql", "", "", 405, "Allow:[GET, POST]"},
+		"no query":              {"POST", "/graphql", `{}`, jsonType, 400, "no query"},
+		"not JSON":              {"POST", "/graphql", `{geheim`, jsonType, 400, "JSON object"},
+		"a batch":               {"POST", "/graphql", `[{"query": "{ __typename }"}]`, jsonType, 400, "one JSON object"},
+		"variables not a map":   {"POST", "/graphql", `{"query": "{ __typename }", "variables": 7}`, jsonType, 400, "variables"},
+		"too large":             {"POST", "/graphql", q(strings.Repeat(" ", maxBody)), jsonType, 413, "too large"},
+		"a form":                {"POST", "/graphql", "query=%7B__typename%7D", "Content-Type: application/x-www-form-urlencoded", 415, "application/json"},
+		"multipart":             {"POST", "/graphql", "", "Content-Type: multipart/form-data; boundary=x", 415, "application/json"},
+		"other charset":         {"POST", "/graphql", q("{ __typename }"), jsonType + "; charset=latin1", 415, "UTF-8"},
+		"nothing acceptable":    {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: image/png", 406, "accept"},
+		"syntax error":          {"POST", "/graphql", q("{"), jsonType, 200, "BAD_USER_INPUT"},
+		"syntax error, new":     {"POST", "/graphql", q("{"), jsonType + "\nAccept: application/graphql-response+json", 400, "BAD_USER_INPUT"},
+		"unknown field":         {"POST", "/graphql", q("{ nothing }"), jsonType, 200, "BAD_USER_INPUT"},
+		"bad variable":          {"POST", "/graphql", `{"query": "query($id: ID!) { node(id: $id) { id } }", "variables": {}}`, jsonType, 200, "BAD_USER_INPUT"},
+		"unknown persisted":     {"POST", "/graphql", `{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "abc"}}}`, jsonType, 200, "PersistedQueryNotFound"},
+		"@defer":                {"POST", "/graphql", q("{ ... @defer { __typename } }"), jsonType, 200, "Unknown directive"},
+		"another origin":        {"POST", "/graphql", q("{ __typename }"), jsonType + "\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site", 403, "FORBIDDEN"},
+		"another host":          {"POST", "/graphql", q("{ __typename }"), jsonType + "\nHost: evil.example", 403, "FORBIDDEN"},
+		"too many fields":       {"POST", "/graphql", q("{" + strings.Repeat("__typename ", maxFields+1) + "}"), jsonType, 200, "fields"},
+		"nested pages":          {"POST", "/graphql", q("{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }"), jsonType, 200, "complexity"},
+		"old socket protocol":   {"GET", "/graphql", "", "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Protocol: graphql-ws", 400, "graphql-transport-ws"},
+		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"skip"},{"name":"specifiedBy"}]}}}`},
+	} {
+		t.Run(name, func(t *testing.T) { e.check(t, server.URL) })
+	}
+}
+
+// A document that takes long to validate must be refused before that.
+func TestDocumentsThatTakeLongAreRefusedAtOnce(t *testing.T) {
+	server := newTestServer(t, repotest.SQLite(t))
+	nested := strings.Repeat("node(id:\"x\"){", 60) + "id" + strings.Repeat("}", 60)
+	var fragments strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&fragments, "fragment f%d on Query { ...f%d ...f%d } ", i, i+1, i+1)
+	}
+	for name, query := range map[string]string{
+		"aliases":   "{" + strings.Repeat("customerV2(customerId:\"A\"){name} ", 350) + "}",
+		"one field": "{" + strings.Repeat("__typename ", 2900) + "}",
+		"fragments": "{ ...f0 } " + fragments.String() + "fragment f60 on Query { __typename }",
+		"nested":    "{" + strings.Repeat("...{"+nested+"}", 8) + "}",
+		"tokens":    "{" + strings.Repeat("a ", 100_000) + "}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			a := ask[any](t, server.URL, query)
+			if took := time.Since(began); a.code() == "" || took > 2*time.Second {
+				t.Errorf("took %v: %v", took, a.Errors)
+			}
+		})
+	}
+}
+
+func TestSubscriptionsDeliverAndComplete(t *testing.T) {
+	repotest.Each(t, func(t *testing.T, address string) {
+		server := newTestServer(t, address)
+		run := must[started](t, server.URL, `mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: 60}) { run { id } } }`).StartSweep.Run.ID
+		socket, stream := openSocket(t, server.URL, run), openStream(t, server.URL, run)
+		var last runState
+		for e := stream.next(t); e.Event != "complete"; e = stream.next(t) {
+			last = e.State
+		}
+		if want := (runState{"SUCCEEDED", 60, 60, 60, 0}); last != want {
+			t.Errorf("the stream ends with %+v, want %+v", last, want)
+		}
+		text := ""
+		for m := socket.next(t); m.Type != "complete"; m = socket.next(t) {
+			text = fmt.Sprint(m)
+		}
+		if !strings.Contains(text, "SUCCEEDED") {
+			t.Errorf("the socket ends with %s", text)
+		}
+	})
+}
+
+func TestErrorsOnASocket(t *testing.T) {
+	server := newTestServer(t, repotest.SQLite(t))
+	socket := openSocket(t, server.URL, "bm8=")
+	for _, want := range []string{"BAD_USER_INPUT", ""} { // the subscription's own error comes before its end
+		if m := socket.next(t); want != "" && !strings.Contains(fmt.Sprint(m), want) {
+			t.Errorf("got %+v, want %s", m, want)
+		}
+	}
+	socket.send(t, message{ID: "2", Type: "subscribe", Payload: map[string]string{"query": "{ nothing }"}})
+	if m := socket.next(t); m.Type != "error" || !strings.Contains(fmt.Sprint(m.Payload), "BAD_USER_INPUT") {
+		t.Errorf("got %+v", m)
+	}
+	if conn, err := dial(t, server.URL, &websocket.DialOptions{
+		Subprotocols: []string{socketProtocol}, HTTPHeader: http.Header{"Origin": {"http://evil.example"}},
+	}); err == nil {
+		_ = conn.CloseNow()
+		t.Error("a page of another origin got a socket")
+	}
+}
+
+func TestSchemaForDownloadIsWhole(t *testing.T) {
+	printed, err := gqlparser.LoadSchema(&ast.Source{Input: printSchema(loadSchema())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range loadSchema().Types {
+		got := printed.Types[name]
+		if got == nil || len(got.Fields) != len(want.Fields) || got.Description != want.Description {
+			t.Errorf("type %s: got %+v", name, got)
+		}
+	}
+}
+
+func TestNegotiate(t *testing.T) {
+	for accept, want := range map[string]answerForm{
+		"": plainJSON, "*/*": plainJSON, "application/*": plainJSON, "application/json": plainJSON,
+		"application/graphql-response+json":                                       responseJSON,
+		"application/graphql-response+json; charset=utf-8, application/json;q=.9": responseJSON,
+		"application/json, application/graphql-response+json":                     plainJSON,
+		"application/json;q=0.5, application/graphql-response+json":               responseJSON,
+		"text/event-stream":                         eventStream,
+		"text/event-stream, multipart/mixed":        eventStream,
+		"application/json, text/event-stream":       plainJSON,
+		"application/json;q=0.1, text/event-stream": eventStream,
+		"image/png, */*;q=0.1":                      plainJSON,
+		"application/json;q=0, */*":                 responseJSON,
+	} {
+		if got, ok := negotiate([]string{accept}); !ok || got != want {
+			t.Errorf("%q: got %v, %v, want %v", accept, got, ok, want)
+		}
+	}
+	for _, accept := range []string{"image/png", "application/json;q=0", "text/html, multipart/mixed", "nonsense"} {
+		if got, ok := negotiate([]string{accept}); ok {
+			t.Errorf("%q: got %v", accept, got)
+		}
+	}
+}
+
+func TestLoopbackHosts(t *testing.T) {
+	for host, want := range map[string]bool{
+		"localhost": true, "localhost:8080": true, "LOCALHOST.": true, "x.localhost:1": true, "127.0.0.1:8080": true, "127.9.9.9": true, "[::1]:8080": true, "[::1]": true,
+		"": false, "evil.example": false, "evil.example:8080": false, "10.0.0.1": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false,
+	} {
+		if got := isLoopbackHost(host); got != want {
+			t.Errorf("%q: got %v", host, got)
+		}
+	}
+}

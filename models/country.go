@@ -1,0 +1,65 @@
+package models
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+)
+
+// aliases are spellings of countries in V1 that are not their English names. The first of a country is how V1 spells it.
+var aliases = map[string][]string{
+	"GB": {"UK", "Great Britain", "England"},
+	"US": {"USA", "U.S.A.", "United States of America"},
+	"CZ": {"Czech Republic"},
+	"NL": {"Holland", "The Netherlands"},
+	"KR": {"South Korea", "Korea"},
+	"RU": {"Russia", "Russian Federation"},
+	"VN": {"Vietnam"},
+	"TR": {"Turkey"},
+	"MM": {"Burma"},
+	"CI": {"Ivory Coast"},
+}
+
+// countries knows each country's spellings, by code, and each spelling's code.
+var countries = sync.OnceValue(func() (known struct {
+	spellings map[string][]string
+	codes     map[string]string
+},
+) {
+	known.spellings, known.codes = map[string][]string{}, map[string]string{}
+	names := display.English.Regions()
+	for a := 'A'; a <= 'Z'; a++ {
+		for b := 'A'; b <= 'Z'; b++ {
+			code := string(a) + string(b)
+			region, err := language.ParseRegion(code)
+			if err != nil || !region.IsCountry() || region.Canonicalize().String() != code || region.String() != code || strings.HasPrefix(code, "X") || code == "ZZ" || code == "QO" || code == "EU" || code == "UN" || code == "EZ" {
+				continue
+			}
+			spellings := slices.Clone(aliases[code])
+			if name := names.Name(region); name != "" && !slices.Contains(spellings, name) {
+				spellings = append(spellings, name)
+			}
+			known.spellings[code] = spellings
+			for _, s := range spellings {
+				known.codes[s] = code
+			}
+		}
+	}
+	return known
+})
+
+// CountrySpellings returns how V1 may spell the country with an ISO 3166-1 alpha-2 code, the usual spelling first; nil for
+// what is no such code. Exactly these spellings are converted to the code.
+func CountrySpellings(code string) []string { return slices.Clone(countries().spellings[code]) }
+
+// countryCode returns the code of a country as V1 spells it, nil where there is no country.
+func countryCode(country *string) (code *string, known bool) {
+	if country == nil || *country == "" {
+		return nil, true
+	}
+	c, ok := countries().codes[*country]
+	return &c, ok
+}

@@ -1,0 +1,179 @@
+package models
+
+import (
+	"io"
+	"math/big"
+	"strconv"
+
+	"github.com/alwaysup/coexist/repo"
+)
+
+// OrderID is the key of an order. In GraphQL it is a string, as every ID is.
+type OrderID int64
+
+// MarshalGQL writes the key as a string.
+func (id OrderID) MarshalGQL(w io.Writer) {
+	io.WriteString(w, strconv.Quote(id.String())) //nolint:errcheck // the answer's buffer takes everything
+}
+
+// UnmarshalGQL takes a whole number, as a string or as a number. It fails for everything else.
+func (id *OrderID) UnmarshalGQL(v any) error {
+	n, err := strconv.ParseInt(decimalText(v), 10, 64)
+	if *id = OrderID(n); err != nil || n < 1 {
+		return repo.Faulty("", "the id of an order is a whole number, at least 1")
+	}
+	return nil
+}
+
+// String returns the key as the engine writes it.
+func (id OrderID) String() string { return strconv.FormatInt(int64(id), 10) }
+
+// OrderV1 is a row of Northwind's table orders, with those of order_details that belong to it, by product.
+type OrderV1 struct {
+	OrderID        OrderID         `gorm:"type:integer;primaryKey" json:"orderId"`
+	CustomerID     *string         `gorm:"type:varchar(5)" json:"customerId"`
+	EmployeeID     *int            `gorm:"type:smallint" json:"employeeId"`
+	OrderDate      *Date           `gorm:"type:date" json:"orderDate"`
+	RequiredDate   *Date           `gorm:"type:date" json:"requiredDate"`
+	ShippedDate    *Date           `gorm:"type:date" json:"shippedDate"`
+	ShipVia        *int            `gorm:"type:smallint" json:"shipVia"`
+	Freight        *Real           `gorm:"type:real" json:"freight"`
+	ShipName       *string         `gorm:"type:varchar(40)" json:"shipName"`
+	ShipAddress    *string         `gorm:"type:varchar(60)" json:"shipAddress"`
+	ShipCity       *string         `gorm:"type:varchar(15)" json:"shipCity"`
+	ShipRegion     *string         `gorm:"type:varchar(15)" json:"shipRegion"`
+	ShipPostalCode *string         `gorm:"type:varchar(10)" json:"shipPostalCode"`
+	ShipCountry    *string         `gorm:"type:varchar(15)" json:"shipCountry"`
+	Details        []OrderDetailV1 `gorm:"-" repo:"table:order_details" json:"details"`
+}
+
+// TableName is V1's.
+func (OrderV1) TableName() string { return "orders" }
+
+// OrderDetailV1 is one product of an order.
+type OrderDetailV1 struct {
+	ProductID int  `gorm:"type:smallint;primaryKey" json:"productId"`
+	UnitPrice Real `gorm:"type:real" json:"unitPrice"`
+	Quantity  int  `gorm:"type:smallint" json:"quantity"`
+	Discount  Real `gorm:"type:real" json:"discount"`
+}
+
+// Validate checks what a client may write.
+func (o OrderV1) Validate() error {
+	if err := checkDates(dated{"orderDate", o.OrderDate}, dated{"requiredDate", o.RequiredDate}, dated{"shippedDate", o.ShippedDate}); err != nil {
+		return err
+	}
+	if o.Freight != nil && !(*o.Freight >= 0) { // NaN is refused too
+		return repo.Faulty("freight", "must not be negative")
+	}
+	for i, d := range o.Details {
+		switch {
+		case d.Quantity < 1:
+			return repo.Faulty(element("details", i, "quantity"), "must be at least 1")
+		case !(d.UnitPrice >= 0): // NaN is refused too
+			return repo.Faulty(element("details", i, "unitPrice"), "must not be negative")
+		case !(d.Discount >= 0 && d.Discount <= 1): // NaN is refused too
+			return repo.Faulty(element("details", i, "discount"), "must be from 0 to 1")
+		}
+	}
+	return nil
+}
+
+// dated is a field that holds a date.
+type dated struct {
+	field string
+	date  *Date
+}
+
+func checkDates(fields ...dated) error {
+	for _, f := range fields {
+		if f.date != nil && !f.date.Valid() {
+			return repo.Faulty(f.field, "%q is not a date", string(*f.date))
+		}
+	}
+	return nil
+}
+
+// OrderV2 is an order with exact money and a note that V1 lacks.
+type OrderV2 struct {
+	OrderID    OrderID     `gorm:"type:integer;primaryKey" json:"orderId"`
+	CustomerID *string     `gorm:"type:varchar(5)" json:"customerId"`
+	EmployeeID *int        `gorm:"type:integer" json:"employeeId"`
+	PlacedOn   *Date       `gorm:"type:date" json:"placedOn"`
+	RequiredBy *Date       `gorm:"type:date" json:"requiredBy"`
+	ShippedOn  *Date       `gorm:"type:date" json:"shippedOn"`
+	Shipment   Shipment    `gorm:"embedded;embeddedPrefix:ship_" json:"shipment"`
+	Note       *string     `gorm:"type:text" json:"note"`
+	Lines      []OrderLine `gorm:"-" repo:"table:order_v2_lines" json:"lines"`
+}
+
+// TableName is V2's.
+func (OrderV2) TableName() string { return "orders_v2" }
+
+// Shipment says how an order travels. An address that is empty is none.
+type Shipment struct {
+	CarrierID *int    `gorm:"type:integer" json:"carrierId"`
+	Recipient *string `gorm:"type:text" json:"recipient"`
+	Address   Postal  `gorm:"embedded" json:"address"`
+	Freight   *Cents  `gorm:"type:bigint" json:"freight"`
+}
+
+// OrderLine is one product of an order.
+type OrderLine struct {
+	ProductID int   `gorm:"type:integer" json:"productId"`
+	UnitPrice Cents `gorm:"type:bigint" json:"unitPrice"`
+	Quantity  int   `gorm:"type:integer" json:"quantity"`
+	// Discount is a part of the price, 0 to 1.
+	Discount Decimal `gorm:"type:text" json:"discount"`
+}
+
+// Shipped reports whether the order has left.
+func (o OrderV2) Shipped() bool { return o.ShippedOn != nil }
+
+// Total is the sum of the lines' totals, without freight; exact, unrounded.
+func (o OrderV2) Total() Decimal {
+	sum := new(big.Rat)
+	for _, l := range o.Lines {
+		sum.Add(sum, l.total())
+	}
+	return decimalOf(sum)
+}
+
+// Total is price × quantity × (1 − discount); exact, unrounded.
+func (l OrderLine) Total() Decimal { return decimalOf(l.total()) }
+
+func (l OrderLine) total() *big.Rat {
+	price := new(big.Rat).SetFrac64(int64(l.UnitPrice), 100)
+	kept := new(big.Rat).Sub(big.NewRat(1, 1), l.Discount.rational())
+	return kept.Mul(kept, price).Mul(kept, big.NewRat(int64(l.Quantity), 1))
+}
+
+// Validate checks what a client may write.
+func (o OrderV2) Validate() error {
+	if err := checkDates(dated{"placedOn", o.PlacedOn}, dated{"requiredBy", o.RequiredBy}, dated{"shippedOn", o.ShippedOn}); err != nil {
+		return err
+	}
+	if o.Shipment.Freight != nil && *o.Shipment.Freight < 0 {
+		return repo.Faulty("shipment.freight", "must not be negative")
+	}
+	if err := o.Shipment.Address.validate("shipment.address."); err != nil {
+		return err
+	}
+	one := big.NewRat(1, 1)
+	seen := map[int]bool{}
+	for i, l := range o.Lines {
+		discount := l.Discount.rational()
+		switch {
+		case seen[l.ProductID]:
+			return repo.Faulty(element("lines", i, "productId"), "is there twice")
+		case l.Quantity < 1:
+			return repo.Faulty(element("lines", i, "quantity"), "must be at least 1")
+		case l.UnitPrice < 0:
+			return repo.Faulty(element("lines", i, "unitPrice"), "must not be negative")
+		case discount.Sign() < 0 || discount.Cmp(one) > 0:
+			return repo.Faulty(element("lines", i, "discount"), "must be from 0 to 1")
+		}
+		seen[l.ProductID] = true
+	}
+	return nil
+}

@@ -1,0 +1,324 @@
+package models_test
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"math"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/alwaysup/coexist/models"
+	"github.com/alwaysup/coexist/repo"
+)
+
+func TestCustomerTraps(t *testing.T) {
+	upgrade := func(t *testing.T, v1 models.CustomerV1) models.CustomerV2 {
+		t.Helper()
+		v2, err := models.CustomerMapping{}.Upgrade(v1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v2
+	}
+	names := []struct{ name, given, family string }{
+		{"Maria Anders", "Maria", "Anders"},
+		{"Isabel de Castro", "Isabel", "de Castro"},
+		{"Maria  Anders", "Maria", "Anders"},
+		{" Maria Anders ", "Maria", "Anders"},
+		{"Cher", "", "Cher"},
+		{"", "", ""},
+		{"  ", "", ""},
+	}
+	for _, n := range names {
+		c := upgrade(t, models.CustomerV1{ContactName: &n.name}).Contacts[0]
+		if c.DisplayName != n.name || c.GivenName != n.given || c.FamilyName != n.family {
+			t.Errorf("%q became %+v", n.name, c)
+		}
+	}
+	countries := map[string]string{
+		"UK": "GB", "USA": "US", "Germany": "DE", "Venezuela": "VE", "Mexico": "MX", "Switzerland": "CH", "Ireland": "IE", "United Kingdom": "GB",
+		"Argentina": "AR", "Austria": "AT", "Belgium": "BE", "Brazil": "BR", "Canada": "CA", "Denmark": "DK", "Finland": "FI", "France": "FR",
+		"Italy": "IT", "Norway": "NO", "Poland": "PL", "Portugal": "PT", "Spain": "ES", "Sweden": "SE",
+	}
+	for country, code := range countries {
+		if a := upgrade(t, models.CustomerV1{Country: &country}).Addresses[0]; a.CountryCode == nil || *a.CountryCode != code || *a.Country != country {
+			t.Errorf("%s became %v, want %s", country, a.CountryCode, code)
+		}
+	}
+	for _, country := range []string{"Atlantis", "uk", " UK", "ZZ", "European Union"} {
+		wantField(t, "country", func() error {
+			_, err := models.CustomerMapping{}.Upgrade(models.CustomerV1{Country: &country})
+			return err
+		}())
+	}
+	if a := upgrade(t, models.CustomerV1{Country: new("")}).Addresses[0]; a.CountryCode != nil {
+		t.Errorf("an empty country has code %s", *a.CountryCode)
+	}
+
+	title := new("Owner/Marketing Assistant")
+	for _, v1 := range []models.CustomerV1{{ContactTitle: title}, {ContactName: new("")}, {}, {ContactName: new(""), ContactTitle: new("")}, {ContactName: new("x"), ContactTitle: title}} {
+		v2 := upgrade(t, v1)
+		back, err := models.CustomerMapping{}.Downgrade(v2)
+		if err != nil || !repo.Identical(back, v1) {
+			t.Errorf("%+v came back as %+v, %v", v1, back, err)
+		}
+	}
+}
+
+// What V1 cannot express survives what V1 clients do.
+func TestMergeKeepsWhatV1Lacks(t *testing.T) {
+	m := models.CustomerMapping{}
+	v1 := models.CustomerV1{CustomerID: "ALFKI", ContactName: new("Maria Anders"), ContactTitle: new("Owner"), Phone: new("1"), Country: new("UK")}
+	v2, err := m.Upgrade(v1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v2.Contacts[0].GivenName, v2.Contacts[0].FamilyName = "Maria A.", "Nders" // corrected by hand
+	v2.Contacts = append(v2.Contacts, models.NewContact(nil, "Second", "Contact", nil))
+	v2.Phones = append(v2.Phones, models.Phone{Kind: models.PhoneVoice, Number: "2"})
+
+	v1.ContactTitle = new("Sales Agent")
+	merged, err := m.Merge(v1, v2)
+	if err != nil || merged.Contacts[0].GivenName != "Maria A." || *merged.Contacts[0].Title != "Sales Agent" || len(merged.Contacts) != 2 {
+		t.Errorf("a title has changed more than the title: %+v, %v", merged.Contacts, err)
+	}
+	v1.ContactTitle, v1.ContactName, v1.Phone = nil, nil, nil
+	merged, err = m.Merge(v1, merged)
+	if err != nil || len(merged.Contacts) != 1 || merged.Contacts[0].DisplayName != "Second Contact" || len(merged.Phones) != 1 {
+		t.Errorf("the second contact and phone should be left: %+v, %v", merged, err)
+	}
+	if back, err := m.Downgrade(merged); err != nil || !repo.Identical(back, v1) {
+		t.Errorf("they took the first's place in V1: %+v, %v", back, err)
+	}
+	v1.ContactName = new("Third Person")
+	if merged, err = m.Merge(v1, merged); err != nil || merged.Contacts[0].DisplayName != "Third Person" || len(merged.Contacts) != 2 {
+		t.Errorf("a new contact should come first: %+v, %v", merged.Contacts, err)
+	}
+}
+
+func TestOrderTraps(t *testing.T) {
+	m := models.OrderMapping{}
+	order := func(price, discount models.Real) models.OrderV1 {
+		return models.OrderV1{Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: price, Quantity: 10, Discount: discount}}}
+	}
+	for _, c := range []struct {
+		price, discount models.Real
+		amount, total   models.Decimal
+	}{
+		{9.80000019, 0, "9.80", "98"},
+		{14, 0.150000006, "14.00", "119"},
+		{2.45, 0.05, "2.45", "23.275"},
+		{0, 0, "0.00", "0"},
+	} {
+		v2, err := m.Upgrade(order(c.price, c.discount))
+		if err != nil || v2.Lines[0].UnitPrice.Decimal() != c.amount || v2.Total() != c.total {
+			t.Errorf("%v: %v and %v, want %v and %v: %v", c.price, v2.Lines, v2.Total(), c.amount, c.total, err)
+		}
+	}
+	nan, infinite := models.Real(math.NaN()), models.Real(math.Inf(1))
+	for field, v1 := range map[string]models.OrderV1{
+		"details[0].unitPrice": order(9.805, 0),
+		"details[0].discount":  order(1, 1.5),
+		"freight":              {Freight: &nan},
+		"orderDate":            {OrderDate: new(models.Date("1996-7-4"))},
+		"requiredDate":         {RequiredDate: new(models.Date("infinity"))},
+		"shippedDate":          {ShippedDate: new(models.Date("2023-02-29"))},
+		"shipCountry":          {ShipCountry: new("Atlantis")},
+	} {
+		_, err := m.Upgrade(v1)
+		wantField(t, field, err)
+	}
+	for _, v1 := range []models.OrderV1{order(nan, 0), order(infinite, 0), order(1e38, 0), order(1, nan)} {
+		if _, err := m.Upgrade(v1); err == nil {
+			t.Errorf("%+v was converted", v1.Details)
+		}
+	}
+	// What V1's real cannot give back.
+	line := func(price models.Cents, discount models.Decimal) models.OrderV2 {
+		return models.OrderV2{Lines: []models.OrderLine{{ProductID: 1, UnitPrice: price, Quantity: 1, Discount: discount}}}
+	}
+	for field, v2 := range map[string]models.OrderV2{
+		"lines[0].unitPrice":           line(1_234_567_891, "0"),
+		"lines[0].discount":            line(1, "0.1234567891"),
+		"lines":                        {Lines: []models.OrderLine{{ProductID: 1, Discount: "0"}, {ProductID: 1, Discount: "0"}}},
+		"shipment.freight":             {Shipment: models.Shipment{Freight: new(models.Cents(1_234_567_891))}},
+		"shipment.address.countryCode": {Shipment: models.Shipment{Address: models.Postal{CountryCode: new("DE")}}},
+	} {
+		_, err := m.Downgrade(v2)
+		wantField(t, field, err)
+	}
+}
+
+func wantField(t *testing.T, field string, err error) {
+	t.Helper()
+	if fault, ok := errors.AsType[*repo.FieldError](err); !ok || fault.Field != field || fault.Reason == "" {
+		t.Errorf("got error %v, want one that names %s", err, field)
+	}
+}
+
+func TestScalars(t *testing.T) {
+	for in, want := range map[string]models.Decimal{"12.50": "12.5", "-0": "0", "007": "7", "0.10": "0.1", "-1.0": "-1"} {
+		if d, err := models.ParseDecimal(in); err != nil || d != want {
+			t.Errorf("%s: %s, %v", in, d, err)
+		}
+	}
+	for _, in := range []string{"", "1e3", "+1", ".5", "5.", "1,5", "NaN", "١", " 1"} {
+		if _, err := models.ParseDecimal(in); err == nil {
+			t.Errorf("%q was taken for a decimal", in)
+		}
+	}
+	for _, f := range []models.Real{0, models.Real(math.Copysign(0, -1)), 9.8, 1e-40, math.MaxFloat32, models.Real(math.NaN()), models.Real(math.Inf(-1))} {
+		document, err := json.Marshal(f)
+		var back models.Real
+		if err != nil || json.Unmarshal(document, &back) != nil || !repo.Identical(back, f) {
+			t.Errorf("%v went through JSON as %s and came back as %v: %v", float32(f), document, float32(back), err)
+		}
+	}
+	for _, v := range []any{"1996-7-4", "1996-02-30", "0000-01-01", 19960704, nil, "1996-07-04T00:00:00Z"} {
+		if err := new(models.Date).UnmarshalGQLContext(t.Context(), v); err == nil {
+			t.Errorf("%v was taken for a date", v)
+		}
+	}
+	for _, v := range []any{"0.005", "99999999999999999999", true} {
+		if err := new(models.Cents).UnmarshalGQL(v); err == nil {
+			t.Errorf("%v was taken for an amount", v)
+		}
+	}
+}
+
+func TestSample(t *testing.T) {
+	const customers, orders = 1000, 5000
+	keys := map[string]bool{}
+	for i := range customers {
+		v1 := models.SampleCustomer(1, i)
+		v2, err := models.CustomerMapping{}.Upgrade(v1)
+		if err != nil || len(v1.CustomerID) != 5 || keys[v1.CustomerID] || !repo.Identical(v1, models.SampleCustomer(1, i)) {
+			t.Fatalf("customer %d: %+v, %+v, %v", i, v1, v2, err)
+		}
+		keys[v1.CustomerID] = true
+	}
+	if c := models.SampleCustomer(7, 0); c.CustomerID != "ALFKI" || *c.ContactName != "Maria Anders" {
+		t.Errorf("the first customer is %+v", c)
+	}
+	for i := range orders {
+		v1 := models.SampleOrder(1, i, customers)
+		if _, err := (models.OrderMapping{}).Upgrade(v1); err != nil || !keys[*v1.CustomerID] || v1.OrderID != models.OrderID(models.FirstSampleOrder+i) {
+			t.Fatalf("order %d: %+v, %v", i, v1, err)
+		}
+	}
+	if repo.Identical(models.SampleCustomer(1, 5), models.SampleCustomer(2, 5)) {
+		t.Error("the seed changes nothing")
+	}
+}
+
+// The real data, where COEXIST_NORTHWIND names the folder that holds it.
+func TestNorthwind(t *testing.T) {
+	folder := os.Getenv("COEXIST_NORTHWIND")
+	if folder == "" {
+		t.Log("COEXIST_NORTHWIND names no folder with customers.csv, orders.csv and order_details.csv: nothing more to test")
+		return
+	}
+	customers := readCSV(t, folder, "customers.csv")
+	for _, row := range customers {
+		v1 := models.CustomerV1{
+			CustomerID: *row["customer_id"], CompanyName: *row["company_name"], ContactName: row["contact_name"], ContactTitle: row["contact_title"], Address: row["address"],
+			City: row["city"], Region: row["region"], PostalCode: row["postal_code"], Country: row["country"], Phone: row["phone"], Fax: row["fax"],
+		}
+		v2, err := models.CustomerMapping{}.Upgrade(v1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := (models.CustomerMapping{}).Downgrade(v2); err != nil || !repo.Identical(back, v1) {
+			t.Errorf("%+v came back as %+v, %v", v1, back, err)
+		}
+	}
+	details := map[string][]models.OrderDetailV1{}
+	rows := readCSV(t, folder, "order_details.csv")
+	for _, row := range rows {
+		details[*row["order_id"]] = append(details[*row["order_id"]], models.OrderDetailV1{
+			ProductID: *whole(t, row["product_id"]), UnitPrice: *real32(t, row["unit_price"]), Quantity: *whole(t, row["quantity"]), Discount: *real32(t, row["discount"]),
+		})
+	}
+	orders := readCSV(t, folder, "orders.csv")
+	sum, thirds := new(big.Rat), 0
+	for _, row := range orders {
+		v1 := models.OrderV1{
+			OrderID: models.OrderID(*whole(t, row["order_id"])), CustomerID: row["customer_id"], EmployeeID: whole(t, row["employee_id"]), ShipVia: whole(t, row["ship_via"]),
+			OrderDate: (*models.Date)(row["order_date"]), RequiredDate: (*models.Date)(row["required_date"]), ShippedDate: (*models.Date)(row["shipped_date"]),
+			Freight: real32(t, row["freight"]), ShipName: row["ship_name"], ShipAddress: row["ship_address"], ShipCity: row["ship_city"],
+			ShipRegion: row["ship_region"], ShipPostalCode: row["ship_postal_code"], ShipCountry: row["ship_country"], Details: details[*row["order_id"]],
+		}
+		v2, err := models.OrderMapping{}.Upgrade(v1)
+		if err != nil {
+			t.Fatalf("order %d: %v", v1.OrderID, err)
+		}
+		if back, err := (models.OrderMapping{}).Downgrade(v2); err != nil || !repo.Identical(back, v1) {
+			t.Errorf("%+v came back as %+v, %v", v1, back, err)
+		}
+		total, _ := new(big.Rat).SetString(string(v2.Total()))
+		sum.Add(sum, total)
+		for _, l := range v2.Lines {
+			amount, _ := new(big.Rat).SetString(string(l.Total()))
+			if !amount.Mul(amount, big.NewRat(100, 1)).IsInt() {
+				thirds++
+			}
+		}
+		if v1.OrderID == 10248 && (v2.Shipment.Freight.Decimal() != "32.38" || v2.Lines[1].UnitPrice.Decimal() != "9.80") {
+			t.Errorf("10248 has freight %s and a second line of %s", v2.Shipment.Freight.Decimal(), v2.Lines[1].UnitPrice.Decimal())
+		}
+	}
+	if len(customers) != 91 || len(orders) != 830 || len(rows) != 2155 || sum.FloatString(4) != "1265793.0395" || thirds != 81 {
+		t.Errorf("%d customers, %d orders, %d details, total %s, %d lines with a third decimal", len(customers), len(orders), len(rows), sum.FloatString(6), thirds)
+	}
+}
+
+func readCSV(t *testing.T, folder, name string) []map[string]*string {
+	t.Helper()
+	file, err := os.Open(filepath.Join(folder, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(file).ReadAll()
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var rows []map[string]*string
+	for _, line := range lines[1:] {
+		row := map[string]*string{}
+		for i, value := range line {
+			if value != `\N` {
+				row[lines[0][i]] = &value
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func whole(t *testing.T, s *string) *int {
+	t.Helper()
+	if s == nil {
+		return nil
+	}
+	n, err := strconv.Atoi(*s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &n
+}
+
+func real32(t *testing.T, s *string) *models.Real {
+	t.Helper()
+	if s == nil {
+		return nil
+	}
+	f, err := strconv.ParseFloat(*s, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return new(models.Real(f))
+}

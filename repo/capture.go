@@ -1,0 +1,155 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"time"
+)
+
+// Capture is what notices bypass writes: triggers on the V1 tables that append a mark for each change which does not come
+// from this engine.
+type Capture struct {
+	// Enabled is false where an operator has switched it off, and where triggers are missing.
+	Enabled bool
+	// LastBypassWriteAt is when a bypass write was last noticed, nil where there was none.
+	LastBypassWriteAt *time.Time
+	// BypassWrites counts the marks that bypass writes have left.
+	BypassWrites int64
+}
+
+// capturedTable is a V1 table with triggers.
+type capturedTable struct {
+	entity, table, key string
+	gone, all          markKind // what a delete and a TRUNCATE mean
+}
+
+// captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
+func (e *entity) captured() []capturedTable {
+	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, markGone, markAllGone}}
+	for _, c := range e.v1.children {
+		tables = append(tables, capturedTable{e.name, c.name, c.parentKey, markChange, markAllStale})
+	}
+	return tables
+}
+
+// fill fills in a template of SQL; more are pairs of a name and a text besides.
+func (t capturedTable) fill(template string, more ...string) string {
+	return strings.NewReplacer(append([]string{"{entity}", literal(t.entity), "{key}", quote(t.key), "{gone}", string(t.gone), "{all}", string(t.all)}, more...)...).Replace(template)
+}
+
+// installCapture creates the triggers that are missing. It never makes an old program wait for longer than a moment: it gives
+// up and tries again. Where the database does not let it, it says so in the log, and the gate to CUTOVER says so too.
+func (e *entity) installCapture(ctx context.Context) error {
+	deadline := time.Now().Add(20 * time.Second)
+	for try := 1; ; try++ {
+		statements, err := e.db.dialect.capture(ctx, e.db.reading(), e, false)
+		if err != nil || len(statements) == 0 {
+			return err
+		}
+		err = e.db.classify(e.db.dialect.install(ctx, e.db, append(statements, e.gap())))
+		_, busy := errors.AsType[*busyError](err)
+		switch {
+		case err == nil:
+			return nil
+		case busy && time.Now().Before(deadline) && pause(ctx, backOff(try)) == nil:
+		default:
+			e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints", "entity", e.name, "error", err)
+			return nil
+		}
+	}
+}
+
+// gap is the mark that makes every copy stale, since V1 may have changed while nobody looked. Copies that are under way count
+// too: it is left out only where nobody can have begun to make one.
+func (e *entity) gap() string {
+	return "INSERT INTO coexist_mark (entity, key, kind) SELECT " + literal(e.name) + ", NULL, '" + string(markAllStale) + "' WHERE EXISTS (SELECT 1 FROM " + quote(e.v2.name) + ")" +
+		" OR EXISTS (SELECT 1 FROM coexist_entity x WHERE x.name = " + literal(e.name) + " AND x.phase <> '" + string(Expand) + "' AND (x.capture_generation > 1" +
+		" OR EXISTS (SELECT 1 FROM coexist_phase_change h WHERE h.entity = x.name)))"
+}
+
+// SetCapture switches the capture of bypass writes on or off. Off means that old programs' writes to V1 are neither noticed
+// nor, in CUTOVER and CONTRACT, rejected. Switched on again it makes every copy stale, since V1 may have changed meanwhile.
+// It fails with ErrNotFound for an unknown entity, and with a *BlockedError where transactions in flight do not end.
+func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (Capture, error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return Capture{}, err
+	}
+	if enabled {
+		if err := e.installCapture(ctx); err != nil {
+			return Capture{}, err
+		}
+	}
+	err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
+		n, err := t.exec(ctx, "UPDATE coexist_entity SET capture = ?, capture_generation = capture_generation + 1 WHERE name = ? AND capture <> ?", enabled, e.name, enabled)
+		if err != nil || n == 0 || !enabled {
+			return err
+		}
+		_, err = t.exec(ctx, e.gap())
+		return err
+	})
+	if err != nil {
+		return Capture{}, err
+	}
+	return c.Capture(ctx, entity)
+}
+
+// Capture returns the state of an entity's capture. It fails with ErrNotFound for an unknown one.
+func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return Capture{}, err
+	}
+	s := c.db.reading()
+	installed, err := c.db.dialect.captured(ctx, s, e)
+	if err != nil {
+		return Capture{}, err
+	}
+	var found struct {
+		Capture bool       `json:"capture"`
+		Count   int64      `json:"count"`
+		At      *time.Time `json:"at"`
+	}
+	d := c.db.dialect
+	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, "SELECT CAST("+d.object([]member{
+		{"capture", d.value("e", flag("capture"))},
+		{"count", e.bypassWrites()},
+		{"at", "(SELECT max(b.at) FROM (" + e.bypassLog("max(m.at) AS at", "max(b.at)") + ") b)"},
+	})+" AS text) FROM coexist_entity e WHERE e.name = ?", e.name)
+	if found.At != nil {
+		at := found.At.UTC()
+		found.At = &at
+	}
+	return Capture{Enabled: found.Capture && installed, BypassWrites: found.Count, LastBypassWriteAt: found.At}, err
+}
+
+// bypassWrites is a scalar subquery: how many marks of bypass writes there were ever.
+func (e *entity) bypassWrites() string {
+	return "(SELECT CAST(coalesce(sum(b.n), 0) AS bigint) FROM (" + e.bypassLog("count(*) AS n", "sum(b.count)") + ") b)"
+}
+
+// bypassLog is a query of two aggregates: over the marks that are still there, and over the log of those that are not.
+func (e *entity) bypassLog(marks, log string) string {
+	return "SELECT " + marks + " FROM coexist_mark m WHERE m.entity = " + literal(e.name) + " AND m.bypass UNION ALL SELECT " + log +
+		" FROM coexist_bypass b WHERE b.entity = " + literal(e.name)
+}
+
+// foldBypassLog keeps the log of bypass writes short.
+func (db *DB) foldBypassLog(ctx context.Context) error {
+	const long = 1000
+	for _, e := range db.entities {
+		n, err := number(ctx, db.reading(), "SELECT count(*) FROM coexist_bypass WHERE entity = ?", e.name)
+		if err != nil {
+			return err
+		}
+		if n < long {
+			continue
+		}
+		if err := db.dialect.install(ctx, db, db.dialect.foldBypass(literal(e.name))); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// The triggers of SQLite. They look at the phase and append a mark, nothing else. REPLACE fires no delete trigger, so inserts
+// append marks too. UPDATE OR REPLACE can remove another row without a trigger, which verification finds. Own writes are told by the
+// flag in coexist_writer, which no other connection ever sees set.
+
+var sqliteTriggers = []struct{ event, body string }{
+	{"INSERT", `INSERT INTO coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(NEW.{key} AS text), 'CHANGE', 1);`},
+	{"DELETE", `INSERT INTO coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(OLD.{key} AS text), '{gone}', 1);`},
+	{"UPDATE", `INSERT INTO coexist_mark (entity, key, kind, bypass) SELECT {entity}, CAST(OLD.{key} AS text), '{gone}', 1 WHERE OLD.{key} IS NOT NEW.{key};
+	INSERT INTO coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(NEW.{key} AS text), 'CHANGE', 1);`},
+}
+
+const sqliteTrigger = `CREATE TRIGGER {name} AFTER {event} ON {table}
+WHEN (SELECT w.entity FROM coexist_writer w) IS NOT {entity} AND (SELECT e.capture FROM coexist_entity e WHERE e.name = {entity})
+BEGIN
+	SELECT RAISE(ABORT, {refusal}) WHERE (SELECT e.phase FROM coexist_entity e WHERE e.name = {entity}) IN ('CUTOVER', 'CONTRACT');
+	{body}
+END`
+
+func (sqlite) capture(ctx context.Context, s session, e *entity, all bool) ([]string, error) {
+	var statements []string
+	for _, t := range e.captured() {
+		for _, trigger := range sqliteTriggers {
+			name := quote("coexist_capture_" + t.table + "_" + strings.ToLower(trigger.event))
+			statement := strings.NewReplacer("{name}", name, "{event}", trigger.event, "{table}", quote(t.table), "{body}", trigger.body, "{refusal}",
+				literal("entity "+e.name+" is past MIGRATE: table "+t.table+" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(sqliteTrigger)
+			statement = t.fill(statement)
+			var current sql.NullString
+			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
+				"SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", "coexist_capture_"+t.table+"_"+strings.ToLower(trigger.event)); err != nil {
+				return nil, err
+			}
+			if current.String == statement && !all {
+				continue
+			}
+			statements = append(statements, "DROP TRIGGER IF EXISTS "+name, statement)
+		}
+	}
+	return statements, nil
+}
+
+func (sqlite) captured(ctx context.Context, s session, e *entity) (bool, error) {
+	var names []string
+	for _, t := range e.captured() {
+		for _, trigger := range sqliteTriggers {
+			names = append(names, literal("coexist_capture_"+t.table+"_"+strings.ToLower(trigger.event)))
+		}
+	}
+	n, err := number(ctx, s, "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND name IN ("+strings.Join(names, ", ")+")")
+	return n == int64(len(names)), err
+}

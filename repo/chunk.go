@@ -1,0 +1,264 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A run's key range is worked on in chunks, which are cut from it one after another as workers ask for them, in this process or
+// in others. Who works on a chunk holds a lease; a lease that runs out is taken over under a new token, without which nobody commits.
+
+// stage says what a chunk is: a part of the key range, or, at the end of a sweep, the marks that are left.
+type stage string
+
+const (
+	stageRange stage = "RANGE"
+	stageMarks stage = "MARKS"
+)
+
+// chunkRows is how many rows a chunk has when it is cut: enough that cutting costs nothing, and few enough that several workers end
+// at about the same time.
+const chunkRows = 10_000
+
+// chunk is a part of a run's key range, (position, upper] in the database's order, as it was claimed: with a token that every
+// commit must still hold.
+type chunk struct {
+	RunID     int64   `json:"runId"`
+	Number    int     `json:"number"`
+	Upper     *string `json:"upper"`    // the last key, nil for an empty table
+	Position  *string `json:"position"` // the last key that is done, nil at the start of the table
+	Stage     stage   `json:"stage"`
+	MarkLimit *int64  `json:"markLimit"` // of the marks: the newest when the stage began
+	Token     int64   `json:"token"`
+	Behind    int64   `json:"behind"` // findings so far that are no fault
+	Faults    int64   `json:"faults"` // findings so far that are
+	Workers   int     `json:"workers"`
+	MaxRows   int     `json:"maxRows"` // of the run, a second; 0 for no limit
+}
+
+// rate is the worker's part of the run's upper rate, 0 for none.
+func (c chunk) rate() int {
+	if c.MaxRows == 0 {
+		return 0
+	}
+	return max(1, c.MaxRows/max(1, c.Workers))
+}
+
+var (
+	errLeaseLost  = errors.New("another worker has taken the chunk over")
+	errRunStopped = errors.New("the run is not running any more")
+	errTooMany    = errors.New("the run has more workers than it was asked to have")
+)
+
+// claim takes a chunk that nobody works on, or cuts a new one. It returns nil where there is none, or enough workers are at work.
+func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
+	d := e.db.dialect
+	err = e.db.alone(ctx, func(s session) error {
+		claimed = nil
+		return s.query(ctx, func(rows *sql.Rows) error {
+			claimed = &chunk{}
+			return scanJSON(rows, claimed)
+		}, "UPDATE coexist_chunk SET token = token + 1, leased_until = "+d.later("?")+" WHERE run_id = ? AND number = (SELECT c.number FROM coexist_chunk c"+
+			" WHERE c.run_id = ? AND NOT c.finished AND c.leased_until <= "+d.now()+" AND "+e.db.roomForWorker("c.run_id")+
+			" ORDER BY c.number LIMIT 1"+d.skipLocked()+") RETURNING CAST("+d.object([]member{
+			{"runId", "run_id"},
+			{"number", "number"},
+			{"upper", "upper"},
+			{"position", "position"},
+			{"stage", "stage"},
+			{"markLimit", "mark_limit"},
+			{"token", "token"},
+			{"behind", "behind"},
+			{"faults", "faults"},
+			{"workers", "(SELECT r.workers FROM coexist_run r WHERE r.id = run_id)"},
+			{"maxRows", "(SELECT coalesce(r.max_rows_per_second, 0) FROM coexist_run r WHERE r.id = run_id)"},
+		})+" AS text)", lease.Milliseconds(), run.ID, run.ID)
+	})
+	if err != nil || claimed != nil {
+		return claimed, err
+	}
+	err = e.transact(ctx, opening{}, func(ctx context.Context, t *tx) error {
+		claimed, err = e.cut(ctx, t, run)
+		return err
+	})
+	return claimed, err
+}
+
+// roomForWorker says that a run, an expression, is running and has fewer workers than it may have.
+func (db *DB) roomForWorker(run string) string {
+	return "EXISTS (SELECT 1 FROM coexist_run r WHERE r.id = " + run + " AND r.status = 'RUNNING' AND r.workers > (SELECT count(*) FROM coexist_chunk k" +
+		" WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + db.dialect.now() + "))"
+}
+
+// cut makes a chunk of what is left of the range; once that is all cut and done, a sweep has one more for the marks.
+func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
+	c := &chunk{RunID: run.ID, Stage: stageRange, Token: 1}
+	var whole, room, open bool
+	var bound sql.NullString
+	found := false
+	err := t.query(ctx, func(rows *sql.Rows) error {
+		found = true
+		var position sql.NullString
+		err := rows.Scan(&position, &bound, &whole, &c.Number)
+		if position.Valid {
+			c.Position = &position.String
+		}
+		return err
+	}, "SELECT c.position, c.upper, c.whole, c.next_number FROM coexist_cut c WHERE c.run_id = ?"+e.db.dialect.lock(), run.ID)
+	if err != nil || !found {
+		return nil, err
+	}
+	// A later statement than the lock.
+	err = t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&room, &open, &c.Workers, &c.MaxRows) },
+		"SELECT "+e.db.roomForWorker("r.id")+", EXISTS (SELECT 1 FROM coexist_chunk k WHERE k.run_id = r.id AND (NOT k.finished OR k.stage = 'MARKS')),"+
+			" r.workers, coalesce(r.max_rows_per_second, 0) FROM coexist_run r WHERE r.id = ?", run.ID)
+	switch {
+	case err != nil || !room:
+		return nil, err
+	case !whole:
+		err = e.cutRange(ctx, t, run, c, bound)
+	case run.Kind == Sweep && !open:
+		err = e.cutMarks(ctx, t, c)
+	default:
+		return nil, nil //nolint:nilnil // there is nothing to cut
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = t.exec(ctx, "INSERT INTO coexist_chunk (run_id, number, upper, position, stage, mark_limit, token, leased_until) VALUES (?, ?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
+		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), c.MarkLimit, lease.Milliseconds())
+	return c, err
+}
+
+func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound sql.NullString) error {
+	root := e.v1
+	if run.Kind == Restore || t.fence.leader() == sideV2 {
+		root = e.v2
+	}
+	var upper *string
+	if bound.Valid {
+		var s sqlText
+		s.add("SELECT CAST(n.key AS text) FROM (")
+		e.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, chunkRows)
+		s.add(") n ORDER BY n.key LIMIT 1 OFFSET CAST(? AS integer)", chunkRows-1)
+		if err := scanText(ctx, t.session, &upper, s.text.String(), s.args...); err != nil {
+			return err
+		}
+	}
+	last := upper == nil
+	if c.Upper = upper; last && bound.Valid {
+		c.Upper = &bound.String
+	}
+	_, err := t.exec(ctx, "UPDATE coexist_cut SET position = ?, whole = ?, next_number = next_number + 1 WHERE run_id = ?", c.Upper, last, c.RunID)
+	return err
+}
+
+func (e *entity) cutMarks(ctx context.Context, t *tx, c *chunk) error {
+	newest, err := number(ctx, t.session, "SELECT max(m.id) FROM coexist_mark m")
+	if err != nil {
+		return err
+	}
+	c.Stage, c.Position, c.MarkLimit = stageMarks, nil, &newest
+	_, err = t.exec(ctx, "UPDATE coexist_cut SET next_number = next_number + 1 WHERE run_id = ?", c.RunID)
+	return err
+}
+
+// commitBatch is the one transaction of a batch: work, checkpoint and counters. It returns the chunk as it then is, nil when
+// that has ended with it.
+func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, began time.Time) (next *chunk, err error) {
+	// A batch that has begun is finished, also when the process is told to stop.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchPatience)
+	defer cancel()
+	err = e.transact(ctx, opening{derived: run.derived()}, func(ctx context.Context, t *tx) error {
+		next = nil
+		if err := e.mayWork(ctx, t, run, &c, b); err != nil {
+			return err
+		}
+		added, err := b.apply(ctx, t)
+		if err != nil {
+			return err
+		}
+		done := b.rows
+		if c.Stage == stageMarks {
+			done = 0 // they were counted in the range
+		}
+		after := c
+		after.Behind += int64(added.behind)
+		after.Faults += int64(added.faults)
+		if b.rows > 0 {
+			after.Position = &b.last
+		}
+		if _, err := t.exec(ctx, "UPDATE coexist_chunk SET position = ?, finished = ?, done = done + ?, migrated = migrated + ?, quarantined = quarantined + ?,"+
+			" behind = behind + ?, faults = faults + ?, busy_ms = busy_ms + ? WHERE run_id = ? AND number = ? AND token = ?",
+			after.Position, b.end, done, added.migrated, added.quarantined, added.behind, added.faults,
+			max(time.Since(began).Milliseconds(), 1), c.RunID, c.Number, c.Token); err != nil {
+			return err
+		}
+		if b.end {
+			return e.endIfDone(ctx, t, run, c)
+		}
+		next = &after
+		return nil
+	})
+	return next, err
+}
+
+// mayWork takes the locks of a batch and checks what has to hold for it: the lease, the run, the phase. It brings the chunk's
+// limits up to date.
+func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
+	held, err := t.exec(ctx, "UPDATE coexist_chunk SET leased_until = "+e.db.dialect.later("?")+" WHERE run_id = ? AND number = ? AND token = ?",
+		lease.Milliseconds(), c.RunID, c.Number, c.Token)
+	if err != nil {
+		return err
+	}
+	if held == 0 {
+		return errLeaseLost
+	}
+	share := ""
+	if e.db.dialect.lock() != "" {
+		share = " FOR SHARE"
+	}
+	running, ahead := false, 0
+	err = t.query(ctx, func(rows *sql.Rows) error {
+		running = true
+		return rows.Scan(&c.Workers, &c.MaxRows, &ahead)
+	}, "SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM coexist_chunk k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > "+
+		e.db.dialect.now()+" AND k.number < ?) FROM coexist_run r WHERE r.id = ? AND r.status = 'RUNNING'"+share, c.Number, c.RunID)
+	switch {
+	case err != nil:
+		return err
+	case !running:
+		return errRunStopped
+	case ahead >= c.Workers:
+		return errTooMany
+	case !run.Kind.runsIn(t.fence):
+		return fmt.Errorf("%w: it is %s, and a %s runs in %s", ErrPhaseChanged, t.fence.Phase, run.Kind, run.Kind.phases())
+	case run.Kind.needsEpoch() && t.fence.Epoch != run.epoch:
+		return fmt.Errorf("%w since the %s was started: start another", ErrPhaseChanged, run.Kind)
+	case t.fence.Epoch != b.fence.Epoch:
+		return &busyError{ErrPhaseChanged} // it went away and came back: read again
+	case t.fence.MappingVersion > e.mappingVersion:
+		return fmt.Errorf("%w: %s is at version %d of its mapping, this instance has version %d", errLeaseLost, e.name, t.fence.MappingVersion, e.mappingVersion)
+	default:
+		return nil
+	}
+}
+
+// endIfDone ends a run with its last chunk.
+func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
+	// Workers that end their chunks at the same time look one after another.
+	whole, err := number(ctx, t.session, "SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM coexist_cut c WHERE c.run_id = ?"+e.db.dialect.lock(), c.RunID)
+	if err != nil || whole == 0 || run.Kind == Sweep && c.Stage == stageRange {
+		return err
+	}
+	open, err := number(ctx, t.session, "SELECT count(*) FROM coexist_chunk k WHERE k.run_id = ? AND NOT k.finished", c.RunID)
+	if err != nil || open > 0 {
+		return err
+	}
+	_, err = t.exec(ctx, "UPDATE coexist_run SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL,"+
+		" total = (SELECT sum(k.done) FROM coexist_chunk k WHERE k.run_id = coexist_run.id) WHERE id = ?", string(Succeeded), c.RunID)
+	return err
+}

@@ -1,0 +1,64 @@
+package repo_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/repo/repotest"
+)
+
+// Several workers of two instances share one run, and every row is counted once.
+func TestSeveralWorkers(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		const rows = 25_000 // three chunks
+		var notes []repotest.NoteV1
+		for i := range rows {
+			notes = append(notes, repotest.NoteV1{ID: fmt.Sprintf("k%05d", i), Title: "t", Priority: 1})
+		}
+		for len(notes) > 0 {
+			insert(t, b, notes[:5000]...)
+			notes = notes[5000:]
+		}
+		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var working sync.WaitGroup
+		defer working.Wait()
+		defer cancel()
+		for _, instance := range []*repotest.Bench{b, other} {
+			working.Go(func() { _ = instance.Control.Work(ctx) })
+		}
+		run, err := b.Control.StartSweep(ctx, repo.SweepRequest{Entity: "NOTE", Actor: "test", Workers: new(1), MaxRowsPerSecond: new(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := repotest.Raw(t, b.URL)
+		leases := func() int64 {
+			return repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk WHERE NOT finished")
+		}
+		repotest.Until(t, "the first chunk", func() bool { return leases() == 1 })
+		if run, err = b.Control.TuneRun(ctx, repo.TuneRequest{ID: run.ID, Workers: new(3), NoLimit: true}); err != nil || run.Workers != 3 || run.MaxRowsPerSecond != nil {
+			t.Fatalf("%+v, %v", run, err)
+		}
+		states, err := b.Control.WatchRun(ctx, run.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for run = range states {
+		}
+		if run.Status != repo.Succeeded || run.Done != rows || run.Migrated != rows || run.Total != rows {
+			t.Errorf("%+v", run)
+		}
+		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2"); n != rows {
+			t.Errorf("%d copies", n)
+		}
+		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk"); n != 4 { // three of the range, one of the marks
+			t.Errorf("%d chunks", n)
+		}
+		if _, err := b.Control.TuneRun(ctx, repo.TuneRequest{ID: run.ID, Workers: new(2)}); err == nil {
+			t.Error("a run that has ended is tuned")
+		}
+	})
+}

@@ -1,0 +1,281 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Control is the operator's side of the engine: phases, progress, quarantine and runs of all entities of a database. It is
+// safe for concurrent use. It checks nobody's rights: the caller does.
+type Control struct{ db *DB }
+
+// NewControl returns the control of all entities that were described to db, before or after.
+func NewControl(db *DB) *Control { return &Control{db} }
+
+// Migration says where an entity's migration stands.
+type Migration struct {
+	Entity         string
+	Phase          Phase
+	PhaseChangedAt time.Time
+	// Incomplete means that CUTOVER was forced while V2 lacked rows. It is false in EXPAND and MIGRATE.
+	Incomplete bool
+	// MappingVersion is the highest that any instance has brought.
+	MappingVersion int
+}
+
+// PhaseChange is one step in an entity's history.
+type PhaseChange struct {
+	From, To Phase
+	At       time.Time
+	Actor    string
+	Reason   *string
+	Forced   bool
+}
+
+// PhaseRequest asks for a phase. Entity, To and Actor are required.
+type PhaseRequest struct {
+	Entity string
+	To     Phase
+	// Force passes blockers that are only warnings, and needs a Reason.
+	Force bool
+	// Reason is kept in the history, at most 1000 characters.
+	Reason *string
+	// Actor is who asks, kept in the history.
+	Actor string
+}
+
+// entity returns ErrNotFound for an unknown name.
+func (c *Control) entity(name string) (*entity, error) {
+	i := slices.IndexFunc(c.db.entities, func(e *entity) bool { return e.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("entity %q: %w", name, ErrNotFound)
+	}
+	return c.db.entities[i], nil
+}
+
+// Migrations returns all entities, in the order in which they were described.
+func (c *Control) Migrations(ctx context.Context) ([]Migration, error) {
+	migrations := make([]Migration, len(c.db.entities))
+	for i, e := range c.db.entities {
+		var err error
+		if migrations[i], err = c.Migration(ctx, e.name); err != nil {
+			return nil, err
+		}
+	}
+	return migrations, nil
+}
+
+// Migration returns one entity. It fails with ErrNotFound for an unknown one.
+func (c *Control) Migration(ctx context.Context, entity string) (Migration, error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return Migration{}, err
+	}
+	m := Migration{Entity: e.name}
+	found := false
+	d := c.db.dialect
+	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+		found = true
+		return scanJSON(rows, &struct {
+			Phase          *Phase     `json:"phase"`
+			PhaseChangedAt *time.Time `json:"phaseChangedAt"`
+			Incomplete     *bool      `json:"incomplete"`
+			MappingVersion *int       `json:"mappingVersion"`
+		}{&m.Phase, &m.PhaseChangedAt, &m.Incomplete, &m.MappingVersion})
+	}, "SELECT CAST("+d.object([]member{
+		{"phase", "e.phase"},
+		{"phaseChangedAt", "e.phase_changed_at"},
+		{"incomplete", d.value("e", &column{name: "incomplete", isBool: true})},
+		{"mappingVersion", "e.mapping_version"},
+	})+" AS text) FROM coexist_entity e WHERE e.name = ?", e.name)
+	if err == nil && !found {
+		err = e.decodeFence(nil, nil)
+	}
+	m.PhaseChangedAt = m.PhaseChangedAt.UTC()
+	return m, err
+}
+
+// History returns up to first (at most 100) phase changes of an entity, newest first. It fails with ErrNotFound for an
+// unknown entity, and with an *InputError for a wrong first.
+func (c *Control) History(ctx context.Context, entity string, first int) ([]PhaseChange, error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFirst(first); err != nil {
+		return nil, err
+	}
+	d := c.db.dialect
+	var history []PhaseChange
+	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+		var change PhaseChange
+		err := scanJSON(rows, &struct {
+			From   *Phase     `json:"from"`
+			To     *Phase     `json:"to"`
+			At     *time.Time `json:"at"`
+			Actor  *string    `json:"actor"`
+			Reason **string   `json:"reason"`
+			Forced *bool      `json:"forced"`
+		}{&change.From, &change.To, &change.At, &change.Actor, &change.Reason, &change.Forced})
+		change.At = change.At.UTC()
+		history = append(history, change)
+		return err
+	}, "SELECT CAST("+d.object([]member{
+		{"from", "h.from_phase"},
+		{"to", "h.to_phase"},
+		{"at", "h.at"},
+		{"actor", "h.actor"},
+		{"reason", "h.reason"},
+		{"forced", d.value("h", &column{name: "forced", isBool: true})},
+	})+" AS text) FROM coexist_phase_change h WHERE h.entity = ? ORDER BY h.id DESC LIMIT ?", e.name, first)
+	return history, err
+}
+
+func checkFirst(first int) error {
+	if first < 0 || first > maxPage {
+		return inputError(Faulty("first", "is %d, possible is 0 to %d", first, maxPage))
+	}
+	return nil
+}
+
+// SetPhase changes the phase of an entity once its gate is open, and waits for the writes in flight to end. Every instance obeys
+// it from then on. The phase that is in force already is no change, except that CUTOVER, asked for once more while it is
+// incomplete, becomes complete when its gate is open.
+//
+// It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force without a
+// reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else has changed the phase meanwhile, and with
+// a *BlockedError where transactions in flight do not end within ten seconds.
+func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration, error) {
+	e, err := c.entity(request.Entity)
+	if err != nil {
+		return Migration{}, err
+	}
+	if request.Reason != nil {
+		reason := column{path: []string{"reason"}, limits: limits{runes: 1000}}
+		if err := checkText(&reason, *request.Reason); err != nil {
+			return Migration{}, err
+		}
+	}
+	f, err := e.fenceNow(ctx, c.db.reading())
+	if err != nil {
+		return Migration{}, err
+	}
+	if f.Phase == request.To && !f.Incomplete {
+		return c.Migration(ctx, e.name)
+	}
+	if err := nextPhase(f.Phase, request.To); err != nil {
+		return Migration{}, inputError(err)
+	}
+	found, nullMark, err := c.facts(ctx, e, f, request.To, true)
+	if err != nil {
+		return Migration{}, err
+	}
+	if err := mayPass(found, request.Force, request.Reason); err != nil {
+		return Migration{}, err
+	}
+	if err := e.fenced(ctx, func(ctx context.Context, t *tx) error { return e.setPhase(ctx, t, f, found, nullMark, request) }); err != nil {
+		return Migration{}, err
+	}
+	return c.Migration(ctx, e.name)
+}
+
+// setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
+func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, nullMark int64, request PhaseRequest) error {
+	if t.fence.Phase != before.Phase || t.fence.Epoch != before.Epoch {
+		return fmt.Errorf("%w: it is %s now", ErrPhaseChanged, t.fence.Phase)
+	}
+	if err := e.changedSince(ctx, t.session, &found, nullMark); err != nil {
+		return err
+	}
+	if err := mayPass(found, request.Force, request.Reason); err != nil {
+		return err
+	}
+	now := e.db.dialect.now()
+	incomplete := request.To == Cutover && before.Phase != Contract && found.lacking()
+	if _, err := t.exec(ctx, "UPDATE coexist_entity SET phase = ?, incomplete = ?, restoring = ?, epoch = epoch + 1, phase_changed_at = "+now+" WHERE name = ?",
+		string(request.To), incomplete, false, e.name); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, "INSERT INTO coexist_phase_change (entity, from_phase, to_phase, at, actor, reason, forced) VALUES (?, ?, ?, "+now+", ?, ?, ?)",
+		e.name, string(before.Phase), string(request.To), request.Actor, request.Reason, len(found.blockers()) > 0)
+	return err
+}
+
+// fenced runs fn while no other transaction is at work on the entity, nor an old program's on its V1 tables. It waits for them only for
+// moments, in which others wait behind it, and tries again with back-off. It fails with a *BlockedError when they do not end.
+func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error) error {
+	deadline := time.Now().Add(10 * time.Second)
+	blocked := &BlockedError{Entity: e.name}
+	for try := 1; ; try++ {
+		conn, err := e.db.writerDB.Conn(ctx)
+		if err != nil {
+			return e.db.classify(err)
+		}
+		err = e.transactOn(ctx, conn, e.db.dialect.changePhase, fn)
+		if _, busy := errors.AsType[*busyError](err); !busy {
+			return err
+		}
+		if by, err := e.db.dialect.blockers(ctx, e.db.reading(), e); err == nil && len(by) > 0 {
+			blocked.By = by
+		}
+		if time.Now().After(deadline) || pause(ctx, backOff(try)) != nil {
+			return blocked
+		}
+	}
+}
+
+// WatchMigration sends the state of an entity at once, and then whenever its phase or its progress has changed, until ctx
+// ends. It looks every second. The channel is closed then. It fails with ErrNotFound for an unknown entity.
+func (c *Control) WatchMigration(ctx context.Context, entity string) (<-chan Migration, error) {
+	m, err := c.Migration(ctx, entity)
+	if err != nil {
+		return nil, err
+	}
+	seen := m
+	progress, err := c.Progress(ctx, entity, false)
+	if err != nil {
+		return nil, err
+	}
+	return watch(ctx, c.db, time.Second, m, func(ctx context.Context) (Migration, bool, bool, error) {
+		m, err := c.Migration(ctx, entity)
+		if err != nil {
+			return m, false, false, err
+		}
+		p, err := c.Progress(ctx, entity, false)
+		changed := m != seen || !p.equal(progress)
+		seen, progress = m, p
+		return m, changed, false, err
+	}), nil
+}
+
+// watch sends first, and then what look returns as often as that has changed, until ctx ends or look says that it was the last.
+func watch[T any](ctx context.Context, db *DB, every time.Duration, first T, look func(context.Context) (state T, changed, last bool, err error)) <-chan T {
+	states := make(chan T, 1)
+	states <- first
+	go func() {
+		defer close(states)
+		for pause(ctx, every) == nil {
+			state, changed, last, err := look(ctx)
+			if err != nil {
+				// The database is away: its watchers learn more when it is back.
+				db.logger.DebugContext(ctx, "cannot watch", "error", err)
+				continue
+			}
+			if changed {
+				select {
+				case states <- state:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if last {
+				return
+			}
+		}
+	}()
+	return states
+}

@@ -1,0 +1,304 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// CreateV1 inserts a V1 aggregate, and its copy with it, in one transaction. Where its key is empty the server makes one. It
+// returns the aggregate as the database then holds it. In EXPAND and MIGRATE what V2 cannot convert is inserted all the same,
+// and goes to quarantine; from CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
+//
+// It fails with ErrAlreadyExists, and with an *InputError for what V1 cannot hold.
+func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, err error) {
+	err = r.withKey(ctx, r.v1, &v1, func() error {
+		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
+			if err := r.mayWriteV1(t); err != nil {
+				return err
+			}
+			if err := r.acceptable(nil, &v1); err != nil {
+				return err
+			}
+			if t.fence.leader() == sideV2 {
+				if err := r.arrange(ctx, t, &v1); err != nil {
+					return err
+				}
+				inserted = v1
+				return r.createV1Led(ctx, t, v1)
+			}
+			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &v1)); err != nil {
+				return err
+			}
+			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
+				return err
+			}
+			inserted, err = r.follow(ctx, t, r.keyOf(r.v1, &v1), created)
+			return err
+		})
+	})
+	return inserted, r.explain(ctx, err, func(field string) string { return field }, &v1)
+}
+
+// CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. Where its key is empty
+// the server makes one.
+//
+// It fails with ErrAlreadyExists, with ErrV2NotOpen in EXPAND, with an *InputError for bad input, and with a
+// *NotRepresentableError for what V1 cannot hold.
+func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record[V2], err error) {
+	var v1 V1
+	err = r.withKey(ctx, r.v2, &v2, func() error {
+		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
+			if err := r.mayWriteV2(t); err != nil {
+				return err
+			}
+			if err := r.acceptableV2(nil, &v2); err != nil {
+				return err
+			}
+			if t.fence.leader() == sideV2 {
+				record, v1, err = r.createV2Led(ctx, t, v2)
+				return err
+			}
+			if v1, err = r.represent(nil, v2); err != nil {
+				return err
+			}
+			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &v2)); err != nil {
+				return err
+			}
+			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
+				return err
+			}
+			record, err = r.putV2(ctx, t, v1, v2, created, r.mappingVersion)
+			return err
+		})
+	})
+	return record, r.explain(ctx, err, func(field string) string { return r.fieldOfV2(v1, field, v2) }, &v1)
+}
+
+// InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is there. It is for seeding: it writes no
+// copies, but marks in their place, and checks nothing. It returns the number of rows that were inserted. It fails with an
+// *InputError from CUTOVER on, where V1 is not the truth.
+func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, error) {
+	inserted := map[string]bool{}
+	err := r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
+		clear(inserted)
+		if t.fence.Phase == Cutover || t.fence.Phase == Contract {
+			return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
+		}
+		roots, children := make([]row, len(rows)), make([][]row, len(r.v1.children))
+		for i := range rows {
+			roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
+		}
+		key := quote(r.v1.key.name)
+		if err := r.returnKeys(ctx, t, inserted, r.insertStatement(r.v1.name, r.v1.columns, " ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), roots); err != nil {
+			return err
+		}
+		for i := range rows {
+			v := reflect.ValueOf(rows[i])
+			for j := range r.v1.children {
+				if c := &r.v1.children[j]; inserted[r.keyOf(r.v1, &rows[i])] {
+					children[j] = append(children[j], c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())...)
+				}
+			}
+		}
+		for j := range r.v1.children {
+			c := &r.v1.children[j]
+			if err := r.insertRows(ctx, t, c.name, c.allColumns(*r.v1.key), children[j]); err != nil {
+				return err
+			}
+		}
+		// A sweep that has passed these keys already finds them by their marks.
+		return r.markAll(ctx, t, slices.Collect(maps.Keys(inserted)))
+	})
+	return int64(len(inserted)), err
+}
+
+// markAll appends a mark for each of many keys, unless nothing has happened yet that could have passed them.
+func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return e.execKeys(ctx, t, "INSERT INTO coexist_mark (entity, key, kind) SELECT "+literal(e.name)+", "+e.db.dialect.text("k.key")+", '"+string(markChange)+"' FROM (%s) k"+
+		" WHERE EXISTS (SELECT 1 FROM coexist_run r WHERE r.entity = "+literal(e.name)+") OR EXISTS (SELECT 1 FROM "+quote(e.v2.name)+" c WHERE c."+quote(e.v2.key.name)+" = k.key)"+
+		" OR EXISTS (SELECT 1 FROM "+quote(e.v2.name)+" c) OR EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+e.db.dialect.text("k.key")+")", keys)
+}
+
+// mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the database.
+func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string) error {
+	s, err := r.see(ctx, t, key)
+	if err == nil && s != nil && !s.absent() {
+		return ErrAlreadyExists
+	}
+	if err != nil || s == nil || !s.state.hasCopy {
+		return err
+	}
+	if s.state.gone() {
+		return nil // follow writes over it, with a version above its own
+	}
+	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be passed.
+	if _, err := t.exec(ctx, "DELETE FROM "+quote(r.v2.name)+" WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?")+" AND "+seqColumn+" = ?", key, s.state.seq); err != nil {
+		return err
+	}
+	return r.addMark(ctx, t, key, markGone, s.state.currentVersion())
+}
+
+// withKey runs create. Where the aggregate v leaves its key to the server it tries new keys until one is free.
+func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, create func() error) error {
+	if r.hasKey(t, v) {
+		if !r.validKey(r.keyOf(t, v)) {
+			return inputError(Faulty(t.key.field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
+		}
+		return create()
+	}
+	const tries = 1000
+	for range tries {
+		key, err := r.nextKey(ctx)
+		if err != nil {
+			return err
+		}
+		if !r.validKey(key) {
+			return inputError(Faulty(t.key.field(""), "give a key: the keys that the server makes have run out, the next would be %s", key))
+		}
+		r.setKey(t, v, key)
+		if err := create(); !errors.Is(err, ErrAlreadyExists) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: no key was free in %d tries", ErrUnavailable, tries)
+}
+
+func (e *entity) whyNoKey(key string) string {
+	l := e.v1.key.limits
+	switch {
+	case e.intKey:
+		low, high := int64(math.MinInt64), int64(math.MaxInt64)
+		if l.ranged {
+			low, high = l.min, l.max
+		}
+		return fmt.Sprintf("%q is not a number from %d to %d", key, low, high)
+	case e.v1.key.padded && strings.HasSuffix(key, " "):
+		return "it must not end with a blank"
+	case l.runes > 0:
+		return fmt.Sprintf("it must be 1 to %d characters of UTF-8, without NUL", l.runes)
+	default:
+		return "it must be valid UTF-8, without NUL"
+	}
+}
+
+// nextKey makes a key of the entity's next serial number. It takes no lock that others wait for until a commit.
+func (r *Repository[V1, V2]) nextKey(ctx context.Context) (string, error) {
+	insert := "INSERT INTO coexist_key AS k (entity, value) VALUES (" + literal(r.name) + ", %s) ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value"
+	if !r.intKey || r.newKey != nil {
+		serial, err := r.serial(ctx, fmt.Sprintf(insert, "1", "k.value + 1"))
+		if err != nil || r.newKey == nil {
+			return strconv.FormatInt(serial, 10), err
+		}
+		return r.newKey(serial), nil
+	}
+	// Other programs make keys too.
+	beyond := "(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + 1 FROM (SELECT max(" + quote(r.v1.key.name) + ") AS value FROM " + quote(r.v1.name) +
+		" UNION ALL SELECT max(" + quote(r.v2.key.name) + ") FROM " + quote(r.v2.name)
+	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", beyond+" UNION ALL SELECT k.value) u)"))
+	return strconv.FormatInt(serial, 10), err
+}
+
+func (e *entity) serial(ctx context.Context, statement string) (n int64, err error) {
+	err = e.db.alone(ctx, func(s session) error {
+		n, err = number(ctx, s, statement)
+		return err
+	})
+	return n, err
+}
+
+// explain turns a constraint's refusal of what a client wrote into an error that names the field: in V1, then through path
+// in the shape that the client uses.
+func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(string) string, v1 *V1) error {
+	refused, ok := errors.AsType[*constraintError](err)
+	if !ok {
+		return err
+	}
+	switch refused.kind {
+	case uniqueViolation:
+		return ErrAlreadyExists
+	case foreignKeyViolation:
+		found, err := r.danglingReference(ctx, refused, v1)
+		if err != nil {
+			return err
+		}
+		if found == "" {
+			return ErrConflict // an update took away what other rows refer to
+		}
+		return inputError(Faulty(path(found), "refers to a row that does not exist"))
+	default:
+		return inputError(Faulty(path(r.v1.fieldOf(refused.column)), "the database refuses it: %s", firstLine(refused.err)))
+	}
+}
+
+// fieldOf is the JSON path of a root's column, empty if there is none.
+func (t *table) fieldOf(name string) string {
+	for i := range t.columns {
+		if t.columns[i].name == name {
+			return t.columns[i].field("")
+		}
+	}
+	return ""
+}
+
+// danglingReference finds the field of v1 whose foreign key has no target, empty if there is none.
+func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *constraintError, v1 *V1) (string, error) {
+	v := reflect.ValueOf(v1).Elem()
+	if path, err := r.dangling(ctx, refused, r.v1, "", v); path != "" || err != nil {
+		return path, err
+	}
+	for i := range r.v1.children {
+		c := &r.v1.children[i]
+		list := v.FieldByIndex(c.index)
+		for j := range list.Len() {
+			path, err := r.dangling(ctx, refused, &c.table, fmt.Sprintf("%s[%d].", c.json, j), list.Index(j))
+			if path != "" || err != nil {
+				return path, err
+			}
+		}
+	}
+	// The target may have come since.
+	for _, key := range r.foreignKeys[r.v1.name] {
+		if refused.constraint != "" && refused.constraint == key.Name && refused.table == r.v1.name {
+			return r.v1.fieldOf(key.Columns[0]), nil
+		}
+	}
+	return "", nil
+}
+
+func (e *entity) dangling(ctx context.Context, refused *constraintError, t *table, prefix string, v reflect.Value) (string, error) {
+	for _, key := range e.foreignKeys[t.name] {
+		if refused.constraint != "" && refused.constraint != key.Name {
+			continue
+		}
+		for i := range t.columns {
+			c := &t.columns[i]
+			if c.name != key.Columns[0] {
+				continue
+			}
+			value := v.FieldByIndex(c.index)
+			if value.Kind() == reflect.Pointer && value.IsNil() {
+				continue
+			}
+			arg := reflect.Indirect(value)
+			targets, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+key.Target+" WHERE CAST("+quote(key.TargetColumns[0])+" AS text) = ?",
+				fmt.Sprint(arg.Interface()))
+			if err != nil {
+				return "", err
+			}
+			if targets == 0 {
+				return c.field(prefix), nil
+			}
+		}
+	}
+	return "", nil
+}

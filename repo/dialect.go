@@ -1,0 +1,143 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// dialect is all in which the databases differ.
+type dialect interface {
+	// begin opens a transaction: fence, time-outs, locks. It fills the transaction's fence and seq.
+	begin(ctx context.Context, t *tx, e *entity, o opening) error
+	// commit ends the transaction, or fails when the database has rolled it back.
+	commit(ctx context.Context, t *tx) error
+	// changePhase opens a transaction that no other transaction on the entity overlaps, nor an old program's on its V1 tables.
+	// It fails with a *busyError.
+	changePhase(ctx context.Context, t *tx, e *entity) error
+	// blockers names who is in the way of changePhase, as far as the database tells.
+	blockers(ctx context.Context, s session, e *entity) ([]string, error)
+	// shareFence keeps the phase of another entity as it is until the transaction ends.
+	shareFence(ctx context.Context, t *tx, e *entity) error
+	// capture are the statements that install the capture of bypass writes to e's V1 tables; they may run again and again.
+	// Unless all are asked for it leaves out what is there already.
+	capture(ctx context.Context, s session, e *entity, all bool) ([]string, error)
+	// captured reports whether the capture of e's V1 tables is installed and at work.
+	captured(ctx context.Context, s session, e *entity) (bool, error)
+	// classify returns nil for an error that it does not know.
+	classify(err error) error
+
+	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and keep
+	// others out until their own ends.
+	stopWriters(e *entity, condition string) []string
+	// shortWait are statements after which the transaction waits for a lock no longer than a change of phase does.
+	shortWait() []string
+	// deleteMarks are the statements that delete the marks whose ids are the one argument of each, and log those of bypass writes.
+	deleteMarks() []string
+	// foldBypass are the statements that make one line of an entity's log of bypass writes.
+	foldBypass(entity string) []string
+
+	// checkSettings fails where the database is set so that values would be read wrong.
+	checkSettings(ctx context.Context, s session) error
+	// install runs statements in one transaction that no other instance runs at the same time.
+	install(ctx context.Context, db *DB, statements []string) error
+	// ownTables are the statements that create the engine's own tables.
+	ownTables() []string
+	countTables() string
+	// columns returns the columns of a table by name, none if there is no such table.
+	columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error)
+	foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error)
+	// estimate counts a table's rows: at once and roughly when it is large, exactly when it is small.
+	estimate(ctx context.Context, s session, table string) (rows int64, exact bool, err error)
+
+	// roughOrigins is a query of origins and their counts by statistics; its arguments are the V2 table's name, quoted and not.
+	roughOrigins() string
+
+	// value is a column's value in a JSON document.
+	value(alias string, c *column) string
+	// object builds a JSON document.
+	object(members []member) string
+	// list builds a JSON list of one element for each row of from, "[]" where there is none.
+	list(element, from, order string) string
+	// text is an expression as text, compared byte by byte.
+	text(expression string) string
+	// asKey is an expression, or an argument, as what compares with the key column c.
+	asKey(c *column, expression string) string
+	// keyList is a query of the values, as key, and their ordinals from 0, as ord, in an argument that is a JSON list. They compare
+	// with the key column c.
+	keyList(c *column) string
+	// scalar is an argument that is a JSON string or number, as what compares with the column c.
+	scalar(c *column) string
+	// records is the FROM item of the rows in an argument that is a JSON list of objects, and how to name their values.
+	records(columns []column) (from string, value func(name string) string)
+	// ids is a query of the numbers in an argument that is a JSON list.
+	ids() string
+	// once is what ends a subquery that must not be flattened into the query around it.
+	once() string
+	// lock is what ends a query that locks its rows.
+	lock() string
+	// keyShare is what ends a query that keeps its rows from being deleted.
+	keyShare() string
+	// insertNew inserts root rows of V2 whose key is not there, and adds the keys that were inserted to inserted. It returns false
+	// where it leaves that to others.
+	insertNew(ctx context.Context, t *tx, e *entity, columns []column, rows []row, inserted map[string]bool) (bool, error)
+	// insertMany inserts rows. It returns false where it leaves that to others.
+	insertMany(ctx context.Context, t *tx, table string, columns []column, rows []row) (bool, error)
+	// analyze brings the statistics of tables up to date.
+	analyze(tables []string) []string
+	// breather is how long a run pauses between batches at least.
+	breather() time.Duration
+	// skipLocked is what ends a query that locks the rows that nobody has locked.
+	skipLocked() string
+	now() string
+	// keyType is the type of V2's key columns, with V1's collation.
+	keyType(c *column) string
+	// columnType is the type of a column that a model declares.
+	columnType(c *column) string
+	// later is a point in time so many milliseconds from now.
+	later(milliseconds string) string
+}
+
+type member struct{ name, expression string }
+
+// catalogColumn is what the database says of a column.
+type catalogColumn struct {
+	sqlType   string
+	collation string // "" for the default
+	notNull   bool
+	padded    bool // blanks at the end do not count
+	unique    bool // a unique index or primary key on this column alone
+}
+
+// foreignKey is one that a V1 table declares.
+type foreignKey struct {
+	Name          string   `json:"name"`
+	Columns       []string `json:"columns"`
+	Target        string   `json:"target"` // quoted where it has to be
+	TargetColumns []string `json:"targetColumns"`
+}
+
+// quote quotes an identifier.
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+// literal quotes a string.
+func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// splitObject joins JSON objects that were built in parts, since a function takes a limited number of arguments.
+func splitObject(members []member, build func([]member) string, join func(a, b string) string) string {
+	const most = 45
+	if len(members) <= most {
+		return build(members)
+	}
+	return join(build(members[:most]), splitObject(members[most:], build, join))
+}
+
+// jsonList is a list of strings as an argument.
+func jsonList(list []string) string {
+	document, err := json.Marshal(list)
+	if err != nil {
+		return "[]" // cannot happen: strings can be marshalled
+	}
+	return string(document)
+}

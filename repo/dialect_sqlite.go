@@ -1,0 +1,321 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+	gormsqlite "gorm.io/driver/sqlite"
+)
+
+// sqlite is the dialect of SQLite in WAL mode: one connection that writes, in immediate transactions, and a pool of readers.
+type sqlite struct{}
+
+// sqlitePatience is how long a statement waits for writers of other processes.
+const sqlitePatience = 5 * time.Second
+
+func openSQLite(db *DB, path string, o Options) error {
+	open := func(settings string, connections int) (*sql.DB, error) {
+		pool, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+
+			fmt.Sprintf("?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=%d%s", sqlitePatience.Milliseconds(), settings))
+		if err == nil {
+			pool.SetMaxOpenConns(connections)
+			pool.SetMaxIdleConns(connections)
+		}
+		return pool, err
+	}
+	db.dialect = sqlite{}
+	var err error
+	if db.writerDB, err = open("", 1); err != nil {
+		return err
+	}
+	if db.readerDB, err = open("&_query_only=true", o.MaxConns); err != nil {
+		return err
+	}
+	if db.writer, err = openGORM(gormsqlite.New(gormsqlite.Config{Conn: db.writerDB})); err != nil {
+		return fmt.Errorf("cannot open the SQLite file %s: %s", path, firstLine(err))
+	}
+	if db.reader, err = openGORM(gormsqlite.New(gormsqlite.Config{Conn: db.readerDB})); err != nil {
+		return fmt.Errorf("cannot open the SQLite file %s: %s", path, firstLine(err))
+	}
+	return nil
+}
+
+func (d sqlite) begin(ctx context.Context, t *tx, e *entity, o opening) error {
+	if o.lazy {
+		if err := d.patience(ctx, t, lazyLockTimeout); err != nil {
+			return err
+		}
+	}
+	_, err := t.exec(ctx, "BEGIN IMMEDIATE")
+	if o.lazy {
+		err = errors.Join(err, d.patience(ctx, t, sqlitePatience))
+	}
+	if err != nil {
+		return err
+	}
+	t.locked = true // nobody else writes
+	var fenceJSON []byte
+	if err := t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&fenceJSON, &t.seq) },
+		"UPDATE coexist_writer SET entity = ?, seq = seq + 1 RETURNING "+e.fenceQuery()+", seq", e.name); err != nil {
+		return err
+	}
+	return e.decodeFence(fenceJSON, &t.fence)
+}
+
+// patience sets how long the connection waits for writers of other processes.
+func (sqlite) patience(ctx context.Context, t *tx, d time.Duration) error {
+	_, err := t.exec(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", d.Milliseconds()))
+	return err
+}
+
+// changePhase is begin: no other transaction overlaps one that writes.
+func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity) error {
+	return d.begin(ctx, t, e, opening{})
+}
+
+// blockers: SQLite does not tell who writes.
+func (sqlite) blockers(context.Context, session, *entity) ([]string, error) { return nil, nil }
+
+func (d sqlite) deleteMarks() []string {
+	return []string{
+		"INSERT INTO coexist_bypass (entity, count, at) SELECT entity, count(*), max(at) FROM coexist_mark WHERE id IN (" + d.ids() + ") AND bypass GROUP BY entity",
+		"DELETE FROM coexist_mark WHERE id IN (" + d.ids() + ")",
+	}
+}
+
+func (sqlite) foldBypass(entity string) []string {
+	first := "(SELECT min(rowid) FROM coexist_bypass WHERE entity = " + entity + ")"
+	return []string{
+		"UPDATE coexist_bypass SET (count, at) = (SELECT sum(b.count), max(b.at) FROM coexist_bypass b WHERE b.entity = " + entity + ") WHERE rowid = " + first,
+		"DELETE FROM coexist_bypass WHERE entity = " + entity + " AND rowid <> " + first,
+	}
+}
+
+// shareFence is not needed: nobody else writes.
+func (sqlite) shareFence(context.Context, *tx, *entity) error { return nil }
+
+// stopWriters is not needed either.
+func (sqlite) stopWriters(*entity, string) []string { return nil }
+
+func (sqlite) shortWait() []string { return nil }
+
+func (sqlite) commit(ctx context.Context, t *tx) error {
+	if _, err := t.exec(ctx, "UPDATE coexist_writer SET entity = NULL"); err != nil {
+		return &busyError{err} // nothing is committed: the outcome is known
+	}
+	_, err := t.conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+func (sqlite) classify(err error) error {
+	failed, ok := errors.AsType[sqlite3.Error](err)
+	if !ok {
+		return nil
+	}
+	constraint := &constraintError{err: err}
+	switch failed.ExtendedCode {
+	case sqlite3.ErrConstraintUnique, sqlite3.ErrConstraintPrimaryKey, sqlite3.ErrConstraintRowID:
+		constraint.kind = uniqueViolation
+		return constraint
+	case sqlite3.ErrConstraintForeignKey, sqlite3.ErrConstraintTrigger:
+		constraint.kind = foreignKeyViolation
+		return constraint
+	case sqlite3.ErrConstraintNotNull:
+		constraint.kind = notNullViolation
+		return constraint
+	}
+	switch failed.Code {
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return &busyError{err}
+	case sqlite3.ErrConstraint:
+		constraint.kind = checkViolation
+		return constraint
+	case sqlite3.ErrMismatch, sqlite3.ErrTooBig:
+		constraint.kind = badValue
+		return constraint
+	case sqlite3.ErrInterrupt, sqlite3.ErrIoErr, sqlite3.ErrFull, sqlite3.ErrCantOpen, sqlite3.ErrReadonly, sqlite3.ErrPerm,
+		sqlite3.ErrNomem, sqlite3.ErrProtocol, sqlite3.ErrSchema:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+func (sqlite) checkSettings(context.Context, session) error { return nil }
+
+func (sqlite) install(ctx context.Context, db *DB, statements []string) error {
+	conn, err := db.writerDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed: nothing is lost with it
+	return runAll(ctx, db, conn, slices.Concat([]string{"BEGIN IMMEDIATE"}, statements, []string{"COMMIT"}))
+}
+
+func (sqlite) ownTables() []string {
+	const now = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+	return []string{
+		`CREATE TABLE IF NOT EXISTS coexist_writer (id INTEGER PRIMARY KEY CHECK (id = 1), entity TEXT, seq INTEGER NOT NULL)`,
+		`INSERT INTO coexist_writer (id, seq) VALUES (1, 0) ON CONFLICT DO NOTHING`,
+		`CREATE TABLE IF NOT EXISTS coexist_entity (name TEXT PRIMARY KEY NOT NULL, phase TEXT NOT NULL, epoch INTEGER NOT NULL DEFAULT 1,
+	mapping_version INTEGER NOT NULL, incomplete INTEGER NOT NULL DEFAULT 0, restoring INTEGER NOT NULL DEFAULT 0,
+	phase_changed_at TEXT NOT NULL DEFAULT ` + now + `, capture INTEGER NOT NULL DEFAULT 1, capture_generation INTEGER NOT NULL DEFAULT 1)`,
+		`CREATE TABLE IF NOT EXISTS coexist_phase_change (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, from_phase TEXT NOT NULL, to_phase TEXT NOT NULL,
+	at TEXT NOT NULL DEFAULT ` + now + `, actor TEXT NOT NULL, reason TEXT, forced INTEGER NOT NULL DEFAULT 0)`,
+		`CREATE TABLE IF NOT EXISTS coexist_mark (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, key TEXT, kind TEXT NOT NULL,
+	floor INTEGER NOT NULL DEFAULT 0, bypass INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL DEFAULT ` + now + `)`,
+		`CREATE INDEX IF NOT EXISTS coexist_mark_key ON coexist_mark (entity, key)`,
+		`CREATE INDEX IF NOT EXISTS coexist_mark_open ON coexist_mark (entity, id) WHERE kind IN ('CHANGE', 'ALL_STALE')`,
+		`CREATE TABLE IF NOT EXISTS coexist_bypass (entity TEXT NOT NULL, count INTEGER NOT NULL, at TEXT NOT NULL)`,
+		`CREATE TABLE IF NOT EXISTS coexist_quarantine (entity TEXT NOT NULL, key TEXT NOT NULL, code TEXT NOT NULL, field TEXT, message TEXT NOT NULL,
+	mapping_version INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, first_seen_at TEXT NOT NULL DEFAULT ` + now + `,
+	last_seen_at TEXT NOT NULL DEFAULT ` + now + `, PRIMARY KEY (entity, key))`,
+		`CREATE TABLE IF NOT EXISTS coexist_run (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, kind TEXT NOT NULL, status TEXT NOT NULL, actor TEXT NOT NULL,
+	started_at TEXT NOT NULL DEFAULT ` + now + `, finished_at TEXT, workers INTEGER NOT NULL, max_rows_per_second INTEGER,
+	older_than_mapping_version INTEGER, repair INTEGER NOT NULL DEFAULT 0, capture_generation INTEGER NOT NULL DEFAULT 0,
+	bypass_before INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL, throttled_by TEXT, error TEXT)`,
+		`CREATE UNIQUE INDEX IF NOT EXISTS coexist_run_active ON coexist_run (entity, kind) WHERE status IN ('RUNNING', 'PAUSED')`,
+		`CREATE TABLE IF NOT EXISTS coexist_chunk (run_id INTEGER NOT NULL REFERENCES coexist_run (id), number INTEGER NOT NULL, upper TEXT, position TEXT,
+	stage TEXT NOT NULL, mark_limit INTEGER, finished INTEGER NOT NULL DEFAULT 0, token INTEGER NOT NULL DEFAULT 0, leased_until TEXT NOT NULL DEFAULT ` + now + `, done INTEGER NOT NULL DEFAULT 0,
+	migrated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0, behind INTEGER NOT NULL DEFAULT 0,
+	faults INTEGER NOT NULL DEFAULT 0, busy_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (run_id, number))`,
+		`CREATE TABLE IF NOT EXISTS coexist_cut (run_id INTEGER PRIMARY KEY REFERENCES coexist_run (id), upper TEXT, position TEXT,
+	whole INTEGER NOT NULL DEFAULT 0, next_number INTEGER NOT NULL DEFAULT 0)`,
+		`CREATE TABLE IF NOT EXISTS coexist_finding (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL REFERENCES coexist_run (id),
+	key TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL DEFAULT '[]', repaired INTEGER NOT NULL DEFAULT 0, UNIQUE (run_id, key))`,
+		`CREATE TABLE IF NOT EXISTS coexist_key (entity TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL)`,
+		`CREATE TABLE IF NOT EXISTS coexist_v1_usage (entity TEXT NOT NULL, client_name TEXT NOT NULL, client_version TEXT NOT NULL, operation_name TEXT NOT NULL,
+	field TEXT NOT NULL, count INTEGER NOT NULL, first_seen_at TEXT NOT NULL, last_seen_at TEXT NOT NULL,
+	PRIMARY KEY (entity, client_name, client_version, operation_name, field))`,
+	}
+}
+
+func (sqlite) countTables() string {
+	return "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+}
+
+func (sqlite) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
+	found := map[string]catalogColumn{}
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var name string
+		var c catalogColumn
+		defer func() { found[name] = c }()
+		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique)
+	}, `SELECT c.name, lower(c.type), c."notnull",
+	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
+		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name)
+FROM pragma_table_info(?) c`, table, table, table)
+	return found, err
+}
+
+func (sqlite) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
+	var found []foreignKey
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var key foreignKey
+		var columns, targets []byte
+		if err := rows.Scan(&key.Name, &key.Target, &columns, &targets); err != nil {
+			return err
+		}
+		key.Target = quote(key.Target)
+		found = append(found, key)
+		last := &found[len(found)-1]
+		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
+	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
+	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, table)
+	return found, err
+}
+
+func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
+	rows, err := number(ctx, s, "SELECT count(*) FROM "+quote(table))
+	return rows, true, err
+}
+
+// roughOrigins is not needed: estimate is exact.
+func (sqlite) roughOrigins() string { return "SELECT '', 0 WHERE ? = ?" }
+
+// value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob, which
+// no document can hold, as what no model takes.
+func (sqlite) value(alias string, c *column) string {
+	v := alias + "." + quote(c.name)
+	if c.isBool {
+		return "CASE " + v + " WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE " + v + " END"
+	}
+	return "CASE typeof(" + v + ") WHEN 'real' THEN CASE WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN json(printf('%!.17g', " + v + "))" +
+		" WHEN " + v + " > 0 THEN 'Infinity' ELSE '-Infinity' END WHEN 'blob' THEN json('{}') ELSE " + v + " END"
+}
+
+func (sqlite) object(members []member) string {
+	return splitObject(members, func(members []member) string {
+		return "json_object(" + joinMembers(members) + ")"
+	}, func(a, b string) string { return "json_patch(" + a + ", " + b + ")" })
+}
+
+func (sqlite) list(element, from, order string) string {
+	return "json((SELECT json_group_array(json(" + element + ") ORDER BY " + order + ") FROM " + from + "))"
+}
+
+func (sqlite) text(expression string) string {
+	return "CAST(" + expression + " AS text) COLLATE BINARY"
+}
+
+func (sqlite) asKey(c *column, expression string) string {
+	if c.isInt {
+		return "CAST(" + expression + " AS integer)"
+	}
+	return "CAST(" + expression + " AS text)"
+}
+
+func (sqlite) keyList(c *column) string {
+	if c.isInt {
+		return "SELECT CAST(j.value AS integer) AS key, j.key AS ord FROM json_each(?) j"
+	}
+	return "SELECT j.value AS key, j.key AS ord FROM json_each(?) j"
+}
+
+func (sqlite) scalar(*column) string { return "(? ->> '$')" }
+
+func (sqlite) records([]column) (string, func(string) string) {
+	return "json_each(?) r", func(name string) string { return "r.value ->> " + literal(`$."`+name+`"`) }
+}
+
+func (sqlite) ids() string { return "SELECT value FROM json_each(?)" }
+
+func (sqlite) once() string { return " LIMIT -1 OFFSET 0" }
+
+func (sqlite) lock() string { return "" }
+
+func (sqlite) keyShare() string { return "" }
+
+// insertNew and insertMany are for others: JSON is as fast here.
+func (sqlite) insertNew(context.Context, *tx, *entity, []column, []row, map[string]bool) (bool, error) {
+	return false, nil
+}
+
+func (sqlite) insertMany(context.Context, *tx, string, []column, []row) (bool, error) {
+	return false, nil
+}
+
+// analyze is nothing: the plans of SQLite do not depend on it here.
+func (sqlite) analyze([]string) []string { return nil }
+
+// breather lets other processes write: SQLite does not queue them.
+func (sqlite) breather() time.Duration { return 5 * time.Millisecond }
+
+func (sqlite) skipLocked() string { return "" }
+
+func (sqlite) now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
+
+func (sqlite) later(ms string) string {
+	return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', (" + ms + " / 1000.0) || ' seconds')"
+}
+
+func (sqlite) keyType(c *column) string { return c.sqlType }
+
+func (sqlite) columnType(c *column) string { return strings.TrimSpace(c.sqlType) }

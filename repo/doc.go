@@ -1,0 +1,104 @@
+// Package repo changes a table's shape drastically while the system stays up. It serves the old shape of an entity, V1, and
+// the new one, V2, side by side: reads, writes and lists through either, while rows move to V2 with use and a sweep moves
+// the cold rest.
+//
+// # What you bring
+//
+// Your V1 tables as they are, a struct for each shape, and one [Mapping] between them:
+//
+//	db, err := repo.Open(ctx, "postgres://…", repo.Options{})
+//	customers, err := repo.New(db, repo.Config[CustomerV1, CustomerV2]{Name: "CUSTOMER", Mapping: CustomerMapping{}})
+//	err = db.Install(ctx) // creates V2's tables and the engine's own; V1 is never altered
+//	err = db.Check(ctx)   // all is there
+//	go repo.NewControl(db).Work(ctx)
+//
+// A model's columns are told by its gorm tags, their names in errors by its json tags. The key of a root table is one field,
+// a string or a signed integer, tagged gorm:"primaryKey". Child rows are a slice that gorm ignores, tagged
+// gorm:"-" repo:"table:NAME": they belong to the aggregate, come and go with it, and their table refers to the root in a
+// column named like its key (repo:"table:NAME;key:COLUMN" for another name), which the struct leaves out. A V1 child row
+// tags the fields that tell the rows of one parent apart gorm:"primaryKey"; a V2 child row is known by its position in the
+// slice. What a model reads and writes is JSON: a field's type may say how by MarshalJSON and UnmarshalJSON, and should fail
+// on what it does not understand rather than guess.
+//
+// # Phases
+//
+// The phase of an entity is kept in the database; every instance obeys it. [Control.SetPhase] changes it.
+//
+//	              EXPAND                      MIGRATE                   CUTOVER                   CONTRACT
+//	truth         V1                          V1                        V2                        V2
+//	V1 read       V1                          V1                        V2, converted back        V2, converted back
+//	V2 read       internal read, no store     internal read             V2                        V2
+//	lists         V1                          V1                        V2                        V2
+//	V1 write      V1; a copy turns stale      V1 and V2, one trans.     V2 and V1, one trans.     V2
+//	V2 write      refused: ErrV2NotOpen       V1 and V2, one trans.     V2 and V1, one trans.     V2
+//	other prog.   captured                    captured                  rejected                  rejected
+//	going back                                any time                  any time                  after a restore
+//
+// A step forward passes a gate ([Control.Gate], gate.go): a list of blockers, each with a count, an example and what to do. The
+// decision is a pure function of facts, which are gathered outside and looked at again under the locks of the change. Force,
+// with a reason, passes what is only a warning. It also passes rows that V2 lacks, into CUTOVER only, which is then incomplete:
+// V1 leads on as in MIGRATE, until CUTOVER is asked for again with its gate open. Entities that refer to each other enter and
+// leave CONTRACT in order.
+//
+// # The internal read
+//
+// Everything that wants V2 goes through one read (internalRead in store.go):
+//
+//  1. read the copy; where it is fresh, return it
+//  2. read V1; where that is absent there is nothing
+//  3. convert: Upgrade where there is no copy or none that a V2-shaped write has refined, else Merge, which keeps what V1 cannot
+//     express
+//  4. prove the conversion: Downgrade of it must be the V1 row, byte for byte; else the row goes to quarantine
+//  5. store the copy, with its provenance
+//  6. return it
+//
+// Steps 1 and 2 are one statement, so that they see one moment. Steps 2 to 5 go when coexistence ends.
+//
+// # What keeps it right
+//
+// Marks (mark.go). A copy is fresh if it exists and no mark for its key is visible in the statement that reads it. A mark is a
+// line in an append-only log that says "V1 of this key changed without its copy". A delete leaves a tombstone, which keeps
+// the version floor, so that nobody who read the entity before can bring it back. Marks of all keys at once stand for a TRUNCATE
+// and for a gap in the capture.
+//
+// Storers (store.go). Whoever writes a copy writes it only if it is still what was read: absent, or of the same seq, a number
+// that is never used twice. Who loses reads again. With the copy go exactly the marks that were read with V1.
+//
+// The fence (tx.go). A writer holds a shared lock under which the phase cannot change, and reads the phase after it has the
+// lock. Every read says in its own statement which phase it was made under. A phase change takes the fence alone, and locks the
+// V1 tables against writers of other programs.
+//
+// Own writes (write.go) lock the V1 rows, parent before children; they never wait for a child row while they hold its
+// parent, and never wait for another program while they hold a lock that it may want. Readers and the sweep lock no V1 row at all.
+//
+// # Capture
+//
+// Triggers on the V1 tables append a mark for each change that does not come from this engine (capture.go). They touch no copy and
+// take no lock that anybody waits for. Where V2 leads they reject the change. Switched off and on again, capture makes every
+// copy stale ([Control.SetCapture]).
+//
+// # Runs
+//
+// A run is work on all rows of an entity, one active of each kind: a sweep migrates what use did not; a rehearsal converts and
+// proves and stores nothing; a verification compares both sides, and repairs if asked; a restore rebuilds V1 for going back from
+// CONTRACT, while writes, dual again from its start, go on. [Control.Work] does the work, in any number of processes. A batch is one
+// transaction, in which checkpoint and counters commit too; a lease with a token locks out who was slow (work.go). A verification
+// with faults is red, repaired or not, and stays so until a newer one has found nothing.
+//
+// # Files
+//
+//	repository.go   Config, New, Record
+//	mapping.go      what a mapping is, and its laws      convert.go   conversion and proof
+//	schema.go       models to tables                     row.go       aggregates to rows, differences, limits
+//	read.go         reads by key                         list.go, keyset.go   pages
+//	store.go        internal read, storer                mark.go      freshness and versions
+//	write.go, update.go, create.go   writes              cutover.go   writes where V2 leads, references in CONTRACT
+//	phase.go        what each phase means                control.go   the operator's side: phases, history, watching
+//	gate.go         the decision                         facts.go     what it is made on
+//	capture*.go     bypass writes                        quarantine.go   rows that cannot be converted
+//	run.go, start.go, chunk.go, work.go   runs: states, start, chunks and leases, batches
+//	sweep.go, rehearsal.go, verification.go, restore.go  finding.go   what runs do, and what they found
+//	progress.go     how far a migration is               errors.go    what callers should do
+//	usage.go, usage_count.go   who still asks for V1
+//	db.go, tx.go, entity.go, statement.go, ddl.go   the database, and dialect*.go in what the two differ
+package repo

@@ -1,0 +1,274 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+)
+
+// entity is what the engine knows of an entity apart from its Go types.
+type entity struct {
+	db             *DB
+	name           string
+	v1, v2         *table
+	intKey         bool
+	mappingVersion int
+	initialPhase   Phase
+	sorts          map[string]Sort
+	references     []Reference
+	foreignKeys    map[string][]foreignKey // of V1's tables, by table
+	converter      converter               // the Repository
+	lastFence      atomic.Pointer[fence]   // what the last statement said: a guess at what the next will say
+}
+
+// V2's root table has these columns besides the model's. Nobody but the engine needs them.
+const (
+	seqColumn            = "coexist_seq"
+	versionColumn        = "coexist_version"
+	mappingVersionColumn = "coexist_mapping_version"
+	refinedColumn        = "coexist_refined"
+	originColumn         = "coexist_origin"
+	migratedAtColumn     = "coexist_migrated_at"
+	nullMarkColumn       = "coexist_null_mark"
+)
+
+var entityName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,39}$`)
+
+func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
+	if !entityName.MatchString(name) {
+		return nil, errors.New("a name is at most 40 letters, digits and underscores, and starts with a letter")
+	}
+	if slices.ContainsFunc(db.entities, func(e *entity) bool { return e.name == name }) {
+		return nil, errors.New("described twice")
+	}
+	e := &entity{db: db, name: name}
+	var err error
+	if e.v1, err = parseShape(reflect.New(v1).Interface()); err != nil {
+		return nil, err
+	}
+	if e.v2, err = parseShape(reflect.New(v2).Interface()); err != nil {
+		return nil, err
+	}
+	kind := v1.FieldByIndex(e.v1.key.index).Type.Kind()
+	e.intKey = kind >= reflect.Int && kind <= reflect.Int64
+	if !e.intKey && kind != reflect.String {
+		return nil, fmt.Errorf("the key of %s is neither a string nor a signed integer", v1.Name())
+	}
+	if kind2 := v2.FieldByIndex(e.v2.key.index).Type.Kind(); (kind2 == reflect.String) == e.intKey {
+		return nil, fmt.Errorf("the keys of %s and %s are of different types", v1.Name(), v2.Name())
+	}
+	for _, c := range e.v1.children {
+		if len(c.own) == 0 {
+			return nil, fmt.Errorf(`%s.%s: a field of a V1 child row must be tagged gorm:"primaryKey": it tells the rows of one parent apart`, v1.Name(), c.json)
+		}
+	}
+	for _, c := range e.v2.children {
+		if len(c.own) > 0 {
+			return nil, fmt.Errorf(`%s.%s: a V2 child row needs no field tagged gorm:"primaryKey": it is known by its position`, v2.Name(), c.json)
+		}
+	}
+	return e, nil
+}
+
+// asKey is an expression, or an argument, as a key.
+func (e *entity) asKey(expression string) string { return e.db.dialect.asKey(e.v1.key, expression) }
+
+// fenceQuery is a scalar subquery: what a statement says of the entity besides its answer.
+func (e *entity) fenceQuery() string {
+	d := e.db.dialect
+	return "(SELECT " + d.object([]member{
+		{"phase", "e.phase"},
+		{"epoch", "e.epoch"},
+		{"mappingVersion", "e.mapping_version"},
+		{"incomplete", d.value("e", flag("incomplete"))},
+		{"restoring", d.value("e", flag("restoring"))},
+		{"allMarks", d.list(markDocument(d), "coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key IS NULL", "m.id")},
+		{"now", d.now()},
+	}) + " FROM coexist_entity e WHERE e.name = " + literal(e.name) + ")"
+}
+
+func markDocument(d dialect) string {
+	return d.object([]member{{"id", "m.id"}, {"kind", "m.kind"}, {"floor", "m.floor"}, {"bypass", d.value("m", flag("bypass"))}})
+}
+
+func (e *entity) decodeFence(document []byte, f *fence) error {
+	if document == nil {
+		return fmt.Errorf("the database does not know entity %s: start the server with --auto-migrate, or run what `coexist ddl` prints", e.name)
+	}
+	return json.Unmarshal(document, f)
+}
+
+// flag is a Boolean column of the engine's own tables.
+func flag(name string) *column { return &column{name: name, isBool: true} }
+
+// guess is the fence that the next statement will probably find.
+func (e *entity) guess() fence {
+	if f := e.lastFence.Load(); f != nil {
+		return *f
+	}
+	return fence{Phase: Migrate}
+}
+
+// locks are the statements, each with the key as its argument, that lock an aggregate as f asks: first the leading root row,
+// then V1's rows where they are written, for whose child rows they never wait. V2's child rows are nobody's but of who has
+// their parent.
+func (e *entity) locks(f fence, deleting bool) []string {
+	strength := " FOR NO KEY UPDATE"
+	if deleting {
+		strength = " FOR UPDATE"
+	}
+	key := e.asKey("?")
+	var statements []string
+	if f.leader() == sideV2 {
+		statements = append(statements, "SELECT true FROM "+quote(e.v2.name)+" WHERE "+quote(e.v2.key.name)+" = "+key+strength)
+		if !f.writesV1() {
+			return statements
+		}
+	}
+	statements = append(statements, "SELECT true FROM "+quote(e.v1.name)+" WHERE "+quote(e.v1.key.name)+" = "+key+strength)
+	for _, c := range e.v1.children {
+		statements = append(statements, "SELECT 1 FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" = "+key+strength+" NOWAIT")
+	}
+	return statements
+}
+
+// locked returns a *busyError where a transaction that opened with the locks of guess should have taken others.
+func (e *entity) locked(guess, found fence) error {
+	e.lastFence.Store(&found)
+	if guess.leader() != found.leader() || guess.writesV1() != found.writesV1() {
+		return &busyError{ErrPhaseChanged}
+	}
+	return nil
+}
+
+// validKey reports whether a key could be in the database as it is written: an integer in its usual form, or text that the key column holds.
+func (e *entity) validKey(key string) bool {
+	if e.intKey {
+		n, err := strconv.ParseInt(key, 10, 64)
+		l := e.v1.key.limits
+		return err == nil && strconv.FormatInt(n, 10) == key && (!l.ranged || n >= l.min && n <= l.max)
+	}
+	return key != "" && utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!e.v1.key.padded || !strings.HasSuffix(key, " ")) &&
+		(e.v1.key.limits.runes == 0 || utf8.RuneCountInString(key) <= e.v1.key.limits.runes)
+}
+
+// keyDocument is a list of valid keys as the argument of dialect.keyList.
+func (e *entity) keyDocument(keys []string) (string, error) {
+	if e.intKey {
+		return "[" + strings.Join(keys, ",") + "]", nil
+	}
+	document, err := json.Marshal(keys)
+	return string(document), err
+}
+
+// keyOf returns the key of an aggregate.
+func (e *entity) keyOf(t *table, v any) string {
+	f := reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.key.index)
+	if e.intKey {
+		return strconv.FormatInt(f.Int(), 10)
+	}
+	return f.String()
+}
+
+// hasKey is false for an aggregate that leaves its key to the server.
+func (e *entity) hasKey(t *table, v any) bool {
+	return !reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.key.index).IsZero()
+}
+
+// setKey sets the key of the aggregate that v points to.
+func (e *entity) setKey(t *table, v any, key string) {
+	f := reflect.ValueOf(v).Elem().FieldByIndex(t.key.index)
+	if e.intKey {
+		n, _ := strconv.ParseInt(key, 10, 64) // a key that is no number is refused by validKey
+		f.SetInt(n)
+		return
+	}
+	f.SetString(key)
+}
+
+// check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
+func (e *entity) check(ctx context.Context) error {
+	if err := e.checkV1(ctx); err != nil {
+		return err
+	}
+	for _, t := range e.v2.all() {
+		if err := e.checkTable(ctx, t, "start the server with --auto-migrate, or run what `coexist ddl` prints"); err != nil {
+			return err
+		}
+	}
+	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM coexist_entity WHERE name = ?", e.name)
+	if err == nil && phase == 0 {
+		return fmt.Errorf("entity %s is not installed: start the server with --auto-migrate, or run what `coexist ddl` prints", e.name)
+	}
+	return err
+}
+
+// checkV1 is the part of check that needs no table of ours.
+func (e *entity) checkV1(ctx context.Context) error {
+	e.foreignKeys = map[string][]foreignKey{}
+	for _, t := range e.v1.all() {
+		if err := e.checkTable(ctx, t, "is this the right database?"); err != nil {
+			return err
+		}
+		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t.name)
+		if err != nil {
+			return err
+		}
+		e.foreignKeys[t.name] = keys
+	}
+	if !e.v1.key.unique {
+		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique", e.v1.key.name, e.v1.name, e.name)
+	}
+	return nil
+}
+
+func (e *entity) checkTable(ctx context.Context, t *table, advice string) error {
+	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t.name)
+	if err != nil {
+		return err
+	}
+	if len(catalog) == 0 {
+		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, t.name, advice)
+	}
+	var missing []string
+	for i := range t.columns {
+		c := &t.columns[i]
+		found, ok := catalog[c.name]
+		if !ok {
+			missing = append(missing, c.name)
+			continue
+		}
+		c.sqlType, c.collation, c.padded, c.unique, c.limits = found.sqlType, found.collation, found.padded, found.unique, limitsOf(found.sqlType)
+		c.notNull = found.notNull
+	}
+	if missing != nil {
+		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), advice)
+	}
+	return nil
+}
+
+// v1Tables are the names of V1's tables, quoted.
+func (e *entity) v1Tables() []string {
+	var names []string
+	for _, t := range e.v1.all() {
+		names = append(names, quote(t.name))
+	}
+	return names
+}
+
+// all are the root table and the child tables.
+func (t *table) all() []*table {
+	tables := []*table{t}
+	for i := range t.children {
+		tables = append(tables, &t.children[i].table)
+	}
+	return tables
+}

@@ -1,0 +1,117 @@
+package repo
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The errors of the engine say what the caller should do. Compare them with errors.Is.
+var (
+	// ErrNotFound means that there is no entity with the key: a mutation has nothing to change.
+	ErrNotFound = errors.New("not found")
+	// ErrAlreadyExists means that the key is taken: choose another, or update.
+	ErrAlreadyExists = errors.New("already exists")
+	// ErrConflict means that other rows still refer to this one: remove them first.
+	ErrConflict = errors.New("other rows still refer to it")
+	// ErrStaleVersion means that somebody else wrote since the caller read: read again, then decide.
+	ErrStaleVersion = errors.New("stale version")
+	// ErrV2NotOpen means that the entity is in EXPAND, where V2-shaped writes are refused: write through V1, or set the phase MIGRATE.
+	ErrV2NotOpen = errors.New("V2 is not open for writes in phase EXPAND")
+	// ErrPhaseChanged means that the phase is not the one that the caller expected: look at it again.
+	ErrPhaseChanged = errors.New("the phase has changed")
+	// ErrRunAlreadyActive means that a run of this kind is running or paused for the entity: resume or cancel it.
+	ErrRunAlreadyActive = errors.New("a run of this kind is already active")
+	// ErrRunEnded means that a run has ended, so it cannot be paused, resumed, tuned or cancelled: start a new one.
+	ErrRunEnded = errors.New("the run has ended")
+	// ErrUnavailable means that the database could not be reached or was too busy, and nothing was written: try again later.
+	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try again.
+	// It is an ErrUnavailable too.
+	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened", ErrUnavailable)
+)
+
+// BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has changed;
+// end them, or try again. By names them, as far as the database tells. It is an ErrUnavailable.
+type BlockedError struct {
+	Entity string
+	By     []string
+}
+
+// Error names who is in the way.
+func (e *BlockedError) Error() string {
+	by := "transactions in flight"
+	if len(e.By) > 0 {
+		by = strings.Join(e.By, "; ")
+	}
+	return fmt.Sprintf("%s is kept from changing by %s: end them, or try again later", e.Entity, by)
+}
+
+// Unwrap returns ErrUnavailable.
+func (e *BlockedError) Unwrap() error { return ErrUnavailable }
+
+// GateClosedError is what a phase change gets while something blocks it. Nothing has changed.
+type GateClosedError struct {
+	To       Phase
+	Blockers []Blocker
+}
+
+// Error names the blockers and what to do about them.
+func (e *GateClosedError) Error() string {
+	messages := make([]string, len(e.Blockers))
+	for i, b := range e.Blockers {
+		messages[i] = b.Message
+	}
+	return fmt.Sprintf("the gate to %s is closed: %s", e.To, strings.Join(messages, "; "))
+}
+
+// InputError is what a caller gets for a value that no phase would accept. Nothing was written.
+type InputError struct{ FieldError }
+
+// NotRepresentableError is what a V2-shaped write gets whose result V1 cannot hold, while V1 must still be able to. Nothing
+// was written. Field is the field of V2.
+type NotRepresentableError struct{ FieldError }
+
+// PhaseUnknownError is what every operation gets while the entity is in a phase that this version of the engine does not
+// know: another instance, of a newer version, has moved it on. It is an ErrUnavailable.
+type PhaseUnknownError struct{ Phase Phase }
+
+// Error names the phase and what to do.
+func (e *PhaseUnknownError) Error() string {
+	return fmt.Sprintf("the entity is in phase %s, which this version does not know: use a newer one", e.Phase)
+}
+
+// Unwrap returns ErrUnavailable.
+func (e *PhaseUnknownError) Unwrap() error { return ErrUnavailable }
+
+// ConversionError is what a caller gets for a V1 row that cannot be converted. Field is the field of V1. The row can still be
+// read and repaired through the V1 shape, and it is in quarantine.
+type ConversionError struct {
+	Entity, Key string // empty where a single value is at fault, which its shape has no place for
+	FieldError
+}
+
+// Error names the row, if one is known, and the reason.
+func (e *ConversionError) Error() string {
+	if e.Entity == "" {
+		return e.FieldError.Error()
+	}
+	return fmt.Sprintf("%s %s cannot be converted: %s", e.Entity, e.Key, e.FieldError.Error())
+}
+
+// field returns err as a FieldError: its own when it is one or has one, else with the whole message as the reason.
+func field(err error) FieldError {
+	if nr, ok := errors.AsType[*NotRepresentableError](err); ok {
+		return nr.FieldError
+	}
+	if fe, ok := errors.AsType[*FieldError](err); ok {
+		return *fe
+	}
+	if refused, ok := errors.AsType[*NotRepresentableError](err); ok {
+		return refused.FieldError
+	}
+	return FieldError{Reason: err.Error()}
+}
+
+// inputError makes an *InputError of a FieldError.
+func inputError(err error) error { return &InputError{field(err)} }

@@ -1,0 +1,253 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Gate returns what blocks the step of an entity from the phase in force to another: nothing where the gate is open, where
+// the entity is in that phase already, or where the step goes back and needs nothing. On large tables of PostgreSQL counts
+// are estimates; SetPhase counts exactly. It fails with ErrNotFound for an unknown entity, and with an *InputError for a
+// phase that is not next.
+func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker, error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return nil, err
+	}
+	f, err := e.fenceNow(ctx, c.db.reading())
+	if err != nil {
+		return nil, err
+	}
+	if err := nextPhase(f.Phase, to); err != nil {
+		return nil, inputError(err)
+	}
+	found, _, err := c.facts(ctx, e, f, to, false)
+	return found.blockers(), err
+}
+
+// facts gathers what the gate to a phase decides on, and the newest mark of all keys that was there before it counted.
+func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact bool) (found facts, nullMark int64, err error) {
+	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
+	s := c.db.reading()
+	if nullMark, err = number(ctx, s, "SELECT "+e.highestAllMark()); err != nil {
+		return found, 0, err
+	}
+	if f.leader() == sideV1 && f.Phase != Expand {
+		if err := c.rowFacts(ctx, e, &found, exact); err != nil {
+			return found, nullMark, err
+		}
+	}
+	if err := e.cheapFacts(ctx, s, &found); err != nil {
+		return found, nullMark, err
+	}
+	if found.capture, err = c.db.dialect.captured(ctx, s, e); err != nil {
+		return found, nullMark, err
+	}
+	return found, nullMark, e.runFacts(ctx, s, &found)
+}
+
+// rowFacts counts the rows that V2 lacks, and gives an example of each kind.
+func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool) error {
+	p, err := c.Progress(ctx, e.name, exact)
+	if err != nil {
+		return err
+	}
+	s := c.db.reading()
+	f.remaining, f.stale, f.quarantined = p.Remaining, p.Stale, p.Quarantined
+	key := "CAST(t." + quote(e.v1.key.name) + " AS text)"
+	for _, example := range []struct {
+		n     int64
+		to    **string
+		query string
+	}{
+		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM " + quote(e.v1.name) + " t WHERE NOT EXISTS (SELECT 1 FROM " + quote(e.v2.name) +
+			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
+		{f.stale, &f.staleExample, "SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
+			" WHERE m.entity = " + literal(e.name) + " AND m.kind = 'CHANGE' AND NOT " + e.quarantined("m.key") + " ORDER BY m.id LIMIT 1"},
+		{f.quarantined, &f.quarantinedExample, "SELECT q.key FROM coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND " + e.unresolved("q.key") + " ORDER BY q.key LIMIT 1"},
+	} {
+		if example.n == 0 {
+			continue
+		}
+		if err := scanText(ctx, s, example.to, example.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanText sets to to the one text that a query selects, nil where there is none.
+func scanText(ctx context.Context, s session, to **string, query string, args ...any) error {
+	return s.query(ctx, func(rows *sql.Rows) error {
+		var text sql.NullString
+		err := rows.Scan(&text)
+		if text.Valid {
+			*to = &text.String
+		}
+		return err
+	}, query, args...)
+}
+
+// cheapFacts are those that are looked at again under the locks of a phase change: they take constant time but for tombstones
+// and quarantine.
+func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
+	if f.from != Migrate && !f.incomplete {
+		return e.orderFacts(ctx, s, f)
+	}
+	husks := "SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
+		" WHERE m.entity = " + literal(e.name) + " AND m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + quote(e.v2.name) +
+		" c WHERE c." + nullMarkColumn + " < (SELECT coalesce(max(a.id), 0) FROM coexist_mark a WHERE a.entity = " + literal(e.name) + " AND a.key IS NULL AND a.kind = '" + string(markAllGone) + "')"
+	var err error
+	if f.husks, err = number(ctx, s, "SELECT count(*) FROM ("+husks+") h"); err != nil {
+		return err
+	}
+	if f.husks > 0 {
+		if err := scanText(ctx, s, &f.huskExample, "SELECT h.key FROM ("+husks+") h LIMIT 1"); err != nil {
+			return err
+		}
+	}
+	return e.orderFacts(ctx, s, f)
+}
+
+// orderFacts names the entities that have to go first.
+func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
+	inContract := map[string]bool{}
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		inContract[name] = true
+		return err
+	}, "SELECT name FROM coexist_entity WHERE phase = ?", string(Contract))
+	if err != nil {
+		return err
+	}
+	for _, other := range e.db.entities {
+		for _, r := range other.references {
+			if r.Table == e.v1.name && other != e && !inContract[other.name] {
+				f.firstForward = append(f.firstForward, other.name)
+			}
+		}
+	}
+	for _, r := range e.references {
+		if target := e.db.entityOfTable(r.Table); target != nil && target != e && inContract[target.name] {
+			f.firstBack = append(f.firstBack, target.name)
+		}
+	}
+	return nil
+}
+
+// runFacts are what rehearsals, verifications and restores have found.
+func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
+	d := e.db.dialect
+	faults := "(SELECT coalesce(sum(k.faults), 0) FROM coexist_chunk k WHERE k.run_id = r.id)"
+	newest := func(kind RunKind, condition, selected string) string {
+		return "(SELECT " + selected + " FROM coexist_run r WHERE r.entity = e.name AND r.kind = '" + string(kind) + "' AND " + condition + " ORDER BY r.id DESC LIMIT 1)"
+	}
+	clean := "r.status = 'SUCCEEDED' AND " + faults + " = 0"
+	var found struct {
+		Capture      bool       `json:"capture"`
+		Generation   int64      `json:"generation"`
+		Restoring    bool       `json:"restoring"`
+		ChangedAt    time.Time  `json:"changedAt"`
+		Rehearsal    *int64     `json:"rehearsal"`
+		Clean        *int64     `json:"clean"`
+		CleanAt      *time.Time `json:"cleanAt"`
+		CleanCapture *int64     `json:"cleanCapture"`
+		CleanBypass  *int64     `json:"cleanBypass"`
+		CleanBehind  *int64     `json:"cleanBehind"`
+		Red          *int64     `json:"red"`
+		RedFaults    *int64     `json:"redFaults"`
+		Bypass       int64      `json:"bypass"`
+		Restore      *int64     `json:"restore"`
+		RestoreRed   *int64     `json:"restoreRed"`
+		RestoreDone  *string    `json:"restoreDone"`
+	}
+	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, "SELECT CAST("+d.object([]member{
+		{"capture", d.value("e", flag("capture"))},
+		{"generation", "e.capture_generation"},
+		{"restoring", d.value("e", flag("restoring"))},
+		{"changedAt", "e.phase_changed_at"},
+		{"rehearsal", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.id")},
+		{"clean", newest(Verification, clean, "r.id")},
+		{"cleanAt", newest(Verification, clean, "r.started_at")},
+		{"cleanCapture", newest(Verification, clean, "r.capture_generation")},
+		{"cleanBypass", newest(Verification, clean, "r.bypass_before")},
+		{"cleanBehind", newest(Verification, clean, "(SELECT sum(k.behind) FROM coexist_chunk k WHERE k.run_id = r.id)")},
+		{"red", newest(Verification, faults+" > 0", "r.id")},
+		{"redFaults", newest(Verification, faults+" > 0", faults)},
+		{"bypass", e.bypassWrites()},
+		{"restore", newest(Restore, "true", "r.id")},
+		{"restoreRed", newest(Restore, "true", faults)},
+		{"restoreDone", newest(Restore, "true", "r.status")},
+	})+" AS text) FROM coexist_entity e WHERE e.name = ?", e.name)
+	if err != nil {
+		return err
+	}
+	value := func(n *int64) int64 {
+		if n == nil {
+			return 0
+		}
+		return *n
+	}
+	f.rehearsed = found.Rehearsal != nil
+	f.capture = f.capture && found.Capture
+	if value(found.Red) > value(found.Clean) {
+		f.drift = value(found.RedFaults)
+		if err := e.findingExample(ctx, s, *found.Red, &f.driftExample); err != nil {
+			return err
+		}
+	} else if found.Clean != nil && !found.CleanAt.Before(found.ChangedAt) {
+		f.verified, f.behind = true, value(found.CleanBehind)
+		f.bypass = found.Bypass - value(found.CleanBypass)
+		f.captureKept = value(found.CleanCapture) == found.Generation
+	}
+	f.restored = found.Restoring && found.RestoreDone != nil && RunStatus(*found.RestoreDone) == Succeeded
+	if f.restoreFindings = value(found.RestoreRed); f.restoreFindings > 0 {
+		return e.findingExample(ctx, s, *found.Restore, &f.restoreExample)
+	}
+	return nil
+}
+
+// findingExample is the key of a fault. A row that is missing is one only where V2 leads, where it comes last.
+func (e *entity) findingExample(ctx context.Context, s session, run int64, to **string) error {
+	return scanText(ctx, s, to, "SELECT f.key FROM coexist_finding f WHERE f.run_id = ? AND f.kind <> '"+string(StaleCopy)+"'"+
+		" ORDER BY CASE WHEN f.kind = '"+string(Missing)+"' THEN 1 ELSE 0 END, f.id LIMIT 1", run)
+}
+
+// changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, nullMark being
+// the newest mark of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is in
+// quarantine, or was there when the facts were gathered.
+func (e *entity) changedSince(ctx context.Context, s session, f *facts, nullMark int64) error {
+	if f.from == Migrate || f.incomplete {
+		marks, err := number(ctx, s, "SELECT count(*) FROM coexist_mark m WHERE m.entity = ? AND m.kind = 'CHANGE'", e.name)
+		if err != nil {
+			return err
+		}
+		newest, err := number(ctx, s, "SELECT "+e.highestAllMark())
+		if err != nil {
+			return err
+		}
+		if newest > nullMark {
+			marks++
+		}
+		f.stale = max(f.stale, marks)
+		// Who seeds an entity of which nothing has migrated leaves no marks.
+		unseen, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+quote(e.v1.name)+" LIMIT 1) t WHERE NOT EXISTS (SELECT 1 FROM "+quote(e.v2.name)+")")
+		if err != nil {
+			return err
+		}
+		f.remaining = max(f.remaining, unseen)
+		quarantined, err := number(ctx, s, "SELECT count(*) FROM coexist_quarantine q WHERE q.entity = "+literal(e.name)+" AND "+e.unresolved("q.key"))
+		if err != nil {
+			return err
+		}
+		f.quarantined = max(f.quarantined, quarantined)
+	}
+	f.firstForward, f.firstBack = nil, nil
+	if err := e.cheapFacts(ctx, s, f); err != nil {
+		return err
+	}
+	f.verified, f.drift, f.captureKept, f.restored = false, 0, false, false
+	return e.runFacts(ctx, s, f)
+}

@@ -1,0 +1,119 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"reflect"
+	"strconv"
+)
+
+// FindingKind says what a verification has found about a key.
+type FindingKind string
+
+// The kinds of findings.
+const (
+	// Missing: V1 has the row, V2 does not. While rows migrate that is no fault; afterwards it is.
+	Missing FindingKind = "MISSING"
+	// StaleCopy: the copy has not caught up with V1. That is known, and no fault.
+	StaleCopy FindingKind = "STALE"
+	// Different: V1 and a fresh copy disagree, or the copy is not what the mapping makes of V1.
+	Different FindingKind = "DIFFERENT"
+	// Orphan: V2 has the row, V1 does not.
+	Orphan FindingKind = "ORPHAN"
+)
+
+// Finding is what a verification or a restore has found about a key.
+type Finding struct {
+	Key  string
+	Kind FindingKind
+	// Fields are those of V1 that differ, by their JSON names.
+	Fields []string
+	// Repaired means that the run has brought the row up to the side that leads.
+	Repaired bool
+	// Cursor is where the finding stands in the list, for Control.Findings.
+	Cursor string
+}
+
+// FindingPage is a part of a run's findings, in the order in which they were made.
+type FindingPage struct {
+	Findings []Finding
+	HasNext  bool
+	// Total counts the findings that were kept: up to 100 of rows that are behind, and up to 10000 faults.
+	Total int64
+}
+
+const (
+	keptBehind = 100
+	keptFaults = 10_000
+)
+
+// Findings returns up to first (at most 100) findings of a run after a cursor, "" for the start. It fails with an *InputError
+// for a wrong first or cursor. A run that is not there has none.
+func (c *Control) Findings(ctx context.Context, run int64, first int, after string) (FindingPage, error) {
+	var page FindingPage
+	if err := checkFirst(first); err != nil {
+		return page, err
+	}
+	position := int64(0)
+	if after != "" {
+		var err error
+		if position, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return page, inputError(Faulty("after", "is not a cursor of this list"))
+		}
+	}
+	s := c.db.reading()
+	var err error
+	if page.Total, err = number(ctx, s, "SELECT count(*) FROM coexist_finding WHERE run_id = ?", run); err != nil {
+		return page, err
+	}
+	d := c.db.dialect
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var found struct {
+			ID       int64       `json:"id"`
+			Key      string      `json:"key"`
+			Kind     FindingKind `json:"kind"`
+			Fields   string      `json:"fields"`
+			Repaired bool        `json:"repaired"`
+		}
+		if err := scanJSON(rows, &found); err != nil {
+			return err
+		}
+		f := Finding{Key: found.Key, Kind: found.Kind, Repaired: found.Repaired, Cursor: strconv.FormatInt(found.ID, 10)}
+		page.Findings = append(page.Findings, f)
+		return json.Unmarshal([]byte(found.Fields), &page.Findings[len(page.Findings)-1].Fields)
+	}, "SELECT CAST("+d.object([]member{
+		{"id", "f.id"}, {"key", "f.key"}, {"kind", "f.kind"}, {"fields", "f.fields"}, {"repaired", d.value("f", flag("repaired"))},
+	})+" AS text) FROM coexist_finding f WHERE f.run_id = ? AND f.id > ? ORDER BY f.id LIMIT ?", run, position, first+1)
+	if len(page.Findings) > first {
+		page.Findings, page.HasNext = page.Findings[:first], true
+	}
+	return page, err
+}
+
+// report keeps findings of a chunk, and counts them. Those that are no fault only give examples.
+func (e *entity) report(ctx context.Context, t *tx, c chunk, behind, faults []Finding) (outcome, error) {
+	keep := func(findings []Finding, already int64, most int) []Finding {
+		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
+	}
+	for _, f := range append(keep(behind, c.Behind, keptBehind), keep(faults, c.Faults, keptFaults)...) {
+		_, err := t.exec(ctx, "INSERT INTO coexist_finding (run_id, key, kind, fields, repaired) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING",
+			c.RunID, f.Key, string(f.Kind), jsonList(f.Fields), f.Repaired)
+		if err != nil {
+			return outcome{}, err
+		}
+	}
+	return outcome{behind: len(behind), faults: len(faults)}, nil
+}
+
+// differingFields are the fields of two aggregates, both pointed to, that differ, by their JSON names.
+func differingFields(before, after any) []string {
+	fields := []string{}
+	v, w := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
+	for i := range v.NumField() {
+		if f, differs := differingField(v.Field(i), w.Field(i), joinPath("", v.Type().Field(i))); differs {
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}

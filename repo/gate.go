@@ -1,0 +1,196 @@
+package repo
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// BlockerCode says what kind of thing blocks a step to another phase.
+type BlockerCode string
+
+// The blockers. DESIGN: what force does to each is in forceable.
+const (
+	// NotRehearsed: no rehearsal has succeeded.
+	NotRehearsed BlockerCode = "NOT_REHEARSED"
+	// Unmigrated: V1 rows without a copy.
+	Unmigrated BlockerCode = "UNMIGRATED"
+	// Stale: rows that changed without their copy.
+	Stale BlockerCode = "STALE"
+	// Quarantined: rows that cannot be converted.
+	Quarantined BlockerCode = "QUARANTINED"
+	// NotVerified: no verification of this phase has looked at every row and found nothing.
+	NotVerified BlockerCode = "NOT_VERIFIED"
+	// Drift: the newest verification with a verdict has found differences.
+	Drift BlockerCode = "DRIFT"
+	// BypassWrites: other programs have written to V1 since the newest clean verification began.
+	BypassWrites BlockerCode = "BYPASS_WRITES"
+	// CaptureOff: bypass writes have not been captured all the time since before the newest clean verification.
+	CaptureOff BlockerCode = "CAPTURE_OFF"
+	// ReferenceOrder: an entity that refers to this one, or one that this one refers to, has to take the step first.
+	ReferenceOrder BlockerCode = "REFERENCE"
+	// V1NotRestored: V1 has not been rebuilt from V2.
+	V1NotRestored BlockerCode = "V1_NOT_RESTORED"
+)
+
+// Blocker is something that blocks a step to another phase, and what to do about it.
+type Blocker struct {
+	Code  BlockerCode
+	Count int64
+	// Message says what is wrong and what to do.
+	Message string
+	// ExampleKey is the key of a row that is concerned, nil where it is not about rows.
+	ExampleKey *string
+}
+
+// facts are what a gate decides on.
+type facts struct {
+	entity     string
+	from, to   Phase
+	incomplete bool
+	rehearsed  bool
+	// Rows.
+	remaining, stale, quarantined, husks                            int64
+	remainingExample, staleExample, quarantinedExample, huskExample *string
+	// Verification.
+	verified     bool  // a clean verification of this phase
+	behind       int64 // rows that it could not compare, having no fresh copy
+	drift        int64 // differences of a later or of the only one
+	driftExample *string
+	bypass       int64 // since the clean one began
+	capture      bool  // now
+	captureKept  bool  // since the clean one began
+	// Other entities.
+	firstForward, firstBack []string
+	// Restore.
+	restored        bool
+	restoreFindings int64
+	restoreExample  *string
+}
+
+// blockers decides what blocks the step from f.from to f.to.
+func (f facts) blockers() []Blocker {
+	switch {
+	case f.from == Expand && f.to == Migrate:
+		return f.toMigrate()
+	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
+		return append(f.rows(), f.verification(f.from == Migrate)...)
+	case f.from == Cutover && f.to == Contract:
+		return slices.Concat(f.rows(), f.verification(false), f.order(f.firstForward, Contract))
+	case f.from == Contract && f.to == Cutover:
+		return append(f.toRestored(), f.order(f.firstBack, Cutover)...)
+	default:
+		return nil // back to MIGRATE and to EXPAND any time
+	}
+}
+
+func (f facts) toMigrate() []Blocker {
+	if f.rehearsed {
+		return nil
+	}
+	return []Blocker{{Code: NotRehearsed, Count: 1, Message: fmt.Sprintf(
+		"no rehearsal of %s has succeeded yet: start one; it converts every row, stores nothing and says what would be quarantined", f.entity)}}
+}
+
+func (f facts) rows() []Blocker {
+	var found []Blocker
+	add := func(code BlockerCode, n int64, example *string, message string) {
+		if n > 0 {
+			found = append(found, Blocker{Code: code, Count: n, ExampleKey: example, Message: fmt.Sprintf(message, n)})
+		}
+	}
+	add(Unmigrated, f.remaining, f.remainingExample, "%d rows have no V2 copy yet: start a sweep and wait for its end")
+	add(Stale, f.stale+f.husks, first(f.staleExample, f.huskExample), "%d copies have not caught up with a change of V1: start a sweep and wait for its end")
+	add(Quarantined, f.quarantined, f.quarantinedExample, "%d rows cannot be converted: repair them through V1 as the quarantine says, then start a sweep")
+	return found
+}
+
+func first(examples ...*string) *string {
+	for _, e := range examples {
+		if e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+func (f facts) verification(withCapture bool) []Blocker {
+	var found []Blocker
+	switch {
+	case f.drift > 0:
+		found = append(found, Blocker{Code: Drift, Count: f.drift, ExampleKey: f.driftExample, Message: fmt.Sprintf(
+			"the newest verification found %d differences between V1 and V2: look at its findings, repair them, and start a verification that finds none", f.drift)})
+	case !f.verified:
+		found = append(found, Blocker{Code: NotVerified, Count: 1, Message: fmt.Sprintf("no verification of %s in %s has ended without a finding: start one", f.entity, f.from)})
+	case f.behind > 0:
+		found = append(found, Blocker{Code: NotVerified, Count: f.behind, Message: fmt.Sprintf(
+			"the newest verification could not compare %d rows, which had no fresh copy then: start another", f.behind)})
+	}
+	if !withCapture {
+		return found
+	}
+	if f.bypass > 0 && f.verified {
+		found = append(found, Blocker{Code: BypassWrites, Count: f.bypass, Message: fmt.Sprintf(
+			"%d times other programs have written to V1 since the newest clean verification began: they will be rejected in CUTOVER, so stop them, and start another verification", f.bypass)})
+	}
+	switch {
+	case !f.capture:
+		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "writes that bypass the server are not captured: switch capture on, sweep and verify"})
+	case f.verified && !f.captureKept:
+		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "capture was off since the newest clean verification began: start another verification"})
+	}
+	return found
+}
+
+func (f facts) order(entities []string, to Phase) []Blocker {
+	if len(entities) == 0 {
+		return nil
+	}
+	return []Blocker{{Code: ReferenceOrder, Count: int64(len(entities)), Message: fmt.Sprintf(
+		"set the phase of %s to %s first: rows refer from one to the other", strings.Join(entities, " and "), to)}}
+}
+
+func (f facts) toRestored() []Blocker {
+	switch {
+	case f.restoreFindings > 0:
+		return []Blocker{{Code: V1NotRestored, Count: f.restoreFindings, ExampleKey: f.restoreExample, Message: fmt.Sprintf(
+			"the newest restore left %d rows that V1 cannot hold: look at its findings, change the rows through V2, and start another", f.restoreFindings)}}
+	case !f.restored:
+		return []Blocker{{Code: V1NotRestored, Count: 1, Message: "V1 has not been rebuilt from V2: start a restore and wait for its end"}}
+	default:
+		return nil
+	}
+}
+
+// forceable reports whether force passes a blocker on the way from a phase to another. Rows that V2 lacks are forced into
+// CUTOVER only, which is then incomplete; nothing forces them into CONTRACT.
+func forceable(code BlockerCode, from, to Phase) bool {
+	switch code {
+	case NotRehearsed, NotVerified, Drift, BypassWrites, CaptureOff:
+		return true
+	case Unmigrated, Stale, Quarantined:
+		return from == Migrate && to == Cutover
+	default:
+		return false
+	}
+}
+
+// mayPass decides whether a gate lets a step pass. It returns a *GateClosedError, or an *InputError where force lacks its reason.
+func mayPass(f facts, force bool, reason *string) error {
+	blockers := f.blockers()
+	if len(blockers) == 0 {
+		return nil
+	}
+	for _, b := range blockers {
+		if !force || !forceable(b.Code, f.from, f.to) {
+			return &GateClosedError{To: f.to, Blockers: blockers}
+		}
+	}
+	if reason == nil || strings.TrimSpace(*reason) == "" {
+		return inputError(Faulty("reason", "force needs a reason, which is kept in the history"))
+	}
+	return nil
+}
+
+// lacking reports whether V2 lacks rows, so that a CUTOVER in spite of it is incomplete.
+func (f facts) lacking() bool { return f.remaining+f.stale+f.quarantined+f.husks > 0 }

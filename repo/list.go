@@ -1,0 +1,413 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Query asks for a page of a list. The zero value asks for the first 20 rows by key.
+type Query struct {
+	// First or Last is the number of rows, 0 to 100, from the start or from the end of what After and Before leave.
+	// Both are nil for the first 20.
+	First, Last *int
+	// After and Before are cursors of rows: the page lies strictly after, or before. A cursor of either shape is valid in
+	// the other, in every phase, and when its row has gone; it belongs to one sort, in either direction.
+	After, Before *string
+	// Sort is a name in Config.Sorts; "" sorts by key. Rows of equal rank are sorted by key. Rows without a value come last.
+	Sort string
+	// Desc reverses the order, except that rows without a value stay last.
+	Desc bool
+	// Where are conditions that every row must meet.
+	Where []Predicate
+}
+
+// Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys. The form of the
+// shape that leads is used.
+type Predicate struct{ V1, V2 Condition }
+
+// Condition is an SQL condition on a root table under the alias t, with a "?" for each of Args. A slice among Args stands for
+// a list in brackets, as in "t.city IN ?".
+type Condition struct {
+	SQL  string
+	Args []any
+}
+
+// Page is a part of a list, in the list's order.
+type Page[T any] struct {
+	Items                []Item[T]
+	HasNext, HasPrevious bool
+
+	count func(context.Context) (int64, error)
+}
+
+// Item is one row of a page. Err is a *ConversionError where the row cannot be converted; the other rows are still served.
+type Item[T any] struct {
+	Key, Cursor string
+	Value       T
+	Err         error
+}
+
+// TotalCount counts the rows of the whole list, of which the page is a part. It takes one statement for all pages that
+// one ListGroupsV1 or ListGroupsV2 returned.
+func (p *Page[T]) TotalCount(ctx context.Context) (int64, error) { return p.count(ctx) }
+
+const (
+	defaultPage = 20
+	maxPage     = 100
+)
+
+// ListV1 returns a page of V1 aggregates. It fails with an *InputError for a query that makes no sense.
+func (r *Repository[V1, V2]) ListV1(ctx context.Context, q Query) (*Page[V1], error) {
+	pages, err := r.ListGroupsV1(ctx, "", []string{""}, q)
+	if err != nil {
+		return nil, err
+	}
+	return pages[0], nil
+}
+
+// ListV2 returns a page of V2 aggregates: of their copies, and in their place of conversions of V1, which are stored in one
+// batch. It fails with an *InputError for a query that makes no sense.
+func (r *Repository[V1, V2]) ListV2(ctx context.Context, q Query) (*Page[Record[V2]], error) {
+	pages, err := r.ListGroupsV2(ctx, "", []string{""}, q)
+	if err != nil {
+		return nil, err
+	}
+	return pages[0], nil
+}
+
+// ListGroupsV1 returns one page for each key, of the rows whose V1 column, such as "customer_id", holds the key. It takes
+// one statement, however many keys there are. It fails as ListV1 does.
+func (r *Repository[V1, V2]) ListGroupsV1(ctx context.Context, column string, keys []string, q Query) ([]*Page[V1], error) {
+	lists, err := r.list(ctx, wantV1, column, keys, q)
+	if err != nil {
+		return nil, err
+	}
+	return pagesOf(lists, r.resultV1), nil
+}
+
+// ListGroupsV2 is ListGroupsV1 in the V2 shape. What must be converted on all pages is stored in one batch.
+func (r *Repository[V1, V2]) ListGroupsV2(ctx context.Context, column string, keys []string, q Query) ([]*Page[Record[V2]], error) {
+	lists, err := r.list(ctx, wantV2, column, keys, q)
+	if err != nil {
+		return nil, err
+	}
+	unique := map[string]*seen[V1, V2]{}
+	for _, l := range lists {
+		for _, row := range l.rows {
+			unique[row.seen.key] = row.seen
+		}
+	}
+	read := make([]*seen[V1, V2], 0, len(unique))
+	for _, s := range unique {
+		read = append(read, s)
+	}
+	answers := r.internalRead(ctx, read, OriginList)
+	return pagesOf(lists, func(s *seen[V1, V2]) Result[Record[V2]] { return answers[s.key] }), nil
+}
+
+// list is a page before it takes a shape.
+type list[V1, V2 any] struct {
+	rows              []listed[V1, V2]
+	hasMore, hasOther bool // in the direction of paging, and behind it
+	backward          bool
+	count             func(context.Context) (int64, error)
+}
+
+type listed[V1, V2 any] struct {
+	seen   *seen[V1, V2]
+	cursor string
+}
+
+func pagesOf[V1, V2, T any](lists []*list[V1, V2], result func(*seen[V1, V2]) Result[T]) []*Page[T] {
+	pages := make([]*Page[T], len(lists))
+	for i, l := range lists {
+		p := &Page[T]{Items: make([]Item[T], len(l.rows)), HasNext: l.hasMore, HasPrevious: l.hasOther, count: l.count}
+		if l.backward {
+			p.HasNext, p.HasPrevious = l.hasOther, l.hasMore
+		}
+		for j, row := range l.rows {
+			answer := result(row.seen)
+			p.Items[j] = Item[T]{Key: row.seen.key, Cursor: row.cursor, Value: answer.Value, Err: answer.Err}
+		}
+		pages[i] = p
+	}
+	return pages
+}
+
+func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, keys []string, q Query) ([]*list[V1, V2], error) {
+	p, err := r.plan(column, keys, q)
+	if err != nil {
+		return nil, err
+	}
+	extra := r.db.dialect.object([]member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
+	f, answers, err := r.readLed(ctx, r.db.reading(), w, func(lead side) (string, []any) {
+		driver, args := p.ledBy(lead).driver()
+		return r.readStatement(w, lead, driver, extra), args
+	})
+	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue {
+		return nil, inputError(Faulty("after", "is not a cursor of this list"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	lists := make([]*list[V1, V2], len(keys))
+	count := p.counter()
+	for i := range lists {
+		lists[i] = &list[V1, V2]{backward: p.backward, count: func(ctx context.Context) (int64, error) { return count(ctx, i) }}
+	}
+	for _, a := range answers {
+		var extra struct {
+			Group int             `json:"group"`
+			Other json.RawMessage `json:"other"`
+			Value json.RawMessage `json:"value"`
+		}
+		if err := json.Unmarshal(a.extra, &extra); err != nil {
+			return nil, err
+		}
+		l := lists[extra.Group]
+		l.hasOther = string(extra.Other) == "true" || string(extra.Other) == "1"
+		if a.absent {
+			continue
+		}
+		if len(l.rows) == p.limit {
+			l.hasMore = true
+			continue
+		}
+		s, err := r.decode(f, a)
+		if err != nil {
+			return nil, err
+		}
+		l.rows = append(l.rows, listed[V1, V2]{s, cursor{Sort: q.Sort, Value: extra.Value, Key: a.key}.encode()})
+	}
+	for _, l := range lists {
+		if l.backward {
+			slices.Reverse(l.rows)
+		}
+	}
+	return lists, nil
+}
+
+// cursor says where a row stands in a list.
+type cursor struct {
+	Sort  string          `json:"s,omitempty"`
+	Value json.RawMessage `json:"v,omitempty"` // of the sort's column; null where it has none
+	Key   string          `json:"k"`
+}
+
+func (c cursor) encode() string {
+	document, err := json.Marshal(c)
+	if err != nil {
+		return "" // cannot happen: the value is what the database made
+	}
+	return base64.RawURLEncoding.EncodeToString(document)
+}
+
+func (c cursor) null() bool { return len(c.Value) == 0 || string(c.Value) == "null" }
+
+// decodeCursor returns an *InputError for a cursor that list did not make for this sort.
+func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
+	var c cursor
+	document, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(document) > 4096 || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil || !e.validKey(c.Key) {
+		return nil, inputError(Faulty(name, "is not a cursor of this list"))
+	}
+	if c.Sort != sort {
+		return nil, inputError(Faulty(name, "is a cursor of another order"))
+	}
+	var value any
+	if !c.null() && json.Unmarshal(c.Value, &value) != nil {
+		return nil, inputError(Faulty(name, "is not a cursor of this list"))
+	}
+	switch v := value.(type) {
+	case string:
+		if strings.ContainsRune(v, 0) {
+			return nil, inputError(Faulty(name, "is not a cursor of this list"))
+		}
+	case float64, nil:
+	default:
+		return nil, inputError(Faulty(name, "is not a cursor of this list"))
+	}
+	return &c, nil
+}
+
+// counter returns a function that counts the rows of a group. It asks the database once, for all groups, when it is called first.
+func (p *plan) counter() func(context.Context, int) (int64, error) {
+	var counts map[int]int64
+	lock := make(chan struct{}, 1)
+	return func(ctx context.Context, group int) (int64, error) {
+		select {
+		case lock <- struct{}{}:
+			defer func() { <-lock }()
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		if counts == nil {
+			found, err := p.countGroups(ctx)
+			if err != nil {
+				return 0, err
+			}
+			counts = found
+		}
+		return counts[group], nil
+	}
+}
+
+// countGroups counts the rows of each group on the side that leads.
+func (p *plan) countGroups(ctx context.Context) (map[int]int64, error) {
+	const tries = 10
+	for range tries {
+		lead := p.e.guess().leader()
+		statement, args := p.ledBy(lead).count()
+		counts := map[int]int64{}
+		var f fence
+		err := p.e.db.reading().query(ctx, func(rows *sql.Rows) error {
+			var fenceJSON sql.RawBytes
+			var group int
+			var n int64
+			if err := rows.Scan(&fenceJSON, &group, &n); err != nil {
+				return err
+			}
+			counts[group] = n
+			return p.e.decodeFence(fenceJSON, &f)
+		}, statement, args...)
+		if err != nil {
+			return nil, err
+		}
+		if len(counts) == 0 || f.leader() == lead {
+			return counts, nil
+		}
+		p.e.lastFence.Store(&f)
+	}
+	return nil, fmt.Errorf("%w: the phase of %s changes too often", ErrUnavailable, p.e.name)
+}
+
+// pageSize reads First and Last.
+func (q Query) pageSize() (limit int, backward bool, err error) {
+	if q.First != nil && q.Last != nil {
+		return 0, false, inputError(Faulty("last", "give first or last, not both"))
+	}
+	name, n := "first", q.First
+	if q.Last != nil {
+		name, n, backward = "last", q.Last, true
+	}
+	if n == nil {
+		return defaultPage, false, nil
+	}
+	if *n < 0 || *n > maxPage {
+		return 0, false, inputError(Faulty(name, "is %d, possible is 0 to %d", *n, maxPage))
+	}
+	return *n, backward, nil
+}
+
+// plan is a query, checked, on its way to SQL.
+type plan struct {
+	e             *entity
+	groups, sorts [2]*column // of each side; nil for one list, and for the key
+	keys          string     // of the groups, as a JSON list
+	desc          bool
+	backward      bool
+	limit         int
+	after, before *cursor
+	where         []Predicate
+
+	// What ledBy sets.
+	lead        side
+	root        *table
+	group, sort *column
+}
+
+// ledBy is the plan for the side that leads.
+func (p *plan) ledBy(lead side) *plan {
+	led := *p
+	led.lead, led.root, led.group, led.sort = lead, p.e.v1, p.groups[lead], p.sorts[lead]
+	if lead == sideV2 {
+		led.root = p.e.v2
+	}
+	return &led
+}
+
+func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
+	p := &plan{e: e, desc: q.Desc, where: q.Where}
+	var err error
+	if p.limit, p.backward, err = q.pageSize(); err != nil {
+		return nil, err
+	}
+	if q.Sort != "" {
+		p.sorts = [2]*column{e.v1.column(e.sorts[q.Sort].V1), e.v2.column(e.sorts[q.Sort].V2)}
+		if p.sorts[sideV1] == nil || p.sorts[sideV2] == nil {
+			return nil, inputError(Faulty("orderBy", "there is no order %q", q.Sort))
+		}
+	}
+	if q.After != nil {
+		if p.after, err = e.decodeCursor("after", *q.After, q.Sort); err != nil {
+			return nil, err
+		}
+	}
+	if q.Before != nil {
+		if p.before, err = e.decodeCursor("before", *q.Before, q.Sort); err != nil {
+			return nil, err
+		}
+	}
+	if group != "" {
+		p.groups = [2]*column{e.v1.column(group), e.v2.column(e.columnInV2(group))}
+		if p.groups[sideV1] == nil || p.groups[sideV2] == nil {
+			return nil, fmt.Errorf("entity %s has no column %s in both shapes: name it in Config.References", e.name, group)
+		}
+		p.keys, err = groupDocument(p.groups[sideV1], keys)
+	}
+	return p, err
+}
+
+// groupDocument is a list of keys as an argument. A key that the column cannot hold is null, which equals nothing.
+func groupDocument(c *column, keys []string) (string, error) {
+	values := make([]any, len(keys))
+	for i, key := range keys {
+		n, err := strconv.ParseInt(key, 10, 64)
+		switch {
+		case c.isInt && err == nil:
+			values[i] = n
+		case !c.isInt && utf8.ValidString(key) && !strings.ContainsRune(key, 0):
+			values[i] = key
+		}
+	}
+	document, err := json.Marshal(values)
+	return string(document), err
+}
+
+// columnInV2 is the name in V2 of a column of V1 that refers to another entity.
+func (e *entity) columnInV2(name string) string {
+	for _, r := range e.references {
+		if r.Column == name && r.ColumnV2 != "" {
+			return r.ColumnV2
+		}
+	}
+	return name
+}
+
+func (t *table) column(name string) *column {
+	for i := range t.columns {
+		if t.columns[i].name == name && name != "" {
+			return &t.columns[i]
+		}
+	}
+	return nil
+}
+
+// AnyPage is what a page of either shape can say without its values.
+type AnyPage interface {
+	// TotalCount counts the rows of the whole list.
+	TotalCount(ctx context.Context) (int64, error)
+	// Failure returns the Err of the page's i-th row.
+	Failure(i int) error
+}
+
+// Failure returns the Err of the page's i-th row.
+func (p *Page[T]) Failure(i int) error { return p.Items[i].Err }

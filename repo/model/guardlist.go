@@ -1,0 +1,90 @@
+package main
+
+// guardInfo says what a guard is in the engine, and which scenarios must miss it.
+type guardInfo struct {
+	guard    guard
+	name     string
+	where    string // file and function of the engine
+	rule     string
+	families []string
+}
+
+const (
+	familyTwo        = "two actors"
+	familyThree      = "three actors"
+	familyWalks      = "walks"
+	familyPages      = "two keys"
+	familyRefused    = "refused rows"
+	familyReferences = "references"
+	familyIncomplete = "incomplete CUTOVER"
+	familyQuarantine = "quarantine"
+	familyMapping    = "newer mapping"
+	familyUnknown    = "unknown COMMIT"
+	familySQLite     = "SQLite"
+)
+
+func families(f ...string) []string { return f }
+
+// guardList is every guard, in the order of what it is about: storers, marks, sweeps, reads and writes, phases, triggers,
+// references, RESTORE, quarantine, mappings, COMMIT, SQLite.
+var guardList = []guardInfo{
+	{storeIfUnchanged, "storeIfUnchanged", "store.go insertCopies, updateCopies", "a storer inserts where there was no copy, and updates one of the seq that was read", families(familyTwo)},
+	{seqIsNeverReused, "seqIsNeverReused", "dialect_postgres.go begin, dialect_sqlite.go begin", "seq comes from one sequence, not from the copy", families(familyTwo, familyThree)},
+	{winnerOwnsChildren, "winnerOwnsChildren", "store.go followStore", "child rows are written for the copies that were won", families(familyTwo, familyPages, familyThree)},
+	{onlyMarksThatWereRead, "onlyMarksThatWereRead", "store.go followStore, deleteMarks", "a storer deletes the marks that it has read, never another", families(familyTwo)},
+	{storerChecksEpoch, "storerChecksEpoch", "store.go storeLazily, work.go mayWork", "a copy is stored under the epoch that it was read under", families(familyTwo, familyThree, familyWalks)},
+	{goneIsNeverMerged, "goneIsNeverMerged", "convert.go convert", "a copy under a tombstone is not merged into the V1 row that came after", families(familyTwo)},
+	{truncateIsTombstone, "truncateIsTombstone", "mark.go gone", "the mark of TRUNCATE is a tombstone for every older copy", families(familyTwo)},
+	{truncateCountsInVersion, "truncateCountsInVersion", "mark.go currentVersion, cutover.go insertLed", "what is created after TRUNCATE has a higher version", families(familyTwo)},
+	{tombstoneKeepsFloor, "tombstoneKeepsFloor", "mark.go currentVersion", "a version passes the floor of the tombstone", families(familyTwo)},
+	{marksCountInVersion, "marksCountInVersion", "mark.go currentVersion", "each mark is one version more", families(familyTwo)},
+	{deleteLeavesTombstone, "deleteLeavesTombstone", "write.go deleteBoth", "a delete leaves a tombstone", families(familyTwo)},
+	{lastTombstoneIsKept, "lastTombstoneIsKept", "nowhere: the engine purges none", "a key's last tombstone is never purged", families(familyTwo)},
+	{foldIfUnchanged, "foldIfUnchanged", "sweep.go fold", "the copy of a vanished row is deleted if it is of the seq that was read", families(familyTwo, familyPages, familyThree)},
+	{foldLocksMarks, "foldLocksMarks", "sweep.go lockMarks", "marks are folded if all that were read are still there", families(familyTwo, familyThree)},
+	{foldKeepsFloor, "foldKeepsFloor", "sweep.go fold", "the tombstone that marks are folded into keeps the version", families(familyTwo, familyThree)},
+	{sweepReadsMarks, "sweepReadsMarks", "work.go commitBatch, sweep.go markedKeys", "after its range a sweep reads the marks", families(familyTwo)},
+	{batchHalves, "batchHalves", "work.go workOnChunk", "a batch that V2's tables refuse is halved down to the row", families(familyRefused)},
+	{readSaysItsPhase, "readSaysItsPhase", "read.go readLed", "a read that was made for another phase is thrown away", families(familyTwo, familyWalks)},
+	{writersShareFence, "writersShareFence", "dialect_postgres.go begin", "writers hold the entity's lock against a change of phase", families(familyTwo)},
+	{phaseIsReadAfterFence, "phaseIsReadAfterFence", "dialect_postgres.go begin", "the phase is read in a later statement than the fence is taken in", families(familyTwo)},
+	{locksMatchPhase, "locksMatchPhase", "entity.go locked", "who has locked for another phase begins again", families(familyWalks)},
+	{rootIsLocked, "rootIsLocked", "entity.go locks", "a writer locks the leading root row first", families(familyTwo)},
+	{childIsLockedNoWait, "childIsLockedNoWait", "entity.go locks", "a writer never waits for a child row of V1", families(familyTwo)},
+	{readsFollowLocks, "readsFollowLocks", "write.go lead", "what is converted is read in a later statement than it was locked in", families(familyTwo)},
+	{notFoundIsReadAgain, "notFoundIsReadAgain", "write.go lead", "where no row was locked one is looked for before NOT_FOUND", families(familyTwo)},
+	{ownWritesAreStorers, "ownWritesAreStorers", "write.go follow, put", "own writes too write the copy that they have read", families(familyTwo, familyThree)},
+	{v1IsAsWritten, "v1IsAsWritten", "update.go putV2", "a V2-shaped write finds V1 as it has written it", families(familyTwo)},
+	{staleWriteMarks, "staleWriteMarks", "write.go leaveStale", "a write that leaves the copy behind leaves a mark", families(familyTwo)},
+	{unconvertibleWriteMarks, "unconvertibleWriteMarks", "write.go leaveStale", "so does one that cannot be converted", families(familyTwo)},
+	{createReadsMarksLater, "createReadsMarksLater", "cutover.go insertLed", "where V2 leads a create reads the marks when its row is there", families(familyTwo, familyThree)},
+	{cutoverRefusesUnconvertible, "cutoverRefusesUnconvertible", "write.go follow", "in an incomplete CUTOVER too V2 holds every write", families(familyIncomplete)},
+	{incompleteIsLedByV1, "incompleteIsLedByV1", "phase.go leader", "V1 leads in an incomplete CUTOVER", families(familyIncomplete)},
+	{rowsAreNotForcedIntoContract, "rowsAreNotForcedIntoContract", "gate.go forceable", "rows that V2 lacks are not forced into CONTRACT", families(familyIncomplete)},
+	{gateIsAskedUnderLocks, "gateIsAskedUnderLocks", "control.go setPhase, facts.go changedSince", "the gate is asked again under the locks", families(familyTwo)},
+	{gateLooksForHusks, "gateLooksForHusks", "facts.go cheapFacts", "a copy under a tombstone closes the gate", families(familyTwo)},
+	{phaseTakesFence, "phaseTakesFence", "dialect_postgres.go changePhase", "a change of phase waits for the writers in flight", families(familyTwo)},
+	{phaseLocksTables, "phaseLocksTables", "dialect_postgres.go changePhase", "and for other programs' transactions", families(familyTwo)},
+	{phasesChangeOneByOne, "phasesChangeOneByOne", "dialect_postgres.go changePhase", "the phases of all entities change one after another", families(familyReferences)},
+	{triggerMarks, "triggerMarks", "capture_postgres.go captureBody, capture_sqlite.go sqliteTriggers", "triggers append a mark", families(familyTwo)},
+	{triggerRejects, "triggerRejects", "capture_postgres.go captureBody, capture_sqlite.go sqliteTrigger", "triggers reject where V2 leads", families(familyTwo, familyWalks)},
+	{triggerLocksPhase, "triggerLocksPhase", "capture_postgres.go captureBody", "with an old snapshot they read the phase FOR SHARE", families(familyTwo, familyWalks)},
+	{referrerGoesFirst, "referrerGoesFirst", "facts.go orderFacts", "who refers enters CONTRACT first, and leaves it last", families(familyReferences)},
+	{referencesAreHeld, "referencesAreHeld", "cutover.go holdReferences, hold", "in CONTRACT what is referred to is locked", families(familyReferences)},
+	{referrersAreCounted, "referrersAreCounted", "cutover.go referred", "a delete counts who refers in CONTRACT", families(familyReferences)},
+	{restoreStartsUnderFence, "restoreStartsUnderFence", "start.go start", "a restore starts as a fenced step", families(familyWalks)},
+	{restoringWritesUpsert, "restoringWritesUpsert", "cutover.go bringUpV1", "while V1 is restored its row may be missing, or dead", families(familyTwo, familyThree)},
+	{vanishedV1IsTriedAgain, "vanishedV1IsTriedAgain", "cutover.go writeBack", "a write whose V1 row a restore has deleted begins again", families(familyTwo)},
+	{restoreLocksV1, "restoreLocksV1", "restore.go lockForRestore", "a restore locks V1's rows before it reads", families(familyTwo, familyThree, familyWalks)},
+	{restoreNeedsTombstone, "restoreNeedsTombstone", "restore.go restore", "a restore deletes what a tombstone proves deleted", families(familyTwo)},
+	{backNeedsRestore, "backNeedsRestore", "gate.go toRestored", "the way back from CONTRACT needs a restore", families(familyTwo)},
+	{quarantineIfUnchanged, "quarantineIfUnchanged", "quarantine.go quarantine", "a row that has changed since it failed is not listed", families(familyQuarantine)},
+	{storeReleases, "storeReleases", "store.go followStore", "a row that is stored leaves quarantine", families(familyQuarantine)},
+	{olderMappingStoresNot, "olderMappingStoresNot", "store.go storeLazily, write.go dual, work.go mayWork", "an instance with an older mapping stores no copy", families(familyMapping)},
+	{mappingIsRaisedUnderFence, "mappingIsRaisedUnderFence", "ddl.go Install", "the mapping's version is raised when no writer is in flight", families(familyMapping)},
+	{remigrationKeepsRefined, "remigrationKeepsRefined", "sweep.go sort, convert.go convert", "a refined copy is not upgraded anew", families(familyMapping)},
+	{commitIsSentOnce, "commitIsSentOnce", "tx.go transactOn", "nothing is tried again once COMMIT was sent", families(familyUnknown)},
+	{versionIsCheckedUnderLock, "versionIsCheckedUnderLock", "update.go updateV2", "an expected version is compared under the locks", families(familyUnknown)},
+	{flagIsCleared, "flagIsCleared", "dialect_sqlite.go commit", "SQLite's flag of own writes is cleared before COMMIT", families(familySQLite)},
+	{insertMarksToo, "insertMarksToo", "capture_sqlite.go sqliteTriggers", "inserts leave marks too, for REPLACE", families(familySQLite)},
+}

@@ -1,0 +1,68 @@
+package main
+
+// guard is a rule of the protocol that can be taken out, to see whether the model notices.
+type guard int
+
+const (
+	noGuard guard = iota
+	storeIfUnchanged
+	seqIsNeverReused
+	winnerOwnsChildren
+	onlyMarksThatWereRead
+	storerChecksEpoch
+	goneIsNeverMerged
+	truncateIsTombstone
+	truncateCountsInVersion
+	tombstoneKeepsFloor
+	marksCountInVersion
+	deleteLeavesTombstone
+	lastTombstoneIsKept
+	foldIfUnchanged
+	foldLocksMarks
+	foldKeepsFloor
+	sweepReadsMarks
+	batchHalves
+	readSaysItsPhase
+	writersShareFence
+	phaseIsReadAfterFence
+	locksMatchPhase
+	rootIsLocked
+	childIsLockedNoWait
+	readsFollowLocks
+	notFoundIsReadAgain
+	ownWritesAreStorers
+	v1IsAsWritten
+	staleWriteMarks
+	unconvertibleWriteMarks
+	createReadsMarksLater
+	cutoverRefusesUnconvertible
+	incompleteIsLedByV1
+	rowsAreNotForcedIntoContract
+	gateIsAskedUnderLocks
+	gateLooksForHusks
+	phaseTakesFence
+	phaseLocksTables
+	phasesChangeOneByOne
+	triggerMarks
+	triggerRejects
+	triggerLocksPhase
+	referrerGoesFirst
+	referencesAreHeld
+	referrersAreCounted
+	restoreStartsUnderFence
+	restoringWritesUpsert
+	vanishedV1IsTriedAgain
+	restoreLocksV1
+	restoreNeedsTombstone
+	backNeedsRestore
+	quarantineIfUnchanged
+	storeReleases
+	olderMappingStoresNot
+	mappingIsRaisedUnderFence
+	remigrationKeepsRefined
+	commitIsSentOnce
+	versionIsCheckedUnderLock
+	flagIsCleared
+	insertMarksToo
+	guards
+)

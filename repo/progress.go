@@ -1,0 +1,161 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+	"time"
+)
+
+// Progress says how far an entity's migration is. Migrated, Remaining, Stale and Quarantined are disjoint, and add up to Total.
+type Progress struct {
+	// Total counts the rows of V1's root table; where V2 leads, those of V2's, which are all migrated then.
+	Total int64
+	// Migrated counts those with a fresh copy.
+	Migrated int64
+	// Remaining counts those without a copy that are not in quarantine.
+	Remaining int64
+	// Stale counts those with a stale copy that are not in quarantine.
+	Stale int64
+	// Quarantined counts those in quarantine.
+	Quarantined int64
+	// ByOrigin counts the copies by how they came to be.
+	ByOrigin []OriginCount
+	// Exact is false where the counts come from the database's statistics.
+	Exact bool
+	// OldestMarkAt is when the oldest change happened that no copy has caught up with, nil where there is none.
+	OldestMarkAt *time.Time
+}
+
+// OriginCount is the number of copies of one origin.
+type OriginCount struct {
+	Origin Origin
+	Count  int64
+}
+
+// Fraction is the part that is migrated, 0 to 1. It is never 1 while anything is unmigrated, stale or quarantined, or while
+// that is not known exactly.
+func (p Progress) Fraction() float64 {
+	const almost = 0.9999
+	open := p.Remaining + p.Stale + p.Quarantined
+	switch {
+	case open == 0 && p.Exact && p.OldestMarkAt == nil:
+		return 1
+	case p.Total <= 0:
+		return 0
+	default:
+		return min(float64(p.Migrated)/float64(p.Total), almost)
+	}
+}
+
+func (p Progress) equal(q Progress) bool {
+	sameMark := p.OldestMarkAt == q.OldestMarkAt || p.OldestMarkAt != nil && q.OldestMarkAt != nil && p.OldestMarkAt.Equal(*q.OldestMarkAt)
+	return sameMark && slices.Equal(p.ByOrigin, q.ByOrigin) && p.Total == q.Total && p.Migrated == q.Migrated &&
+		p.Remaining == q.Remaining && p.Stale == q.Stale && p.Quarantined == q.Quarantined
+}
+
+// Progress counts. Unless exact is asked for it takes constant time on large tables of PostgreSQL, from statistics. It fails
+// with ErrNotFound for an unknown entity.
+func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Progress, err error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return p, err
+	}
+	s := c.db.reading()
+	f, err := e.fenceNow(ctx, s)
+	if err != nil {
+		return p, err
+	}
+	if f.leader() == sideV2 {
+		err = e.countCopies(ctx, s, &p, exact)
+		return p, err
+	}
+	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1.name)
+	if err != nil {
+		return p, err
+	}
+	if exact || small {
+		err = e.countExactly(ctx, s, &p)
+	} else {
+		p.Total = rows
+		err = e.countRoughly(ctx, s, &p)
+	}
+	if err != nil {
+		return p, err
+	}
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var at struct {
+			At *time.Time `json:"at"`
+		}
+		err := scanJSON(rows, &at)
+		p.OldestMarkAt = at.At
+		return err
+	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "m.at"}})+" AS text) FROM coexist_mark m WHERE m.entity = ? AND (m.kind = 'CHANGE' OR m.kind = 'ALL_STALE' AND NOT EXISTS ("+
+		"SELECT 1 FROM coexist_run r WHERE r.entity = m.entity AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) ORDER BY m.id LIMIT 1", e.name)
+	return p, err
+}
+
+// countCopies is all there is to count where V2 leads: what V1 holds besides is history.
+func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact bool) error {
+	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.name)
+	origins, args := "SELECT "+originColumn+", count(*) FROM "+quote(e.v2.name)+" GROUP BY 1 ORDER BY 1", []any(nil)
+	if p.Exact = true; !exact && !small {
+		p.Exact = false
+		origins, args = e.db.dialect.roughOrigins(), []any{quote(e.v2.name), e.v2.name}
+	} else if err == nil {
+		rows, err = number(ctx, s, "SELECT count(*) FROM "+quote(e.v2.name))
+	}
+	if err != nil {
+		return err
+	}
+	p.Total, p.Migrated = rows, rows
+	return e.countOrigins(ctx, s, p, origins, args...)
+}
+
+func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error {
+	p.Exact = true
+	quarantined := e.quarantined("t." + quote(e.v1.key.name))
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		return rows.Scan(&p.Total, &p.Migrated, &p.Stale, &p.Quarantined)
+	}, "SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN NOT fresh AND copied AND NOT quarantined THEN 1 ELSE 0 END), 0),"+
+		" coalesce(sum(CASE WHEN NOT fresh AND quarantined THEN 1 ELSE 0 END), 0) FROM ("+
+		"SELECT c."+seqColumn+" IS NOT NULL AS copied, "+quarantined+" AS quarantined, c."+seqColumn+" IS NOT NULL AND c."+nullMarkColumn+" >= "+e.highestAllMark()+
+		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+e.db.dialect.text("t."+quote(e.v1.key.name))+") AS fresh"+
+		" FROM "+quote(e.v1.name)+" t LEFT JOIN "+quote(e.v2.name)+" c ON c."+quote(e.v2.key.name)+" = t."+quote(e.v1.key.name)+") r")
+	if err != nil {
+		return err
+	}
+	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
+	return e.countOrigins(ctx, s, p, "SELECT "+originColumn+", count(*) FROM "+quote(e.v2.name)+" GROUP BY 1 ORDER BY 1")
+}
+
+// countRoughly takes Total as given.
+func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error {
+	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2.name)
+	if err != nil {
+		return err
+	}
+	const most = "100000" // more are as good as these
+	marks, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM coexist_mark m WHERE m.entity = ? AND m.kind = 'CHANGE' LIMIT "+most+") r", e.name)
+	if err != nil {
+		return err
+	}
+	quarantined, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM coexist_quarantine q WHERE q.entity = ? LIMIT "+most+") r", e.name)
+	if err != nil {
+		return err
+	}
+	p.Quarantined = min(quarantined, p.Total)
+	p.Stale = min(marks, copies, p.Total-p.Quarantined)
+	p.Migrated = max(0, min(copies-p.Stale, p.Total-p.Quarantined-p.Stale))
+	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
+	return e.countOrigins(ctx, s, p, e.db.dialect.roughOrigins(), quote(e.v2.name), e.v2.name)
+}
+
+func (e *entity) countOrigins(ctx context.Context, s session, p *Progress, statement string, args ...any) error {
+	return s.query(ctx, func(rows *sql.Rows) error {
+		var o OriginCount
+		err := rows.Scan(&o.Origin, &o.Count)
+		p.ByOrigin = append(p.ByOrigin, o)
+		return err
+	}, statement, args...)
+}

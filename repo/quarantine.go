@@ -1,0 +1,143 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+	"time"
+)
+
+// failure is a row that could not be converted, with the state that it was read in.
+type failure struct {
+	key   string
+	state state
+	fault FieldError
+}
+
+func newFailure(key string, s state, err error) failure {
+	if conversion, ok := errors.AsType[*ConversionError](err); ok {
+		return failure{key, s, conversion.FieldError}
+	}
+	return failure{key, s, field(err)}
+}
+
+// conversionFailed is the code of an entry whose row cannot be converted.
+const conversionFailed = "CONVERSION_FAILED"
+
+// quarantine lists rows that could not be converted. It leaves out those that have changed since they were read: what is
+// known of them may not be true any more.
+func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) error {
+	var rows []row
+	for _, f := range failures {
+		r := row{"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.name: f.state.seq, "read_mark": f.state.lastMark()}
+		if f.fault.Field != "" {
+			r["field"] = f.fault.Field
+		}
+		rows = append(rows, r)
+	}
+	d := e.db.dialect
+	from, value := d.records([]column{{name: "key", sqlType: "text"}, {name: "field", sqlType: "text"}, {name: "message", sqlType: "text"}, readSeq, {name: "read_mark", sqlType: "bigint"}})
+	key := e.asKey(value("key"))
+	name := literal(e.name)
+	return e.execRows(ctx, t, "INSERT INTO coexist_quarantine AS q (entity, key, code, field, message, mapping_version, first_seen_at, last_seen_at)"+
+		" SELECT "+name+", "+value("key")+", '"+conversionFailed+"', "+value("field")+", "+value("message")+", "+strconv.Itoa(e.mappingVersion)+", "+d.now()+", "+d.now()+
+		" FROM "+from+
+		" WHERE coalesce((SELECT c."+seqColumn+" FROM "+quote(e.v2.name)+" c WHERE c."+quote(e.v2.key.name)+" = "+key+"), 0) = "+value(readSeq.name)+
+		" AND coalesce((SELECT max(m.id) FROM coexist_mark m WHERE m.entity = "+name+" AND m.key = "+d.text(value("key"))+"), 0) = "+value("read_mark")+
+		" ORDER BY 2 ON CONFLICT (entity, key) DO UPDATE SET code = excluded.code, field = excluded.field, message = excluded.message,"+
+		" mapping_version = excluded.mapping_version, attempts = q.attempts + 1, last_seen_at = excluded.last_seen_at", rows)
+}
+
+// release takes keys out of quarantine.
+func (e *entity) release(ctx context.Context, t *tx, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return e.execKeys(ctx, t, "DELETE FROM coexist_quarantine WHERE entity = "+literal(e.name)+" AND key IN (SELECT "+
+		e.db.dialect.text("k.key")+" FROM (%s) k)", keys)
+}
+
+// QuarantineEntry is a row that cannot be converted, and why. It leaves the list once it was converted or deleted.
+type QuarantineEntry struct {
+	Key string
+	// Code is CONVERSION_FAILED.
+	Code string
+	// Field is the field of V1 that is at fault, nil where it is not one field.
+	Field   *string
+	Message string
+	// MappingVersion is the version of the mapping that failed last.
+	MappingVersion int
+	// Attempts counts how often the sweep or a write has tried.
+	Attempts                int
+	FirstSeenAt, LastSeenAt time.Time
+	// Cursor is where the entry stands in the list, for Control.Quarantine.
+	Cursor string
+}
+
+// QuarantinePage is a part of the list, in the order of the keys.
+type QuarantinePage struct {
+	Entries []QuarantineEntry
+	HasNext bool
+	// Total counts the whole list.
+	Total int64
+}
+
+// Quarantine returns up to first (at most 100) entries of an entity after a cursor, "" for the start. Entries whose row has
+// since been deleted or migrated by other means are left out. It fails with ErrNotFound for an unknown entity, and with an
+// *InputError for a wrong first.
+func (c *Control) Quarantine(ctx context.Context, entity string, first int, after string) (QuarantinePage, error) {
+	e, err := c.entity(entity)
+	if err != nil {
+		return QuarantinePage{}, err
+	}
+	if err := checkFirst(first); err != nil {
+		return QuarantinePage{}, err
+	}
+	d := e.db.dialect
+	open := "coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND " + e.unresolved("q.key")
+	var page QuarantinePage
+	if page.Total, err = number(ctx, c.db.reading(), "SELECT count(*) FROM "+open); err != nil {
+		return page, err
+	}
+	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+		var entry QuarantineEntry
+		if err := scanJSON(rows, &struct {
+			Key            *string    `json:"key"`
+			Code           *string    `json:"code"`
+			Field          **string   `json:"field"`
+			Message        *string    `json:"message"`
+			MappingVersion *int       `json:"mappingVersion"`
+			Attempts       *int       `json:"attempts"`
+			FirstSeenAt    *time.Time `json:"firstSeenAt"`
+			LastSeenAt     *time.Time `json:"lastSeenAt"`
+		}{&entry.Key, &entry.Code, &entry.Field, &entry.Message, &entry.MappingVersion, &entry.Attempts, &entry.FirstSeenAt, &entry.LastSeenAt}); err != nil {
+			return err
+		}
+		entry.Cursor = entry.Key
+		page.Entries = append(page.Entries, entry)
+		return nil
+	}, "SELECT CAST("+d.object([]member{
+		{"key", "q.key"},
+		{"code", "q.code"},
+		{"field", "q.field"},
+		{"message", "q.message"},
+		{"mappingVersion", "q.mapping_version"},
+		{"attempts", "q.attempts"},
+		{"firstSeenAt", "q.first_seen_at"},
+		{"lastSeenAt", "q.last_seen_at"},
+	})+" AS text) FROM "+open+" AND q.key > ? ORDER BY q.key LIMIT ?", after, first+1)
+	if len(page.Entries) > first {
+		page.Entries, page.HasNext = page.Entries[:first], true
+	}
+	return page, err
+}
+
+// unresolved says that the key, an expression of text, is in V1 without a fresh copy.
+func (e *entity) unresolved(key string) string {
+	k := e.asKey(key)
+	return "EXISTS (SELECT 1 FROM " + quote(e.v1.name) + " t WHERE t." + quote(e.v1.key.name) + " = " + k + ")" +
+		" AND NOT EXISTS (SELECT 1 FROM " + quote(e.v2.name) + " c WHERE c." + quote(e.v2.key.name) + " = " + k +
+		" AND c." + nullMarkColumn + " >= " + e.highestAllMark() +
+		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = " + literal(e.name) + " AND m.key = " + key + "))"
+}

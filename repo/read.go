@@ -1,0 +1,384 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"unicode/utf8"
+)
+
+// answer is one row of a read: what one statement saw of one key.
+type answer struct {
+	key         string
+	absent      bool // the row says no key: a group without rows, say
+	extra       []byte
+	v1          []byte // nil: V1 has no such row, or it was not asked for
+	copy        []byte // nil: there is none, or it was not asked for
+	marks       []byte
+	quarantined bool
+}
+
+// storedCopy is a copy as a read returns it.
+type storedCopy struct {
+	Seq            int64           `json:"seq"`
+	Version        int64           `json:"version"`
+	MappingVersion int             `json:"mappingVersion"`
+	Refined        bool            `json:"refined"`
+	Origin         Origin          `json:"origin"`
+	MigratedAt     string          `json:"migratedAt"`
+	NullMark       int64           `json:"nullMark"`
+	Value          json.RawMessage `json:"value"`
+}
+
+// seen is an answer, decoded.
+type seen[V1, V2 any] struct {
+	key         string
+	fence       fence
+	state       state
+	v1          *V1
+	v1Err       error // V1 has a row that its model cannot hold
+	v2          *V2
+	copy        storedCopy
+	quarantined bool
+}
+
+// absent reports whether the side that leads has no such row.
+func (s *seen[V1, V2]) absent() bool {
+	if s.fence.leader() == sideV2 {
+		return s.v2 == nil
+	}
+	return s.v1 == nil && s.v1Err == nil
+}
+
+// readLed runs the statement that build makes for the side that leads. A statement says itself under which phase it was
+// made: if another side leads by then, its answer is thrown away and the read runs again.
+func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead side) (string, []any)) (f fence, answers []answer, err error) {
+	const tries = 10
+	for range tries {
+		lead := e.guess().leader()
+		statement, args := build(lead)
+		if f, answers, err = e.read(ctx, s, statement, args...); err != nil {
+			return f, nil, err
+		}
+		last := f // others read it while f is read again
+		e.lastFence.Store(&last)
+		if f.leader() == lead || w == wantBoth {
+			return f, answers, nil
+		}
+	}
+	return f, nil, fmt.Errorf("%w: the phase of %s changes too often", ErrUnavailable, e.name)
+}
+
+// read runs a statement of readStatement. It fails in a phase that this version does not know.
+func (e *entity) read(ctx context.Context, s session, statement string, args ...any) (f fence, answers []answer, err error) {
+	first := true
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var fenceJSON sql.RawBytes
+		var ord sql.NullInt64
+		var key sql.NullString
+		var a answer
+		if err := rows.Scan(&fenceJSON, &ord, &key, &a.extra, &a.v1, &a.copy, &a.marks, &a.quarantined); err != nil {
+			return err
+		}
+		if first {
+			first = false
+			if err := e.decodeFence(fenceJSON, &f); err != nil {
+				return err
+			}
+		}
+		if ord.Valid {
+			a.key, a.absent = key.String, !key.Valid
+			answers = append(answers, a)
+		}
+		return nil
+	}, statement, args...)
+	if err == nil {
+		err = f.check()
+	}
+	return f, answers, err
+}
+
+// fenceNow reads the fence alone.
+func (e *entity) fenceNow(ctx context.Context, s session) (f fence, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var document sql.RawBytes
+		if err := rows.Scan(&document); err != nil {
+			return err
+		}
+		return e.decodeFence(document, &f)
+	}, "SELECT CAST("+e.fenceQuery()+" AS text)")
+	if err == nil {
+		err = f.check()
+	}
+	return f, err
+}
+
+// decode turns an answer into what the decisions need.
+func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
+	s := &seen[V1, V2]{key: a.key, fence: f, quarantined: a.quarantined}
+	if f.leader() == sideV1 {
+		s.state.allMarks = f.AllMarks
+	}
+	if a.marks != nil {
+		if err := json.Unmarshal(a.marks, &s.state.marks); err != nil {
+			return nil, err
+		}
+	}
+	if a.v1 != nil {
+		s.v1, s.v1Err = decodeDocument[V1](a.v1)
+		if null := r.v1.nullIn(a.v1, ""); s.v1Err == nil && null != nil {
+			s.v1, s.v1Err = nil, null
+		}
+		if s.v1 != nil && r.keyOf(r.v1, s.v1) != a.key {
+			s.v1 = nil // the database takes two spellings of a key for one; we do not
+		}
+	}
+	if a.copy != nil {
+		if err := json.Unmarshal(a.copy, &s.copy); err != nil {
+			return nil, err
+		}
+		v2, err := decodeDocument[V2](s.copy.Value)
+		if err != nil {
+			return nil, fmt.Errorf("the copy of %s %s cannot be read: %w", r.name, a.key, err)
+		}
+		if r.keyOf(r.v2, v2) == a.key {
+			s.v2 = v2
+			s.state.hasCopy, s.state.seq, s.state.version, s.state.nullMark = true, s.copy.Seq, s.copy.Version, s.copy.NullMark
+		}
+	}
+	return s, nil
+}
+
+// nullIn finds a value that is NULL although the model's field cannot be: it would pass for an empty text or a zero. It
+// returns nil where there is none, without a look at the document where the database does not let it be.
+func (t *table) nullIn(document []byte, prefix string) error {
+	if !t.mayBeNull() {
+		return nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(document, &members); err != nil {
+		return err
+	}
+	for i := range t.columns {
+		c := &t.columns[i]
+		if c.unexpectedNull() && isNull(document, c.path) {
+			return Faulty(c.field(prefix), "is NULL, which the model has no place for")
+		}
+	}
+	for i := range t.children {
+		var rows []json.RawMessage
+		if json.Unmarshal(members[t.children[i].json], &rows) != nil {
+			continue
+		}
+		for j, row := range rows {
+			if err := t.children[i].nullIn(row, fmt.Sprintf("%s[%d].", t.children[i].json, j)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *table) mayBeNull() bool {
+	for i := range t.columns {
+		if t.columns[i].unexpectedNull() {
+			return true
+		}
+	}
+	for i := range t.children {
+		if t.children[i].mayBeNull() {
+			return true
+		}
+	}
+	return false
+}
+
+// unexpectedNull reports whether the database lets the column be NULL, and the model does not.
+func (c *column) unexpectedNull() bool { return !c.notNull && !c.nullable && !c.isKey }
+
+// isNull reports whether there is nothing at a path of a document. NULLs may be left out.
+func isNull(document []byte, path []string) bool {
+	for _, name := range path {
+		var members map[string]json.RawMessage
+		if json.Unmarshal(document, &members) != nil {
+			return false
+		}
+		document = members[name]
+		if len(document) == 0 {
+			return true
+		}
+	}
+	return string(document) == "null"
+}
+
+// decodeDocument decodes an aggregate. Its error is a *FieldError that names the first field which the model cannot hold.
+func decodeDocument[T any](document []byte) (*T, error) {
+	v := new(T)
+	err := json.Unmarshal(document, v)
+	if err == nil && utf8.Valid(document) {
+		return v, nil
+	}
+	if err == nil {
+		err = errors.New("text that is not UTF-8")
+	}
+	return nil, faultyField(document, reflect.TypeFor[T](), "", err)
+}
+
+// faultyField looks for the field of an object that cannot be decoded on its own.
+func faultyField(document []byte, t reflect.Type, path string, err error) *FieldError {
+	var members map[string]json.RawMessage
+	if t.Kind() != reflect.Struct || json.Unmarshal(document, &members) != nil {
+		return &FieldError{Field: path, Reason: err.Error()}
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := joinPath(path, f)
+		value, ok := members[jsonName(f)]
+		if name == path {
+			value, ok = document, true // embedded: its members are among ours
+		}
+		if !ok {
+			continue
+		}
+		var elements []json.RawMessage
+		if f.Type.Kind() == reflect.Slice && json.Unmarshal(value, &elements) == nil {
+			for i, element := range elements {
+				if fieldErr := undecodable(element, f.Type.Elem()); fieldErr != nil {
+					return faultyField(element, f.Type.Elem(), fmt.Sprintf("%s[%d]", name, i), fieldErr)
+				}
+			}
+		} else if fieldErr := undecodable(value, f.Type); fieldErr != nil {
+			return faultyField(value, f.Type, name, fieldErr)
+		}
+	}
+	return &FieldError{Field: path, Reason: err.Error()}
+}
+
+func undecodable(document []byte, t reflect.Type) error {
+	if !utf8.Valid(document) {
+		return errors.New("text that is not UTF-8")
+	}
+	return json.Unmarshal(document, reflect.New(t).Interface())
+}
+
+// record is what a caller gets for a copy that is fresh.
+func (s *seen[V1, V2]) record() Record[V2] {
+	return Record[V2]{
+		Key: s.key, Value: *s.v2, Version: s.state.currentVersion(),
+		Copy: Copy{Stored: true, Refined: s.copy.Refined, Origin: s.copy.Origin, MigratedAt: parseTime(s.copy.MigratedAt), MappingVersion: s.copy.MappingVersion},
+	}
+}
+
+// GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. It fails with ErrNotFound, with
+// a *ConversionError where the row holds a value that its model cannot, and in CONTRACT with a *NotRepresentableError for
+// what V1 has no place for.
+func (r *Repository[V1, V2]) GetV1(ctx context.Context, key string) (V1, error) {
+	return one(r.GetManyV1(ctx, []string{key}))
+}
+
+// GetV2 returns the V2 aggregate with the key: its copy, or in its place the conversion of V1, which is stored in passing
+// if the phase allows it. A store that fails or that would have to wait does neither to the read. GetV2 fails with
+// ErrNotFound, and with a *ConversionError where V1 cannot be converted.
+func (r *Repository[V1, V2]) GetV2(ctx context.Context, key string) (Record[V2], error) {
+	return one(r.GetManyV2(ctx, []string{key}))
+}
+
+func one[T any](results []Result[T], err error) (T, error) {
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return results[0].Value, results[0].Err
+}
+
+// GetManyV1 is GetV1 for many keys. It returns an answer for each, in their order, with one statement.
+func (r *Repository[V1, V2]) GetManyV1(ctx context.Context, keys []string) ([]Result[V1], error) {
+	found, err := r.lookUp(ctx, r.db.reading(), wantV1, keys)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]Result[V1], len(keys))
+	for i, key := range keys {
+		results[i] = r.resultV1(found[key])
+	}
+	return results, nil
+}
+
+func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
+	switch {
+	case s == nil || s.absent():
+		return Result[V1]{Err: ErrNotFound}
+	case s.v1 == nil && s.v1Err == nil:
+		v1, err := r.downgrade(*s.v2)
+		return Result[V1]{Value: v1, Err: err}
+	case s.v1Err != nil:
+		return Result[V1]{Err: r.conversionError(s.key, s.v1Err)}
+	default:
+		return Result[V1]{Value: *s.v1}
+	}
+}
+
+// GetManyV2 is GetV2 for many keys. It returns an answer for each, in their order, with a number of statements that does not
+// depend on how many there are, nor on how many must be migrated.
+func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Result[Record[V2]], error) {
+	found, err := r.lookUp(ctx, r.db.reading(), wantV2, keys)
+	if err != nil {
+		return nil, err
+	}
+	unique := make([]*seen[V1, V2], 0, len(found))
+	for _, s := range found {
+		unique = append(unique, s)
+	}
+	answers := r.internalRead(ctx, unique, OriginRead)
+	results := make([]Result[Record[V2]], len(keys))
+	for i, key := range keys {
+		result, ok := answers[key]
+		if !ok {
+			result.Err = ErrNotFound
+		}
+		results[i] = result
+	}
+	return results, nil
+}
+
+// lookUp reads keys with one statement. Keys that no row can have are not asked for.
+func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys []string) (map[string]*seen[V1, V2], error) {
+	found := make(map[string]*seen[V1, V2], len(keys))
+	asked := make([]string, 0, len(keys))
+	for _, key := range keys {
+		if _, twice := found[key]; !twice && r.validKey(key) {
+			found[key] = nil
+			asked = append(asked, key)
+		}
+	}
+	driver, arg := "SELECT "+r.asKey("?")+" AS key, 0 AS ord", ""
+	if len(asked) == 1 {
+		arg = asked[0]
+	} else {
+		var err error
+		driver = r.db.dialect.keyList(r.v1.key)
+		if arg, err = r.keyDocument(asked); err != nil {
+			return nil, err
+		}
+	}
+	f, answers, err := r.readLed(ctx, s, w, func(lead side) (string, []any) {
+		return r.readStatement(w, lead, driver, "NULL"), []any{arg}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		if found[a.key], err = r.decode(f, a); err != nil {
+			return nil, err
+		}
+	}
+	for key, s := range found {
+		if s == nil {
+			delete(found, key)
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,249 @@
+package repotest
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	_ "github.com/mattn/go-sqlite3"    // the driver "sqlite3"
+
+	"github.com/alwaysup/coexist/repo"
+)
+
+// Setup says how OpenNotes sets up. The zero value is an instance with the mapping as it should be, in the phase EXPAND.
+type Setup struct {
+	// Mapping of notes. Its OnConvert is taken: use Bench.PauseConversion.
+	Mapping NoteMapping
+	// Remigrates gives the mapping its Remigrate.
+	Remigrates bool
+	// Phase is what notes and comments start in, on a database that does not know them.
+	Phase repo.Phase
+	// Options of the DB; OnStatement and Logger are taken.
+	Options repo.Options
+	// Sorts that notes have besides BODY and PRIORITY.
+	Sorts map[string]repo.Sort
+}
+
+// Bench is an instance of the engine with notes and comments, and the tools to watch it and to force what happens when.
+type Bench struct {
+	DB       *repo.DB
+	Notes    *repo.Repository[NoteV1, NoteV2]
+	Comments *repo.Repository[CommentV1, CommentV2]
+	Control  *repo.Control
+	URL      string
+
+	t           testing.TB
+	mu          sync.Mutex
+	pauses      map[string]*Pause
+	conversions map[string]int
+	statements  []string
+	before      map[string]func()
+}
+
+// OpenNotes opens the database at url. Where it is empty it creates the V1 tables; it installs, and checks. The instance is
+// closed with the test.
+func OpenNotes(t testing.TB, url string, s Setup) *Bench {
+	t.Helper()
+	b := DescribeNotes(t, url, s)
+	empty, err := b.DB.Empty(t.Context())
+	if err == nil && empty {
+		err = b.DB.CreateV1Tables(t.Context())
+	}
+	if err == nil {
+		err = b.DB.Install(t.Context())
+	}
+	if err == nil {
+		err = b.DB.Check(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// DescribeNotes is OpenNotes without any of its statements.
+func DescribeNotes(t testing.TB, url string, s Setup) *Bench {
+	t.Helper()
+	b := &Bench{URL: url, t: t, pauses: map[string]*Pause{}, conversions: map[string]int{}, before: map[string]func(){}}
+	s.Options.OnStatement = b.onStatement
+	s.Options.Logger = slog.New(slog.DiscardHandler)
+	var err error
+	if b.DB, err = repo.Open(t.Context(), url, s.Options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	sorts := map[string]repo.Sort{"BODY": {V1: "body", V2: "text"}, "PRIORITY": {V1: "priority", V2: "priority"}}
+	for name, sort := range s.Sorts {
+		sorts[name] = sort
+	}
+	s.Mapping.OnConvert = b.onConvert
+	var mapping repo.Mapping[NoteV1, NoteV2] = s.Mapping
+	if s.Remigrates {
+		mapping = RemigratingNotes{s.Mapping}
+	}
+	b.Notes, err = repo.New(b.DB, repo.Config[NoteV1, NoteV2]{
+		Name: "NOTE", Mapping: mapping, InitialPhase: s.Phase, Sorts: sorts,
+		NewKey: func(serial int64) string { return fmt.Sprintf("N%d", serial) },
+	})
+	if err == nil {
+		b.Comments, err = repo.New(b.DB, repo.Config[CommentV1, CommentV2]{
+			Name: "COMMENT", Mapping: CommentMapping{}, InitialPhase: s.Phase,
+			References: []repo.Reference{{Column: "note_id", ColumnV2: "about", Table: "notes", Key: "id"}},
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Control = repo.NewControl(b.DB)
+	return b
+}
+
+// Close closes the instance, as a process does that ends. It may be called twice.
+func (b *Bench) Close() { _ = b.DB.Close() }
+
+// SetPhase moves notes to a phase, or ends the test.
+func (b *Bench) SetPhase(to repo.Phase) {
+	b.t.Helper()
+	if _, err := b.Control.SetPhase(b.t.Context(), repo.PhaseRequest{Entity: "NOTE", To: to, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *Bench) onStatement(statement string) {
+	b.mu.Lock()
+	b.statements = append(b.statements, statement)
+	var due []func()
+	for text, do := range b.before {
+		if strings.Contains(statement, text) {
+			due = append(due, do)
+			delete(b.before, text)
+		}
+	}
+	b.mu.Unlock()
+	for _, do := range due {
+		do()
+	}
+}
+
+// Before calls do once, before the instance sends the next statement that contains the text. Statements that are sent in one
+// round trip have all been seen before any is sent.
+func (b *Bench) Before(text string, do func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.before[text] = do
+}
+
+// Forget forgets what was sent.
+func (b *Bench) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.statements = nil
+}
+
+// Sent returns the SQL that the instance has sent since Forget.
+func (b *Bench) Sent() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.statements)
+}
+
+// Statements returns the SQL that do has sent.
+func (b *Bench) Statements(do func()) []string {
+	b.Forget()
+	do()
+	return b.Sent()
+}
+
+// Until polls until holds returns true, or ends the test.
+func Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	if err := await(func() (bool, error) { return holds(), nil }); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// Conversions counts the conversions of a note to V2 so far.
+func (b *Bench) Conversions(key string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.conversions[key]
+}
+
+// Pause is a conversion that waits.
+type Pause struct {
+	reached, released chan struct{}
+	once              sync.Once
+}
+
+// PauseConversion stops the next conversion of the note, wherever it happens: between the read of V1 and the store of the
+// copy. Those after it pass. It goes on with Release, or when the test ends.
+func (b *Bench) PauseConversion(key string) *Pause {
+	p := &Pause{reached: make(chan struct{}), released: make(chan struct{})}
+	b.mu.Lock()
+	b.pauses[key] = p
+	b.mu.Unlock()
+	b.t.Cleanup(p.Release)
+	return p
+}
+
+// Wait returns when the conversion waits.
+func (p *Pause) Wait() { <-p.reached }
+
+// Release lets it go on.
+func (p *Pause) Release() { p.once.Do(func() { close(p.released) }) }
+
+func (b *Bench) onConvert(key string) {
+	b.mu.Lock()
+	b.conversions[key]++
+	p := b.pauses[key]
+	delete(b.pauses, key)
+	b.mu.Unlock()
+	if p != nil {
+		close(p.reached)
+		<-p.released
+	}
+}
+
+// Raw connects to a database as a program does that knows nothing of the engine. "?" is an argument on SQLite, $1 on both.
+func Raw(t testing.TB, url string) *sql.DB {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, source = "sqlite3", "file:"+path+"?_foreign_keys=on&_busy_timeout=10000&_txlock=immediate"
+	}
+	raw, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	return raw
+}
+
+// Exec runs statements, or ends the test.
+func Exec(t testing.TB, raw interface {
+	Exec(query string, args ...any) (sql.Result, error)
+}, statements ...string,
+) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := raw.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// One returns the one value that a query selects, or ends the test. The zero value stands for NULL and for no row.
+func One[T any](t testing.TB, raw *sql.DB, query string, args ...any) T {
+	t.Helper()
+	var value sql.Null[T]
+	if err := raw.QueryRow(query, args...).Scan(&value); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return value.V
+}

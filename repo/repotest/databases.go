@@ -1,0 +1,212 @@
+// Package repotest is for tests of the engine and of what is built on it. It gives every test both databases: a SQLite
+// file, and a database of its own in a throwaway PostgreSQL cluster that the test process starts by itself.
+//
+// A package that uses PostgreSQL has
+//
+//	func TestMain(m *testing.M) { repotest.Main(m) }
+//
+// and its tests run on both databases through Each. Nothing has to be running or configured; only PostgreSQL's server
+// programs have to be installed. Nothing is left behind, whatever becomes of the test process. A Unix is needed.
+package repotest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// skipVariable, set to 1, skips the tests that need PostgreSQL. It has no effect where CI is set.
+const skipVariable = "COEXIST_TEST_SKIP_POSTGRES"
+
+// shared is the cluster of this process, started by the first test that asks.
+var shared = sync.OnceValues(func() (*Cluster, error) {
+	return newCluster("fsync=off", "full_page_writes=off")
+})
+
+// Main runs the tests of a package and then stops every cluster that they started. Call it from TestMain. It starts
+// nothing itself. Without it the clusters end with the process, a moment later.
+func Main(m *testing.M) {
+	defer endGuards()
+	m.Run()
+}
+
+// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database.
+func Each(t *testing.T, f func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { f(t, SQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { f(t, Postgres(t)) })
+}
+
+// SQLite returns the URL, "sqlite:PATH", of a file that does not exist yet, in a directory that is removed with the test.
+func SQLite(t testing.TB) string {
+	t.Helper()
+	return "sqlite:" + filepath.Join(t.TempDir(), "coexist.db")
+}
+
+// Postgres returns the URL of a fresh, empty database in the cluster that all tests of the process share. It is dropped
+// at the end of the test, along with the connections that are still open to it.
+//
+// That cluster does not wait for the disk, so it is not one to kill: StartCluster has that.
+//
+// The test fails where PostgreSQL's server programs are missing. On a laptop COEXIST_TEST_SKIP_POSTGRES=1 skips it.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	skipIfAsked(t)
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Database(t)
+}
+
+// StartCluster starts a cluster for this test alone, to kill and to restart. It is as durable as PostgreSQL is by
+// default, and is stopped and removed at the end of the test. Prefer Postgres, which is much cheaper.
+func StartCluster(t testing.TB) *Cluster {
+	t.Helper()
+	skipIfAsked(t)
+	c, err := newCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.t = t
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("PostgreSQL's log:\n%s", c.guard.logTail(0))
+		}
+		c.Stop()
+	})
+	return c
+}
+
+// Database returns the URL of a fresh, empty UTF-8 database in the cluster. It is dropped at the end of the test t, along
+// with the connections that are still open to it.
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	logStart := c.guard.logSize()
+	name := databaseName(t.Name())
+	if err := c.execute("CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
+		t.Fatalf("cannot create a database: %v\nPostgreSQL's log:\n%s", err, c.guard.logTail(logStart))
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("PostgreSQL's log since %s was created:\n%s", name, c.guard.logTail(logStart))
+		}
+		if !c.running() {
+			return
+		}
+		if err := c.execute("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"); err != nil {
+			t.Errorf("cannot drop database %s: %v", name, err)
+		}
+	})
+	return c.URL(name)
+}
+
+// execute runs one statement outside of any test's database, over a connection that is kept: making one takes longer
+// than many a test.
+func (c *Cluster) execute(sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c.adminMu.Lock()
+	defer c.adminMu.Unlock()
+	if c.admin == nil || c.admin.Ping(ctx) != nil { // the server may have been killed since
+		admin, err := pgx.Connect(ctx, c.URL("postgres"))
+		if err != nil {
+			return err
+		}
+		c.admin = admin
+	}
+	_, err := c.admin.Exec(ctx, sql)
+	return err
+}
+
+var (
+	databases    atomic.Int64
+	unfitForName = regexp.MustCompile(`[^a-z0-9]+`)
+)
+
+// databaseName makes a name from the test's, so that a line of the server's log says whose it is. It needs no quotes and
+// is unique in the process.
+func databaseName(test string) string {
+	name := unfitForName.ReplaceAllString(strings.ToLower(test), "_")
+	return fmt.Sprintf("t%d_%s", databases.Add(1), name[:min(len(name), 48)])
+}
+
+// skipIfAsked skips the test if somebody without PostgreSQL has asked for that. CI never does.
+func skipIfAsked(t testing.TB) {
+	t.Helper()
+	if skipAsked(os.Getenv) {
+		fmt.Fprintf(os.Stderr, "WARNING: %s: not tested on PostgreSQL, because %s is set\n", t.Name(), skipVariable)
+		t.Skipf("not tested on PostgreSQL, because %s is set", skipVariable)
+	}
+}
+
+func skipAsked(getenv func(string) string) bool {
+	return getenv(skipVariable) == "1" && getenv("CI") == ""
+}
+
+// findPrograms returns the directory with initdb and postgres: the one in PATH, else the one that pg_config names, else
+// the newest version where packages put it.
+func findPrograms() (string, error) {
+	var candidates []string
+	if initdb, err := exec.LookPath("initdb"); err == nil {
+		if target, err := filepath.EvalSymlinks(initdb); err == nil {
+			candidates = append(candidates, filepath.Dir(target))
+		}
+	}
+	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+		candidates = append(candidates, strings.TrimSpace(string(out)))
+	}
+	var installed []string
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
+		"/usr/pgsql-*/bin",                   // Fedora and its kin, from postgresql.org
+		"/opt/homebrew/opt/postgresql@*/bin", // Homebrew on Apple silicon
+		"/usr/local/opt/postgresql@*/bin",    // Homebrew on Intel
+		"/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",
+		"/Applications/Postgres.app/Contents/Versions/*/bin",
+	} {
+		found, _ := filepath.Glob(pattern) // fails on a malformed pattern only
+		installed = append(installed, found...)
+	}
+	sortNewestFirst(installed)
+	for _, dir := range append(candidates, installed...) {
+		if isProgram(filepath.Join(dir, "initdb")) && isProgram(filepath.Join(dir, "postgres")) {
+			return dir, nil
+		}
+	}
+	return "", fmt.Errorf("the server programs of PostgreSQL, initdb and postgres, are not installed: run scripts/ensure-postgres.sh, "+
+		"or install the package postgresql (Debian, Ubuntu), postgresql-server (Fedora) or postgresql@17 (Homebrew); "+
+		"%s=1 skips the tests that need them", skipVariable)
+}
+
+func isProgram(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+var versionInPath = regexp.MustCompile(`[0-9]+`)
+
+// sortNewestFirst sorts directories by the last number in their path, which is the version: 17 comes before 15 and 9.6.
+func sortNewestFirst(dirs []string) {
+	version := func(dir string) int {
+		numbers := versionInPath.FindAllString(dir, -1)
+		if len(numbers) == 0 {
+			return 0
+		}
+		n, _ := strconv.Atoi(numbers[len(numbers)-1]) // too large a number is no version
+		return n
+	}
+	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(version(b), version(a)) })
+}

@@ -1,0 +1,134 @@
+package repo
+
+import (
+	"context"
+	"errors"
+)
+
+// A restore rebuilds V1 from V2, while writes, which are dual from its start, go on.
+
+// prepareRestore reads the next keys of either shape. All that counts is read in the batch's transaction, under lock.
+func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit int) (*batch, error) {
+	b, read, err := r.readBatch(ctx, wantBoth, r.bothKeys(c, limit), limit)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(read))
+	for i, s := range read {
+		keys[i] = s.key
+	}
+	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applyRestore(ctx, t, c, keys) }
+	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
+		// A foreign key, say: what the row refers to is not in V1.
+		refused, _ := errors.AsType[*constraintError](refusal)
+		path := r.v1.fieldOf(refused.column)
+		for _, key := range r.foreignKeys[r.v1.name] {
+			if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) { // SQLite does not say which
+				path = r.v1.fieldOf(key.Columns[0])
+			}
+		}
+		return r.report(ctx, t, c, nil, []Finding{{Key: keys[0], Kind: Different, Fields: []string{path}}})
+	}
+	return b, nil
+}
+
+func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, keys []string) (outcome, error) {
+	held, err := r.lockForRestore(ctx, t, keys)
+	if err != nil {
+		return outcome{}, err
+	}
+	found, err := r.lookUp(ctx, t.session, wantBoth, keys) // a later statement than the locks
+	if err != nil {
+		return outcome{}, err
+	}
+	var faults []Finding
+	restored := 0
+	for _, key := range keys {
+		s := found[key]
+		if s == nil {
+			continue
+		}
+		if s.v2 != nil && !held[key] {
+			return outcome{}, &busyError{errRowHasCome} // lock it first
+		}
+		wrote, finding, err := r.restore(ctx, t, s)
+		if err != nil {
+			return outcome{}, err
+		}
+		if finding != nil {
+			faults = append(faults, *finding)
+		}
+		if wrote {
+			restored++
+		}
+	}
+	added, err := r.report(ctx, t, c, nil, faults)
+	added.migrated = restored
+	return added, err
+}
+
+// restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the delete.
+func (r *Repository[V1, V2]) restore(ctx context.Context, t *tx, s *seen[V1, V2]) (wrote bool, finding *Finding, err error) {
+	hasV1 := s.v1 != nil || s.v1Err != nil
+	if s.v2 == nil {
+		switch {
+		case !hasV1:
+			return false, nil, nil
+		case s.state.gone():
+			return true, nil, r.deleteV1(ctx, t, s.key)
+		default:
+			return false, &Finding{Key: s.key, Kind: Missing}, nil
+		}
+	}
+	v1, err := r.represent(s.v1, *s.v2)
+	if err != nil {
+		return false, &Finding{Key: s.key, Kind: Different, Fields: []string{field(err).Field}}, nil
+	}
+	if s.v1 != nil && Identical(*s.v1, v1) {
+		return false, nil, nil
+	}
+	return true, nil, r.bringUpV1(ctx, t, s, v1)
+}
+
+// lockForRestore locks the rows of keys: V2's, then V1's, for whose child rows it does not wait. It returns the keys that V2 has.
+func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[string]bool, error) {
+	held := map[string]bool{}
+	root := "t." + quote(e.v2.key.name)
+	if err := e.returnKeysOf(ctx, t, held, "SELECT CAST("+root+" AS text) FROM "+quote(e.v2.name)+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+e.db.dialect.lock(), keys); err != nil {
+		return nil, err
+	}
+	if e.db.dialect.lock() == "" {
+		return held, nil
+	}
+	v1Root := "t." + quote(e.v1.key.name)
+	statements := []string{"SELECT CAST(" + v1Root + " AS text) FROM " + quote(e.v1.name) + " t WHERE " + v1Root + " IN (SELECT k.key FROM (%s) k) ORDER BY " + v1Root + e.db.dialect.lock()}
+	for _, c := range e.v1.children {
+		parent := "t." + quote(c.parentKey)
+		statements = append(statements, "SELECT CAST("+parent+" AS text) FROM "+quote(c.name)+" t WHERE "+parent+" IN (SELECT k.key FROM (%s) k) ORDER BY "+parent+e.db.dialect.lock()+" NOWAIT")
+	}
+	for _, statement := range statements {
+		if err := e.returnKeysOf(ctx, t, map[string]bool{}, statement, keys); err != nil {
+			return nil, err
+		}
+	}
+	return held, nil
+}
+
+// cancelRestore is a fenced step: who writes afterwards writes to V2 alone, so what was restored is worth nothing.
+func (c *Control) cancelRestore(ctx context.Context, run Run) error {
+	e, err := c.entity(run.Entity)
+	if err != nil {
+		return err
+	}
+	return e.fenced(ctx, func(ctx context.Context, t *tx) error {
+		n, err := t.exec(ctx, "UPDATE coexist_run SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(Cancelled), run.ID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return ErrRunEnded
+		}
+		_, err = t.exec(ctx, "UPDATE coexist_entity SET restoring = ?, epoch = epoch + 1 WHERE name = ?", false, e.name)
+		return err
+	})
+}

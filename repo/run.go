@@ -1,0 +1,389 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// RunKind says what a run does.
+type RunKind string
+
+// The kinds of runs.
+const (
+	// Sweep migrates what use did not. It runs while rows migrate: in MIGRATE, and in CUTOVER while that is incomplete.
+	Sweep RunKind = "SWEEP"
+	// Rehearsal converts and proves every row, stores none, and says what would be quarantined. It runs in EXPAND and MIGRATE.
+	Rehearsal RunKind = "REHEARSAL"
+	// Verification compares both shapes, and repairs what differs if asked. It runs in MIGRATE and CUTOVER.
+	Verification RunKind = "VERIFICATION"
+	// Restore rebuilds V1 from V2, for going back from CONTRACT, where it runs.
+	Restore RunKind = "RESTORE"
+)
+
+// runsIn reports whether a run of the kind may work in a phase.
+func (k RunKind) runsIn(f fence) bool {
+	switch k {
+	case Sweep:
+		return f.migrates()
+	case Rehearsal:
+		return f.Phase == Expand || f.Phase == Migrate
+	case Verification:
+		return f.Phase == Migrate || f.Phase == Cutover
+	default:
+		return f.Phase == Contract && f.Restoring
+	}
+}
+
+// phases says where runsIn is true.
+func (k RunKind) phases() string {
+	return map[RunKind]string{Sweep: "MIGRATE, or in CUTOVER while that is incomplete", Rehearsal: "EXPAND and MIGRATE", Verification: "MIGRATE and CUTOVER", Restore: "CONTRACT"}[k]
+}
+
+// needsEpoch reports whether a run of the kind is worth nothing once the phase has changed, even if it has changed back.
+func (k RunKind) needsEpoch() bool { return k == Verification || k == Restore }
+
+// RunStatus says where a run stands. A run that is RUNNING or PAUSED is active; the others have ended.
+type RunStatus string
+
+// The statuses.
+const (
+	Running   RunStatus = "RUNNING"
+	Paused    RunStatus = "PAUSED"
+	Succeeded RunStatus = "SUCCEEDED"
+	Failed    RunStatus = "FAILED"
+	Cancelled RunStatus = "CANCELLED"
+)
+
+// Run is a background run: work on all rows of an entity, in batches that are one transaction each.
+type Run struct {
+	ID         int64
+	Kind       RunKind
+	Entity     string
+	Status     RunStatus
+	StartedAt  time.Time
+	FinishedAt *time.Time
+	Actor      string
+	// Total is the number of rows to look at: an estimate on large tables of PostgreSQL until the run has succeeded.
+	Total int64
+	// Done counts the rows that were looked at, Migrated the copies, or in a restore the V1 rows, that were stored, Quarantined the rows
+	// that could not be converted.
+	Done, Migrated, Quarantined int64
+	// Behind counts what a verification could not compare, the copy being absent or stale, which is no fault. Faults counts what it
+	// found different or orphaned, repaired or not, and what a restore could not write.
+	Behind, Faults int64
+	// RowsPerSecond is Done by the time that the run has worked.
+	RowsPerSecond float64
+	// ETASeconds is how long the rest will take at that rate, nil where nobody can tell.
+	ETASeconds *int
+	// Workers is how many chunks are worked on at a time, by all instances together.
+	Workers int
+	// MaxRowsPerSecond is the upper rate that was asked for, nil for none.
+	MaxRowsPerSecond *int
+	// ThrottledBy says why the run is slower than it could be, nil when it is not.
+	ThrottledBy *string
+	// Error says why the run has failed.
+	Error *string
+
+	olderThan *int
+	repair    bool
+	epoch     int64 // that it was started in
+}
+
+// Red reports whether a verification or a restore has findings that are faults.
+func (r Run) Red() bool { return r.Faults > 0 }
+
+// derived reports whether all that the run writes can be derived again.
+func (r Run) derived() bool { return r.Kind == Sweep || r.Kind == Rehearsal }
+
+// active reports whether the run has not ended.
+func (r Run) active() bool { return r.Status == Running || r.Status == Paused }
+
+func (c *Control) wakeUp() {
+	select {
+	case c.db.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// PauseRun stops a run for the time being, and returns once the batch in flight has ended. A paused run stays so. It fails
+// with ErrNotFound and with ErrRunEnded.
+func (c *Control) PauseRun(ctx context.Context, id int64) (Run, error) {
+	return c.setStatus(ctx, id, Paused)
+}
+
+// ResumeRun lets a paused run go on. A running run stays so. It fails with ErrNotFound and with ErrRunEnded.
+func (c *Control) ResumeRun(ctx context.Context, id int64) (Run, error) {
+	run, err := c.setStatus(ctx, id, Running)
+	c.wakeUp()
+	return run, err
+}
+
+// CancelRun ends a run, and returns once the batch in flight has ended. What was migrated stays. A restore that is cancelled
+// is void: from then on writes in CONTRACT go to V2 alone again. It fails with ErrNotFound and with ErrRunEnded.
+func (c *Control) CancelRun(ctx context.Context, id int64) (Run, error) {
+	run, err := c.Run(ctx, id)
+	if err != nil || run.Kind != Restore || !run.active() {
+		return c.setStatus(ctx, id, Cancelled)
+	}
+	if err := c.cancelRestore(ctx, run); err != nil {
+		return Run{}, err
+	}
+	return c.Run(ctx, id)
+}
+
+// TuneRequest changes a run's limits. ID is required.
+type TuneRequest struct {
+	ID int64
+	// Workers is 1 to 64, nil to leave it as it is.
+	Workers *int
+	// MaxRowsPerSecond is at least 1, nil to leave it as it is. NoLimit takes the limit away.
+	MaxRowsPerSecond *int
+	NoLimit          bool
+}
+
+// TuneRun changes the limits of an active run. Workers obey with their next batch. It fails with ErrNotFound, with ErrRunEnded, and with an
+// *InputError for limits that make no sense.
+func (c *Control) TuneRun(ctx context.Context, q TuneRequest) (Run, error) {
+	if err := (start{RunRequest: RunRequest{Workers: q.Workers, MaxRowsPerSecond: q.MaxRowsPerSecond}}).check(nil); err != nil {
+		return Run{}, inputError(err)
+	}
+	var n int64
+	err := c.db.alone(ctx, func(s session) (err error) {
+		n, err = s.exec(ctx, "UPDATE coexist_run SET workers = coalesce(?, workers), max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END,"+
+			" throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", q.Workers, q.NoLimit, q.MaxRowsPerSecond, q.ID)
+		return err
+	})
+	if err != nil {
+		return Run{}, err
+	}
+	run, err := c.Run(ctx, q.ID)
+	if err == nil && n == 0 {
+		return run, ErrRunEnded
+	}
+	c.wakeUp()
+	return run, err
+}
+
+func (c *Control) setStatus(ctx context.Context, id int64, to RunStatus) (Run, error) {
+	changed, err := c.db.endOrChange(ctx, id, to, "")
+	if err != nil {
+		return Run{}, err
+	}
+	run, err := c.Run(ctx, id)
+	if err == nil && !changed {
+		return run, ErrRunEnded
+	}
+	return run, err
+}
+
+// endOrChange sets the status of an active run. It waits for the batch in flight, which holds the run's row.
+func (db *DB) endOrChange(ctx context.Context, id int64, to RunStatus, reason string) (bool, error) {
+	finished, failure := "NULL", sql.NullString{String: reason, Valid: reason != ""}
+	if to != Running && to != Paused {
+		finished = db.dialect.now()
+	}
+	var n int64
+	err := db.alone(ctx, func(s session) (err error) {
+		n, err = s.exec(ctx, "UPDATE coexist_run SET status = ?, error = ?, finished_at = "+finished+
+			", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(to), failure, id)
+		return err
+	})
+	return n > 0, err
+}
+
+// Run returns a run. It fails with ErrNotFound.
+func (c *Control) Run(ctx context.Context, id int64) (Run, error) {
+	runs, err := c.runs(ctx, "r.id = ?", 1, id)
+	if err == nil && len(runs) == 0 {
+		return Run{}, ErrNotFound
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	return runs[0], nil
+}
+
+// Runs returns up to first (at most 100) runs of an entity, newest first: those of a kind, or all for "". It fails with
+// ErrNotFound for an unknown entity, and with an *InputError for a wrong first.
+func (c *Control) Runs(ctx context.Context, entity string, kind RunKind, first int) ([]Run, error) {
+	if _, err := c.entity(entity); err != nil {
+		return nil, err
+	}
+	if err := checkFirst(first); err != nil {
+		return nil, err
+	}
+	return c.runs(ctx, "r.entity = ? AND (r.kind = ? OR CAST(? AS text) = '')", first, entity, string(kind), string(kind))
+}
+
+// runDocument is a run as the database keeps it.
+type runDocument struct {
+	ID               int64      `json:"id"`
+	Kind             RunKind    `json:"kind"`
+	Entity           string     `json:"entity"`
+	Status           RunStatus  `json:"status"`
+	StartedAt        time.Time  `json:"startedAt"`
+	FinishedAt       *time.Time `json:"finishedAt"`
+	Actor            string     `json:"actor"`
+	Workers          int        `json:"workers"`
+	MaxRowsPerSecond *int       `json:"maxRowsPerSecond"`
+	OlderThan        *int       `json:"olderThan"`
+	Total            int64      `json:"total"`
+	ThrottledBy      *string    `json:"throttledBy"`
+	Error            *string    `json:"error"`
+	Done             int64      `json:"done"`
+	Migrated         int64      `json:"migrated"`
+	Quarantined      int64      `json:"quarantined"`
+	Behind           int64      `json:"behind"`
+	Faults           int64      `json:"faults"`
+	Repair           bool       `json:"repair"`
+	Epoch            int64      `json:"epoch"`
+	BusyMS           int64      `json:"busyMs"`
+	AtWork           int        `json:"atWork"` // workers
+}
+
+func (c *Control) runs(ctx context.Context, where string, limit int, args ...any) ([]Run, error) {
+	d := c.db.dialect
+	sum := func(name string) string {
+		return "(SELECT coalesce(sum(k." + name + "), 0) FROM coexist_chunk k WHERE k.run_id = r.id)"
+	}
+	var runs []Run
+	err := c.db.reading().query(ctx, func(rows *sql.Rows) error {
+		var document runDocument
+		err := scanJSON(rows, &document)
+		runs = append(runs, document.run())
+		return err
+	}, "SELECT CAST("+d.object([]member{
+		{"id", "r.id"},
+		{"kind", "r.kind"},
+		{"entity", "r.entity"},
+		{"status", "r.status"},
+		{"startedAt", "r.started_at"},
+		{"finishedAt", "r.finished_at"},
+		{"actor", "r.actor"},
+		{"workers", "r.workers"},
+		{"maxRowsPerSecond", "r.max_rows_per_second"},
+		{"olderThan", "r.older_than_mapping_version"},
+		{"total", "r.total"},
+		{"throttledBy", "r.throttled_by"},
+		{"error", "r.error"},
+		{"done", sum("done")},
+		{"migrated", sum("migrated")},
+		{"quarantined", sum("quarantined")},
+		{"busyMs", sum("busy_ms")},
+		{"behind", sum("behind")},
+		{"faults", sum("faults")},
+		{"repair", d.value("r", flag("repair"))},
+		{"epoch", "r.epoch"},
+		{"atWork", "(SELECT count(*) FROM coexist_chunk k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + d.now() + ")"},
+	})+" AS text) FROM coexist_run r WHERE "+where+" ORDER BY r.id DESC LIMIT "+strconv.Itoa(limit), args...)
+	return runs, err
+}
+
+// run works out what the database does not keep.
+func (d runDocument) run() Run {
+	r := Run{
+		ID: d.ID, Kind: d.Kind, Entity: d.Entity, Status: d.Status, StartedAt: d.StartedAt.UTC(), Actor: d.Actor, Total: max(d.Total, d.Done),
+		Done: d.Done, Migrated: d.Migrated, Quarantined: d.Quarantined, Workers: d.Workers, MaxRowsPerSecond: d.MaxRowsPerSecond,
+		ThrottledBy: d.ThrottledBy, Error: d.Error, Behind: d.Behind, Faults: d.Faults, olderThan: d.OlderThan, repair: d.Repair, epoch: d.Epoch,
+	}
+	if d.FinishedAt != nil {
+		at := d.FinishedAt.UTC()
+		r.FinishedAt = &at
+	}
+	r.RowsPerSecond = d.rate()
+	if r.Status == Running && r.RowsPerSecond > 0 {
+		seconds := int(math.Ceil(float64(r.Total-r.Done) / r.RowsPerSecond))
+		r.ETASeconds = &seconds
+	}
+	return r
+}
+
+// rate is that of all workers together: while they work by the time that each has worked, at the end by the clock too.
+func (d runDocument) rate() float64 {
+	rate := 0.0
+	if d.BusyMS > 0 {
+		rate = float64(d.Done) * 1000 / float64(d.BusyMS) * float64(max(1, d.AtWork))
+	}
+	if d.FinishedAt != nil && d.FinishedAt.After(d.StartedAt) {
+		rate = max(rate, float64(d.Done)/d.FinishedAt.Sub(d.StartedAt).Seconds())
+	}
+	return rate
+}
+
+// WatchRun sends the state of a run at once, and then each time it has changed; it looks three times a second. The last
+// state that it sends is the one in which the run has ended; then, or when ctx ends, it closes the channel. It fails with ErrNotFound.
+func (c *Control) WatchRun(ctx context.Context, id int64) (<-chan Run, error) {
+	first, err := c.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !first.active() {
+		only := make(chan Run, 1)
+		only <- first
+		close(only)
+		return only, nil
+	}
+	seen := first
+	return watch(ctx, c.db, 300*time.Millisecond, first, func(ctx context.Context) (Run, bool, bool, error) {
+		run, err := c.Run(ctx, id)
+		changed := run.Status != seen.Status || run.Done != seen.Done || run.Migrated != seen.Migrated || run.Quarantined != seen.Quarantined || run.Faults != seen.Faults ||
+			(run.ThrottledBy == nil) != (seen.ThrottledBy == nil)
+		if err == nil {
+			seen = run
+		}
+		return run, changed, !run.active(), err
+	}), nil
+}
+
+// Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and every
+// two seconds what was started elsewhere or was left by a process that died. Any number of processes may work.
+func (c *Control) Work(ctx context.Context) error {
+	const every = 2 * time.Second
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	var mu sync.Mutex
+	working := map[int64]int{}
+	for round := 0; ; round++ {
+		if round%30 == 0 {
+			if err := c.db.foldBypassLog(ctx); err != nil {
+				c.db.logger.DebugContext(ctx, "cannot fold the log of bypass writes", "error", err)
+			}
+		}
+		runs, err := c.runs(ctx, "r.status = 'RUNNING'", maxPage)
+		if err != nil && ctx.Err() == nil {
+			c.db.logger.WarnContext(ctx, "cannot look for runs", "error", err)
+		}
+		for _, run := range runs {
+			e, err := c.entity(run.Entity)
+			if err != nil {
+				continue // an entity of another version of the server
+			}
+			mu.Lock()
+			for ; working[run.ID] < run.Workers; working[run.ID]++ {
+				workers.Go(func() {
+					e.workOn(ctx, run)
+					mu.Lock()
+					defer mu.Unlock()
+					working[run.ID]--
+				})
+			}
+			mu.Unlock()
+		}
+		if err := c.db.foldBypassLog(ctx); err != nil && ctx.Err() == nil {
+			c.db.logger.DebugContext(ctx, "cannot fold the log of bypass writes", "error", err)
+		}
+		timer := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-c.db.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}

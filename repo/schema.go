@@ -1,0 +1,202 @@
+package repo
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"gorm.io/gorm/schema"
+)
+
+// column is one column of a table and the field of the model that it holds.
+type column struct {
+	name     string
+	path     []string // names in the JSON document, outermost first
+	index    []int    // of the Go field, as for reflect.Value.FieldByIndex
+	sqlType  string   // from the model's tags; replaced by the catalog's for V1
+	nullable bool
+	unique   bool
+	// From V1's catalog: the collation where it is not the type's own.
+	collation string
+	padded    bool // blanks at the end do not count
+	isBool    bool
+	isInt     bool
+	isKey     bool // of a root
+	notNull   bool // by the catalog
+	limits    limits
+}
+
+// limits are what a column can hold.
+type limits struct {
+	runes    int // 0: no limit
+	min, max int64
+	ranged   bool // min and max are set
+}
+
+// table is a root or child table of an aggregate.
+type table struct {
+	name     string
+	columns  []column
+	key      *column // of a root: its primary key
+	children []child
+}
+
+// child is a table of child rows. Its rows belong to the aggregate and come and go with it.
+type child struct {
+	table
+	json      string // the name of the list in the document
+	index     []int  // of the slice in the model
+	parentKey string // the column that holds the root's key
+	own       []int  // V1: indexes of the columns that tell the rows of one parent apart
+}
+
+// positionColumn orders the child rows of V2; the engine fills it.
+const positionColumn = "position"
+
+// parseShape reads the tables of a model from its tags: those of GORM for the columns, `json` for the names in the document,
+// and `repo:"table:NAME"` on a slice that GORM ignores (`gorm:"-"`) for child rows.
+func parseShape(model any) (*table, error) {
+	t, err := parseTable(model, "")
+	if err != nil {
+		return nil, err
+	}
+	goType := reflect.TypeOf(model).Elem()
+	for i := range goType.NumField() {
+		f := goType.Field(i)
+		setting := schema.ParseTagSetting(f.Tag.Get("repo"), ";")
+		if setting["TABLE"] == "" {
+			continue
+		}
+		if f.Type.Kind() != reflect.Slice || f.Type.Elem().Kind() != reflect.Struct {
+			return nil, fmt.Errorf("%s.%s: child rows are a slice of structs", goType.Name(), f.Name)
+		}
+		rows, err := parseTable(reflect.New(f.Type.Elem()).Interface(), setting["TABLE"])
+		if err != nil {
+			return nil, err
+		}
+		c := child{table: *rows, json: jsonName(f), index: f.Index, parentKey: t.key.name}
+		if name := setting["KEY"]; name != "" {
+			c.parentKey = name
+		}
+		for i := range c.columns {
+			if c.columns[i].isKey {
+				c.own = append(c.own, i)
+				c.columns[i].isKey = false
+			}
+		}
+		c.key = nil
+		t.children = append(t.children, c)
+	}
+	if t.key == nil {
+		return nil, fmt.Errorf("%s: no field is tagged gorm:\"primaryKey\"", goType.Name())
+	}
+	return t, nil
+}
+
+func parseTable(model any, name string) (*table, error) {
+	parsed, err := schema.Parse(model, &sync.Map{}, schema.NamingStrategy{})
+	if err != nil {
+		return nil, fmt.Errorf("model %T: %w", model, err)
+	}
+	if name == "" {
+		name = parsed.Table
+	}
+	t := &table{name: name}
+	goType := reflect.TypeOf(model).Elem()
+	for _, f := range parsed.Fields {
+		if f.DBName == "" {
+			continue
+		}
+		c := column{
+			name:     f.DBName,
+			index:    nil,
+			nullable: f.IndirectFieldType != f.FieldType,
+			isBool:   f.GORMDataType == schema.Bool,
+			isInt:    f.GORMDataType == schema.Int || f.GORMDataType == schema.Uint,
+			sqlType:  declaredType(f),
+		}
+		c.limits = limitsOf(c.sqlType)
+		at := goType
+		for _, step := range f.BindNames {
+			sf, ok := at.FieldByName(step)
+			if !ok {
+				return nil, fmt.Errorf("model %s: no field %s", goType.Name(), step)
+			}
+			c.index = append(c.index, sf.Index...)
+			if !sf.Anonymous || sf.Tag.Get("json") != "" {
+				c.path = append(c.path, jsonName(sf))
+			}
+			at = sf.Type
+		}
+		t.columns = append(t.columns, c)
+	}
+	if len(parsed.PrimaryFields) > 1 {
+		return nil, fmt.Errorf("model %s: a key is one field, this model tags %d", goType.Name(), len(parsed.PrimaryFields))
+	}
+	for i := range t.columns {
+		if len(parsed.PrimaryFields) == 1 && t.columns[i].name == parsed.PrimaryFields[0].DBName {
+			t.key, t.columns[i].isKey = &t.columns[i], true
+		}
+	}
+	return t, nil
+}
+
+func jsonName(f reflect.StructField) string {
+	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	if name == "" {
+		return f.Name
+	}
+	return name
+}
+
+// declaredType is the SQL type of a field: that of its tag, or the usual one of both databases for its Go type.
+func declaredType(f *schema.Field) string {
+	if t := f.TagSettings["TYPE"]; t != "" {
+		return t
+	}
+	switch f.GORMDataType {
+	case schema.Bool:
+		return "boolean"
+	case schema.Int, schema.Uint:
+		switch {
+		case f.Size <= 16:
+			return "smallint"
+		case f.Size <= 32:
+			return "integer"
+		default:
+			return "bigint"
+		}
+	case schema.Float:
+		if f.Size <= 32 {
+			return "real"
+		}
+		return "double precision"
+	case schema.Time:
+		return "timestamptz"
+	default:
+		if f.Size > 0 {
+			return fmt.Sprintf("varchar(%d)", f.Size)
+		}
+		return "text"
+	}
+}
+
+// limitsOf reads the limits from a type's name, as a model or a catalog spells it.
+func limitsOf(sqlType string) limits {
+	name, rest, _ := strings.Cut(strings.ToLower(sqlType), "(")
+	switch strings.TrimSpace(name) {
+	case "smallint", "int2", "smallserial":
+		return limits{min: -1 << 15, max: 1<<15 - 1, ranged: true}
+	case "integer", "int", "int4", "serial":
+		return limits{min: -1 << 31, max: 1<<31 - 1, ranged: true}
+	case "bigint", "int8", "bigserial":
+		return limits{min: -1 << 63, max: 1<<63 - 1, ranged: true}
+	case "varchar", "character varying", "char", "character", "bpchar", "nvarchar", "nchar":
+		var n int
+		if _, err := fmt.Sscanf(rest, "%d", &n); err == nil {
+			return limits{runes: n}
+		}
+	}
+	return limits{}
+}

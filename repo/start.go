@@ -1,0 +1,158 @@
+package repo
+
+import (
+	"context"
+	"errors"
+)
+
+// RunRequest asks for a run. Entity and Actor are required.
+type RunRequest struct {
+	Entity string
+	// Workers is how many chunks are worked on at a time, by all instances together: 1 to 64, nil for 1.
+	Workers *int
+	// MaxRowsPerSecond is at least 1, nil for no limit.
+	MaxRowsPerSecond *int
+	// Actor is who asks, kept with the run.
+	Actor string
+}
+
+// SweepRequest asks for a sweep. Entity and Actor are required.
+type SweepRequest struct {
+	Entity string
+	// Workers and MaxRowsPerSecond are as in RunRequest.
+	Workers, MaxRowsPerSecond *int
+	// OlderThanMappingVersion also migrates copies again that an older mapping version than this one made.
+	OlderThanMappingVersion *int
+	// Actor is who asks, kept with the run.
+	Actor string
+}
+
+// VerificationRequest asks for a verification. Entity and Actor are required.
+type VerificationRequest struct {
+	Entity string
+	// Workers and MaxRowsPerSecond are as in RunRequest.
+	Workers, MaxRowsPerSecond *int
+	// Repair brings what differs up to the side that leads. The run stays red all the same: only a later one that finds
+	// nothing clears it.
+	Repair bool
+	// Actor is who asks, kept with the run.
+	Actor string
+}
+
+// start is any request.
+type start struct {
+	RunRequest
+	kind      RunKind
+	olderThan *int
+	repair    bool
+}
+
+func (q start) check(e *entity) error {
+	switch {
+	case q.Workers != nil && (*q.Workers < 1 || *q.Workers > 64):
+		return Faulty("workers", "is %d, possible is 1 to 64", *q.Workers)
+	case q.MaxRowsPerSecond != nil && *q.MaxRowsPerSecond < 1:
+		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", *q.MaxRowsPerSecond)
+	case q.olderThan != nil && (*q.olderThan < 1 || *q.olderThan > e.mappingVersion):
+		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version", *q.olderThan, e.mappingVersion)
+	default:
+		return nil
+	}
+}
+
+// StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or another.
+// It fails with ErrNotFound for an unknown entity, with ErrRunAlreadyActive, and with an *InputError for a request that makes
+// no sense or in a phase without sweeps.
+func (c *Control) StartSweep(ctx context.Context, q SweepRequest) (Run, error) {
+	return c.start(ctx, start{RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Sweep, olderThan: q.OlderThanMappingVersion})
+}
+
+// StartRehearsal starts the run that converts and proves every row, stores none, and lists in quarantine what would be there.
+// It returns at once and fails as StartSweep does.
+func (c *Control) StartRehearsal(ctx context.Context, q RunRequest) (Run, error) {
+	return c.start(ctx, start{RunRequest: q, kind: Rehearsal})
+}
+
+// StartVerification starts the run that compares both shapes. It returns at once and fails as StartSweep does.
+func (c *Control) StartVerification(ctx context.Context, q VerificationRequest) (Run, error) {
+	return c.start(ctx, start{RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Verification, repair: q.Repair})
+}
+
+// StartRestore starts the run that rebuilds V1 from V2. From then on writes in CONTRACT go to both shapes, and those that V1 cannot
+// hold are refused. It returns at once and fails as StartSweep does, and as SetPhase does where transactions in flight do not end.
+func (c *Control) StartRestore(ctx context.Context, q RunRequest) (Run, error) {
+	return c.start(ctx, start{RunRequest: q, kind: Restore})
+}
+
+func (c *Control) start(ctx context.Context, q start) (Run, error) {
+	e, err := c.entity(q.Entity)
+	if err != nil {
+		return Run{}, err
+	}
+	if err := q.check(e); err != nil {
+		return Run{}, inputError(err)
+	}
+	led := e.v1
+	if q.kind == Restore {
+		led = e.v2
+	}
+	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led.name)
+	if err != nil {
+		return Run{}, err
+	}
+	var id int64
+	insert := func(ctx context.Context, t *tx) error {
+		id, err = e.insertRun(ctx, t, q, total)
+		return err
+	}
+	if q.kind == Restore {
+		// Whoever writes from here on writes to both.
+		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
+			if t.fence.Phase == Contract {
+				if _, err := t.exec(ctx, "UPDATE coexist_entity SET restoring = ?, epoch = epoch + 1 WHERE name = ?", true, e.name); err != nil {
+					return err
+				}
+				t.fence.Restoring, t.fence.Epoch = true, t.fence.Epoch+1
+			}
+			return insert(ctx, t)
+		})
+	} else {
+		err = e.write(ctx, opening{}, insert)
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	c.wakeUp()
+	return c.Run(ctx, id)
+}
+
+// insertRun returns the id of the new run.
+func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (int64, error) {
+	if !q.kind.runsIn(t.fence) {
+		return 0, inputError(Faulty("entity", "%s is in %s, and a %s runs in %s: set the phase first", e.name, t.fence.Phase, q.kind, q.kind.phases()))
+	}
+	workers := 1
+	if q.Workers != nil {
+		workers = *q.Workers
+	}
+	id, err := number(ctx, t.session, "INSERT INTO coexist_run (entity, kind, status, actor, started_at, workers, max_rows_per_second, older_than_mapping_version, repair, epoch,"+
+		" capture_generation, bypass_before, total) VALUES (?, ?, ?, ?, "+e.db.dialect.now()+", ?, ?, ?, ?, ?, (SELECT CASE WHEN x.capture THEN x.capture_generation ELSE 0 END"+
+		" FROM coexist_entity x WHERE x.name = ?), "+e.bypassWrites()+", ?) RETURNING id",
+		e.name, string(q.kind), string(Running), q.Actor, workers, q.MaxRowsPerSecond, q.olderThan, q.repair, t.fence.Epoch, e.name, total)
+	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == uniqueViolation {
+		return 0, ErrRunAlreadyActive
+	}
+	if err != nil {
+		return 0, err
+	}
+	// The upper bound is fixed here: rows that come later have both shapes from the write that makes them.
+	last := func(t *table) string {
+		return "SELECT * FROM (SELECT t." + quote(t.key.name) + " AS key FROM " + quote(t.name) + " t ORDER BY t." + quote(t.key.name) + " DESC LIMIT 1) l"
+	}
+	upper := last(e.v1)
+	if q.kind == Verification || q.kind == Restore {
+		upper += " UNION ALL " + last(e.v2)
+	}
+	_, err = t.exec(ctx, "INSERT INTO coexist_cut (run_id, upper) VALUES (?, (SELECT CAST(u.key AS text) FROM ("+upper+") u ORDER BY u.key DESC LIMIT 1))", id)
+	return id, err
+}

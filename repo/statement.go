@@ -1,0 +1,147 @@
+package repo
+
+import (
+	"slices"
+	"strings"
+)
+
+// want says what a read asks of each key. The fence comes with all of them. Where V2 leads, the first two ask for the copy
+// alone: the gate let no marked copy in.
+type want int
+
+const (
+	wantV1   want = iota // V1 alone
+	wantV2               // the copy, its marks, and V1 unless the copy is fresh
+	wantBoth             // the copy, its marks, and V1, whoever leads
+)
+
+// readStatement is a query of one row for each row of driver, a query of keys (as key) and of ordinals (as ord). It is one
+// statement, so that all it says was true at one moment. Its columns are
+//
+//	fence, ord, key, extra, v1, copy, marks, quarantined
+//
+// of which the last four are as w asks; extra is an expression over the driver, k. Where the driver is empty it returns one
+// row with the fence alone.
+func (e *entity) readStatement(w want, lead side, driver, extra string) string {
+	d := e.db.dialect
+	v1 := func(key string) string {
+		return "(SELECT " + e.document(e.v1, "t", nil) + " FROM " + quote(e.v1.name) + " t WHERE t." + quote(e.v1.key.name) + " = " + key + ")"
+	}
+	var rows string
+	switch {
+	case w != wantBoth && lead == sideV2:
+		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, NULL AS v1, " + e.copyDocument() +
+			" AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k LEFT JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = k.key"
+	case w == wantV1:
+		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, " + v1("k.key") +
+			" AS v1, NULL AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k"
+	default:
+		v1Document := v1("s.key")
+		if w == wantV2 {
+			v1Document = "CASE WHEN NOT s.fresh THEN " + v1Document + " END"
+		}
+		rows = "SELECT s.ord, CAST(s.key AS text) AS key, s.extra, " + v1Document + " AS v1, s.copy, s.marks," +
+			" NOT s.fresh AND " + e.quarantined("s.key") + " AS quarantined FROM (" +
+			e.freshness("SELECT k.ord, k.key, "+extra+" AS extra, c."+seqColumn+" AS seq, c."+nullMarkColumn+" AS null_mark, "+
+				e.copyDocument()+" AS copy, "+e.marks("k.key")+" AS marks FROM ("+driver+") k LEFT JOIN "+
+				quote(e.v2.name)+" c ON c."+quote(e.v2.key.name)+" = k.key"+d.once()) + ") s"
+	}
+	return "SELECT CAST(" + e.fenceQuery() + " AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)" +
+		" FROM (SELECT 1 AS one) o LEFT JOIN (" + rows + ") r ON o.one = 1 ORDER BY r.ord"
+}
+
+func (e *entity) quarantined(key string) string {
+	return "EXISTS (SELECT 1 FROM coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND q.key = " + e.db.dialect.text(key) + ")"
+}
+
+// freshness adds fresh to a query of seq, null_mark and marks: the copy exists, no mark for its key is visible, and none of
+// all keys is newer than it.
+func (e *entity) freshness(query string) string {
+	return "SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.null_mark >= " + e.highestAllMark() + ") AS fresh FROM (" + query + ") m"
+}
+
+func (e *entity) highestAllMark() string {
+	return "(SELECT coalesce(max(a.id), 0) FROM coexist_mark a WHERE a.entity = " + literal(e.name) + " AND a.key IS NULL)"
+}
+
+// marks is the list of a key's marks, as text.
+func (e *entity) marks(key string) string {
+	d := e.db.dialect
+	return "CAST(" + d.list(markDocument(d), "coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+d.text(key), "m.id") + " AS text)"
+}
+
+// copyDocument is the copy c: what the engine knows of it, and its value; NULL where there is none.
+func (e *entity) copyDocument() string {
+	d := e.db.dialect
+	return "CASE WHEN c." + seqColumn + " IS NOT NULL THEN " + d.object([]member{
+		{"seq", "c." + seqColumn},
+		{"version", "c." + versionColumn},
+		{"mappingVersion", "c." + mappingVersionColumn},
+		{"refined", d.value("c", flag(refinedColumn))},
+		{"origin", "c." + originColumn},
+		{"migratedAt", "c." + migratedAtColumn},
+		{"nullMark", "c." + nullMarkColumn},
+		{"value", e.document(e.v2, "c", []string{positionColumn})},
+	}) + " END"
+}
+
+// document is an aggregate as JSON: the row of alias and its child rows, in the order of their own keys or of the columns given.
+func (e *entity) document(t *table, alias string, order []string) string {
+	members := nest(e.db.dialect, alias, t.columns, 0)
+	for i := range t.children {
+		c := &t.children[i]
+		by := slices.Clone(order)
+		for _, own := range c.own {
+			by = append(by, c.columns[own].name)
+		}
+		for i := range by {
+			by[i] = "d." + quote(by[i])
+		}
+		members = append(members, member{c.json, e.db.dialect.list(
+			e.db.dialect.object(nest(e.db.dialect, "d", c.columns, 0)),
+			quote(c.name)+" d WHERE d."+quote(c.parentKey)+" = "+alias+"."+quote(t.key.name), strings.Join(by, ", "))})
+	}
+	return e.db.dialect.object(members)
+}
+
+// nest makes members of columns, those that share a path's first name within an object of that name.
+func nest(d dialect, alias string, columns []column, depth int) []member {
+	var members []member
+	for i := 0; i < len(columns); i++ {
+		c := &columns[i]
+		if len(c.path) == depth+1 {
+			members = append(members, member{c.path[depth], d.value(alias, c)})
+			continue
+		}
+		j := i
+		for j < len(columns) && len(columns[j].path) > depth+1 && columns[j].path[depth] == c.path[depth] {
+			j++
+		}
+		members = append(members, member{c.path[depth], d.object(nest(d, alias, columns[i:j], depth+1))})
+		i = j - 1
+	}
+	return members
+}
+
+// insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
+func (e *entity) insertStatement(name string, columns []column, suffix string) string {
+	from, value := e.db.dialect.records(columns)
+	names, values := make([]string, len(columns)), make([]string, len(columns))
+	for i, c := range columns {
+		names[i], values[i] = quote(c.name), value(c.name)
+	}
+	return "INSERT INTO " + quote(name) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
+}
+
+// updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.
+func (e *entity) updateStatement(name string, match, set []column, suffix string) string {
+	from, value := e.db.dialect.records(append(append([]column{}, match...), set...))
+	sets, matches := make([]string, len(set)), make([]string, len(match))
+	for i, c := range set {
+		sets[i] = quote(c.name) + " = " + value(c.name)
+	}
+	for i, c := range match {
+		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
+	}
+	return "UPDATE " + quote(name) + " AS t SET " + strings.Join(sets, ", ") + " FROM " + from + " WHERE " + strings.Join(matches, " AND ") + suffix
+}

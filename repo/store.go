@@ -1,0 +1,351 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// A storer brings copies up to date: a lazy read, a page, the sweep, and every write. It writes a copy only if that is still
+// what the storer has seen: it inserts where there was none, and updates where seq is the one read. Whoever wins the parent
+// row owns the child rows; who loses writes nothing. Marks that were read with V1 are deleted with the write, never others:
+// a mark that came later keeps the copy stale.
+
+// pending is a copy to be stored.
+type pending struct {
+	key            string
+	value          reflect.Value // of the V2 aggregate
+	state          state         // as it was read together with the V1 row that value was made of
+	version        int64
+	mappingVersion int
+	refined        bool
+	quarantined    bool
+}
+
+// lazyPatience is how long a lazy store may take, all in all.
+const lazyPatience = 250 * time.Millisecond
+
+// engineColumns are those that a V2 root table has besides the model's.
+var engineColumns = []column{
+	{name: seqColumn, sqlType: "bigint"},
+	{name: versionColumn, sqlType: "bigint"},
+	{name: mappingVersionColumn, sqlType: "integer"},
+	{name: refinedColumn, sqlType: "boolean", isBool: true},
+	{name: originColumn, sqlType: "varchar(10)"},
+	{name: migratedAtColumn, sqlType: "timestamptz"},
+	{name: nullMarkColumn, sqlType: "bigint"},
+}
+
+// readSeq names the seq that was read in the rows of an update.
+var readSeq = column{name: "read_seq", sqlType: "bigint"}
+
+// storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or wait.
+// It returns the keys that were stored, and when.
+func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, failures []failure, origin Origin) (stored map[string]bool, at string) {
+	if !f.migrates() || f.MappingVersion > e.mappingVersion || len(items)+len(failures) == 0 {
+		return nil, ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lazyPatience)
+	defer cancel()
+	err := e.transact(ctx, opening{derived: true, lazy: true}, func(ctx context.Context, t *tx) error {
+		if t.fence.Phase != f.Phase || t.fence.Epoch != f.Epoch || t.fence.MappingVersion > e.mappingVersion {
+			return ErrPhaseChanged
+		}
+		at = t.fence.Now
+		var err error
+		if stored, err = e.store(ctx, t, items, origin); err != nil {
+			return err
+		}
+		return e.quarantine(ctx, t, failures)
+	})
+	if err != nil {
+		// The next read, or the sweep, will do it.
+		e.db.logger.DebugContext(ctx, "lazy store failed", "entity", e.name, "rows", len(items), "error", err)
+		return nil, ""
+	}
+	return stored, at
+}
+
+// store writes copies, and returns the keys of those that were written. The others have changed since they were read.
+func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origin) (map[string]bool, error) {
+	var absent, stale []row
+	for i := range items {
+		r := e.copyRow(t, &items[i], origin)
+		if items[i].state.hasCopy {
+			stale = append(stale, r)
+		} else {
+			absent = append(absent, r)
+		}
+	}
+	stored := make(map[string]bool, len(items))
+	if err := e.insertCopies(ctx, t, absent, stored); err != nil {
+		return nil, err
+	}
+	if err := e.updateCopies(ctx, t, stale, stored); err != nil {
+		return nil, err
+	}
+	return stored, e.followStore(ctx, t, items, stored)
+}
+
+func (e *entity) copyRow(t *tx, p *pending, origin Origin) row {
+	r := e.v2.row(p.value)
+	r[seqColumn] = t.seq
+	r[versionColumn] = p.version
+	r[mappingVersionColumn] = p.mappingVersion
+	r[refinedColumn] = p.refined
+	r[originColumn] = origin
+	r[migratedAtColumn] = t.fence.Now
+	r[nullMarkColumn] = max(p.state.nullMark, p.state.highestAllMark())
+	r[readSeq.name] = p.state.seq
+	return r
+}
+
+func (e *entity) insertCopies(ctx context.Context, t *tx, rows []row, stored map[string]bool) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	columns := append(append([]column{}, e.v2.columns...), engineColumns...)
+	if done, err := e.db.dialect.insertNew(ctx, t, e, columns, rows, stored); done || err != nil {
+		return err
+	}
+	key := quote(e.v2.key.name)
+	_, value := e.db.dialect.records(columns)
+	// In the order of the keys, so that two storers never wait for each other in a circle.
+	return e.returnKeys(ctx, t, stored, e.insertStatement(e.v2.name, columns,
+		" ORDER BY "+value(e.v2.key.name)+" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), rows)
+}
+
+func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map[string]bool) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	columns := append(append([]column{}, e.v2.columns...), engineColumns...)
+	from, value := e.db.dialect.records(append(columns, readSeq))
+	if lock := e.db.dialect.lock(); lock != "" && len(rows) > 1 {
+		document, err := marshal(rows)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, "SELECT 1 FROM "+quote(e.v2.name)+" c JOIN "+from+" ON c."+quote(e.v2.key.name)+" = "+value(e.v2.key.name)+
+			" ORDER BY c."+quote(e.v2.key.name)+lock+" OF c", document)
+		if err != nil {
+			return err
+		}
+	}
+	var sets []string
+	for _, c := range columns {
+		if c.name != e.v2.key.name {
+			sets = append(sets, quote(c.name)+" = "+value(c.name))
+		}
+	}
+	updated := map[string]bool{}
+	// Under its own name: in RETURNING, SQLite knows no alias of a table that is updated FROM another.
+	table := quote(e.v2.name)
+	key := table + "." + quote(e.v2.key.name)
+	err := e.returnKeys(ctx, t, updated, "UPDATE "+table+" SET "+strings.Join(sets, ", ")+" FROM "+from+
+		" WHERE "+key+" = "+value(e.v2.key.name)+" AND "+table+"."+seqColumn+" = "+value(readSeq.name)+
+		" RETURNING CAST("+key+" AS text)", rows)
+	if err != nil || len(updated) == 0 {
+		return err
+	}
+	keys := make([]string, 0, len(updated))
+	for key := range updated {
+		stored[key] = true
+		keys = append(keys, key)
+	}
+	for i := range e.v2.children {
+		c := &e.v2.children[i]
+		if err := e.execKeys(ctx, t, "DELETE FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" IN (SELECT key FROM (%s) k)", keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine.
+func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored map[string]bool) error {
+	var marks []mark
+	var released []string
+	children := make([][]row, len(e.v2.children))
+	for i := range items {
+		p := &items[i]
+		if !stored[p.key] {
+			continue
+		}
+		marks = append(marks, p.state.marks...)
+		if p.quarantined {
+			released = append(released, p.key)
+		}
+		for j := range e.v2.children {
+			children[j] = append(children[j], e.v2.children[j].rows(p.value, p.value.FieldByIndex(e.v2.key.index).Interface())...)
+		}
+	}
+	for j := range e.v2.children {
+		if err := e.insertRows(ctx, t, e.v2.children[j].name, e.v2.children[j].allColumns(*e.v1.key), children[j]); err != nil {
+			return err
+		}
+	}
+	if err := e.deleteMarks(ctx, t, marks); err != nil {
+		return err
+	}
+	return e.release(ctx, t, released)
+}
+
+// deleteMarks deletes exactly these. Those of bypass writes are logged, since the operator wants to know of them later.
+func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(marks))
+	statements := []string{"DELETE FROM coexist_mark WHERE id IN (" + e.db.dialect.ids() + ")"}
+	for i, m := range marks {
+		ids[i] = m.ID
+		if m.Bypass {
+			statements = e.db.dialect.deleteMarks()
+		}
+	}
+	document, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := t.exec(ctx, statement, string(document)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addMark appends a mark for one key.
+func (e *entity) addMark(ctx context.Context, t *tx, key string, kind markKind, floor int64) error {
+	_, err := t.exec(ctx, "INSERT INTO coexist_mark (entity, key, kind, floor) VALUES (?, ?, ?, ?)", e.name, key, string(kind), floor)
+	return err
+}
+
+// returnKeys runs a statement over rows that returns keys, and adds them to keys.
+func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, statement string, rows []row) error {
+	document, err := marshal(rows)
+	if err != nil {
+		return err
+	}
+	return t.query(ctx, func(answer *sql.Rows) error {
+		var key string
+		err := answer.Scan(&key)
+		keys[key] = true
+		return err
+	}, statement, document)
+}
+
+// insertRows inserts rows into a table.
+func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []column, rows []row) error {
+	if done, err := e.db.dialect.insertMany(ctx, t, table, columns, rows); done || err != nil {
+		return err
+	}
+	return e.execRows(ctx, t, e.insertStatement(table, columns, ""), rows)
+}
+
+// execRows runs a statement over rows, unless there are none.
+func (e *entity) execRows(ctx context.Context, t *tx, statement string, rows []row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	document, err := marshal(rows)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, statement, document)
+	return err
+}
+
+// execKeys runs a statement in which %s stands for a query of keys.
+func (e *entity) execKeys(ctx context.Context, t *tx, statement string, keys []string) error {
+	document, err := e.keyDocument(keys)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, strings.Replace(statement, "%s", e.db.dialect.keyList(e.v1.key), 1), document)
+	return err
+}
+
+// internalRead answers for what was read: with the fresh copy; else it converts V1, proves the conversion and stores it with
+// its origin. Keys without a V1 row have no answer. What stands between the two comments goes when coexistence ends.
+func (r *Repository[V1, V2]) internalRead(ctx context.Context, read []*seen[V1, V2], origin Origin) map[string]Result[Record[V2]] {
+	answers := make(map[string]Result[Record[V2]], len(read))
+	// Coexistence begins.
+	var items []pending
+	var failures []failure
+	var f fence
+	for _, s := range read {
+		if s.state.fresh() || s.absent() {
+			continue
+		}
+		f = s.fence
+		c, err := r.convert(s)
+		if err != nil {
+			answers[s.key] = Result[Record[V2]]{Err: err}
+			if !s.quarantined {
+				failures = append(failures, newFailure(s.key, s.state, err))
+			}
+			continue
+		}
+		items = append(items, r.pending(s, c))
+		answers[s.key] = Result[Record[V2]]{Value: Record[V2]{
+			Key: s.key, Value: c.value, Version: s.state.currentVersion(),
+			Copy: Copy{Refined: c.refined, MappingVersion: c.mappingVersion},
+		}}
+	}
+	stored, at := r.storeLazily(ctx, f, items, failures, origin)
+	for key := range stored {
+		answer := answers[key]
+		answer.Value.Copy.Stored, answer.Value.Copy.Origin, answer.Value.Copy.MigratedAt = true, origin, parseTime(at)
+		answers[key] = answer
+	}
+	// Coexistence ends.
+	for _, s := range read {
+		if s.state.fresh() {
+			answers[s.key] = Result[Record[V2]]{Value: s.record()}
+		}
+	}
+	return answers
+}
+
+func (r *Repository[V1, V2]) pending(s *seen[V1, V2], c conversion[V2]) pending {
+	return pending{
+		key: s.key, value: reflect.ValueOf(&c.value).Elem(), state: s.state, version: s.state.currentVersion(),
+		mappingVersion: c.mappingVersion, refined: c.refined, quarantined: s.quarantined,
+	}
+}
+
+// errOvertaken means that a copy has changed since it was read: read again.
+var errOvertaken = errors.New("the copy has changed since")
+
+// errRowHasCome means that a row was inserted after the locks: take them again.
+var errRowHasCome = errors.New("a row has come since")
+
+// parseTime reads a time that the database wrote.
+func parseTime(s string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, s) // the zero time where the database has none
+	return t.UTC()
+}
+
+// returnKeysOf runs a query that returns keys, in which %s stands for a query of keys unless that is nil, and adds what it returns to found.
+func (e *entity) returnKeysOf(ctx context.Context, t *tx, found map[string]bool, query string, keys []string) error {
+	var args []any
+	if keys != nil {
+		document, err := e.keyDocument(keys)
+		if err != nil {
+			return err
+		}
+		query, args = strings.Replace(query, "%s", e.db.dialect.keyList(e.v1.key), 1), append(args, document)
+	}
+	return t.query(ctx, func(rows *sql.Rows) error {
+		var key string
+		err := rows.Scan(&key)
+		found[key] = true
+		return err
+	}, query, args...)
+}

@@ -1,0 +1,233 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+)
+
+// A sweep migrates what use did not: the key range as it was at the start, and then the marks that are left.
+
+// swept is what a sweep does with a batch.
+type swept struct {
+	items    []pending
+	failures []failure
+	// newFailures counts those that were not in quarantine before.
+	newFailures int
+	vanished    []vanished
+	// wrong are the keys whose copy an older mapping made, and which this one cannot convert.
+	wrong []string
+}
+
+// vanished is a key that has a copy or marks but no V1 row.
+type vanished struct {
+	key   string
+	state state
+}
+
+// prepareSweep reads the next rows of a chunk with one statement, and converts those that have no fresh copy.
+func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
+	w := wantV2
+	if run.olderThan != nil || c.Stage == stageMarks {
+		w = wantBoth
+	}
+	driver := r.v1Keys(c, limit)
+	if c.Stage == stageMarks {
+		driver = r.markedKeys(c, limit)
+	}
+	b, read, err := r.readBatch(ctx, w, driver, limit)
+	if err != nil {
+		return nil, err
+	}
+	var do swept
+	for _, s := range read {
+		r.sort(&do, s, run.olderThan)
+	}
+	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applySweep(ctx, t, c, do) }
+	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
+		if len(do.items) != 1 {
+			return outcome{}, refusal
+		}
+		p := do.items[0]
+		return r.applySweep(ctx, t, c, swept{newFailures: 1, failures: []failure{newFailure(p.key, p.state, Faulty("", "V2 does not take it: %s", firstLine(refusal)))}})
+	}
+	return b, nil
+}
+
+func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outcome, error) {
+	stored, err := e.store(ctx, t, do.items, OriginSweep)
+	if err != nil {
+		return outcome{}, err
+	}
+	for _, v := range do.vanished {
+		if err := e.fold(ctx, t, v); err != nil {
+			return outcome{}, err
+		}
+	}
+	if err := e.quarantine(ctx, t, do.failures); err != nil {
+		return outcome{}, err
+	}
+	for _, key := range do.wrong {
+		if err := e.addMark(ctx, t, key, markChange, 0); err != nil {
+			return outcome{}, err
+		}
+	}
+	added := outcome{migrated: len(stored), quarantined: len(do.failures)}
+	if c.Stage == stageMarks {
+		added.quarantined = do.newFailures // the others were counted in the range
+	}
+	return added, nil
+}
+
+// readBatch reads the keys of a driver and what there is of each.
+func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, driver sqlText, limit int) (*batch, []*seen[V1, V2], error) {
+	f, answers, err := r.read(ctx, r.db.reading(), r.readStatement(w, sideV1, driver.text.String(), "NULL"), driver.args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	b := &batch{fence: f, rows: len(answers), end: len(answers) < limit}
+	read := make([]*seen[V1, V2], len(answers))
+	for i, a := range answers {
+		b.last = a.key
+		if read[i], err = r.decode(f, a); err != nil {
+			return nil, nil, err
+		}
+	}
+	return b, read, nil
+}
+
+// v1Keys is a query of the next keys of V1 in a chunk.
+func (e *entity) v1Keys(c chunk, limit int) sqlText {
+	var s sqlText
+	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (")
+	e.nextKeys(&s, e.v1, c, limit)
+	s.add(") p")
+	return s
+}
+
+// bothKeys is a query of the next keys of either shape in a chunk.
+func (e *entity) bothKeys(c chunk, limit int) sqlText {
+	var s sqlText
+	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (SELECT a.key FROM (")
+	e.nextKeys(&s, e.v1, c, limit)
+	s.add(") a UNION SELECT b.key FROM (")
+	e.nextKeys(&s, e.v2, c, limit)
+	s.add(") b) u ORDER BY u.key LIMIT CAST(? AS integer)) p", limit)
+	return s
+}
+
+func (e *entity) nextKeys(s *sqlText, t *table, c chunk, limit int) {
+	key := "t." + quote(t.key.name)
+	s.add("SELECT " + key + " AS key FROM " + quote(t.name) + " t WHERE ")
+	if c.Upper == nil {
+		s.add("false")
+	} else {
+		s.add(key+" <= "+e.asKey("?"), *c.Upper)
+	}
+	if c.Position != nil {
+		s.add(" AND "+key+" > "+e.asKey("?"), *c.Position)
+	}
+	s.add(" ORDER BY "+key+" LIMIT CAST(? AS integer)", limit)
+}
+
+// markedKeys is a query of the next keys that have marks from before the stage began, or a copy under a tombstone.
+func (e *entity) markedKeys(c chunk, limit int) sqlText {
+	var s sqlText
+	name := literal(e.name)
+	markLimit := strconv.FormatInt(*c.MarkLimit, 10)
+	s.add("SELECT " + e.asKey("p.key") + " AS key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (" +
+		"SELECT m.key FROM coexist_mark m WHERE m.entity = " + name + " AND m.kind = 'CHANGE' AND m.id <= " + markLimit +
+		" UNION SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
+		" WHERE m.entity = " + name + " AND m.key IS NOT NULL AND m.kind = 'GONE' AND m.id <= " + markLimit +
+		" UNION SELECT " + e.db.dialect.text("c."+quote(e.v2.key.name)) + " FROM " + quote(e.v2.name) + " c WHERE c." + nullMarkColumn +
+		" < (SELECT coalesce(max(a.id), 0) FROM coexist_mark a WHERE a.entity = " + name + " AND a.key IS NULL AND a.kind = 'ALL_GONE')) u")
+	if c.Position != nil {
+		s.add(" WHERE u.key > ?", *c.Position)
+	}
+	s.add(" ORDER BY u.key LIMIT CAST(? AS integer)) p", limit)
+	return s
+}
+
+// sort decides what a sweep does with a row.
+func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
+	remigrate := olderThan != nil && s.state.fresh() && s.copy.MappingVersion < *olderThan
+	_, canRemigrate := r.mapping.(Remigrator[V1, V2])
+	switch {
+	case s.state.fresh() && (!remigrate || s.absent()), remigrate && s.copy.Refined && !canRemigrate:
+		return
+	case s.absent():
+		if s.state.hasCopy || s.state.changed() {
+			do.vanished = append(do.vanished, vanished{s.key, s.state})
+		}
+		return
+	}
+	c, err := r.convert(s)
+	if err != nil {
+		do.failures = append(do.failures, newFailure(s.key, s.state, err))
+		if remigrate {
+			do.wrong = append(do.wrong, s.key) // it must not answer any more
+		}
+		if !s.quarantined {
+			do.newFailures++
+		}
+		return
+	}
+	p := r.pending(s, c)
+	if remigrate && !Identical(c.value, *s.v2) {
+		p.version++
+	}
+	do.items = append(do.items, p)
+}
+
+// fold turns the marks of a key without a V1 row into one tombstone, and removes the copy.
+func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
+	if v.state.hasCopy {
+		n, err := t.exec(ctx, "DELETE FROM "+quote(e.v2.name)+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", v.key, v.state.seq)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return &busyError{errOvertaken}
+		}
+	}
+	if len(v.state.marks) == 0 {
+		// TRUNCATE has left no mark of its own for the key.
+		if err := e.addMark(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
+			return err
+		}
+		return e.release(ctx, t, []string{v.key})
+	}
+	if err := e.lockMarks(ctx, t, v.state.marks); err != nil {
+		return err
+	}
+	last := v.state.marks[len(v.state.marks)-1]
+	if err := e.deleteMarks(ctx, t, v.state.marks[:len(v.state.marks)-1]); err != nil {
+		return err
+	}
+	if _, err := t.exec(ctx, "UPDATE coexist_mark SET kind = ?, floor = ?, bypass = ? WHERE id = ?", string(markGone), v.state.foldedFloor(), false, last.ID); err != nil {
+		return err
+	}
+	if last.Bypass {
+		if _, err := t.exec(ctx, "INSERT INTO coexist_bypass (entity, count, at) VALUES (?, 1, "+e.db.dialect.now()+")", e.name); err != nil {
+			return err
+		}
+	}
+	return e.release(ctx, t, []string{v.key})
+}
+
+// lockMarks locks marks that were read, and is busy where one of them has gone: somebody has written the key since.
+func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
+	ids := make([]int64, len(marks))
+	for i, m := range marks {
+		ids[i] = m.ID
+	}
+	document, err := json.Marshal(ids)
+	if err != nil {
+		return err
+	}
+	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM coexist_mark m WHERE m.id IN ("+e.db.dialect.ids()+") ORDER BY m.id"+e.db.dialect.lock()+") l", string(document))
+	if err == nil && n < int64(len(marks)) {
+		return &busyError{errOvertaken}
+	}
+	return err
+}

@@ -1,0 +1,136 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// opening says how a transaction on an entity begins (PROTOCOL: fence, then the locks of the leading rows).
+type opening struct {
+	key      string // the aggregate whose V1 rows are locked; "" for none
+	deleting bool   // lock against references too
+	derived  bool   // writes only what can be derived again: its COMMIT need not reach the disk
+	lazy     bool   // wait for nobody: give up at once
+}
+
+// tx is a transaction on one entity, under the phase that its fence says: nobody changes the phase before it ends.
+type tx struct {
+	session
+	conn  *sql.Conn
+	fence fence
+	seq   int64 // for the copies that this transaction writes; never used before or again
+	// locked says whether the leading root row was there to be locked.
+	locked bool
+}
+
+// transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *busyError when another
+// transaction was in the way, and with ErrOutcomeUnknown when the connection was lost in COMMIT.
+func (e *entity) transact(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
+	waiting := ctx
+	if o.lazy {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, lazyLockTimeout)
+		defer cancel()
+	}
+	conn, err := e.db.writerDB.Conn(waiting)
+	if err != nil {
+		return e.db.classify(err)
+	}
+	return e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
+		if err := e.db.dialect.begin(ctx, t, e, o); err != nil {
+			return err
+		}
+		return t.fence.check()
+	}, fn)
+}
+
+// transactOn is transact on a connection, which it gives back, with another opening.
+func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error, fn func(context.Context, *tx) error) (err error) {
+	t := &tx{conn: conn, session: e.db.onConnection(conn)}
+	done := false
+	defer func() {
+		if !done { // also where fn panics
+			t.rollback(ctx)
+		}
+		// A connection that cannot be given back is closed: nothing is lost with it.
+		_ = conn.Close()
+	}()
+	if err := begin(ctx, t, e); err != nil {
+		return e.db.classify(err)
+	}
+	if err := fn(ctx, t); err != nil {
+		return err
+	}
+	// Nothing may cut COMMIT short: its outcome would be unknown.
+	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	e.db.observe("COMMIT")
+	if err := e.db.dialect.commit(commit, t); err != nil {
+		err = e.db.classify(err)
+		if _, busy := errors.AsType[*busyError](err); !busy && errors.Is(err, ErrUnavailable) {
+			return ErrOutcomeUnknown
+		}
+		return err
+	}
+	done = true
+	return nil
+}
+
+// rollback ends the transaction; a connection on which that fails is thrown away.
+func (t *tx) rollback(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	t.db.observe("ROLLBACK")
+	if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+		// Its state is unknown: throw it away. What it had begun ends with it.
+		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
+	}
+}
+
+// write is transact for a user's write: it tries again, with back-off, while other transactions are in the way.
+func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
+	const tries = 12
+	for try := 1; ; try++ {
+		err := e.transact(ctx, o, fn)
+		if _, busy := errors.AsType[*busyError](err); !busy || try == tries {
+			return err
+		}
+		if waitErr := pause(ctx, backOff(try)); waitErr != nil {
+			return err
+		}
+	}
+}
+
+// alone runs a statement outside of a transaction, and tries again while others are in the way: the database's default may
+// be an isolation level at which that fails rather than waits.
+func (db *DB) alone(ctx context.Context, fn func(session) error) error {
+	const tries = 12
+	for try := 1; ; try++ {
+		err := fn(session{db, db.writer})
+		if _, busy := errors.AsType[*busyError](err); !busy || try == tries || pause(ctx, backOff(try)) != nil {
+			return err
+		}
+	}
+}
+
+// backOff is how long to wait after a number of failed tries: from 2 ms, doubling up to 500 ms, half of it random.
+func backOff(try int) time.Duration {
+	d := min(2*time.Millisecond<<min(try, 10), 500*time.Millisecond)
+	return d/2 + rand.N(d/2)
+}
+
+// pause waits for d, or returns ctx's error once that ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,184 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+)
+
+// UpdateV1 changes the V1 aggregate with the key, and its copy with it, in one transaction. change is given the aggregate as
+// it is and may be called more than once. What V1 does not express stays in the copy. UpdateV1 returns the aggregate as the
+// database then holds it.
+//
+// In EXPAND and MIGRATE a result that V2 cannot convert is written all the same: the copy turns stale and the key goes to
+// quarantine. From CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
+//
+// It fails with ErrNotFound, with change's own error, with an *InputError for what V1 cannot hold, with a *ConversionError
+// where the row holds a value that its model cannot, and in CONTRACT with a *NotRepresentableError for what V1 has no place for.
+func (r *Repository[V1, V2]) UpdateV1(ctx context.Context, key string, change func(*V1) error) (v1 V1, err error) {
+	if !r.validKey(key) {
+		return v1, ErrNotFound
+	}
+	err = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {
+		v1, err = r.updateV1(ctx, t, key, change)
+		return err
+	})
+	return v1, r.explain(ctx, err, func(field string) string { return field }, &v1)
+}
+
+func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, change func(*V1) error) (v1 V1, err error) {
+	if err := r.mayWriteV1(t); err != nil {
+		return v1, err
+	}
+	s, err := r.lead(ctx, t, key)
+	if err != nil {
+		return v1, err
+	}
+	before := s.v1
+	if t.fence.leader() == sideV2 {
+		downgraded, err := r.downgrade(*s.v2)
+		if err != nil {
+			return v1, err
+		}
+		before = &downgraded
+	} else if s.v1Err != nil {
+		return v1, r.conversionError(key, s.v1Err)
+	}
+	if v1, err = deepCopy(*before); err != nil {
+		return v1, err
+	}
+	if err := change(&v1); err != nil {
+		return v1, err
+	}
+	if err := r.acceptable(before, &v1); err != nil {
+		return v1, err
+	}
+	d := r.v1.differ(before, &v1)
+	if d.empty() {
+		return v1, nil
+	}
+	if t.fence.leader() == sideV2 {
+		if err := r.arrange(ctx, t, &v1); err != nil {
+			return v1, err
+		}
+		return v1, r.updateV1Led(ctx, t, s, v1)
+	}
+	if err := r.writeV1(ctx, t, d); err != nil {
+		return v1, err
+	}
+	return r.follow(ctx, t, key, changed)
+}
+
+// UpdateV2 changes the V2 aggregate with the key, and the V1 row with it, in one transaction. change is given the aggregate
+// as the internal read finds it and may be called more than once. UpdateV2 returns the record as it then is.
+//
+// It fails with ErrNotFound, with ErrStaleVersion where expectedVersion is given and is not the version, with ErrV2NotOpen
+// in EXPAND, with change's own error, with an *InputError for bad input, with a *NotRepresentableError for what V1 cannot
+// hold, unless only V2 is written, as in CONTRACT, and with a *ConversionError where V1 cannot be converted in the first place.
+func (r *Repository[V1, V2]) UpdateV2(ctx context.Context, key string, expectedVersion *int64, change func(*V2) error) (record Record[V2], err error) {
+	if !r.validKey(key) {
+		return record, ErrNotFound
+	}
+	var v1 V1
+	err = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {
+		record, v1, err = r.updateV2(ctx, t, key, expectedVersion, change)
+		return err
+	})
+	return record, r.explain(ctx, err, func(field string) string { return r.fieldOfV2(v1, field, record.Value) }, &v1)
+}
+
+func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, expected *int64, change func(*V2) error) (record Record[V2], v1 V1, err error) {
+	if err := r.mayWriteV2(t); err != nil {
+		return record, v1, err
+	}
+	s, err := r.lead(ctx, t, key)
+	if err != nil {
+		return record, v1, err
+	}
+	if expected != nil && *expected != s.state.currentVersion() {
+		return record, v1, fmt.Errorf("%w: the version is %d", ErrStaleVersion, s.state.currentVersion())
+	}
+	before := conversion[V2]{refined: s.copy.Refined, mappingVersion: s.copy.MappingVersion}
+	ledByV2 := t.fence.leader() == sideV2
+	older := !s.copy.Refined && s.copy.MappingVersion < r.mappingVersion // nobody has touched what an older mapping made
+	if ledByV2 || s.state.fresh() && !older {
+		before.value = *s.v2
+	} else if before, err = r.convert(s); err != nil {
+		return record, v1, err
+	}
+	after, err := deepCopy(before.value)
+	if err != nil {
+		return record, v1, err
+	}
+	if err := change(&after); err != nil {
+		return record, v1, err
+	}
+	record.Value = after
+	if Identical(before.value, after) {
+		record, err = r.keep(ctx, t, s, before)
+		return record, v1, err
+	}
+	if r.keyOf(r.v2, &after) != key {
+		return record, v1, inputError(Faulty(r.v2.key.field(""), "cannot be changed"))
+	}
+	if err := r.acceptableV2(&before.value, &after); err != nil {
+		return record, v1, err
+	}
+	if ledByV2 {
+		record, v1, err = r.updateV2Led(ctx, t, s, after)
+		return record, v1, err
+	}
+	if v1, err = r.represent(s.v1, after); err != nil {
+		return record, v1, err
+	}
+	if d := r.v1.differ(s.v1, &v1); !d.empty() {
+		if err := r.writeV1(ctx, t, d); err != nil {
+			return record, v1, err
+		}
+	}
+	record, err = r.putV2(ctx, t, v1, after, changed, before.mappingVersion)
+	return record, v1, err
+}
+
+// keep stores the conversion that an update has left as it was. It is no write of the client's.
+func (r *Repository[V1, V2]) keep(ctx context.Context, t *tx, s *seen[V1, V2], c conversion[V2]) (Record[V2], error) {
+	if s.state.fresh() || t.fence.leader() == sideV2 {
+		return s.record(), nil
+	}
+	if err := r.put(ctx, t, s, c, 0); err != nil {
+		return Record[V2]{}, err
+	}
+	return r.written(t, s, c, 0), nil
+}
+
+// written is the record of a copy that the transaction has stored.
+func (r *Repository[V1, V2]) written(t *tx, s *seen[V1, V2], c conversion[V2], growth int64) Record[V2] {
+	return Record[V2]{Key: s.key, Value: c.value, Version: s.state.currentVersion() + growth, Copy: Copy{
+		Stored: true, Refined: c.refined, Origin: OriginWrite, MigratedAt: parseTime(t.fence.Now), MappingVersion: c.mappingVersion,
+	}}
+}
+
+// putV2 stores a V2 aggregate that a client wrote, once its V1 row, which must be v1, is written. mappingVersion is that of the
+// copy it was made of: what an older mapping got wrong is still in it.
+func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, v1 V1, v2 V2, growth int64, mappingVersion int) (record Record[V2], err error) {
+	key := r.keyOf(r.v2, &v2)
+	record.Value = v2
+	s, err := r.see(ctx, t, key)
+	if err != nil {
+		return record, err
+	}
+	if s != nil && s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1) {
+		return record, &busyError{errOvertaken} // another program has added a row: read again
+	}
+	if s == nil || s.v1 == nil || !Identical(*s.v1, v1) {
+		path := ""
+		if s != nil && s.v1 != nil {
+			path = r.fieldOfV2(v1, firstDifference(&v1, s.v1), v2)
+		}
+		return record, notRepresentable(Faulty(path, "the V1 database does not keep it as it was written"))
+	}
+	c := conversion[V2]{value: v2, refined: true, mappingVersion: mappingVersion}
+	if err := r.put(ctx, t, s, c, growth); err != nil {
+		return record, err
+	}
+	return r.written(t, s, c, growth), nil
+}

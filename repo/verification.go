@@ -1,0 +1,174 @@
+package repo
+
+import (
+	"context"
+)
+
+// A verification walks both shapes key by key. One statement sees both sides of a key and its marks, so a difference without
+// a mark is no passing one; it is looked at again under lock all the same before it is reported.
+
+// verdict is what a verification decides of a key.
+type verdict struct {
+	kind   FindingKind // "" where all is well
+	fault  bool
+	fields []string
+}
+
+// verify compares both sides of a key.
+func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
+	ledByV2 := s.fence.leader() == sideV2
+	hasV1 := s.v1 != nil || s.v1Err != nil
+	switch {
+	case !hasV1 && !s.state.hasCopy:
+		return verdict{}
+	case !hasV1 && !ledByV2 && (len(s.state.marks) > 0 || s.state.gone()):
+		return verdict{kind: StaleCopy} // V1 has lost the row, which a sweep will follow
+	case !hasV1:
+		return verdict{kind: Orphan, fault: true}
+	case !s.state.hasCopy:
+		return verdict{kind: Missing, fault: ledByV2}
+	case !ledByV2 && !s.state.fresh():
+		return verdict{kind: StaleCopy}
+	case s.v1Err != nil:
+		return verdict{kind: Different, fault: true, fields: []string{field(s.v1Err).Field}}
+	}
+	back, err := r.downgrade(*s.v2)
+	if err != nil {
+		return verdict{kind: Different, fault: true, fields: []string{field(err).Field}}
+	}
+	if !Identical(back, *s.v1) {
+		return verdict{kind: Different, fault: true, fields: differingFields(&back, s.v1)}
+	}
+	if s.copy.Refined || s.copy.MappingVersion != r.mappingVersion {
+		return verdict{}
+	}
+	upgraded, err := r.derive(*s.v1, nil)
+	if err != nil || !Identical(upgraded, *s.v2) {
+		return verdict{kind: Different, fault: true, fields: differingFields(&upgraded, s.v2)}
+	}
+	return verdict{}
+}
+
+// prepareVerification reads the next keys of either shape. Where it finds fault, it looks again in the batch's transaction.
+func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
+	b, read, err := r.readBatch(ctx, wantBoth, r.bothKeys(c, limit), limit)
+	if err != nil {
+		return nil, err
+	}
+	var behind []Finding
+	var suspects []string
+	for _, s := range read {
+		v := r.verify(s)
+		switch {
+		case v.fault:
+			suspects = append(suspects, s.key)
+		case v.kind != "":
+			behind = append(behind, Finding{Key: s.key, Kind: v.kind})
+		}
+	}
+	look := func(repair bool) func(context.Context, *tx) (outcome, error) {
+		return func(ctx context.Context, t *tx) (outcome, error) {
+			faults, err := r.lookAgain(ctx, t, suspects, repair)
+			if err != nil {
+				return outcome{}, err
+			}
+			return r.report(ctx, t, c, behind, faults)
+		}
+	}
+	b.apply = look(run.repair)
+	// A repair that the database refuses is not made.
+	b.refuse = func(ctx context.Context, t *tx, _ error) (outcome, error) { return look(false)(ctx, t) }
+	return b, nil
+}
+
+// lookAgain looks at suspects under lock, and repairs them if asked. Rows that others have locked it looks at without, and
+// does not repair.
+func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []string, repair bool) ([]Finding, error) {
+	if len(suspects) == 0 {
+		return nil, nil
+	}
+	locked, err := r.lockFree(ctx, t, suspects)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.lookUp(ctx, t.session, wantBoth, suspects)
+	if err != nil {
+		return nil, err
+	}
+	var faults []Finding
+	for _, key := range suspects {
+		s := found[key]
+		if s == nil {
+			continue
+		}
+		v := r.verify(s)
+		if !v.fault {
+			continue
+		}
+		finding := Finding{Key: key, Kind: v.kind, Fields: v.fields}
+		hasV1 := s.v1 != nil || s.v1Err != nil
+		if repair && r.needsMapping(t.fence) == nil && (locked[0][key] || !hasV1) && (locked[1][key] || !s.state.hasCopy) {
+			if finding.Repaired, err = r.repair(ctx, t, s); err != nil {
+				return nil, err
+			}
+		}
+		faults = append(faults, finding)
+	}
+	return faults, nil
+}
+
+// lockFree locks the rows of keys that nobody else has locked, on the leading side first, and returns which: V1's and V2's.
+func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]map[string]bool, err error) {
+	sides := []side{sideV1, sideV2}
+	if t.fence.leader() == sideV2 {
+		sides = []side{sideV2, sideV1}
+	}
+	for _, side := range sides {
+		root := e.v1
+		if side == sideV2 {
+			root = e.v2
+		}
+		locked[side] = map[string]bool{}
+		key := "t." + quote(root.key.name)
+		if err := e.returnKeysOf(ctx, t, locked[side], "SELECT CAST("+key+" AS text) FROM "+quote(root.name)+" t WHERE "+key+" IN (SELECT k.key FROM (%s) k) ORDER BY "+key+e.db.dialect.skipLocked(), keys); err != nil {
+			return locked, err
+		}
+	}
+	return locked, nil
+}
+
+// repair brings a row up to the side that leads. It returns false where that is not possible.
+func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2]) (bool, error) {
+	if t.fence.leader() == sideV2 {
+		return r.repairV1(ctx, t, s)
+	}
+	if s.absent() {
+		return true, r.fold(ctx, t, vanished{s.key, s.state})
+	}
+	c, err := r.convert(s)
+	if err != nil {
+		return false, nil //nolint:nilerr // the finding says so
+	}
+	p := r.pending(s, c)
+	p.version++
+	stored, err := r.store(ctx, t, []pending{p}, OriginRepair)
+	if err == nil && !stored[s.key] {
+		return false, &busyError{errOvertaken}
+	}
+	return true, err
+}
+
+// repairV1 never deletes a V1 row that V2 lacks, unless a tombstone proves the delete.
+func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2]) (bool, error) {
+	if s.v2 == nil {
+		if !s.state.gone() {
+			return false, nil
+		}
+		return true, r.deleteV1(ctx, t, s.key)
+	}
+	v1, err := r.represent(s.v1, *s.v2)
+	if err != nil {
+		return false, nil //nolint:nilerr // the finding says so
+	}
+	return true, r.bringUpV1(ctx, t, s, v1)
+}

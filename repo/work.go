@@ -1,0 +1,185 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// converter is what runs need of a Repository, whose types they do not know.
+type converter interface {
+	// prepare reads the next rows of a chunk and decides what to do with them, with no transaction open.
+	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
+}
+
+// batch is what one transaction of a run does.
+type batch struct {
+	fence fence
+	rows  int // that were looked at
+	last  string
+	end   bool // the chunk ends with it
+	// apply does the work in the batch's transaction.
+	apply func(context.Context, *tx) (outcome, error)
+	// refuse is apply for a batch of one row that the database has refused with an error; nil where that is no row's fault.
+	refuse func(context.Context, *tx, error) (outcome, error)
+}
+
+// outcome is what a batch adds to the run's counters.
+type outcome struct{ migrated, quarantined, behind, faults int }
+
+const (
+	lease      = 5 * time.Second
+	firstBatch = 100
+	maxBatch   = 5000
+	// batchTarget is how long a batch should take: long enough to be worth its commit, short enough to wait for.
+	batchTarget = 300 * time.Millisecond
+	// batchPatience is how long a batch may take.
+	batchPatience = 30 * time.Second
+)
+
+// nextBatchSize follows the target: it doubles while batches take less than half of it, and halves when they take longer.
+func nextBatchSize(size int, took time.Duration) int {
+	switch {
+	case took < batchTarget/2:
+		return min(2*size, maxBatch)
+	case took > batchTarget:
+		return max(size/2, 1)
+	default:
+		return size
+	}
+}
+
+// workOn is one worker of a run: it works on chunk after chunk until there is no more for it to do. What fails is tried again;
+// what keeps failing ends the run.
+func (e *entity) workOn(ctx context.Context, run Run) {
+	const tries = 8
+	size, failed := firstBatch, 0
+	for ctx.Err() == nil {
+		chunk, err := e.claim(ctx, run)
+		if err == nil && chunk == nil {
+			return
+		}
+		if err == nil {
+			size, err = e.workOnChunk(ctx, run, *chunk, size, &failed)
+		}
+		if err == nil {
+			continue
+		}
+		_, busy := errors.AsType[*busyError](err)
+		switch {
+		case errors.Is(err, errLeaseLost), errors.Is(err, errRunStopped), errors.Is(err, errTooMany), ctx.Err() != nil:
+			return
+		case busy, errors.Is(err, ErrUnavailable):
+			failed++ // but never give up: the database will be back
+			e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "error", err)
+		default:
+			if failed++; failed >= tries || errors.Is(err, ErrPhaseChanged) {
+				e.fail(ctx, run, err)
+				return
+			}
+			e.db.logger.ErrorContext(ctx, "a batch failed and is tried again", "run", run.ID, "entity", e.name, "error", err)
+		}
+		if pause(ctx, backOff(failed)) != nil {
+			return
+		}
+	}
+}
+
+func (e *entity) fail(ctx context.Context, run Run, reason error) {
+	e.db.logger.ErrorContext(ctx, "a run has failed", "run", run.ID, "entity", e.name, "error", reason)
+	if _, err := e.db.endOrChange(ctx, run.ID, Failed, reason.Error()); err != nil {
+		e.db.logger.ErrorContext(ctx, "cannot say that a run has failed", "run", run.ID, "error", err)
+	}
+}
+
+// workOnChunk does batch after batch. It returns the batch size at the end, and nil once the chunk is done.
+func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, size int, failed *int) (int, error) {
+	defer e.giveBack(ctx, c)
+	for {
+		began := time.Now()
+		limit := size
+		if rate := c.rate(); rate > 0 {
+			limit = min(limit, rate)
+		}
+		b, err := e.converter.prepare(ctx, run, c, limit)
+		if err != nil {
+			return size, err
+		}
+		next, err := e.commitBatch(ctx, run, c, b, began)
+		if _, refused := errors.AsType[*constraintError](err); refused {
+			// One row is at fault: halve down to it.
+			if b.rows > 1 {
+				size = b.rows / 2
+				continue
+			}
+			if b.refuse == nil || b.rows != 1 {
+				return size, err
+			}
+			refusal := err
+			b.apply = func(ctx context.Context, t *tx) (outcome, error) { return b.refuse(ctx, t, refusal) }
+			next, err = e.commitBatch(ctx, run, c, b, began)
+		}
+		if err != nil {
+			return size, err
+		}
+		*failed = 0
+		if next == nil {
+			e.analyze(ctx, run)
+			return size, nil
+		}
+		c = *next
+		size = nextBatchSize(limit, time.Since(began))
+		if err := e.pace(ctx, c, b.rows, began); err != nil {
+			return size, err
+		}
+	}
+}
+
+// analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until then plans
+// are made for empty tables. It is no more than a help.
+func (e *entity) analyze(ctx context.Context, run Run) {
+	ended, err := number(ctx, e.db.reading(), "SELECT count(*) FROM coexist_run WHERE id = ? AND kind = 'SWEEP' AND status = 'SUCCEEDED'", run.ID)
+	if err != nil || ended == 0 {
+		return
+	}
+	var tables []string
+	for _, t := range e.v2.all() {
+		tables = append(tables, t.name)
+	}
+	for _, statement := range e.db.dialect.analyze(tables) {
+		if _, err := (session{e.db, e.db.writer}).exec(ctx, statement); err != nil {
+			e.db.logger.DebugContext(ctx, "cannot analyze", "entity", e.name, "error", err)
+			return
+		}
+	}
+}
+
+// giveBack ends the lease, so that nobody has to wait for it.
+func (e *entity) giveBack(ctx context.Context, c chunk) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	// A lease that is not given back expires.
+	if _, err := (session{e.db, e.db.writer}).exec(ctx, "UPDATE coexist_chunk SET leased_until = "+e.db.dialect.now()+
+		" WHERE run_id = ? AND number = ? AND token = ?", c.RunID, c.Number, c.Token); err != nil {
+		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
+	}
+}
+
+// pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as the run's.
+func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
+	wait := e.db.dialect.breather()
+	if rate := c.rate(); rate > 0 {
+		wait = max(wait, time.Duration(rows)*time.Second/time.Duration(rate)-time.Since(began))
+	}
+	if wait <= e.db.dialect.breather() {
+		return pause(ctx, wait)
+	}
+	s := session{e.db, e.db.writer}
+	if _, err := s.exec(ctx, "UPDATE coexist_run SET throttled_by = 'maxRowsPerSecond' WHERE id = ? AND status = 'RUNNING' AND throttled_by IS NULL", c.RunID); err != nil {
+		return err
+	}
+	if _, err := s.exec(ctx, "UPDATE coexist_chunk SET busy_ms = busy_ms + ? WHERE run_id = ? AND number = ?", wait.Milliseconds(), c.RunID, c.Number); err != nil {
+		return err
+	}
+	return pause(ctx, wait)
+}

@@ -1,0 +1,273 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// see reads one key within a transaction, nil if neither shape nor the log knows it.
+func (r *Repository[V1, V2]) see(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
+	found, err := r.lookUp(ctx, t.session, wantBoth, []string{key})
+	return found[key], err
+}
+
+// lead reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the side that leads has no
+// such row, and is busy where the row came after the lock.
+func (r *Repository[V1, V2]) lead(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
+	s, err := r.see(ctx, t, key)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil || s.absent():
+		return nil, ErrNotFound
+	case !t.locked:
+		return nil, &busyError{errors.New("the row was inserted again")}
+	default:
+		return s, nil
+	}
+}
+
+// dual reports whether a write that V1 leads goes to both shapes. An instance with a mapping older than the entity's leaves V2 alone.
+func (e *entity) dual(t *tx) bool {
+	return t.fence.migrates() && t.fence.MappingVersion <= e.mappingVersion
+}
+
+// mayWriteV1 returns an error where V1-shaped writes are refused: from CUTOVER on each must be in V2 at once.
+func (e *entity) mayWriteV1(t *tx) error {
+	if t.fence.Phase == Cutover || t.fence.Phase == Contract {
+		return e.needsMapping(t.fence)
+	}
+	return nil
+}
+
+// mayWriteV2 returns an error where V2-shaped writes are refused.
+func (e *entity) mayWriteV2(t *tx) error {
+	if t.fence.Phase == Expand {
+		return ErrV2NotOpen
+	}
+	return e.needsMapping(t.fence)
+}
+
+// acceptable checks what a client wants to write over before, which is nil for a create. A fault that was there before is
+// no fault of the client's.
+func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
+	if before != nil && r.keyOf(r.v1, before) != r.keyOf(r.v1, after) {
+		return inputError(Faulty(r.v1.key.field(""), "cannot be changed"))
+	}
+	if err := r.v1.checkLimits(before, after); err != nil {
+		return inputError(err)
+	}
+	if before == nil {
+		return refused(nil, validate(after))
+	}
+	return refused(validate(before), validate(after))
+}
+
+// validate calls the model's own validation, if it has one.
+func validate(model any) error {
+	if v, ok := model.(Validator); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// writeV1 writes what differs, and nothing else.
+func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
+	key := *e.v1.key
+	if len(d.columns) > 0 {
+		if err := e.execRows(ctx, t, e.updateStatement(e.v1.name, []column{key}, d.columns, ""), []row{d.row}); err != nil {
+			return err
+		}
+	}
+	for i := range d.children {
+		c := &d.children[i]
+		match := c.child.keyColumns(key)
+		if err := e.execRows(ctx, t, e.deleteStatement(c.child.name, match), c.deleted); err != nil {
+			return err
+		}
+		if err := e.execRows(ctx, t, e.updateStatement(c.child.name, match, c.updatedColumns, ""), c.updated); err != nil {
+			return err
+		}
+		if err := e.execRows(ctx, t, e.insertStatement(c.child.name, c.child.allColumns(key), ""), c.inserted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insertV1 inserts whole aggregates.
+func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error {
+	roots := make([]row, len(v1))
+	for i, v := range v1 {
+		roots[i] = e.v1.row(v)
+	}
+	if err := e.execRows(ctx, t, e.insertStatement(e.v1.name, e.v1.columns, ""), roots); err != nil {
+		return err
+	}
+	for i := range e.v1.children {
+		c := &e.v1.children[i]
+		var rows []row
+		for _, v := range v1 {
+			rows = append(rows, c.rows(v, v.FieldByIndex(e.v1.key.index).Interface())...)
+		}
+		if err := e.execRows(ctx, t, e.insertStatement(c.name, c.allColumns(*e.v1.key), ""), rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What a write adds to the version: an aggregate that is created starts where it stands, above the floor of its tombstone.
+const (
+	created = 0
+	changed = 1
+)
+
+// follow brings the copy up to the V1 aggregate that the transaction has just written, and returns that. Where it cannot, or
+// must not, it leaves a mark.
+func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, key string, growth int64) (v1 V1, err error) {
+	const tries = 10
+	for range tries {
+		// V1 is read again, since the database may have changed what was written.
+		s, err := r.see(ctx, t, key)
+		if err != nil {
+			return v1, err
+		}
+		if s == nil || s.v1 == nil {
+			return v1, fmt.Errorf("%s %s is not in V1 after it was written: does a trigger remove or change it?", r.name, key)
+		}
+		c, conversionErr := r.convert(s)
+		if conversionErr != nil && t.fence.Phase == Cutover {
+			return v1, conversionErr // from CUTOVER on V2 must hold every write
+		}
+		if conversionErr != nil || !r.dual(t) {
+			return *s.v1, r.leaveStale(ctx, t, s, conversionErr)
+		}
+		if err := r.put(ctx, t, s, c, growth); !errors.Is(err, errOvertaken) {
+			return *s.v1, err
+		}
+	}
+	return v1, &busyError{errOvertaken}
+}
+
+// put stores a copy with a version that has grown, and is busy with errOvertaken where the copy has changed since.
+func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c conversion[V2], growth int64) error {
+	p := r.pending(s, c)
+	p.version += growth
+	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
+	if err == nil && !stored[s.key] {
+		return &busyError{errOvertaken}
+	}
+	return err
+}
+
+// leaveStale leaves a mark in place of a copy, and keeps quarantine up to date.
+func (r *Repository[V1, V2]) leaveStale(ctx context.Context, t *tx, s *seen[V1, V2], conversionErr error) error {
+	if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {
+		return err
+	}
+	if conversionErr == nil {
+		return r.release(ctx, t, []string{s.key})
+	}
+	again, err := r.see(ctx, t, s.key)
+	if err != nil {
+		return err
+	}
+	return r.quarantine(ctx, t, []failure{newFailure(s.key, again.state, conversionErr)})
+}
+
+// acceptableV2 is acceptable in the V2 shape.
+func (r *Repository[V1, V2]) acceptableV2(before, after *V2) error {
+	if err := r.v2.checkLimits(before, after); err != nil {
+		return inputError(err)
+	}
+	if before == nil {
+		return refused(nil, validate(after))
+	}
+	return refused(validate(before), validate(after))
+}
+
+// refused is the *InputError of what a model's own validation says, unless it said the same before the client's change.
+func refused(before, after error) error {
+	if after == nil || before != nil && field(before) == field(after) {
+		return nil
+	}
+	return inputError(after)
+}
+
+// Delete removes the entity with the key from both shapes, with its child rows. It needs no conversion.
+//
+// It fails with ErrNotFound, with ErrStaleVersion where expectedVersion is given and is not the version, and with
+// ErrConflict where other rows refer to this one.
+func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVersion *int64) error {
+	if !r.validKey(key) {
+		return ErrNotFound
+	}
+	err := r.write(ctx, opening{key: key, deleting: true}, func(ctx context.Context, t *tx) error {
+		s, err := r.lead(ctx, t, key)
+		if err != nil {
+			return err
+		}
+		if expectedVersion != nil && *expectedVersion != s.state.currentVersion() {
+			return fmt.Errorf("%w: the version is %d", ErrStaleVersion, s.state.currentVersion())
+		}
+		if err := r.referred(ctx, t, key); err != nil {
+			return err
+		}
+		return r.deleteBoth(ctx, t, key, s.state)
+	})
+	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == foreignKeyViolation {
+		return ErrConflict
+	}
+	return err
+}
+
+// deleteBoth leaves a tombstone, so that whoever has read the entity before cannot bring it back.
+func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) error {
+	if t.fence.leader() == sideV1 || t.fence.writesV1() {
+		if err := e.deleteV1(ctx, t, key); err != nil {
+			return err
+		}
+	}
+	if s.hasCopy {
+		gone, err := t.exec(ctx, "DELETE FROM "+quote(e.v2.name)+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", key, s.seq)
+		if err != nil {
+			return err
+		}
+		if gone == 0 {
+			return &busyError{errOvertaken}
+		}
+	}
+	if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {
+		return err
+	}
+	if err := e.deleteMarks(ctx, t, s.marks); err != nil {
+		return err
+	}
+	return e.release(ctx, t, []string{key})
+}
+
+// deleteV1 deletes the rows of V1, children first.
+func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
+	for _, c := range slices.Backward(e.v1.children) {
+		if _, err := t.exec(ctx, "DELETE FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" = "+e.asKey("?"), key); err != nil {
+			return err
+		}
+	}
+	_, err := t.exec(ctx, "DELETE FROM "+quote(e.v1.name)+" WHERE "+quote(e.v1.key.name)+" = "+e.asKey("?"), key)
+	return err
+}
+
+// deleteStatement deletes the rows of an argument, a JSON list of objects, that agree in match.
+func (e *entity) deleteStatement(name string, match []column) string {
+	from, value := e.db.dialect.records(match)
+	matches := make([]string, len(match))
+	for i, c := range match {
+		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
+	}
+	return "DELETE FROM " + quote(name) + " AS t WHERE EXISTS (SELECT 1 FROM " + from + " WHERE " + strings.Join(matches, " AND ") + ")"
+}

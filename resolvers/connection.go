@@ -1,0 +1,133 @@
+package resolvers
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/repo"
+)
+
+func pageInfo[T any](p *repo.Page[T]) *graph.PageInfo {
+	info := &graph.PageInfo{HasNextPage: p.HasNext, HasPreviousPage: p.HasPrevious}
+	if len(p.Items) > 0 {
+		info.StartCursor, info.EndCursor = &p.Items[0].Cursor, &p.Items[len(p.Items)-1].Cursor
+	}
+	return info
+}
+
+// node is what stands in a page for a row: nil where it could not be converted.
+func node[T, N any](item *repo.Item[T], family *siblings, convert func(T, *siblings) *N) *N {
+	if item.Err != nil {
+		return nil
+	}
+	return convert(item.Value, family)
+}
+
+// pageName is the same for queries that ask for the same page.
+func pageName(q repo.Query) string {
+	name, err := json.Marshal([]any{q.First, q.After, q.Last, q.Before})
+	if err != nil {
+		return "" // cannot happen
+	}
+	return string(name)
+}
+
+// addErrorAt adds an error at a place below the field that is being resolved.
+func addErrorAt(ctx context.Context, err error, below ...any) {
+	path := slices.Clone(graphql.GetPath(ctx))
+	for _, step := range below {
+		switch s := step.(type) {
+		case int:
+			path = append(path, ast.PathIndex(s))
+		case string:
+			path = append(path, ast.PathName(s))
+		}
+	}
+	graphql.AddError(ctx, &gqlerror.Error{Err: err, Message: err.Error(), Path: path})
+}
+
+// failedNodes adds the errors of a page's rows where nodes is being resolved.
+func failedNodes(ctx context.Context, page repo.AnyPage, rows int) {
+	for i := range rows {
+		if err := page.Failure(i); err != nil {
+			addErrorAt(ctx, err, i)
+		}
+	}
+}
+
+// failedEdges adds the errors of a page's rows where edges is being resolved, if their nodes are asked for.
+func failedEdges(ctx context.Context, page repo.AnyPage, rows int, edge string) {
+	for _, field := range graphql.CollectFieldsCtx(ctx, []string{edge}) {
+		if field.Name != "node" {
+			continue
+		}
+		for i := range rows {
+			if err := page.Failure(i); err != nil {
+				addErrorAt(ctx, err, i, field.Alias)
+			}
+		}
+	}
+}
+
+func total(ctx context.Context, page repo.AnyPage) (int, error) {
+	n, err := page.TotalCount(ctx)
+	return int(n), err
+}
+
+// like is a pattern for LIKE … ESCAPE '\' that finds part, in lower case.
+func like(part string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part) + "%"
+}
+
+// checkText refuses what no database text holds.
+func checkText(field string, texts ...string) error {
+	for _, s := range texts {
+		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+			return badInput(field, "is not text")
+		}
+	}
+	return nil
+}
+
+// given returns the value of an optional field; false where it is absent or null.
+func given[T any](o graphql.Omittable[*T]) (v T, ok bool) {
+	if p := o.Value(); p != nil {
+		return *p, true
+	}
+	return v, false
+}
+
+// set sets what is given: an absent field stays as it is, a null clears it.
+func set[T any](to **T, o graphql.Omittable[*T]) {
+	if v, ok := o.ValueOK(); ok {
+		*to = v
+	}
+}
+
+// setRequired sets what is given, and refuses null.
+func setRequired[T any](to *T, field string, o graphql.Omittable[*T]) error {
+	v, ok := o.ValueOK()
+	if ok && v == nil {
+		return badInput(field, "cannot be null")
+	}
+	if ok {
+		*to = *v
+	}
+	return nil
+}
+
+// version turns an expected version into the engine's.
+func version(o graphql.Omittable[*int]) *int64 {
+	if v, ok := given(o); ok {
+		return new(int64(v))
+	}
+	return nil
+}

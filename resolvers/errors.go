@@ -1,0 +1,171 @@
+package resolvers
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/alwaysup/coexist/repo"
+)
+
+// The codes in an error's extensions.code.
+const (
+	codeInput       = "BAD_USER_INPUT"
+	codeUnavailable = "UNAVAILABLE"
+	codeInternal    = "INTERNAL"
+)
+
+// PresentError returns the function that makes every error of an answer: it translates the engine's errors into codes, with
+// the field at fault, and hides what it does not know. That is logged with a reference, which is all that the client gets.
+func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
+	return func(ctx context.Context, err error) *gqlerror.Error {
+		presented := graphql.DefaultErrorPresenter(ctx, err)
+		cause := errors.Unwrap(presented)
+		if cause == nil {
+			// Made by the GraphQL server itself: a request that cannot be read, is not valid, or asks for too much.
+			extend(presented, codeInput, atVariable(presented))
+			return presented
+		}
+		code, message, field := translate(cause)
+		if code == codeInternal {
+			reference := rand.Text()[:12]
+			logger.ErrorContext(ctx, "internal error", "reference", reference, "operation", operationName(ctx), "path", presented.Path.String(), "error", cause)
+			message = "internal error, reference " + reference
+		}
+		if code == codeInput && field == "" {
+			field = atInput(ctx, presented)
+		}
+		presented.Message = message
+		presented.Err = nil
+		presented.Extensions = nil
+		extend(presented, code, field)
+		if closed, ok := errors.AsType[*repo.GateClosedError](cause); ok {
+			presented.Extensions["blockers"] = blockersOf(closed.Blockers)
+		}
+		return presented
+	}
+}
+
+// atInput returns where in the arguments of a field the error's path ends, and cuts that off: a path leads to a place in the answer.
+func atInput(ctx context.Context, err *gqlerror.Error) string {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil {
+		return ""
+	}
+	at := len(field.Path())
+	if len(err.Path) <= at || field.Path().String() != err.Path[:at].String() {
+		return ""
+	}
+	below := err.Path[at:]
+	err.Path = err.Path[:at]
+	return inputPath(below)
+}
+
+// atVariable is atInput for the error of a variable.
+func atVariable(err *gqlerror.Error) string {
+	if len(err.Path) < 2 || err.Path[0] != ast.PathName("variable") {
+		return ""
+	}
+	below := err.Path[1:]
+	err.Path = nil
+	return inputPath(below)
+}
+
+// inputPath is a path within an argument, or a variable, in the form of a model's. The name "input" says nothing.
+func inputPath(path ast.Path) string {
+	if path[0] == ast.PathName("input") {
+		path = path[1:]
+	}
+	return path.String()
+}
+
+func extend(err *gqlerror.Error, code, field string) {
+	err.Extensions = map[string]any{"code": code}
+	if field != "" {
+		err.Extensions["field"] = field
+	}
+}
+
+// translate is the one place where errors become codes.
+func translate(err error) (code, message, field string) {
+	if e, ok := errors.AsType[*repo.InputError](err); ok {
+		return codeInput, e.Error(), e.Field
+	}
+	if e, ok := errors.AsType[*repo.NotRepresentableError](err); ok {
+		return "NOT_REPRESENTABLE_IN_V1", e.Error(), e.Field
+	}
+	if e, ok := errors.AsType[*repo.ConversionError](err); ok {
+		return "CONVERSION_FAILED", e.Error(), e.Field
+	}
+	if e, ok := errors.AsType[*repo.FieldError](err); ok { // a scalar's
+		return codeInput, e.Error(), e.Field
+	}
+	if e, ok := errors.AsType[*repo.GateClosedError](err); ok {
+		return "GATE_CLOSED", e.Error(), ""
+	}
+	if e, ok := errors.AsType[*repo.BlockedError](err); ok {
+		return codeUnavailable, e.Error(), ""
+	}
+	if _, ok := errors.AsType[*graphql.IntegerError](err); ok {
+		return codeInput, err.Error(), ""
+	}
+	for sentinel, code := range map[error]string{
+		repo.ErrNotFound: "NOT_FOUND", repo.ErrAlreadyExists: "ALREADY_EXISTS", repo.ErrConflict: "CONFLICT", repo.ErrStaleVersion: "STALE_VERSION",
+		repo.ErrV2NotOpen: "V2_NOT_OPEN", repo.ErrPhaseChanged: "CONFLICT", repo.ErrRunAlreadyActive: "RUN_ALREADY_ACTIVE", repo.ErrRunEnded: "CONFLICT",
+	} {
+		if errors.Is(err, sentinel) {
+			return code, err.Error(), ""
+		}
+	}
+	switch {
+	case errors.Is(err, repo.ErrOutcomeUnknown):
+		return codeUnavailable, repo.ErrOutcomeUnknown.Error(), ""
+	case errors.Is(err, repo.ErrUnavailable):
+		return codeUnavailable, "the database is unavailable: try again later", ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return codeUnavailable, "it took too long: ask for less, or try again later", ""
+	case errors.Is(err, context.Canceled):
+		return codeUnavailable, "the request was cancelled", ""
+	default:
+		return codeInternal, "", ""
+	}
+}
+
+// Recover turns a panic of a resolver into an error that PresentError hides and logs.
+func Recover(_ context.Context, panicked any) error {
+	return fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())
+}
+
+func operationName(ctx context.Context) string {
+	if !graphql.HasOperationContext(ctx) {
+		return ""
+	}
+	operation := graphql.GetOperationContext(ctx)
+	if operation.OperationName == "" && operation.Operation != nil {
+		return operation.Operation.Name
+	}
+	return operation.OperationName
+}
+
+// badInput is the error of an argument.
+func badInput(field, format string, args ...any) error {
+	return &repo.InputError{FieldError: repo.FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}}
+}
+
+// absent turns ErrNotFound into the null that a query answers.
+func absent[T any](v *T, err error) (*T, error) {
+	if errors.Is(err, repo.ErrNotFound) {
+		return nil, nil //nolint:nilnil // null is GraphQL's answer for what is not there
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}

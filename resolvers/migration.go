@@ -1,0 +1,185 @@
+package resolvers
+
+import (
+	"context"
+	"time"
+
+	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/repo"
+)
+
+// operator is who asks for phases and runs. Everybody who reaches the server is one: it listens on a loopback address only.
+const operator = "operator"
+
+func migrationOf(m repo.Migration) *graph.Migration {
+	return &graph.Migration{
+		ID: globalID(migrationNode, m.Entity), Entity: graph.Entity(m.Entity), Phase: graph.Phase(m.Phase), PhaseChangedAt: m.PhaseChangedAt,
+		Incomplete: m.Incomplete, MappingVersion: m.MappingVersion,
+	}
+}
+
+func (q query) Migrations(ctx context.Context) ([]graph.Migration, error) {
+	migrations, err := q.Control.Migrations(ctx)
+	answer := make([]graph.Migration, len(migrations))
+	for i, m := range migrations {
+		answer[i] = *migrationOf(m)
+	}
+	return answer, err
+}
+
+func (q query) Migration(ctx context.Context, entity graph.Entity, exact *bool) (*graph.Migration, error) {
+	m, err := q.Control.Migration(ctx, string(entity))
+	if err != nil {
+		return nil, err
+	}
+	answer := migrationOf(m)
+	answer.Exact = exact != nil && *exact
+	return answer, nil
+}
+
+func (m migration) Progress(ctx context.Context, obj *graph.Migration) (*graph.MigrationProgress, error) {
+	p, err := m.Control.Progress(ctx, string(obj.Entity), obj.Exact)
+	if err != nil {
+		return nil, err
+	}
+	answer := &graph.MigrationProgress{
+		Total: p.Total, Migrated: p.Migrated, Remaining: p.Remaining, Stale: p.Stale, Quarantined: p.Quarantined,
+		ByOrigin: []graph.OriginCount{}, Exact: p.Exact, OldestMarkAt: p.OldestMarkAt, Fraction: p.Fraction(),
+	}
+	for _, o := range p.ByOrigin {
+		answer.ByOrigin = append(answer.ByOrigin, graph.OriginCount{Origin: graph.Origin(o.Origin), Count: o.Count})
+	}
+	return answer, nil
+}
+
+func (m migration) History(ctx context.Context, obj *graph.Migration, first *int) ([]graph.PhaseChange, error) {
+	history, err := m.Control.History(ctx, string(obj.Entity), *first)
+	answer := make([]graph.PhaseChange, len(history))
+	for i, h := range history {
+		answer[i] = graph.PhaseChange{From: graph.Phase(h.From), To: graph.Phase(h.To), At: h.At, Actor: h.Actor, Reason: h.Reason, Forced: h.Forced}
+	}
+	return answer, err
+}
+
+func (m migration) Runs(ctx context.Context, obj *graph.Migration, kind *graph.RunKind, first *int) ([]graph.Run, error) {
+	var of repo.RunKind
+	if kind != nil {
+		of = repo.RunKind(*kind)
+	}
+	runs, err := m.Control.Runs(ctx, string(obj.Entity), of, *first)
+	answer := make([]graph.Run, len(runs))
+	for i, run := range runs {
+		answer[i] = *runOf(run)
+	}
+	return answer, err
+}
+
+func (m migration) Quarantine(ctx context.Context, obj *graph.Migration, first *int, after *string) (*graph.QuarantineConnection, error) {
+	start := ""
+	if after != nil {
+		start = *after
+	}
+	if err := checkText("after", start); err != nil {
+		return nil, err
+	}
+	page, err := m.Control.Quarantine(ctx, string(obj.Entity), *first, start)
+	if err != nil {
+		return nil, err
+	}
+	answer := &graph.QuarantineConnection{
+		Edges: []graph.QuarantineEdge{}, Nodes: []graph.QuarantineEntry{},
+		PageInfo: &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil}, TotalCount: int(page.Total),
+	}
+	for _, e := range page.Entries {
+		entry := graph.QuarantineEntry{
+			Key: e.Key, Code: e.Code, Field: e.Field, Message: e.Message, MappingVersion: e.MappingVersion, Attempts: e.Attempts,
+			FirstSeenAt: e.FirstSeenAt.UTC(), LastSeenAt: e.LastSeenAt.UTC(),
+		}
+		answer.Nodes = append(answer.Nodes, entry)
+		answer.Edges = append(answer.Edges, graph.QuarantineEdge{Cursor: e.Cursor, Node: &entry})
+	}
+	if n := len(page.Entries); n > 0 {
+		answer.PageInfo.StartCursor, answer.PageInfo.EndCursor = &page.Entries[0].Cursor, &page.Entries[n-1].Cursor
+	}
+	return answer, nil
+}
+
+func (m migration) V1Usage(ctx context.Context, obj *graph.Migration, since *time.Time) ([]graph.V1Usage, error) {
+	var from time.Time
+	if since != nil {
+		from = *since
+	}
+	usage, err := m.Control.V1Usage(ctx, string(obj.Entity), from)
+	answer := make([]graph.V1Usage, len(usage))
+	for i, u := range usage {
+		answer[i] = graph.V1Usage(u)
+	}
+	return answer, err
+}
+
+func (m migration) Gate(ctx context.Context, obj *graph.Migration, to graph.Phase) ([]graph.Blocker, error) {
+	blockers, err := m.Control.Gate(ctx, string(obj.Entity), repo.Phase(to))
+	return blockersOf(blockers), err
+}
+
+func blockersOf(blockers []repo.Blocker) []graph.Blocker {
+	answer := make([]graph.Blocker, len(blockers))
+	for i, b := range blockers {
+		answer[i] = graph.Blocker{Code: graph.BlockerCode(b.Code), Count: b.Count, Message: b.Message, ExampleKey: b.ExampleKey}
+	}
+	return answer
+}
+
+func (m migration) Capture(ctx context.Context, obj *graph.Migration) (*graph.Capture, error) {
+	c, err := m.Control.Capture(ctx, string(obj.Entity))
+	if err != nil {
+		return nil, err
+	}
+	return &graph.Capture{Enabled: c.Enabled, LastBypassWriteAt: c.LastBypassWriteAt, BypassWrites: c.BypassWrites}, nil
+}
+
+func (m mutation) SetCapture(ctx context.Context, input graph.SetCaptureInput) (*graph.SetCapturePayload, error) {
+	if _, err := m.Control.SetCapture(ctx, string(input.Entity), input.Enabled); err != nil {
+		return nil, err
+	}
+	changed, err := m.Control.Migration(ctx, string(input.Entity))
+	if err != nil {
+		return nil, err
+	}
+	return &graph.SetCapturePayload{Migration: migrationOf(changed)}, nil
+}
+
+func (m mutation) SetPhase(ctx context.Context, input graph.SetPhaseInput) (*graph.SetPhasePayload, error) {
+	force, _ := given(input.Force)
+	changed, err := m.Control.SetPhase(ctx, repo.PhaseRequest{
+		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(), Actor: operator,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &graph.SetPhasePayload{Migration: migrationOf(changed)}, nil
+}
+
+func (s subscription) MigrationProgress(ctx context.Context, entity graph.Entity) (<-chan *graph.Migration, error) {
+	states, err := s.Control.WatchMigration(ctx, string(entity))
+	if err != nil {
+		return nil, err
+	}
+	return forward(ctx, states, migrationOf), nil
+}
+
+// forward converts what a channel sends, until it is closed or ctx ends.
+func forward[T, N any](ctx context.Context, states <-chan T, convert func(T) *N) <-chan *N {
+	converted := make(chan *N, 1)
+	go func() {
+		defer close(converted)
+		for state := range states {
+			select {
+			case converted <- convert(state):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return converted
+}

@@ -1,0 +1,135 @@
+package resolvers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/repo"
+)
+
+func runOf(r repo.Run) *graph.Run {
+	return &graph.Run{
+		ID: runID(r.ID), Kind: graph.RunKind(r.Kind), Entity: graph.Entity(r.Entity), Status: graph.RunStatus(r.Status),
+		StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Actor: r.Actor, Total: r.Total, Done: r.Done, Migrated: r.Migrated, Quarantined: r.Quarantined,
+		RowsPerSecond: r.RowsPerSecond, EtaSeconds: r.ETASeconds, Workers: r.Workers, MaxRowsPerSecond: r.MaxRowsPerSecond, ThrottledBy: r.ThrottledBy, Error: r.Error, Faults: r.Faults,
+	}
+}
+
+func (q query) Run(ctx context.Context, id string) (*graph.Run, error) {
+	n, err := parseRunID(id)
+	if err != nil {
+		return nil, err
+	}
+	run, err := q.Control.Run(ctx, n)
+	return absent(runOf(run), err)
+}
+
+func (m mutation) StartSweep(ctx context.Context, input graph.StartSweepInput) (*graph.RunPayload, error) {
+	run, err := m.Control.StartSweep(ctx, repo.SweepRequest{
+		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
+		OlderThanMappingVersion: input.OlderThanMappingVersion.Value(), Actor: operator,
+	})
+	return runPayload(run, err)
+}
+
+func (m mutation) StartRehearsal(ctx context.Context, input graph.StartRunInput) (*graph.RunPayload, error) {
+	return runPayload(m.Control.StartRehearsal(ctx, runRequest(input)))
+}
+
+func (m mutation) StartVerification(ctx context.Context, input graph.StartVerificationInput) (*graph.RunPayload, error) {
+	repair, _ := given(input.Repair)
+	return runPayload(m.Control.StartVerification(ctx, repo.VerificationRequest{
+		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
+		Repair: repair == graph.RepairFromSourceOfTruth, Actor: operator,
+	}))
+}
+
+func (m mutation) StartRestore(ctx context.Context, input graph.StartRunInput) (*graph.RunPayload, error) {
+	return runPayload(m.Control.StartRestore(ctx, runRequest(input)))
+}
+
+func runRequest(input graph.StartRunInput) repo.RunRequest {
+	return repo.RunRequest{Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(), Actor: operator}
+}
+
+func (r run) Findings(ctx context.Context, obj *graph.Run, first *int, after *string) (*graph.FindingConnection, error) {
+	id, err := parseRunID(obj.ID)
+	if err != nil {
+		return nil, err
+	}
+	start := ""
+	if after != nil {
+		start = *after
+	}
+	page, err := r.Control.Findings(ctx, id, *first, start)
+	if err != nil {
+		return nil, err
+	}
+	answer := &graph.FindingConnection{
+		Edges: []graph.FindingEdge{}, Nodes: []graph.Finding{},
+		PageInfo: &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil}, TotalCount: int(page.Total),
+	}
+	for _, f := range page.Findings {
+		finding := graph.Finding{Key: f.Key, Kind: graph.FindingKind(f.Kind), Fields: f.Fields, Repaired: f.Repaired}
+		answer.Nodes = append(answer.Nodes, finding)
+		answer.Edges = append(answer.Edges, graph.FindingEdge{Cursor: f.Cursor, Node: &finding})
+	}
+	if n := len(page.Findings); n > 0 {
+		answer.PageInfo.StartCursor, answer.PageInfo.EndCursor = &page.Findings[0].Cursor, &page.Findings[n-1].Cursor
+	}
+	return answer, nil
+}
+
+func (m mutation) PauseRun(ctx context.Context, id string) (*graph.RunPayload, error) {
+	return changeRun(ctx, id, m.Control.PauseRun)
+}
+
+func (m mutation) ResumeRun(ctx context.Context, id string) (*graph.RunPayload, error) {
+	return changeRun(ctx, id, m.Control.ResumeRun)
+}
+
+func (m mutation) CancelRun(ctx context.Context, id string) (*graph.RunPayload, error) {
+	return changeRun(ctx, id, m.Control.CancelRun)
+}
+
+func (m mutation) TuneRun(ctx context.Context, input graph.TuneRunInput) (*graph.RunPayload, error) {
+	id, err := parseRunID(input.ID)
+	if err != nil {
+		return nil, err
+	}
+	limit, given := input.MaxRowsPerSecond.ValueOK()
+	return runPayload(m.Control.TuneRun(ctx, repo.TuneRequest{
+		ID: id, Workers: input.Workers.Value(), MaxRowsPerSecond: limit, NoLimit: given && limit == nil,
+	}))
+}
+
+func changeRun(ctx context.Context, id string, change func(context.Context, int64) (repo.Run, error)) (*graph.RunPayload, error) {
+	n, err := parseRunID(id)
+	if err != nil {
+		return nil, err
+	}
+	return runPayload(change(ctx, n))
+}
+
+func runPayload(run repo.Run, err error) (*graph.RunPayload, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &graph.RunPayload{Run: runOf(run)}, nil
+}
+
+func (s subscription) RunProgress(ctx context.Context, id string) (<-chan *graph.Run, error) {
+	n, err := parseRunID(id)
+	if err != nil {
+		return nil, err
+	}
+	states, err := s.Control.WatchRun(ctx, n)
+	if errors.Is(err, repo.ErrNotFound) {
+		return nil, badInput("id", "there is no such run")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return forward(ctx, states, runOf), nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/alwaysup/coexist/console"
+	"github.com/alwaysup/coexist/repo"
+)
+
+// newRoutes returns the handler of all paths.
+func newRoutes(db *database, logger *slog.Logger, streams *streams) http.Handler {
+	telemetry := newTelemetry()
+	telemetry.registry.MustRegister(v1Operations{db.control()})
+	playground := console.Playground()
+	mux := http.NewServeMux()
+	mux.Handle("/graphql", guard(newGraphQL(db.resolver, logger, telemetry, streams)))
+	mux.Handle("/playground", playground)
+	mux.Handle("/playground/", playground)
+	mux.Handle("GET /{$}", http.RedirectHandler("/playground", http.StatusFound)) // until there is a console
+	mux.Handle("GET /schema.graphqls", text(printSchema(loadSchema())))
+	mux.Handle("GET /healthz", text("ok\n"))
+	mux.Handle("GET /readyz", readiness(db, logger))
+	mux.Handle("GET /metrics", telemetry.handler())
+	return mux
+}
+
+func text(content string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, content) })
+}
+
+func writeText(w http.ResponseWriter, status int, content string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-cache")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(content)) // a client that hangs up is none of our business
+}
+
+// readiness answers 200 when the database answers and knows the entities, else 503.
+func readiness(db *database, logger *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		if err := ready(ctx, db); err != nil {
+			logger.WarnContext(ctx, "not ready", "error", err)
+			writeText(w, http.StatusServiceUnavailable, "the database is unavailable\n")
+			return
+		}
+		writeText(w, http.StatusOK, "ok\n")
+	})
+}
+
+func ready(ctx context.Context, db interface {
+	Ping(context.Context) error
+	control() *repo.Control
+},
+) error {
+	if err := db.Ping(ctx); err != nil {
+		return err
+	}
+	_, err := db.control().Migrations(ctx)
+	return err
+}
+
+// guard keeps pages of other sites away: everyone who reaches a loopback address is an operator, and a browser does so for
+// any page. It refuses what a page of another origin sends, and host names that are not loopback ones, which such a page may
+// have had point here.
+func guard(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusForbidden, codeForbidden, "a page of another origin may not use this server")
+	}))
+	next = protection.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopbackHost(r.Host) {
+			refuse(w, http.StatusForbidden, codeForbidden, "this server answers only to loopback names, such as 127.0.0.1 and localhost")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isLoopbackHost judges a Host header.
+func isLoopbackHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	return net.ParseIP(strings.Trim(host, "[]")).IsLoopback()
+}

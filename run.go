@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/alwaysup/coexist/repo"
+)
+
+// runFlags are those of every command that does a run.
+type runFlags struct {
+	Workers          int  `default:"1" placeholder:"N" help:"How many parts are worked on at a time, by all instances together. Default: ${default}."`
+	MaxRowsPerSecond *int `placeholder:"N" help:"An upper rate. Default: none."`
+	Resume           bool `help:"Let a run of this kind that is paused go on."`
+	JSON             bool `name:"json" help:"Print each state as a line of JSON."`
+}
+
+// sweepCommand is `coexist sweep`.
+type sweepCommand struct {
+	Entity                  entityName `arg:"" help:"What to sweep, such as CUSTOMER. It must be in MIGRATE, or in a CUTOVER that is incomplete."`
+	OlderThanMappingVersion *int       `placeholder:"N" help:"Also migrate copies again that a mapping of a version below N has made. Default: none."`
+	runFlags
+}
+
+// rehearseCommand is `coexist rehearse`.
+type rehearseCommand struct {
+	Entity entityName `arg:"" help:"What to rehearse, such as CUSTOMER. It must be in EXPAND or MIGRATE."`
+	runFlags
+}
+
+// verifyCommand is `coexist verify`.
+type verifyCommand struct {
+	Entity entityName `arg:"" help:"What to verify, such as CUSTOMER. It must be in MIGRATE or CUTOVER."`
+	Repair bool       `help:"Bring what differs up to the side that leads: V1 in MIGRATE, V2 in CUTOVER. The run is red all the same; another has to find nothing."`
+	runFlags
+}
+
+// restoreCommand is `coexist restore`.
+type restoreCommand struct {
+	Entity entityName `arg:"" help:"Whose V1 rows to rebuild from V2, such as CUSTOMER. It must be in CONTRACT."`
+	runFlags
+}
+
+// Run sweeps and shows it. It fails unless the sweep succeeds and leaves nothing in quarantine.
+func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
+	return c.run(ctx, env, c.Entity, repo.Sweep, func(control *repo.Control, entity string) (repo.Run, error) {
+		return control.StartSweep(ctx, repo.SweepRequest{
+			Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, OlderThanMappingVersion: c.OlderThanMappingVersion, Actor: actor(),
+		})
+	})
+}
+
+// Run rehearses and shows it. It fails unless the rehearsal succeeds and every row could be converted.
+func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
+	return c.run(ctx, env, c.Entity, repo.Rehearsal, func(control *repo.Control, entity string) (repo.Run, error) {
+		return control.StartRehearsal(ctx, repo.RunRequest{Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
+	})
+}
+
+// Run verifies and shows it. It fails unless the verification succeeds and finds no fault.
+func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
+	return c.run(ctx, env, c.Entity, repo.Verification, func(control *repo.Control, entity string) (repo.Run, error) {
+		return control.StartVerification(ctx, repo.VerificationRequest{Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Repair: c.Repair, Actor: actor()})
+	})
+}
+
+// Run restores and shows it. It fails unless the restore succeeds and V1 holds every row.
+func (c *restoreCommand) Run(ctx context.Context, env *environment) error {
+	return c.run(ctx, env, c.Entity, repo.Restore, func(control *repo.Control, entity string) (repo.Run, error) {
+		return control.StartRestore(ctx, repo.RunRequest{Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
+	})
+}
+
+// run starts a run, or joins the one of its kind that is active, works on it and shows it until it ends. A run that is
+// interrupted goes on with the next server or command.
+func (f *runFlags) run(ctx context.Context, env *environment, name entityName, kind repo.RunKind, start func(*repo.Control, string) (repo.Run, error)) error {
+	db, err := env.open(ctx, installing)
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // nothing is lost with it
+	run, err := f.start(ctx, db.control(), name, kind, start)
+	if err != nil {
+		return err
+	}
+	work, stop := context.WithCancel(ctx)
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer stop()
+	working.Go(func() {
+		if err := db.control().Work(work); err != nil {
+			env.logger.Error("the work on runs has ended", "error", err)
+		}
+	})
+	states, err := db.control().WatchRun(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	return verdict(f.follow(env, run, states))
+}
+
+// start returns the run to follow.
+func (f *runFlags) start(ctx context.Context, control *repo.Control, name entityName, kind repo.RunKind, start func(*repo.Control, string) (repo.Run, error)) (repo.Run, error) {
+	migrations, err := control.Migrations(ctx)
+	if err != nil {
+		return repo.Run{}, err
+	}
+	entity, err := name.of(migrations)
+	if err != nil {
+		return repo.Run{}, err
+	}
+	run, err := start(control, entity)
+	if !errors.Is(err, repo.ErrRunAlreadyActive) {
+		return run, err
+	}
+	runs, err := control.Runs(ctx, entity, kind, 1)
+	if err != nil || len(runs) == 0 {
+		return repo.Run{}, errors.Join(err, repo.ErrRunAlreadyActive)
+	}
+	switch run = runs[0]; {
+	case run.Status != repo.Paused:
+		return run, nil
+	case f.Resume:
+		return control.ResumeRun(ctx, run.ID)
+	default:
+		return run, fmt.Errorf("the %s is paused: --resume lets it go on", noun(kind))
+	}
+}
+
+// noun is a kind in a sentence.
+func noun(kind repo.RunKind) string { return strings.ToLower(string(kind)) }
+
+// follow shows each state, and returns the last.
+func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run) repo.Run {
+	bar := newProgressBar(env.stderr, noun(run.Kind)+" of "+run.Entity)
+	defer bar.end()
+	var printed time.Time
+	lines := json.NewEncoder(env.stdout)
+	for run = range states {
+		ended := run.FinishedAt != nil
+		switch {
+		case f.JSON:
+			_ = lines.Encode(runLine(run)) // nobody may be reading any more
+		case bar.terminal:
+			bar.show(run.Done, run.Total, remark(run))
+		case ended || time.Since(printed) >= time.Second:
+			printed = time.Now()
+			fmt.Fprintf(env.stdout, "%s %s of %s: %d of %d rows%s\n", run.Status, noun(run.Kind), run.Entity, run.Done, run.Total, remark(run))
+		}
+	}
+	return run
+}
+
+// remark says how fast a run is, how long it will take, and what could not be converted.
+func remark(run repo.Run) string {
+	text := fmt.Sprintf(", %.0f rows/s", run.RowsPerSecond)
+	if run.ETASeconds != nil {
+		text += ", " + (time.Duration(*run.ETASeconds) * time.Second).String() + " left"
+	}
+	switch run.Kind {
+	case repo.Verification:
+		text += fmt.Sprintf(", %d without a fresh copy, %d at fault", run.Behind, run.Faults)
+	case repo.Restore:
+		text += fmt.Sprintf(", %d restored, %d at fault", run.Migrated, run.Faults)
+	default:
+		text += fmt.Sprintf(", %d migrated, %d quarantined", run.Migrated, run.Quarantined)
+	}
+	if run.Status == repo.Paused {
+		text += ", paused"
+	}
+	return text
+}
+
+// verdict is nil for a run that has succeeded, has put nothing in quarantine and found no fault.
+func verdict(run repo.Run) error {
+	switch {
+	case run.Status == repo.Running || run.Status == repo.Paused:
+		return fmt.Errorf("interrupted: the %s goes on with the next server or the same command", noun(run.Kind))
+	case run.Error != nil:
+		return fmt.Errorf("the %s has failed: %s", noun(run.Kind), *run.Error)
+	case run.Status != repo.Succeeded:
+		return fmt.Errorf("the %s was ended: %s", noun(run.Kind), run.Status)
+	case run.Quarantined > 0:
+		return fmt.Errorf("%d rows of %s cannot be converted: see their quarantine", run.Quarantined, run.Entity)
+	case run.Faults > 0:
+		return fmt.Errorf("%d rows of %s are at fault: see the run's findings", run.Faults, run.Entity)
+	default:
+		return nil
+	}
+}
+
+// jsonRun is a run as --json prints it.
+type jsonRun struct {
+	Run           int64          `json:"run"`
+	Kind          repo.RunKind   `json:"kind"`
+	Entity        string         `json:"entity"`
+	Status        repo.RunStatus `json:"status"`
+	Total         int64          `json:"total"`
+	Done          int64          `json:"done"`
+	Migrated      int64          `json:"migrated"`
+	Quarantined   int64          `json:"quarantined"`
+	Behind        int64          `json:"behind"`
+	Faults        int64          `json:"faults"`
+	RowsPerSecond float64        `json:"rowsPerSecond"`
+	ETASeconds    *int           `json:"etaSeconds"`
+	Error         *string        `json:"error"`
+}
+
+func runLine(r repo.Run) jsonRun {
+	return jsonRun{r.ID, r.Kind, r.Entity, r.Status, r.Total, r.Done, r.Migrated, r.Quarantined, r.Behind, r.Faults, r.RowsPerSecond, r.ETASeconds, r.Error}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/models"
+)
+
+// All of this package that is the sample's. Entities of your own take its place.
+
+// sampleFlags say what sample to make.
+type sampleFlags struct {
+	Sample int    `default:"1000" placeholder:"N" help:"Customers in the sample, with five times as many orders. Default: ${default}; serve takes 0 for none, and fills only a new coexist.db."`
+	Seed   uint64 `default:"1" placeholder:"N" help:"The sample is the same for the same seed. Default: ${default}."`
+}
+
+// maxSample is how many keys models.SampleCustomer has.
+const maxSample = 36 * 36 * 36 * 36
+
+// Validate is called by kong.
+func (f *sampleFlags) Validate() error {
+	if f.Sample < 0 || f.Sample > maxSample {
+		return fmt.Errorf("--sample is %d, possible is 0 to %d", f.Sample, maxSample)
+	}
+	return nil
+}
+
+const ordersPerCustomer = 5
+
+// insert inserts the sample's rows whose keys are not there, tells how many it has tried, and returns what to log of it.
+func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, total int64)) ([]any, error) {
+	orders := f.Sample * ordersPerCustomer
+	total := int64(f.Sample + orders)
+	inserted, err := insert(ctx, db.resolver.Customers, f.Sample, func(i int) models.CustomerV1 { return models.SampleCustomer(f.Seed, i) },
+		func(n int64) { done(n, total) })
+	if err != nil {
+		return nil, fmt.Errorf("cannot insert customers: %w", err)
+	}
+	more, err := insert(ctx, db.resolver.Orders, orders, func(i int) models.OrderV1 { return models.SampleOrder(f.Seed, i, f.Sample) },
+		func(n int64) { done(int64(f.Sample)+n, total) })
+	if err != nil {
+		return nil, fmt.Errorf("cannot insert orders: %w", err)
+	}
+	return []any{"customers", inserted, "orders", more, "seed", f.Seed}, nil
+}
+
+// setEntityComplexity says which fields of the entities are lists, and how long they may get.
+func setEntityComplexity(c *graph.ComplexityRoot) {
+	c.CustomerV1.Orders = func(child int, first *int, _ *string, last *int, _ *string) int { return page(child, first, last) }
+	c.CustomerV2.Orders = c.CustomerV1.Orders
+	c.Query.CustomersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.CustomerOrderBy, _ *graph.CustomerFilter) int {
+		return page(child, first, last)
+	}
+	c.Query.CustomersV2 = c.Query.CustomersV1
+	c.Query.OrdersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.OrderOrderBy, _ *graph.OrderFilter) int {
+		return page(child, first, last)
+	}
+	c.Query.OrdersV2 = c.Query.OrdersV1
+}

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/models"
+)
+
+// sampleFlags say what sample to make.
+type sampleFlags struct {
+	Sample int `default:"1000" placeholder:"N" help:"Memos in the sample. Default: ${default}; serve takes 0 for none, and fills only a new coexist.db."`
+}
+
+// insert inserts the sample's rows whose keys are not there, tells how many it has tried, and returns what to log of it.
+func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, total int64)) ([]any, error) {
+	inserted, err := insert(ctx, db.resolver.Memos, f.Sample, func(i int) models.MemoV1 {
+		return models.MemoV1{ID: fmt.Sprintf("m%05d", i), Title: fmt.Sprintf("Plan: step %d", i)}
+	}, func(n int64) { done(n, int64(f.Sample)) })
+	return []any{"memos", inserted}, err
+}
+
+// setEntityComplexity says which fields of the entities are lists, and how long they may get.
+func setEntityComplexity(c *graph.ComplexityRoot) {
+	c.Query.MemosV2 = func(child int, first *int, _ *string) int { return page(child, first, nil) }
+}

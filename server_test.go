@@ -1,0 +1,297 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/alwaysup/coexist/repo/repotest"
+)
+
+type states struct {
+	Migrations []struct {
+		Entity, Phase string
+		Progress      struct{ Total, Migrated int }
+	}
+}
+
+const askStates = `{ migrations { entity phase progress { total migrated } } }`
+
+type started struct {
+	StartSweep struct{ Run struct{ ID string } }
+}
+
+type runState struct {
+	Status                             string
+	Done, Total, Migrated, Quarantined int
+}
+
+func (p *program) states() string {
+	p.t.Helper()
+	return fmt.Sprint(must[states](p.t, p.url, askStates).Migrations)
+}
+
+func TestFreshStartFillsOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for start := range 2 {
+		p := serve(t, dir)
+		if got, want := p.states(), "[{CUSTOMER MIGRATE {1000 0}} {ORDER MIGRATE {5000 0}}]"; got != want {
+			t.Errorf("start %d: got %s, want %s", start, got, want)
+		}
+		if filled := strings.Contains(p.text(), "sample data"); filled != (start == 0) {
+			t.Errorf("start %d: filled is %v", start, filled)
+		}
+		if !strings.Contains(p.text(), "operator") {
+			t.Error("the log does not say who is an operator")
+		}
+		if got := p.stop(syscall.SIGTERM); got != 0 {
+			t.Errorf("exits %d", got)
+		}
+	}
+	onlyDatabase(t, dir)
+}
+
+func onlyDatabase(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "coexist.db" {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+func TestInterruptedFirstFillLeavesNoDatabase(t *testing.T) {
+	dir := t.TempDir()
+	p := launch(t, dir, "seed", "--sample", "1000000")
+	eventually(t, "the fill to begin", func() bool {
+		found, _ := filepath.Glob(filepath.Join(dir, fillPrefix+"*", "coexist.db-wal"))
+		return len(found) > 0
+	})
+	p.stop(syscall.SIGKILL)
+	if _, err := os.Stat(filepath.Join(dir, embeddedFile)); !os.IsNotExist(err) {
+		t.Fatalf("a half-filled database: %v", err)
+	}
+	s := serve(t, dir, "--sample", "3")
+	if got, want := s.states(), "[{CUSTOMER MIGRATE {3 0}} {ORDER MIGRATE {15 0}}]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	s.stop(syscall.SIGINT)
+	onlyDatabase(t, dir)
+}
+
+// given makes sure that the database at the URL is there.
+func given(t *testing.T, url string) string {
+	t.Helper()
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return url
+}
+
+func TestGivenDatabaseIsNotFilledUnasked(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		dir := t.TempDir()
+		flag := "--database-url=" + given(t, url)
+		for range 2 { // the first leaves nothing behind that the second takes for a database
+			p := launch(t, dir, "serve", "--addr=127.0.0.1:0", flag)
+			if p.wait() != 1 || strings.Count(p.text(), "\n") != 1 || !strings.Contains(p.text(), "coexist seed") {
+				t.Fatalf("an empty database: %s", p.text())
+			}
+		}
+		execute(t, dir, "seed", flag, "--sample=20")
+		again := launch(t, dir, "seed", flag, "--sample=21")
+		if again.wait() != 0 || !strings.Contains(again.text(), `"customers":1,"orders":5,`) {
+			t.Errorf("seeded again: %s", again.text())
+		}
+		p := serve(t, dir, flag)
+		if got, want := p.states(), "[{CUSTOMER EXPAND {21 0}} {ORDER EXPAND {105 0}}]"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, embeddedFile)); !os.IsNotExist(err) {
+			t.Errorf("coexist.db beside a database that was given: %v", err)
+		}
+	})
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		dir := t.TempDir()
+		flag := "--database-url=" + url
+		execute(t, dir, "seed", flag, "--sample=30")
+		if ddl := execute(t, dir, "ddl", flag); !strings.Contains(ddl, "CREATE TABLE IF NOT EXISTS") {
+			t.Errorf("ddl: %s", ddl)
+		}
+		if p := launch(t, dir, "sweep", "customer", flag); p.wait() != 1 || !strings.Contains(p.text(), "MIGRATE") {
+			t.Errorf("a sweep in EXPAND: %s", p.text())
+		}
+		if p := launch(t, dir, "phase", "customer", "migrate", flag); p.wait() != 1 || !strings.Contains(p.text(), "rehearsal") {
+			t.Errorf("a phase whose gate is closed: %s", p.text())
+		}
+		execute(t, dir, "rehearse", "customer", flag)
+		if out := execute(t, dir, "phase", "customer", "migrate", "--reason=go", flag); !strings.Contains(out, "CUSTOMER is in MIGRATE") || !strings.Contains(out, "UNMIGRATED blocks the step to CUTOVER") {
+			t.Errorf("phase: %s", out)
+		}
+		lines := strings.Split(strings.TrimSpace(execute(t, dir, "sweep", "CUSTOMER", "--json", flag)), "\n")
+		var last runState
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Status != "SUCCEEDED" || last.Done != 30 || last.Migrated != 30 {
+			t.Errorf("sweep: %+v, %v", last, err)
+		}
+		if table := execute(t, dir, "status", flag); !strings.Contains(table, "100.0 %") || !strings.Contains(table, "SUCCEEDED") {
+			t.Errorf("status: %s", table)
+		}
+		var all []map[string]any
+		if err := json.Unmarshal([]byte(execute(t, dir, "status", "--json", flag)), &all); err != nil || len(all) != 2 || all[0]["migrated"] != 30.0 {
+			t.Errorf("status: %v, %v", all, err)
+		}
+		for _, c := range []string{
+			"rehearse ORDER", "phase ORDER MIGRATE", "sweep ORDER", "verify ORDER", "phase ORDER CUTOVER", "verify ORDER", "phase ORDER CONTRACT",
+			"verify CUSTOMER", "phase CUSTOMER CUTOVER", "verify CUSTOMER", "phase CUSTOMER CONTRACT",
+			"restore CUSTOMER", "phase CUSTOMER CUTOVER", "restore ORDER", "phase ORDER CUTOVER", "phase ORDER MIGRATE", "phase ORDER EXPAND",
+		} {
+			execute(t, dir, append(strings.Fields(c), flag)...)
+		}
+		if p := launch(t, dir, "phase", "nobody", flag); p.wait() != 1 || !strings.Contains(p.text(), "CUSTOMER, ORDER") {
+			t.Errorf("an unknown entity: %s", p.text())
+		}
+	})
+}
+
+func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		says   string
+	}{
+		"unreachable":    {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@127.0.0.1:1/x"}, 1, "refused"},
+		"unknown scheme": {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=mysql://me:geheim@host/x"}, 1, "mysql"},
+		"bad port":       {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@host:port/x"}, 1, "port"},
+		"no such file":   {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=sqlite:nowhere/there.db"}, 1, "nowhere/there.db"},
+		"public address": {[]string{"serve", "--addr=0.0.0.0:0"}, 1, "loopback"},
+		"all addresses":  {[]string{"serve", "--addr=:0"}, 1, "loopback"},
+		"no port":        {[]string{"serve", "--addr=127.0.0.1"}, 1, "port"},
+		"no database":    {[]string{"status"}, 1, "coexist.db"},
+		"unknown flag":   {[]string{"serve", "--nonsense"}, 2, "--nonsense"},
+		"bad sample":     {[]string{"serve", "--sample=-1"}, 2, "--sample"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			p := launch(t, dir, c.args...)
+			got := p.wait()
+			if got != c.status || strings.Count(p.text(), "\n") != 1 || !strings.Contains(p.text(), c.says) || strings.Contains(p.text(), "geheim") {
+				t.Errorf("exits %d: %s", got, p.text())
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// sweeping starts a server on n customers in MIGRATE and a sweep of them.
+func sweeping(t *testing.T, url string, n, rate int) (p *program, run string) {
+	t.Helper()
+	dir := t.TempDir()
+	flag := "--database-url=" + url
+	execute(t, dir, "seed", flag, fmt.Sprintf("--sample=%d", n))
+	execute(t, dir, "phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test", flag)
+	p = serve(t, dir, flag)
+	query := fmt.Sprintf(`mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: %d}) { run { id } } }`, rate)
+	return p, must[started](t, p.url, query).StartSweep.Run.ID
+}
+
+func TestStopsCleanlyWithSubscriptionAndSweep(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		p, run := sweeping(t, url, 500, 20)
+		events := openStream(t, p.url, run)
+		socket := openSocket(t, p.url, run)
+		if e := events.next(t); e.Event != "next" {
+			t.Errorf("got %+v", e)
+		}
+		if m := socket.next(t); m.Type != "next" {
+			t.Errorf("got %+v", m)
+		}
+		closed := make(chan websocket.StatusCode)
+		go func() { closed <- socket.closeCode(t) }()
+		if got := p.stop(syscall.SIGTERM); got != 0 {
+			t.Errorf("exits %d", got)
+		}
+		for e, open := events.read(t); open; e, open = events.read(t) {
+			if e.Event == "complete" {
+				t.Error("a stream that the server has cut off claims to be complete")
+			}
+		}
+		if code := <-closed; code != websocket.StatusGoingAway {
+			t.Errorf("the socket is closed with %d", code)
+		}
+	})
+}
+
+func TestKilledSweepGoesOn(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		const n = 300
+		p, run := sweeping(t, url, n, 200)
+		eventually(t, "some rows", func() bool {
+			s := must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total } }`).Run
+			if s.Status != "RUNNING" {
+				t.Fatalf("the sweep was too fast to be killed: %+v", s)
+			}
+			return s.Done > 0
+		})
+		p.stop(syscall.SIGKILL)
+		p = serve(t, p.dir, "--database-url="+url)
+		events := openStream(t, p.url, run)
+		var last runState
+		for e := events.next(t); e.Event != "complete"; e = events.next(t) {
+			if e.State.Done < last.Done {
+				t.Errorf("progress went back from %d to %d", last.Done, e.State.Done)
+			}
+			last = e.State
+		}
+		if want := (runState{"SUCCEEDED", n, n, n, 0}); last != want {
+			t.Errorf("got %+v, want %+v", last, want)
+		}
+	})
+}
+
+func TestRecoversFromADatabaseThatWasAway(t *testing.T) {
+	t.Parallel()
+	cluster := repotest.StartCluster(t)
+	dir := t.TempDir()
+	flag := "--database-url=" + cluster.Database(t)
+	execute(t, dir, "seed", flag, "--sample=5")
+	p := serve(t, dir, flag)
+	const query = `{ customerV2(customerId: "ALFKI") { name } }`
+	type found struct{ CustomerV2 *struct{ Name string } }
+	if must[found](t, p.url, query).CustomerV2 == nil {
+		t.Fatal("there is no ALFKI")
+	}
+	cluster.Kill()
+	if a := ask[found](t, p.url, query); a.code() != "UNAVAILABLE" {
+		t.Errorf("without a database: %+v", a)
+	}
+	if got := status(t, p.url+"/readyz"); got != http.StatusServiceUnavailable {
+		t.Errorf("readyz without a database: %d", got)
+	}
+	if got := status(t, p.url+"/healthz"); got != http.StatusOK {
+		t.Errorf("healthz without a database: %d", got)
+	}
+	cluster.Restart()
+	eventually(t, "readiness", func() bool { return status(t, p.url+"/readyz") == http.StatusOK })
+	eventually(t, "an answer", func() bool { return ask[found](t, p.url, query).Errors == nil })
+	if got := p.stop(syscall.SIGTERM); got != 0 {
+		t.Errorf("exits %d", got)
+	}
+}

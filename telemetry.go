@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever clients send.
+type telemetry struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	errors   *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newTelemetry() *telemetry {
+	t := &telemetry{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coexist_graphql_requests_total", Help: "GraphQL requests by operation: query, mutation, subscription, or invalid.",
+		}, []string{"operation"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coexist_graphql_errors_total", Help: "Errors in GraphQL answers, by their code.",
+		}, []string{"code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "coexist_graphql_request_duration_seconds", Help: "How long queries and mutations took.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"operation"}),
+	}
+	t.registry.MustRegister(t.requests, t.errors, t.duration,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return t
+}
+
+// handler answers /metrics.
+func (t *telemetry) handler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{Registry: t.registry})
+}
+
+// ExtensionName is part of gqlgen's interface.
+func (*telemetry) ExtensionName() string { return "Telemetry" }
+
+// Validate is part of gqlgen's interface.
+func (*telemetry) Validate(graphql.ExecutableSchema) error { return nil }
+
+// InterceptOperation counts what is executed.
+func (t *telemetry) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	t.requests.WithLabelValues(string(graphql.GetOperationContext(ctx).Operation.Operation)).Inc()
+	return next(ctx)
+}
+
+// InterceptResponse measures queries and mutations, and counts errors and what is not executed.
+func (t *telemetry) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	response := next(ctx)
+	if response == nil {
+		return nil
+	}
+	for _, err := range response.Errors {
+		code, _ := err.Extensions["code"].(string)
+		t.errors.WithLabelValues(code).Inc()
+	}
+	operation := graphql.GetOperationContext(ctx)
+	switch {
+	case operation.Operation == nil:
+		t.requests.WithLabelValues("invalid").Inc()
+	case operation.Operation.Operation != ast.Subscription:
+		t.duration.WithLabelValues(string(operation.Operation.Operation)).Observe(graphql.Now().Sub(operation.Stats.OperationStart).Seconds())
+	}
+	return response
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+const (
+	// operationTime is how long a query or a mutation may take.
+	operationTime = time.Minute
+	// transferTime is how long a client may take to send a body, or to receive an answer or an event.
+	transferTime = 30 * time.Second
+)
+
+// httpTransport answers GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), in the form that the client
+// prefers: application/json, application/graphql-response+json, or server-sent events, which alone can answer a subscription.
+type httpTransport struct{ streams *streams }
+
+var _ graphql.Transport = httpTransport{}
+
+// Supports is part of gqlgen's interface. It is the last transport, so what it does not support it refuses itself.
+func (httpTransport) Supports(*http.Request) bool { return true }
+
+// Do is part of gqlgen's interface.
+func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	setHeaders(w.Header())
+	form, acceptable := negotiate(r.Header.Values("Accept"))
+	if !acceptable {
+		refuse(w, http.StatusNotAcceptable, codeInput, "accept application/graphql-response+json, application/json or text/event-stream")
+		return
+	}
+	params, refused := readParams(w, r)
+	if refused != nil {
+		refuse(w, refused.status, codeInput, refused.message)
+		return
+	}
+	params.Headers = r.Header
+	operation, errs := exec.CreateOperationContext(r.Context(), params)
+	ctx := graphql.WithOperationContext(r.Context(), operation)
+	switch {
+	case errs == nil && r.Method == http.MethodGet && operation.Operation.Operation == ast.Mutation:
+		w.Header().Set("Allow", http.MethodPost)
+		refuse(w, http.StatusMethodNotAllowed, codeInput, "send mutations by POST")
+	case form == eventStream:
+		t.stream(w, r, exec, operation, errs)
+	case errs != nil:
+		status := http.StatusOK // as clients of application/json expect
+		if form == responseJSON {
+			status = http.StatusBadRequest
+		}
+		response := exec.DispatchError(ctx, errs)
+		writeJSON(w, form, status, refusal{response.Errors, response.Extensions})
+	case operation.Operation.Operation == ast.Subscription:
+		refuse(w, http.StatusBadRequest, codeInput,
+			"a subscription needs a stream: open a WebSocket with the subprotocol graphql-transport-ws, or send the header Accept: text/event-stream")
+	default:
+		ctx, cancel := context.WithTimeout(ctx, operationTime)
+		defer cancel()
+		writeJSON(w, form, http.StatusOK, answer(ctx, exec, operation))
+	}
+}
+
+// answer executes a query or a mutation.
+func answer(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.OperationContext) *graphql.Response {
+	responses, ctx := exec.DispatchOperation(ctx, operation)
+	if response := responses(ctx); response != nil {
+		return response
+	}
+	// It is too late, or the client has gone.
+	return exec.DispatchError(context.WithoutCancel(ctx), gqlerror.List{gqlerror.Wrap(ctx.Err())})
+}
+
+func setHeaders(h http.Header) {
+	h.Set("Vary", "Accept")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+}
+
+// badRequest says why a request cannot be read. The message never repeats the request.
+type badRequest struct {
+	status  int
+	message string
+}
+
+// readParams reads a request's parameters.
+func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *badRequest) {
+	params := &graphql.RawParams{ReadTime: graphql.TraceTiming{Start: graphql.Now()}}
+	var refused *badRequest
+	switch r.Method {
+	case http.MethodGet:
+		refused = readURL(r.URL.RawQuery, params)
+	case http.MethodPost:
+		refused = readBody(w, r, params)
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		refused = &badRequest{http.StatusMethodNotAllowed, "use POST or GET"}
+	}
+	params.ReadTime.End = graphql.Now()
+	if refused == nil && params.Query == "" && params.Extensions["persistedQuery"] == nil {
+		message := "there is no query"
+		if r.Header.Get("Upgrade") != "" {
+			message = "a WebSocket must speak the subprotocol graphql-transport-ws"
+		}
+		refused = &badRequest{http.StatusBadRequest, message}
+	}
+	return params, refused
+}
+
+func readURL(query string, params *graphql.RawParams) *badRequest {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return &badRequest{http.StatusBadRequest, "the URL cannot be read"}
+	}
+	params.Query, params.OperationName = values.Get("query"), values.Get("operationName")
+	for name, target := range map[string]*map[string]any{"variables": &params.Variables, "extensions": &params.Extensions} {
+		if text := values.Get(name); text != "" && decodeJSON(text, target) != nil {
+			return &badRequest{http.StatusBadRequest, name + " must be a JSON object"}
+		}
+	}
+	return nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams) *badRequest {
+	mediaType, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset := parameters["charset"]
+	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return &badRequest{http.StatusUnsupportedMediaType, "send Content-Type: application/json, in UTF-8"}
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(transferTime)) // a connection without deadlines has none to miss
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Time{})
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return &badRequest{http.StatusRequestEntityTooLarge, "the body is too large: possible is 1 MiB"}
+	}
+	if err != nil || !utf8.Valid(body) {
+		return &badRequest{http.StatusBadRequest, "the body cannot be read: send JSON in UTF-8"}
+	}
+	var fields struct {
+		Query         string         `json:"query"`
+		OperationName string         `json:"operationName"`
+		Variables     map[string]any `json:"variables"`
+		Extensions    map[string]any `json:"extensions"`
+	}
+	if decodeJSON(string(body), &fields) != nil {
+		return &badRequest{http.StatusBadRequest, "the body must be one JSON object, with query and operationName as strings, variables and extensions as objects"}
+	}
+	params.Query, params.OperationName, params.Variables, params.Extensions = fields.Query, fields.OperationName, fields.Variables, fields.Extensions
+	return nil
+}
+
+// decodeJSON reads exactly one JSON value. Numbers keep their digits.
+func decodeJSON(text string, into any) error {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
+}
+
+// refusal is the answer to a request that is not executed: it has no data.
+type refusal struct {
+	Errors     gqlerror.List  `json:"errors"`
+	Extensions map[string]any `json:"extensions,omitempty"`
+}
+
+// refuse answers a request that is no GraphQL request, or that may not be made so.
+func refuse(w http.ResponseWriter, status int, code, message string) {
+	setHeaders(w.Header())
+	// Clients read an answer of this type whatever its status is; one of application/json some throw away.
+	writeJSON(w, responseJSON, status, refusal{Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}}})
+}
+
+func writeJSON(w http.ResponseWriter, form answerForm, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // nothing that a resolver returns does this
+		status, body = http.StatusInternalServerError, []byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
+	}
+	w.Header().Set("Content-Type", form.mediaType()+"; charset=utf-8")
+	// A client that hangs up or that does not read is none of our business.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(transferTime))
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
