@@ -12,8 +12,9 @@ import (
 
 // sampleFlags say what sample to make.
 type sampleFlags struct {
-	Sample int    `default:"1000" placeholder:"N" help:"Customers in the sample, with five times as many orders. Default: ${default}; serve takes 0 for none, and fills only a new coexist.db."`
-	Seed   uint64 `default:"1" placeholder:"N" help:"The sample is the same for the same seed. Default: ${default}."`
+	Sample    int    `default:"1000" placeholder:"N" help:"Customers in the sample, with five times as many orders. Default: ${default}; serve takes 0 for none, and fills only a new coexist.db."`
+	SampleBad int    `default:"0" placeholder:"N" help:"Customers more that no mapping can convert, to see a quarantine. Default: ${default}."`
+	Seed      uint64 `default:"1" placeholder:"N" help:"The sample is the same for the same seed. Default: ${default}."`
 }
 
 // maxSample is how many keys models.SampleCustomer has.
@@ -24,6 +25,9 @@ func (f *sampleFlags) Validate() error {
 	if f.Sample < 0 || f.Sample > maxSample {
 		return fmt.Errorf("--sample is %d, possible is 0 to %d", f.Sample, maxSample)
 	}
+	if f.SampleBad < 0 || f.SampleBad > maxSample {
+		return fmt.Errorf("--sample-bad is %d, possible is 0 to %d", f.SampleBad, maxSample)
+	}
 	return nil
 }
 
@@ -32,18 +36,23 @@ const ordersPerCustomer = 5
 // insert inserts the sample's rows whose keys are not there, tells how many it has tried, and returns what to log of it.
 func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, total int64)) ([]any, error) {
 	orders := f.Sample * ordersPerCustomer
-	total := int64(f.Sample + orders)
+	total := int64(f.Sample + f.SampleBad + orders)
 	inserted, err := insert(ctx, db.resolver.Customers, f.Sample, func(i int) models.CustomerV1 { return models.SampleCustomer(f.Seed, i) },
 		func(n int64) { done(n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert customers: %w", err)
 	}
-	more, err := insert(ctx, db.resolver.Orders, orders, func(i int) models.OrderV1 { return models.SampleOrder(f.Seed, i, f.Sample) },
+	bad, err := insert(ctx, db.resolver.Customers, f.SampleBad, func(i int) models.CustomerV1 { return models.SampleBadCustomer(f.Seed, i) },
 		func(n int64) { done(int64(f.Sample)+n, total) })
+	if err != nil {
+		return nil, fmt.Errorf("cannot insert customers: %w", err)
+	}
+	more, err := insert(ctx, db.resolver.Orders, orders, func(i int) models.OrderV1 { return models.SampleOrder(f.Seed, i, f.Sample) },
+		func(n int64) { done(int64(f.Sample+f.SampleBad)+n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert orders: %w", err)
 	}
-	return []any{"customers", inserted, "orders", more, "seed", f.Seed}, nil
+	return []any{"customers", inserted + bad, "orders", more, "seed", f.Seed}, nil
 }
 
 // setEntityComplexity says which fields of the entities are lists, and how long they may get.

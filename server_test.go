@@ -183,6 +183,7 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 		"no database":    {[]string{"status"}, 1, "coexist.db"},
 		"unknown flag":   {[]string{"serve", "--nonsense"}, 2, "--nonsense"},
 		"bad sample":     {[]string{"serve", "--sample=-1"}, 2, "--sample"},
+		"bad sample-bad": {[]string{"serve", "--sample-bad=-1"}, 2, "--sample-bad"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -195,6 +196,32 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// A sample may have rows that no mapping can convert: V1 serves them, V2 says why not, and a sweep lists them and goes on.
+func TestBadRowsOfTheSampleAreQuarantined(t *testing.T) {
+	t.Parallel()
+	p := serve(t, t.TempDir(), "--sample=5", "--sample-bad=2")
+	run := must[started](t, p.url, `mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
+	var last runState
+	eventually(t, "the end of the sweep", func() bool {
+		last = must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total migrated quarantined } }`).Run
+		return last.Status != "RUNNING"
+	})
+	if want := (runState{"SUCCEEDED", 7, 7, 5, 2}); last != want {
+		t.Errorf("got %+v, want %+v", last, want)
+	}
+	for query, want := range map[string]string{
+		`{ customerV1(customerId: "X0001") { country } }`:                                       `{"data":{"customerV1":{"country":"Atlantis"}}}`,
+		`{ migration(entity: CUSTOMER) { quarantine(first: 5) { nodes { key code field } } } }`: `{"data":{"migration":{"quarantine":{"nodes":[{"key":"X0000","code":"CONVERSION_FAILED","field":"country"},{"key":"X0001","code":"CONVERSION_FAILED","field":"country"}]}}}}`,
+	} {
+		if got := rawAnswer(t, p.url, query); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", query, got, want)
+		}
+	}
+	if code := ask[any](t, p.url, `{ customerV2(customerId: "X0001") { name } }`).code(); code != "CONVERSION_FAILED" {
+		t.Errorf("V2 of a bad row: %s", code)
 	}
 }
 

@@ -48,8 +48,10 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 	return merged, err
 }
 
-// mergeLines keeps the order of V2's lines; new ones come last.
+// mergeLines keeps an order of lines that somebody gave V2; new ones come last then. Lines in V1's order, that of their products,
+// stay in it.
 func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error) {
+	ordered := slices.IsSortedFunc(lines, func(a, b OrderLine) int { return cmp.Compare(a.ProductID, b.ProductID) })
 	place := make(map[int]int, len(lines))
 	for i, l := range lines {
 		place[l.ProductID] = i
@@ -61,6 +63,9 @@ func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error)
 			return nil, err
 		}
 		merged = append(merged, l)
+	}
+	if ordered {
+		return merged, nil
 	}
 	slices.SortStableFunc(merged, func(a, b OrderLine) int {
 		i, known := place[a.ProductID]

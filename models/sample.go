@@ -44,6 +44,14 @@ func SampleCustomer(seed uint64, i int) CustomerV1 {
 	return c
 }
 
+// SampleBadCustomer returns the i-th customer, from 0, of those that no mapping can convert: its country is none. It is the same for
+// the same arguments. Its key is none of SampleCustomer's.
+func SampleBadCustomer(seed uint64, i int) CustomerV1 {
+	c := SampleCustomer(seed, i+1) // not the first, which is ALFKI by name
+	c.CustomerID, c.Country = "X"+pad(strings.ToUpper(strconv.FormatInt(int64(i), 36)), 4), new("Atlantis")
+	return c
+}
+
 func sampleCustomerID(i int) string {
 	if i == 0 {
 		return "ALFKI"

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -97,6 +99,40 @@ func TestMergeKeepsWhatV1Lacks(t *testing.T) {
 	v1.ContactName = new("Third Person")
 	if merged, err = m.Merge(v1, merged); err != nil || merged.Contacts[0].DisplayName != "Third Person" || len(merged.Contacts) != 2 {
 		t.Errorf("a new contact should come first: %+v, %v", merged.Contacts, err)
+	}
+}
+
+// V1's order of lines is kept until somebody gives V2 another; law 5 asks for the first, law 3 for the second.
+func TestMergeKeepsTheOrderOfLines(t *testing.T) {
+	m := models.OrderMapping{}
+	v1 := func(products ...int) (o models.OrderV1) {
+		for _, product := range products {
+			o.Details = append(o.Details, models.OrderDetailV1{ProductID: product, UnitPrice: 1, Quantity: 1})
+		}
+		return o
+	}
+	for _, c := range []struct {
+		copied, reordered, now, want []int
+	}{
+		{copied: []int{2, 3}, reordered: []int{2, 3}, now: []int{1, 2, 3}, want: []int{1, 2, 3}},
+		{copied: []int{2, 3}, reordered: []int{3, 2}, now: []int{1, 2, 3}, want: []int{3, 2, 1}},
+		{copied: []int{2, 3}, reordered: []int{3, 2}, now: []int{2, 3}, want: []int{3, 2}},
+	} {
+		v2, err := m.Upgrade(v1(c.copied...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(v2.Lines, func(a, b models.OrderLine) int {
+			return cmp.Compare(slices.Index(c.reordered, a.ProductID), slices.Index(c.reordered, b.ProductID))
+		})
+		merged, err := m.Merge(v1(c.now...), v2)
+		var got []int
+		for _, l := range merged.Lines {
+			got = append(got, l.ProductID)
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%v, put in the order %v, then %v in V1: got %v, %v, want %v", c.copied, c.reordered, c.now, got, err, c.want)
+		}
 	}
 }
 
@@ -203,6 +239,12 @@ func TestSample(t *testing.T) {
 	}
 	if c := models.SampleCustomer(7, 0); c.CustomerID != "ALFKI" || *c.ContactName != "Maria Anders" {
 		t.Errorf("the first customer is %+v", c)
+	}
+	for i := range customers {
+		v1 := models.SampleBadCustomer(1, i)
+		if _, err := (models.CustomerMapping{}).Upgrade(v1); err == nil || len(v1.CustomerID) != 5 || keys[v1.CustomerID] {
+			t.Fatalf("bad customer %d: %+v, %v", i, v1, err)
+		}
 	}
 	for i := range orders {
 		v1 := models.SampleOrder(1, i, customers)

@@ -7,14 +7,15 @@ import (
 )
 
 // Mapping turns one shape of an entity into the other. The methods are pure and deterministic: no clock, no random
-// number, no generated id, no database. They must keep four laws, byte for byte, with NULL different from the empty string:
+// number, no generated id, no database. They must keep five laws, byte for byte, with NULL different from the empty string:
 //
 //  1. Downgrade(Upgrade(v1)) = v1
 //  2. Downgrade(Merge(v1, v2)) = v1
 //  3. Merge(Downgrade(v2), v2) = v2
 //  4. locality: where v1 differs from Downgrade(v2) in one field only, Merge changes only the parts of v2 that refine that field
+//  5. Merge(v1, Upgrade(w)) = Upgrade(v1) for any w: a copy that nobody refined is what Upgrade makes of the newest V1
 //
-// The engine proves law 1 or 2 on every conversion before it stores or answers it. Package repotest offers all four as
+// The engine proves law 1 or 2 on every conversion before it stores or answers it. Package repotest offers all five as
 // property tests and fuzz targets.
 //
 // A conversion that is impossible returns a *FieldError that names the field of the shape it was given and the reason.

@@ -30,6 +30,7 @@ func (l Laws[V1, V2]) Check(t *testing.T) {
 	t.Run("merge and back", rapid.MakeCheck(l.merge))
 	t.Run("merge of what it says already", rapid.MakeCheck(l.mergeSame))
 	t.Run("locality", rapid.MakeCheck(l.locality))
+	t.Run("merge into what nobody refined", rapid.MakeCheck(l.mergeUnrefined))
 }
 
 // Fuzz runs the laws as a fuzz target.
@@ -39,6 +40,7 @@ func (l Laws[V1, V2]) Fuzz(f *testing.F) {
 		l.merge(t)
 		l.mergeSame(t)
 		l.locality(t)
+		l.mergeUnrefined(t)
 	}))
 }
 
@@ -110,6 +112,23 @@ func (l Laws[V1, V2]) locality(t *rapid.T) {
 		if !slices.ContainsFunc(allowed, func(a string) bool { return path == a || strings.HasPrefix(path, a+".") }) {
 			t.Fatalf("law 4 is broken: V1's %s has changed V2's %s\nv1     %s\nv2     %s\nmerged %s", field, path, show(v1), show(v2), show(merged))
 		}
+	}
+}
+
+// mergeUnrefined is law 5: Merge(v1, Upgrade(w)) = Upgrade(v1) for any w.
+func (l Laws[V1, V2]) mergeUnrefined(t *rapid.T) {
+	v1, w := l.V1(t), l.V1(t)
+	want, err := l.Mapping.Upgrade(v1)
+	if err != nil {
+		return
+	}
+	copied, err := l.Mapping.Upgrade(w)
+	if err != nil {
+		return
+	}
+	merged, err := l.Mapping.Merge(v1, copied)
+	if err != nil || !repo.Identical(merged, want) {
+		t.Fatalf("law 5 is broken: Merge(v1, Upgrade(w)) is not Upgrade(v1)\nv1      %s\nw       %s\nupgrade %s\nmerged  %s %v", show(v1), show(w), show(want), show(merged), err)
 	}
 }
 
