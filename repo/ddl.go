@@ -1,9 +1,11 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -11,8 +13,11 @@ import (
 // Install creates the tables of V2 and the engine's own, where they are missing, makes the entities known, and puts triggers on
 // the V1 tables, which must be there, to capture bypass writes. Several instances may do so at once. It changes nothing else
 // about V1, and no V2 table that is there already. Where the database does not let it create triggers, it logs that, and
-// Capture says so.
+// Capture says so. It fails, and changes nothing, where a newer program has made the engine's own tables.
 func (db *DB) Install(ctx context.Context) error {
+	if installed, err := db.ownVersion(ctx); err != nil || installed > ownVersion {
+		return cmp.Or(err, checkOwnVersion(installed))
+	}
 	statements, err := db.installation(ctx)
 	if err != nil {
 		return err
@@ -76,9 +81,45 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
 }
 
-// Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing. No
-// Repository may be used before it has succeeded once.
+// ownVersion is the version of the engine's own tables that this program knows. What changes them raises it.
+const ownVersion = 1
+
+// ownVersionTable holds the version of the engine's own tables, in one row.
+var ownVersionTable = []string{
+	"CREATE TABLE IF NOT EXISTS coexist_schema (id integer PRIMARY KEY CHECK (id = 1), version integer NOT NULL)",
+	fmt.Sprintf("INSERT INTO coexist_schema (id, version) VALUES (1, %d) ON CONFLICT (id) DO NOTHING", ownVersion),
+}
+
+// ownVersion returns the version of the engine's own tables in the database, 0 where there are none.
+func (db *DB) ownVersion(ctx context.Context) (int64, error) {
+	columns, err := db.dialect.columns(ctx, db.reading(), "coexist_schema")
+	if err != nil || len(columns) == 0 {
+		return 0, db.classify(err)
+	}
+	version, err := number(ctx, db.reading(), "SELECT coalesce(max(version), 0) FROM coexist_schema")
+	return version, db.classify(err)
+}
+
+// checkOwnVersion says what to do where the engine's own tables are not of the version that this program knows.
+func checkOwnVersion(installed int64) error {
+	switch {
+	case installed > ownVersion:
+		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d: a newer one has been here; run that, or a newer one still", installed, ownVersion) //nolint:staticcheck // a name
+	case installed < ownVersion:
+		return errors.New("Coexist's own tables are missing or of an older version: start the server with --auto-migrate, or run what `coexist ddl` prints") //nolint:staticcheck // a name
+	default:
+		return nil
+	}
+}
+
+// Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing, or when
+// the engine's own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
+	if installed, err := db.ownVersion(ctx); err != nil {
+		return err
+	} else if err := checkOwnVersion(installed); err != nil {
+		return err
+	}
 	if err := db.dialect.checkSettings(ctx, db.reading()); err != nil {
 		return err
 	}
@@ -91,7 +132,7 @@ func (db *DB) Check(ctx context.Context) error {
 }
 
 func (db *DB) installation(ctx context.Context) ([]string, error) {
-	statements := db.dialect.ownTables()
+	statements := slices.Concat(ownVersionTable, db.dialect.ownTables())
 	for _, e := range db.entities {
 		if err := e.checkV1(ctx); err != nil {
 			return nil, err

@@ -1,6 +1,8 @@
 package repo_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -93,6 +95,31 @@ func TestInstallIsIdempotentAndLeavesV1Alone(t *testing.T) {
 		}
 		if after := catalog(t, url, everyTable); !slices.Equal(once, after) {
 			t.Errorf("installing again changes the tables, from\n%s\nto\n%s", strings.Join(once, "\n"), strings.Join(after, "\n"))
+		}
+	})
+}
+
+// The engine's own tables carry a version: a program that does not know it says so and leaves all as it is.
+func TestOwnTablesOfAnotherVersion(t *testing.T) {
+	repotest.Each(t, func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{})
+		raw := repotest.Raw(t, url)
+		before := catalog(t, url, everyTable)
+		repotest.Exec(t, raw, "UPDATE coexist_schema SET version = version + 1")
+		for name, refuse := range map[string]func(context.Context) error{"Install": b.DB.Install, "Check": b.DB.Check} {
+			if err := refuse(t.Context()); err == nil || !strings.Contains(err.Error(), "version 2, and this program knows version 1") {
+				t.Errorf("%s on tables of a newer program: %v", name, err)
+			}
+		}
+		if after := catalog(t, url, everyTable); !slices.Equal(before, after) || repotest.One[int64](t, raw, "SELECT version FROM coexist_schema") != 2 {
+			t.Errorf("it has changed something, from\n%s\nto\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+		}
+		repotest.Exec(t, raw, "DROP TABLE coexist_schema")
+		if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "coexist ddl") {
+			t.Errorf("no version: %v", err)
+		}
+		if err := errors.Join(b.DB.Install(t.Context()), b.DB.Check(t.Context())); err != nil {
+			t.Errorf("tables of before there was a version are of the first: %v", err)
 		}
 	})
 }
