@@ -20,6 +20,8 @@ var (
 	ErrV2NotOpen = errors.New("V2 is not open for writes in phase EXPAND")
 	// ErrPhaseChanged means that the phase is not the one that the caller expected: look at it again.
 	ErrPhaseChanged = errors.New("the phase has changed")
+	// ErrWrongPhase means that the phase does not allow a run of this kind: set the phase first.
+	ErrWrongPhase = errors.New("set the phase first")
 	// ErrRunAlreadyActive means that a run of this kind is running or paused for the entity: resume or cancel it.
 	ErrRunAlreadyActive = errors.New("a run of this kind is already active")
 	// ErrRunEnded means that a run has ended, so it cannot be paused, resumed, tuned or cancelled: start a new one.

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // RunRequest asks for a run. Entity and Actor are required.
@@ -61,8 +62,8 @@ func (q start) check(e *entity) error {
 }
 
 // StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or another.
-// It fails with ErrNotFound for an unknown entity, with ErrRunAlreadyActive, and with an *InputError for a request that makes
-// no sense or in a phase without sweeps.
+// It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps, with ErrRunAlreadyActive, and with an
+// *InputError for a request that makes no sense.
 func (c *Control) StartSweep(ctx context.Context, q SweepRequest) (Run, error) {
 	return c.start(ctx, start{RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Sweep, olderThan: q.OlderThanMappingVersion})
 }
@@ -129,7 +130,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 // insertRun returns the id of the new run.
 func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (int64, error) {
 	if !q.kind.runsIn(t.fence) {
-		return 0, inputError(Faulty("entity", "%s is in %s, and a %s runs in %s: set the phase first", e.name, t.fence.Phase, q.kind, q.kind.phases()))
+		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind, q.kind.phases(), ErrWrongPhase)
 	}
 	workers := 1
 	if q.Workers != nil {

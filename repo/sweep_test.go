@@ -147,7 +147,7 @@ func TestSweepRequests(t *testing.T) {
 			return err
 		}
 		wantErr(t, ask(repo.SweepRequest{Entity: "NONE"}), repo.ErrNotFound)
-		wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE"}), "entity")
+		wantErr(t, ask(repo.SweepRequest{Entity: "NOTE"}), repo.ErrWrongPhase)
 		b.SetPhase(repo.Migrate)
 		for _, n := range []int{0, 65, -1} {
 			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", Workers: &n}), "workers")

@@ -229,7 +229,7 @@ func TestRunsInTheirPhasesOnly(t *testing.T) {
 				run, err := start()
 				allowed := map[repo.RunKind]string{repo.Sweep: "MIGRATE", repo.Rehearsal: "EXPAND MIGRATE", repo.Verification: "MIGRATE CUTOVER", repo.Restore: "CONTRACT"}[kind]
 				if !strings.Contains(allowed, string(phase)) {
-					wantField[*repo.InputError](t, err, "entity")
+					wantErr(t, err, repo.ErrWrongPhase)
 					continue
 				}
 				if err != nil {

@@ -118,7 +118,7 @@ func translate(err error) (code, message, field string) {
 	}
 	for sentinel, code := range map[error]string{
 		repo.ErrNotFound: "NOT_FOUND", repo.ErrAlreadyExists: "ALREADY_EXISTS", repo.ErrConflict: "CONFLICT", repo.ErrStaleVersion: "STALE_VERSION",
-		repo.ErrV2NotOpen: "V2_NOT_OPEN", repo.ErrPhaseChanged: "CONFLICT", repo.ErrRunAlreadyActive: "RUN_ALREADY_ACTIVE", repo.ErrRunEnded: "CONFLICT",
+		repo.ErrV2NotOpen: "V2_NOT_OPEN", repo.ErrPhaseChanged: "CONFLICT", repo.ErrWrongPhase: "WRONG_PHASE", repo.ErrRunAlreadyActive: "RUN_ALREADY_ACTIVE", repo.ErrRunEnded: "CONFLICT",
 	} {
 		if errors.Is(err, sentinel) {
 			return code, err.Error(), ""

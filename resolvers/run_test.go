@@ -158,7 +158,7 @@ func TestSweepIsRefused(t *testing.T) {
 		s.refused(start, vars{"input": vars{"entity": "ORDER", "workers": 65}}, "BAD_USER_INPUT", "workers")
 		s.refused(start, vars{"input": vars{"entity": "PRODUCT"}}, "BAD_USER_INPUT", "entity")
 		s.phase(repo.Expand)
-		s.refused(start, vars{"input": vars{"entity": "ORDER"}}, "BAD_USER_INPUT", "entity")
+		s.refused(start, vars{"input": vars{"entity": "ORDER"}}, "WRONG_PHASE", "")
 		sub := s.subscribe(`subscription($id: ID!) { runProgress(id: $id) { id } }`, vars{"id": globalID("Run", "99")})
 		if a, _ := sub.next(); len(a.Errors) != 1 || a.Errors[0].code() != "BAD_USER_INPUT" || a.Errors[0].field() != "id" {
 			t.Errorf("got %+v", a)
@@ -200,7 +200,7 @@ func TestKindsOfRuns(t *testing.T) {
 			for _, k := range kinds {
 				start := `mutation($input: ` + k.input + `!) { m: ` + k.mutation + `(input: $input) { run { id } } }`
 				if !slices.Contains(k.phases, phase) {
-					s.refused(start, vars{"input": vars{"entity": "CUSTOMER"}}, "BAD_USER_INPUT", "entity")
+					s.refused(start, vars{"input": vars{"entity": "CUSTOMER"}}, "WRONG_PHASE", "")
 					continue
 				}
 				for field, wrong := range map[string]int{"workers": 65, "maxRowsPerSecond": 0} {

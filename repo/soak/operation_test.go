@@ -82,6 +82,7 @@ const (
 	phaseChanged     code = "PHASE_CHANGED"
 	runActive        code = "RUN_ALREADY_ACTIVE"
 	runEnded         code = "RUN_ENDED"
+	wrongPhase       code = "WRONG_PHASE" // the phase was changed before the run began
 	unavailable      code = "UNAVAILABLE" // nothing was written
 	unknown          code = "UNKNOWN"     // it may have happened, or may yet
 	internal         code = "INTERNAL"

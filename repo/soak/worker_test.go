@@ -296,6 +296,7 @@ func codeOf(err error) code {
 		{repo.ErrPhaseChanged, phaseChanged},
 		{repo.ErrRunAlreadyActive, runActive},
 		{repo.ErrRunEnded, runEnded},
+		{repo.ErrWrongPhase, wrongPhase},
 	} {
 		if errors.Is(err, known.err) {
 			return known.code
