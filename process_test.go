@@ -174,17 +174,8 @@ func (a answerOf[T]) code() string {
 // ask posts a query.
 func ask[T any](t *testing.T, url, query string) answerOf[T] {
 	t.Helper()
-	body, err := json.Marshal(map[string]string{"query": query})
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.Post(url+"/graphql", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeBody(response)
 	var a answerOf[T]
-	if err := json.NewDecoder(response.Body).Decode(&a); err != nil {
+	if err := json.Unmarshal([]byte(rawAnswer(t, url, query)), &a); err != nil {
 		t.Fatal(err)
 	}
 	return a
