@@ -225,12 +225,16 @@ func TestBadRowsOfTheSampleAreQuarantined(t *testing.T) {
 	}
 }
 
-// sweeping starts a server on n customers in MIGRATE and a sweep of them.
+// sweeping starts a server on n customers in MIGRATE, of which few have orders, and a sweep of them.
 func sweeping(t *testing.T, url string, n, rate int) (p *program, run string) {
 	t.Helper()
 	dir := t.TempDir()
 	flag := "--database-url=" + url
-	execute(t, dir, "seed", flag, fmt.Sprintf("--sample=%d", n))
+	const few = 20
+	execute(t, dir, "seed", flag, fmt.Sprintf("--sample=%d", few))
+	repotest.Exec(t, repotest.Raw(t, url), fmt.Sprintf(`INSERT INTO customers (customer_id, company_name, contact_name, city, country, phone)
+WITH RECURSIVE n(i) AS (SELECT 10001 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+SELECT CAST(i AS varchar(5)), 'Customer ' || i, 'Ana Lima', 'Porto', 'Portugal', '(22) ' || i FROM n`, 10_000+n-few))
 	execute(t, dir, "phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test", flag)
 	p = serve(t, dir, flag)
 	query := fmt.Sprintf(`mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: %d}) { run { id } } }`, rate)
@@ -268,8 +272,8 @@ func TestStopsCleanlyWithSubscriptionAndSweep(t *testing.T) {
 func TestKilledSweepGoesOn(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		const n = 300
-		p, run := sweeping(t, url, n, 200)
+		const n = 20_000
+		p, run := sweeping(t, url, n, 5_000)
 		eventually(t, "some rows", func() bool {
 			s := must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total } }`).Run
 			if s.Status != "RUNNING" {

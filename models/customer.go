@@ -25,8 +25,17 @@ type CustomerV1 struct {
 // TableName is V1's.
 func (CustomerV1) TableName() string { return "customers" }
 
-// Validate refuses a key that nobody could type again. Everything else is as free as V1 always was.
-func (c CustomerV1) Validate() error { return validateCustomerID(c.CustomerID) }
+// Validate refuses a key that nobody could type again, and a customer without a name, which V2 has no place for. Everything
+// else is as free as V1 always was.
+func (c CustomerV1) Validate() error {
+	if err := validateCustomerID(c.CustomerID); err != nil {
+		return err
+	}
+	if strings.TrimSpace(c.CompanyName) == "" {
+		return repo.Faulty("companyName", "must not be empty")
+	}
+	return nil
+}
 
 func validateCustomerID(id string) error {
 	if id != strings.TrimSpace(id) {

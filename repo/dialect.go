@@ -17,7 +17,7 @@ type dialect interface {
 	// It fails with a *busyError.
 	changePhase(ctx context.Context, t *tx, e *entity) error
 	// blockers names who is in the way of changePhase, as far as the database tells.
-	blockers(ctx context.Context, s session, e *entity) ([]string, error)
+	blockers(ctx context.Context, s session, e *entity) ([]Transaction, error)
 	// shareFence keeps the phase of another entity as it is until the transaction ends.
 	shareFence(ctx context.Context, t *tx, e *entity) error
 	// capture are the statements that install the capture of bypass writes to e's V1 tables; they may run again and again.

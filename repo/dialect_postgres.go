@@ -121,11 +121,11 @@ func (postgres) changePhase(ctx context.Context, t *tx, e *entity) error {
 	return e.decodeFence(fenceJSON, &t.fence)
 }
 
-func (postgres) blockers(ctx context.Context, s session, e *entity) ([]string, error) {
-	var blockers []string
+func (postgres) blockers(ctx context.Context, s session, e *entity) ([]Transaction, error) {
+	var blockers []Transaction
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &blockers) },
-		`SELECT coalesce(json_agg(format('process %s%s, in a transaction for %s s', a.pid, CASE WHEN a.application_name <> '' THEN ' (' || a.application_name || ')' END,
-	round(extract(epoch FROM clock_timestamp() - a.xact_start))) ORDER BY a.xact_start), '[]')::text
+		`SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start)
+	ORDER BY a.xact_start), '[]')::text
 FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.xact_start IS NOT NULL AND a.pid IN (
 	SELECT l.pid FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
 			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')

@@ -82,7 +82,7 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity) error {
 }
 
 // blockers: SQLite does not tell who writes.
-func (sqlite) blockers(context.Context, session, *entity) ([]string, error) { return nil, nil }
+func (sqlite) blockers(context.Context, session, *entity) ([]Transaction, error) { return nil, nil }
 
 func (d sqlite) deleteMarks() []string {
 	return []string{

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // The errors of the engine say what the caller should do. Compare them with errors.Is.
@@ -34,17 +35,38 @@ var (
 )
 
 // BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has changed;
-// end them, or try again. By names them, as far as the database tells. It is an ErrUnavailable.
+// end them, or try again. By lists them, the oldest first, as far as the database tells: SQLite does not. It is an ErrUnavailable.
 type BlockedError struct {
 	Entity string
-	By     []string
+	By     []Transaction
+}
+
+// Transaction is a transaction of some program that has not ended.
+type Transaction struct {
+	PID         int       `json:"pid"`         // the process of the database that serves it
+	Application string    `json:"application"` // as the program calls itself, "" where it does not
+	State       string    `json:"state"`       // what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
+	Since       time.Time `json:"since"`       // when it began
+}
+
+// String describes the transaction to an operator, its age in seconds.
+func (t Transaction) String() string {
+	said := fmt.Sprintf("process %d", t.PID)
+	if t.Application != "" {
+		said += " (" + t.Application + ")"
+	}
+	return fmt.Sprintf("%s, in a transaction for %.0f s", said, time.Since(t.Since).Seconds())
 }
 
 // Error names who is in the way.
 func (e *BlockedError) Error() string {
 	by := "transactions in flight"
 	if len(e.By) > 0 {
-		by = strings.Join(e.By, "; ")
+		said := make([]string, len(e.By))
+		for i, t := range e.By {
+			said[i] = t.String()
+		}
+		by = strings.Join(said, "; ")
 	}
 	return fmt.Sprintf("%s is kept from changing by %s: end them, or try again later", e.Entity, by)
 }

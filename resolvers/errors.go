@@ -46,6 +46,9 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		presented.Err = nil
 		presented.Extensions = nil
 		extend(presented, code, field)
+		if blocked, ok := errors.AsType[*repo.BlockedError](cause); ok {
+			presented.Extensions["blockedBy"] = append([]repo.Transaction{}, blocked.By...)
+		}
 		if closed, ok := errors.AsType[*repo.GateClosedError](cause); ok {
 			presented.Extensions["blockers"] = blockersOf(closed.Blockers)
 		}
@@ -111,7 +114,7 @@ func translate(err error) (code, message, field string) {
 		return "GATE_CLOSED", e.Error(), ""
 	}
 	if e, ok := errors.AsType[*repo.BlockedError](err); ok {
-		return codeUnavailable, e.Error(), ""
+		return "BUSY", e.Error(), ""
 	}
 	if _, ok := errors.AsType[*graphql.IntegerError](err); ok {
 		return codeInput, err.Error(), ""

@@ -51,6 +51,8 @@ func TestBadInput(t *testing.T) {
 
 			// Customers in the old shape.
 			{`updateCustomerV1(input: {customerId: "ALFKI", companyName: null}) { customer { city } }`, "BAD_USER_INPUT", "companyName"},
+			{`updateCustomerV1(input: {customerId: "ALFKI", companyName: ""}) { customer { city } }`, "BAD_USER_INPUT", "companyName"},
+			{`createCustomerV1(input: {customerId: "NEW", companyName: " "}) { customer { city } }`, "BAD_USER_INPUT", "companyName"},
 			{`updateCustomerV1(input: {customerId: "ALFKI", companyName: "` + long(41) + `"}) { customer { city } }`, "BAD_USER_INPUT", "companyName"},
 			{`updateCustomerV1(input: {customerId: "ALFKI", city: "` + long(16) + `"}) { customer { city } }`, "BAD_USER_INPUT", "city"},
 			{`createCustomerV1(input: {companyName: "x", phone: "` + long(25) + `"}) { customer { city } }`, "BAD_USER_INPUT", "phone"},

@@ -280,7 +280,13 @@ func TestBlockedStep(t *testing.T) {
 		`mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`, `mutation { setCapture(input: {entity: ORDER, enabled: false}) { migration { phase } } }`,
 	} {
 		both.Go(func() {
-			f := s.fails(operation, nil, "UNAVAILABLE", "")
+			f := s.fails(operation, nil, "BUSY", "")
+			by, _ := f.Extensions["blockedBy"].([]any)
+			if len(by) != 1 {
+				t.Errorf("%s: blocked by %v", operation, by)
+			} else if it, _ := by[0].(map[string]any); it["application"] != "nightly job" || it["state"] != "idle in transaction" || it["pid"] == nil || it["since"] == nil {
+				t.Errorf("%s: blocked by %v", operation, it)
+			}
 			for _, part := range []string{"nightly job", "in a transaction for", "end them"} {
 				if !strings.Contains(f.Message, part) {
 					t.Errorf("%s: %q does not say %q", operation, f.Message, part)
