@@ -44,6 +44,9 @@ func (env *environment) open(ctx context.Context, how opening) (*database, error
 		address, initial = "sqlite:"+embeddedFile, repo.Migrate
 	}
 	if path, isSQLite := strings.CutPrefix(address, "sqlite:"); isSQLite {
+		if path == "" {
+			return nil, errors.New("the database's URL names no file: give sqlite:PATH")
+		}
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("there is no database %s: check the path, or make a sample database with `coexist seed`", path)
 		}

@@ -181,6 +181,7 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 		"all addresses":  {[]string{"serve", "--addr=:0"}, 1, "loopback"},
 		"no port":        {[]string{"serve", "--addr=127.0.0.1"}, 1, "port"},
 		"no database":    {[]string{"status"}, 1, "coexist.db"},
+		"no path":        {[]string{"status", "--database-url=sqlite:"}, 1, "sqlite:PATH"},
 		"unknown flag":   {[]string{"serve", "--nonsense"}, 2, "--nonsense"},
 		"bad sample":     {[]string{"serve", "--sample=-1"}, 2, "--sample"},
 		"bad sample-bad": {[]string{"serve", "--sample-bad=-1"}, 2, "--sample-bad"},

@@ -508,3 +508,25 @@ func withUser(t *testing.T, address, role string) string {
 	}
 	return u.String()
 }
+
+// An old program that asks lastval() for the key of the row it has just inserted gets it, whatever the triggers do after that.
+func TestCaptureLeavesLastvalAlone(t *testing.T) {
+	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
+	old, err := repotest.Raw(t, b.URL).Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close() //nolint:errcheck // the test is over
+	for _, statement := range []string{
+		"CREATE SEQUENCE old_keys START 41", "INSERT INTO notes (id, title, priority) VALUES ('n' || nextval('old_keys'), 'old', 1)",
+		"UPDATE notes SET title = 'older'", "INSERT INTO note_tags (note_id, rank, name) VALUES ('n' || lastval(), 1, 'x')",
+	} {
+		if _, err := old.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var last int64
+	if err := old.QueryRowContext(t.Context(), "SELECT lastval()").Scan(&last); err != nil || last != 41 || marks(t, b, "n41", "CHANGE") != 3 {
+		t.Errorf("lastval is %d (%v), %d marks", last, err, marks(t, b, "n41", "CHANGE"))
+	}
+}

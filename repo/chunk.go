@@ -26,17 +26,16 @@ const chunkRows = 10_000
 // chunk is a part of a run's key range, (position, upper] in the database's order, as it was claimed: with a token that every
 // commit must still hold.
 type chunk struct {
-	RunID     int64   `json:"runId"`
-	Number    int     `json:"number"`
-	Upper     *string `json:"upper"`    // the last key, nil for an empty table
-	Position  *string `json:"position"` // the last key that is done, nil at the start of the table
-	Stage     stage   `json:"stage"`
-	MarkLimit *int64  `json:"markLimit"` // of the marks: the newest when the stage began
-	Token     int64   `json:"token"`
-	Behind    int64   `json:"behind"` // findings so far that are no fault
-	Faults    int64   `json:"faults"` // findings so far that are
-	Workers   int     `json:"workers"`
-	MaxRows   int     `json:"maxRows"` // of the run, a second; 0 for no limit
+	RunID    int64   `json:"runId"`
+	Number   int     `json:"number"`
+	Upper    *string `json:"upper"`    // the last key, nil for an empty table; of the marks: the last that had one when the stage began
+	Position *string `json:"position"` // the last key that is done, nil at the start of the table
+	Stage    stage   `json:"stage"`
+	Token    int64   `json:"token"`
+	Behind   int64   `json:"behind"` // findings so far that are no fault
+	Faults   int64   `json:"faults"` // findings so far that are
+	Workers  int     `json:"workers"`
+	MaxRows  int     `json:"maxRows"` // of the run, a second; 0 for no limit
 }
 
 // rate is the worker's part of the run's upper rate, 0 for none.
@@ -69,7 +68,6 @@ func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error)
 			{"upper", "upper"},
 			{"position", "position"},
 			{"stage", "stage"},
-			{"markLimit", "mark_limit"},
 			{"token", "token"},
 			{"behind", "behind"},
 			{"faults", "faults"},
@@ -128,8 +126,8 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = t.exec(ctx, "INSERT INTO coexist_chunk (run_id, number, upper, position, stage, mark_limit, token, leased_until) VALUES (?, ?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
-		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), c.MarkLimit, lease.Milliseconds())
+	_, err = t.exec(ctx, "INSERT INTO coexist_chunk (run_id, number, upper, position, stage, token, leased_until) VALUES (?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
+		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), lease.Milliseconds())
 	return c, err
 }
 
@@ -157,12 +155,11 @@ func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound s
 }
 
 func (e *entity) cutMarks(ctx context.Context, t *tx, c *chunk) error {
-	newest, err := number(ctx, t.session, "SELECT max(m.id) FROM coexist_mark m")
-	if err != nil {
+	c.Stage, c.Position = stageMarks, nil
+	if err := scanText(ctx, t.session, &c.Upper, "SELECT max(u.key) FROM ("+e.marked()+") u"); err != nil {
 		return err
 	}
-	c.Stage, c.Position, c.MarkLimit = stageMarks, nil, &newest
-	_, err = t.exec(ctx, "UPDATE coexist_cut SET next_number = next_number + 1 WHERE run_id = ?", c.RunID)
+	_, err := t.exec(ctx, "UPDATE coexist_cut SET next_number = next_number + 1 WHERE run_id = ?", c.RunID)
 	return err
 }
 

@@ -170,25 +170,25 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 	if err := nextPhase(f.Phase, request.To); err != nil {
 		return Migration{}, inputError(err)
 	}
-	found, nullMark, err := c.facts(ctx, e, f, request.To, true)
+	found, marksBefore, err := c.facts(ctx, e, f, request.To, true)
 	if err != nil {
 		return Migration{}, err
 	}
 	if err := mayPass(found, request.Force, request.Reason); err != nil {
 		return Migration{}, err
 	}
-	if err := e.fenced(ctx, func(ctx context.Context, t *tx) error { return e.setPhase(ctx, t, f, found, nullMark, request) }); err != nil {
+	if err := e.fenced(ctx, func(ctx context.Context, t *tx) error { return e.setPhase(ctx, t, f, found, marksBefore, request) }); err != nil {
 		return Migration{}, err
 	}
 	return c.Migration(ctx, e.name)
 }
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
-func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, nullMark int64, request PhaseRequest) error {
+func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks, request PhaseRequest) error {
 	if t.fence.Phase != before.Phase || t.fence.Epoch != before.Epoch {
 		return fmt.Errorf("%w: it is %s now", ErrPhaseChanged, t.fence.Phase)
 	}
-	if err := e.changedSince(ctx, t.session, &found, nullMark); err != nil {
+	if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {
 		return err
 	}
 	if err := mayPass(found, request.Force, request.Reason); err != nil {

@@ -153,7 +153,7 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2) (rec
 // tombstone that somebody may have left a moment ago. Then it inserts V1's.
 func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2]) (record Record[V2], err error) {
 	p := pending{key: r.keyOf(r.v2, &c.value), value: reflect.ValueOf(&c.value).Elem(), mappingVersion: c.mappingVersion, refined: c.refined}
-	p.state.allMarks = t.fence.AllMarks
+	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
 	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
 	if err != nil {
@@ -175,7 +175,6 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 		return record, err
 	}
 	if len(s.state.marks) > 0 {
-		s.state.allMarks = t.fence.AllMarks // a tombstone's floor counts without them
 		if _, err := t.exec(ctx, "UPDATE "+quote(r.v2.name)+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}

@@ -157,7 +157,8 @@ func (e *entity) createV2() []string {
 		{name: refinedColumn, sqlType: "boolean"},
 		{name: originColumn, sqlType: "varchar(10)"},
 		{name: migratedAtColumn, sqlType: "timestamptz"},
-		{name: nullMarkColumn, sqlType: "bigint"},
+		{name: goneSeenColumn, sqlType: "bigint"},
+		{name: staleSeenColumn, sqlType: "bigint"},
 	}}
 	statements := []string{"CREATE TABLE IF NOT EXISTS " + quote(e.v2.name) + " (" + key + " PRIMARY KEY" +
 		e.declare(e.v2) + e.declare(engine) + ")"}

@@ -33,8 +33,10 @@ type dialect interface {
 	stopWriters(e *entity, condition string) []string
 	// shortWait are statements after which the transaction waits for a lock no longer than a change of phase does.
 	shortWait() []string
-	// deleteMarks are the statements that delete the marks whose ids are the one argument of each, and log those of bypass writes.
-	deleteMarks() []string
+	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.
+	deleteMarks(e *entity) string
+	// deleteBypassMarks are the statements that do so, and log those of bypass writes.
+	deleteBypassMarks(e *entity) []string
 	// foldBypass are the statements that make one line of an entity's log of bypass writes.
 	foldBypass(entity string) []string
 
@@ -71,8 +73,8 @@ type dialect interface {
 	scalar(c *column) string
 	// records is the FROM item of the rows in an argument that is a JSON list of objects, and how to name their values.
 	records(columns []column) (from string, value func(name string) string)
-	// ids is a query of the numbers in an argument that is a JSON list.
-	ids() string
+	// markID is the type of a mark's id.
+	markID() string
 	// once is what ends a subquery that must not be flattened into the query around it.
 	once() string
 	// lock is what ends a query that locks its rows.

@@ -84,11 +84,20 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity) error {
 // blockers: SQLite does not tell who writes.
 func (sqlite) blockers(context.Context, session, *entity) ([]Transaction, error) { return nil, nil }
 
-func (d sqlite) deleteMarks() []string {
+func (d sqlite) deleteMarks(e *entity) string {
+	return "DELETE FROM coexist_mark WHERE rowid IN (" + d.rowsOfMarks(e) + ")"
+}
+
+func (d sqlite) deleteBypassMarks(e *entity) []string {
 	return []string{
-		"INSERT INTO coexist_bypass (entity, count, at) SELECT entity, count(*), max(at) FROM coexist_mark WHERE id IN (" + d.ids() + ") AND bypass GROUP BY entity",
-		"DELETE FROM coexist_mark WHERE id IN (" + d.ids() + ")",
+		"INSERT INTO coexist_bypass (entity, count, at) SELECT entity, count(*), max(at) FROM coexist_mark WHERE rowid IN (" + d.rowsOfMarks(e) + ") AND bypass GROUP BY entity",
+		d.deleteMarks(e),
 	}
+}
+
+func (sqlite) rowsOfMarks(e *entity) string {
+	from, match := e.markRecords()
+	return "SELECT m.rowid FROM " + from + " CROSS JOIN coexist_mark m WHERE " + match // CROSS: the marks are looked up by key
 }
 
 func (sqlite) foldBypass(entity string) []string {
@@ -169,10 +178,10 @@ func (sqlite) ownTables() []string {
 	phase_changed_at TEXT NOT NULL DEFAULT ` + now + `, capture INTEGER NOT NULL DEFAULT 1, capture_generation INTEGER NOT NULL DEFAULT 1)`,
 		`CREATE TABLE IF NOT EXISTS coexist_phase_change (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, from_phase TEXT NOT NULL, to_phase TEXT NOT NULL,
 	at TEXT NOT NULL DEFAULT ` + now + `, actor TEXT NOT NULL, reason TEXT, forced INTEGER NOT NULL DEFAULT 0)`,
-		`CREATE TABLE IF NOT EXISTS coexist_mark (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, key TEXT, kind TEXT NOT NULL,
+		`CREATE TABLE IF NOT EXISTS coexist_mark (id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))), entity TEXT NOT NULL, key TEXT, kind TEXT NOT NULL,
 	floor INTEGER NOT NULL DEFAULT 0, bypass INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL DEFAULT ` + now + `)`,
 		`CREATE INDEX IF NOT EXISTS coexist_mark_key ON coexist_mark (entity, key)`,
-		`CREATE INDEX IF NOT EXISTS coexist_mark_open ON coexist_mark (entity, id) WHERE kind IN ('CHANGE', 'ALL_STALE')`,
+		`CREATE INDEX IF NOT EXISTS coexist_mark_open ON coexist_mark (entity, at) WHERE kind IN ('CHANGE', 'ALL_STALE')`,
 		`CREATE TABLE IF NOT EXISTS coexist_bypass (entity TEXT NOT NULL, count INTEGER NOT NULL, at TEXT NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS coexist_quarantine (entity TEXT NOT NULL, key TEXT NOT NULL, code TEXT NOT NULL, field TEXT, message TEXT NOT NULL,
 	mapping_version INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, first_seen_at TEXT NOT NULL DEFAULT ` + now + `,
@@ -183,7 +192,7 @@ func (sqlite) ownTables() []string {
 	bypass_before INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL, throttled_by TEXT, error TEXT)`,
 		`CREATE UNIQUE INDEX IF NOT EXISTS coexist_run_active ON coexist_run (entity, kind) WHERE status IN ('RUNNING', 'PAUSED')`,
 		`CREATE TABLE IF NOT EXISTS coexist_chunk (run_id INTEGER NOT NULL REFERENCES coexist_run (id), number INTEGER NOT NULL, upper TEXT, position TEXT,
-	stage TEXT NOT NULL, mark_limit INTEGER, finished INTEGER NOT NULL DEFAULT 0, token INTEGER NOT NULL DEFAULT 0, leased_until TEXT NOT NULL DEFAULT ` + now + `, done INTEGER NOT NULL DEFAULT 0,
+	stage TEXT NOT NULL, finished INTEGER NOT NULL DEFAULT 0, token INTEGER NOT NULL DEFAULT 0, leased_until TEXT NOT NULL DEFAULT ` + now + `, done INTEGER NOT NULL DEFAULT 0,
 	migrated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0, behind INTEGER NOT NULL DEFAULT 0,
 	faults INTEGER NOT NULL DEFAULT 0, busy_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (run_id, number))`,
 		`CREATE TABLE IF NOT EXISTS coexist_cut (run_id INTEGER PRIMARY KEY REFERENCES coexist_run (id), upper TEXT, position TEXT,
@@ -285,7 +294,7 @@ func (sqlite) records([]column) (string, func(string) string) {
 	return "json_each(?) r", func(name string) string { return "r.value ->> " + literal(`$."`+name+`"`) }
 }
 
-func (sqlite) ids() string { return "SELECT value FROM json_each(?)" }
+func (sqlite) markID() string { return "text" }
 
 func (sqlite) once() string { return " LIMIT -1 OFFSET 0" }
 

@@ -37,7 +37,8 @@ const (
 	refinedColumn        = "coexist_refined"
 	originColumn         = "coexist_origin"
 	migratedAtColumn     = "coexist_migrated_at"
-	nullMarkColumn       = "coexist_null_mark"
+	goneSeenColumn       = "coexist_gone_seen"
+	staleSeenColumn      = "coexist_stale_seen"
 )
 
 var entityName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,39}$`)
@@ -90,13 +91,13 @@ func (e *entity) fenceQuery() string {
 		{"mappingVersion", "e.mapping_version"},
 		{"incomplete", d.value("e", flag("incomplete"))},
 		{"restoring", d.value("e", flag("restoring"))},
-		{"allMarks", d.list(markDocument(d), "coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key IS NULL", "m.id")},
+		{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
 		{"now", d.now()},
 	}) + " FROM coexist_entity e WHERE e.name = " + literal(e.name) + ")"
 }
 
 func markDocument(d dialect) string {
-	return d.object([]member{{"id", "m.id"}, {"kind", "m.kind"}, {"floor", "m.floor"}, {"bypass", d.value("m", flag("bypass"))}})
+	return d.object([]member{{"id", "m.id"}, {"key", "m.key"}, {"kind", "m.kind"}, {"floor", "m.floor"}, {"bypass", d.value("m", flag("bypass"))}})
 }
 
 func (e *entity) decodeFence(document []byte, f *fence) error {

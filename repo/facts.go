@@ -26,25 +26,31 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 	return found.blockers(), err
 }
 
-// facts gathers what the gate to a phase decides on, and the newest mark of all keys that was there before it counted.
-func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact bool) (found facts, nullMark int64, err error) {
+// facts gathers what the gate to a phase decides on, and the marks of all keys that were there before it counted.
+func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact bool) (found facts, before allMarks, err error) {
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
 	s := c.db.reading()
-	if nullMark, err = number(ctx, s, "SELECT "+e.highestAllMark()); err != nil {
-		return found, 0, err
+	if before, err = e.readAllMarks(ctx, s); err != nil {
+		return found, before, err
 	}
 	if f.leader() == sideV1 && f.Phase != Expand {
 		if err := c.rowFacts(ctx, e, &found, exact); err != nil {
-			return found, nullMark, err
+			return found, before, err
 		}
 	}
 	if err := e.cheapFacts(ctx, s, &found); err != nil {
-		return found, nullMark, err
+		return found, before, err
 	}
 	if found.capture, err = c.db.dialect.captured(ctx, s, e); err != nil {
-		return found, nullMark, err
+		return found, before, err
 	}
-	return found, nullMark, e.runFacts(ctx, s, &found)
+	return found, before, e.runFacts(ctx, s, &found)
+}
+
+// readAllMarks counts the marks of all keys.
+func (e *entity) readAllMarks(ctx context.Context, s session) (all allMarks, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) }, "SELECT "+e.countAll(markAllGone)+", "+e.countAll(markAllStale))
+	return all, err
 }
 
 // rowFacts counts the rows that V2 lacks, and gives an example of each kind.
@@ -64,7 +70,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM " + quote(e.v1.name) + " t WHERE NOT EXISTS (SELECT 1 FROM " + quote(e.v2.name) +
 			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
 		{f.stale, &f.staleExample, "SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
-			" WHERE m.entity = " + literal(e.name) + " AND m.kind = 'CHANGE' AND NOT " + e.quarantined("m.key") + " ORDER BY m.id LIMIT 1"},
+			" WHERE m.entity = " + literal(e.name) + " AND m.kind = 'CHANGE' AND NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
 		{f.quarantined, &f.quarantinedExample, "SELECT q.key FROM coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND " + e.unresolved("q.key") + " ORDER BY q.key LIMIT 1"},
 	} {
 		if example.n == 0 {
@@ -97,7 +103,7 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 	}
 	husks := "SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
 		" WHERE m.entity = " + literal(e.name) + " AND m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + quote(e.v2.name) +
-		" c WHERE c." + nullMarkColumn + " < (SELECT coalesce(max(a.id), 0) FROM coexist_mark a WHERE a.entity = " + literal(e.name) + " AND a.key IS NULL AND a.kind = '" + string(markAllGone) + "')"
+		" c WHERE " + e.underTruncate()
 	var err error
 	if f.husks, err = number(ctx, s, "SELECT count(*) FROM ("+husks+") h"); err != nil {
 		return err
@@ -215,22 +221,20 @@ func (e *entity) findingExample(ctx context.Context, s session, run int64, to **
 		" ORDER BY CASE WHEN f.kind = '"+string(Missing)+"' THEN 1 ELSE 0 END, f.id LIMIT 1", run)
 }
 
-// changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, nullMark being
-// the newest mark of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is in
+// changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, before
+// being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is in
 // quarantine, or was there when the facts were gathered.
-func (e *entity) changedSince(ctx context.Context, s session, f *facts, nullMark int64) error {
+func (e *entity) changedSince(ctx context.Context, s session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
 		marks, err := number(ctx, s, "SELECT count(*) FROM coexist_mark m WHERE m.entity = ? AND m.kind = 'CHANGE'", e.name)
 		if err != nil {
 			return err
 		}
-		newest, err := number(ctx, s, "SELECT "+e.highestAllMark())
+		now, err := e.readAllMarks(ctx, s)
 		if err != nil {
 			return err
 		}
-		if newest > nullMark {
-			marks++
-		}
+		marks += now.sum() - before.sum()
 		f.stale = max(f.stale, marks)
 		// Who seeds an entity of which nothing has migrated leaves no marks.
 		unseen, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+quote(e.v1.name)+" LIMIT 1) t WHERE NOT EXISTS (SELECT 1 FROM "+quote(e.v2.name)+")")

@@ -84,15 +84,7 @@ func (p *plan) conditions(s *sqlText) {
 	}
 }
 
-func (p *plan) filter(s *sqlText) {
-	for _, predicate := range p.where {
-		condition := predicate.V1
-		if p.lead == sideV2 {
-			condition = predicate.V2
-		}
-		s.add(" AND ("+condition.SQL+")", condition.Args...)
-	}
-}
+func (p *plan) filter(s *sqlText) { s.add(p.filters[p.lead].text, p.filters[p.lead].args...) }
 
 // other says whether there are rows behind the page: at or before after when paging forward, at or after before when paging backward.
 func (p *plan) other(s *sqlText, group string) {

@@ -29,17 +29,6 @@ type Query struct {
 	Where []Predicate
 }
 
-// Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys. The form of the
-// shape that leads is used.
-type Predicate struct{ V1, V2 Condition }
-
-// Condition is an SQL condition on a root table under the alias t, with a "?" for each of Args. A slice among Args stands for
-// a list in brackets, as in "t.city IN ?".
-type Condition struct {
-	SQL  string
-	Args []any
-}
-
 // Page is a part of a list, in the list's order.
 type Page[T any] struct {
 	Items                []Item[T]
@@ -316,7 +305,7 @@ type plan struct {
 	backward      bool
 	limit         int
 	after, before *cursor
-	where         []Predicate
+	filters       [2]sqlPart // of each side: Where, each after AND
 
 	// What ledBy sets.
 	lead        side
@@ -335,10 +324,16 @@ func (p *plan) ledBy(lead side) *plan {
 }
 
 func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
-	p := &plan{e: e, desc: q.Desc, where: q.Where}
+	p := &plan{e: e, desc: q.Desc}
 	var err error
 	if p.limit, p.backward, err = q.pageSize(); err != nil {
 		return nil, err
+	}
+	for _, predicate := range q.Where {
+		err = errors.Join(p.filters[sideV1].and(e, e.v1, predicate.V1), p.filters[sideV2].and(e, e.v2, predicate.V2))
+		if err != nil {
+			return nil, err
+		}
 	}
 	if q.Sort != "" {
 		p.sorts = [2]*column{e.v1.column(e.sorts[q.Sort].V1), e.v2.column(e.sorts[q.Sort].V2)}

@@ -242,8 +242,8 @@ func TestWhere(t *testing.T) {
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		manyNotes(t, b)
 		q := repo.Query{First: new(3), Where: []repo.Predicate{
-			{V1: repo.Condition{SQL: "t.priority IN ?", Args: []any{[]int{0, 1}}}, V2: repo.Condition{SQL: "t.priority IN ?", Args: []any{[]int{0, 1}}}},
-			{V1: repo.Condition{SQL: "t.body IS NULL OR t.body = ?", Args: []any{"a"}}, V2: repo.Condition{SQL: "t.text IS NULL OR t.text = ?", Args: []any{"a"}}},
+			{V1: repo.In("priority", 0, 1), V2: repo.In("priority", 0, 1)},
+			{V1: repo.AnyOf(repo.IsNull("body"), repo.In("body", "a")), V2: repo.AnyOf(repo.IsNull("text"), repo.In("text", "a"))},
 		}}
 		var want []string
 		for _, key := range inOrder(t, b, "", false) {

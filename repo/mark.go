@@ -1,5 +1,7 @@
 package repo
 
+import "strings"
+
 // markKind says what a mark means.
 type markKind string
 
@@ -17,26 +19,35 @@ const (
 
 // mark is a line of the append-only log that says "V1 of this key changed without its copy".
 type mark struct {
-	ID     int64    `json:"id"`
+	ID     string   `json:"id"` // random, so that no order of ids means anything: they are compared for equality alone
+	Key    string   `json:"key"`
 	Kind   markKind `json:"kind"`
 	Floor  int64    `json:"floor"`  // of a tombstone: the version that was deleted
 	Bypass bool     `json:"bypass"` // a trigger has left it
 }
 
-// state is what one statement saw of one key, values apart: enough to decide freshness and version.
-type state struct {
-	hasCopy  bool
-	seq      int64 // of the copy; changes with every write to it and is never reused
-	version  int64 // of the copy
-	nullMark int64 // of the copy: the highest mark of all keys that its storer saw
-	marks    []mark
-	allMarks []mark
+// allMarks counts the marks of all keys that a statement saw. They are never deleted, so what statements see of them only
+// grows, in whatever order their writers commit: where two have counted the same, they have seen the same.
+type allMarks struct {
+	Gone  int64 `json:"gone"`  // of markAllGone
+	Stale int64 `json:"stale"` // of markAllStale
 }
 
-// fresh reports whether the copy may answer: it exists, no mark for its key is visible, and no mark of all keys is newer than it.
-func (s state) fresh() bool {
-	return s.hasCopy && len(s.marks) == 0 && s.nullMark >= s.highestAllMark()
+func (a allMarks) sum() int64 { return a.Gone + a.Stale }
+
+// state is what one statement saw of one key, values apart: enough to decide freshness and version.
+type state struct {
+	hasCopy bool
+	seq     int64    // of the copy; changes with every write to it and is never reused
+	version int64    // of the copy
+	seen    allMarks // of the copy: what its storer saw of the marks of all keys
+	marks   []mark
+	all     allMarks // those that this statement saw
 }
+
+// fresh reports whether the copy may answer: it exists, no mark for its key is visible, and its storer had seen every mark of
+// all keys.
+func (s state) fresh() bool { return s.hasCopy && len(s.marks) == 0 && s.seen == s.all }
 
 // gone reports whether the copy lies under a tombstone, so that it must never be merged into what V1 holds now.
 func (s state) gone() bool {
@@ -45,12 +56,7 @@ func (s state) gone() bool {
 			return true
 		}
 	}
-	for _, m := range s.allMarks {
-		if m.Kind == markAllGone && m.ID > s.nullMark {
-			return true
-		}
-	}
-	return false
+	return s.all.Gone > s.seen.Gone
 }
 
 // changed reports whether the key has a mark that is no tombstone.
@@ -80,45 +86,25 @@ func (s state) bypassed() bool {
 func (s state) currentVersion() int64 {
 	base, known := int64(1), false
 	if s.hasCopy {
-		base, known = s.version-s.counted(), true
+		base, known = s.version-s.seen.sum(), true
 	}
 	for _, m := range s.marks {
 		if m.Kind == markGone && !m.Bypass && (!known || m.Floor > base) {
 			base, known = m.Floor, true
 		}
 	}
-	return base + int64(len(s.marks)) + int64(len(s.allMarks))
-}
-
-// counted is how many of the marks of all keys are in the copy's version: those that its storer has seen.
-func (s state) counted() int64 {
-	var n int64
-	for _, m := range s.allMarks {
-		if m.ID <= s.nullMark {
-			n++
-		}
-	}
-	return n
+	return base + int64(len(s.marks)) + s.all.sum()
 }
 
 // foldedFloor is the floor of the one tombstone that takes the place of the copy and of its marks, such that the version stays
 // what it is: beside the floor the tombstone counts, and every mark of all keys.
-func (s state) foldedFloor() int64 { return s.currentVersion() - 1 - int64(len(s.allMarks)) }
+func (s state) foldedFloor() int64 { return s.currentVersion() - 1 - s.all.sum() }
 
-// highestAllMark is the id of the newest mark of all keys, 0 without one. A storer keeps it with the copy.
-func (s state) highestAllMark() int64 {
-	var highest int64
-	for _, m := range s.allMarks {
-		highest = max(highest, m.ID)
+// markIDs are the ids of the key's marks in one text.
+func (s state) markIDs() string {
+	ids := make([]string, len(s.marks))
+	for i, m := range s.marks {
+		ids[i] = m.ID
 	}
-	return highest
-}
-
-// lastMark is the id of the key's newest mark, 0 without one.
-func (s state) lastMark() int64 {
-	var last int64
-	for _, m := range s.marks {
-		last = max(last, m.ID)
-	}
-	return last
+	return strings.Join(ids, " ")
 }

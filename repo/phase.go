@@ -31,13 +31,13 @@ const (
 
 // fence is what each statement says about the entity besides its answer: what the answer was made under.
 type fence struct {
-	Phase          Phase  `json:"phase"`
-	Epoch          int64  `json:"epoch"`
-	MappingVersion int    `json:"mappingVersion"`
-	Incomplete     bool   `json:"incomplete"` // CUTOVER was forced: a key without a fresh copy is still led by V1
-	Restoring      bool   `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
-	AllMarks       []mark `json:"allMarks"`   // the marks of every key at once
-	Now            string `json:"now"`        // the database's clock
+	Phase          Phase    `json:"phase"`
+	Epoch          int64    `json:"epoch"`
+	MappingVersion int      `json:"mappingVersion"`
+	Incomplete     bool     `json:"incomplete"` // CUTOVER was forced: a key without a fresh copy is still led by V1
+	Restoring      bool     `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
+	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
+	Now            string   `json:"now"`        // the database's clock
 }
 
 // check returns an error when this version of the engine does not know the phase in force.

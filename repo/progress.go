@@ -91,7 +91,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		p.OldestMarkAt = at.At
 		return err
 	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "m.at"}})+" AS text) FROM coexist_mark m WHERE m.entity = ? AND (m.kind = 'CHANGE' OR m.kind = 'ALL_STALE' AND NOT EXISTS ("+
-		"SELECT 1 FROM coexist_run r WHERE r.entity = m.entity AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) ORDER BY m.id LIMIT 1", e.name)
+		"SELECT 1 FROM coexist_run r WHERE r.entity = m.entity AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) ORDER BY m.at LIMIT 1", e.name)
 	return p, err
 }
 
@@ -119,7 +119,7 @@ func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error
 		return rows.Scan(&p.Total, &p.Migrated, &p.Stale, &p.Quarantined)
 	}, "SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN NOT fresh AND copied AND NOT quarantined THEN 1 ELSE 0 END), 0),"+
 		" coalesce(sum(CASE WHEN NOT fresh AND quarantined THEN 1 ELSE 0 END), 0) FROM ("+
-		"SELECT c."+seqColumn+" IS NOT NULL AS copied, "+quarantined+" AS quarantined, c."+seqColumn+" IS NOT NULL AND c."+nullMarkColumn+" >= "+e.highestAllMark()+
+		"SELECT c."+seqColumn+" IS NOT NULL AS copied, "+quarantined+" AS quarantined, c."+seqColumn+" IS NOT NULL AND "+e.sawAll()+
 		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+e.db.dialect.text("t."+quote(e.v1.key.name))+") AS fresh"+
 		" FROM "+quote(e.v1.name)+" t LEFT JOIN "+quote(e.v2.name)+" c ON c."+quote(e.v2.key.name)+" = t."+quote(e.v1.key.name)+") r")
 	if err != nil {

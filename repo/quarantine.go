@@ -30,21 +30,22 @@ const conversionFailed = "CONVERSION_FAILED"
 func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) error {
 	var rows []row
 	for _, f := range failures {
-		r := row{"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.name: f.state.seq, "read_mark": f.state.lastMark()}
+		r := row{"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.name: f.state.seq, "read_marks": f.state.markIDs()}
 		if f.fault.Field != "" {
 			r["field"] = f.fault.Field
 		}
 		rows = append(rows, r)
 	}
 	d := e.db.dialect
-	from, value := d.records([]column{{name: "key", sqlType: "text"}, {name: "field", sqlType: "text"}, {name: "message", sqlType: "text"}, readSeq, {name: "read_mark", sqlType: "bigint"}})
+	from, value := d.records([]column{{name: "key", sqlType: "text"}, {name: "field", sqlType: "text"}, {name: "message", sqlType: "text"}, readSeq, {name: "read_marks", sqlType: "text"}})
 	key := e.asKey(value("key"))
 	name := literal(e.name)
 	return e.execRows(ctx, t, "INSERT INTO coexist_quarantine AS q (entity, key, code, field, message, mapping_version, first_seen_at, last_seen_at)"+
 		" SELECT "+name+", "+value("key")+", '"+conversionFailed+"', "+value("field")+", "+value("message")+", "+strconv.Itoa(e.mappingVersion)+", "+d.now()+", "+d.now()+
 		" FROM "+from+
 		" WHERE coalesce((SELECT c."+seqColumn+" FROM "+quote(e.v2.name)+" c WHERE c."+quote(e.v2.key.name)+" = "+key+"), 0) = "+value(readSeq.name)+
-		" AND coalesce((SELECT max(m.id) FROM coexist_mark m WHERE m.entity = "+name+" AND m.key = "+d.text(value("key"))+"), 0) = "+value("read_mark")+
+		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+name+" AND m.key = "+d.text(value("key"))+
+		" AND "+value("read_marks")+" NOT LIKE '%' || CAST(m.id AS text) || '%')"+
 		" ORDER BY 2 ON CONFLICT (entity, key) DO UPDATE SET code = excluded.code, field = excluded.field, message = excluded.message,"+
 		" mapping_version = excluded.mapping_version, attempts = q.attempts + 1, last_seen_at = excluded.last_seen_at", rows)
 }
@@ -138,6 +139,6 @@ func (e *entity) unresolved(key string) string {
 	k := e.asKey(key)
 	return "EXISTS (SELECT 1 FROM " + quote(e.v1.name) + " t WHERE t." + quote(e.v1.key.name) + " = " + k + ")" +
 		" AND NOT EXISTS (SELECT 1 FROM " + quote(e.v2.name) + " c WHERE c." + quote(e.v2.key.name) + " = " + k +
-		" AND c." + nullMarkColumn + " >= " + e.highestAllMark() +
+		" AND " + e.sawAll() +
 		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = " + literal(e.name) + " AND m.key = " + key + "))"
 }

@@ -29,7 +29,8 @@ type storedCopy struct {
 	Refined        bool            `json:"refined"`
 	Origin         Origin          `json:"origin"`
 	MigratedAt     string          `json:"migratedAt"`
-	NullMark       int64           `json:"nullMark"`
+	GoneSeen       int64           `json:"goneSeen"`
+	StaleSeen      int64           `json:"staleSeen"`
 	Value          json.RawMessage `json:"value"`
 }
 
@@ -119,9 +120,6 @@ func (e *entity) fenceNow(ctx context.Context, s session) (f fence, err error) {
 // decode turns an answer into what the decisions need.
 func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 	s := &seen[V1, V2]{key: a.key, fence: f, quarantined: a.quarantined}
-	if f.leader() == sideV1 {
-		s.state.allMarks = f.AllMarks
-	}
 	if a.marks != nil {
 		if err := json.Unmarshal(a.marks, &s.state.marks); err != nil {
 			return nil, err
@@ -146,8 +144,13 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		}
 		if r.keyOf(r.v2, v2) == a.key {
 			s.v2 = v2
-			s.state.hasCopy, s.state.seq, s.state.version, s.state.nullMark = true, s.copy.Seq, s.copy.Version, s.copy.NullMark
+			s.state.hasCopy, s.state.seq, s.state.version = true, s.copy.Seq, s.copy.Version
+			s.state.seen = allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
 		}
+	}
+	s.state.all = s.state.seen // where V2 leads nothing makes a copy stale
+	if f.leader() == sideV1 {
+		s.state.all = f.AllMarks
 	}
 	return s, nil
 }

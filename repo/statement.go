@@ -42,7 +42,7 @@ func (e *entity) readStatement(w want, lead side, driver, extra string) string {
 		}
 		rows = "SELECT s.ord, CAST(s.key AS text) AS key, s.extra, " + v1Document + " AS v1, s.copy, s.marks," +
 			" NOT s.fresh AND " + e.quarantined("s.key") + " AS quarantined FROM (" +
-			e.freshness("SELECT k.ord, k.key, "+extra+" AS extra, c."+seqColumn+" AS seq, c."+nullMarkColumn+" AS null_mark, "+
+			e.freshness("SELECT k.ord, k.key, "+extra+" AS extra, c."+seqColumn+" AS seq, c."+goneSeenColumn+" AS gone_seen, c."+staleSeenColumn+" AS stale_seen, "+
 				e.copyDocument()+" AS copy, "+e.marks("k.key")+" AS marks FROM ("+driver+") k LEFT JOIN "+
 				quote(e.v2.name)+" c ON c."+quote(e.v2.key.name)+" = k.key"+d.once()) + ") s"
 	}
@@ -54,14 +54,31 @@ func (e *entity) quarantined(key string) string {
 	return "EXISTS (SELECT 1 FROM coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND q.key = " + e.db.dialect.text(key) + ")"
 }
 
-// freshness adds fresh to a query of seq, null_mark and marks: the copy exists, no mark for its key is visible, and none of
-// all keys is newer than it.
+// freshness adds fresh to a query of seq, gone_seen, stale_seen and marks: the copy exists, no mark for its key is visible, and
+// its storer had seen every mark of all keys.
 func (e *entity) freshness(query string) string {
-	return "SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.null_mark >= " + e.highestAllMark() + ") AS fresh FROM (" + query + ") m"
+	return "SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = " + e.countAll(markAllGone) + " AND m.stale_seen = " + e.countAll(markAllStale) + ") AS fresh FROM (" + query + ") m"
 }
 
-func (e *entity) highestAllMark() string {
-	return "(SELECT coalesce(max(a.id), 0) FROM coexist_mark a WHERE a.entity = " + literal(e.name) + " AND a.key IS NULL)"
+// sawAll says that the storer of the copy c had seen every mark of all keys.
+func (e *entity) sawAll() string {
+	return "c." + goneSeenColumn + " = " + e.countAll(markAllGone) + " AND c." + staleSeenColumn + " = " + e.countAll(markAllStale)
+}
+
+// underTruncate says that V1's root table was truncated after the storer of the copy c had read it.
+func (e *entity) underTruncate() string {
+	return "c." + goneSeenColumn + " < " + e.countAll(markAllGone)
+}
+
+// countAll is how many marks of all keys there are of a kind.
+func (e *entity) countAll(kind markKind) string {
+	return "(SELECT count(*) FROM coexist_mark a WHERE a.entity = " + literal(e.name) + " AND a.key IS NULL AND a.kind = '" + string(kind) + "')"
+}
+
+// markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them.
+func (e *entity) markRecords() (from, match string) {
+	from, value := e.db.dialect.records([]column{{name: "key", sqlType: "text"}, {name: "id", sqlType: e.db.dialect.markID()}})
+	return from, "m.entity = " + literal(e.name) + " AND m.key = " + value("key") + " AND m.id = " + value("id")
 }
 
 // marks is the list of a key's marks, as text.
@@ -80,7 +97,8 @@ func (e *entity) copyDocument() string {
 		{"refined", d.value("c", flag(refinedColumn))},
 		{"origin", "c." + originColumn},
 		{"migratedAt", "c." + migratedAtColumn},
-		{"nullMark", "c." + nullMarkColumn},
+		{"goneSeen", "c." + goneSeenColumn},
+		{"staleSeen", "c." + staleSeenColumn},
 		{"value", e.document(e.v2, "c", []string{positionColumn})},
 	}) + " END"
 }

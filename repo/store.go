@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -37,7 +38,8 @@ var engineColumns = []column{
 	{name: refinedColumn, sqlType: "boolean", isBool: true},
 	{name: originColumn, sqlType: "varchar(10)"},
 	{name: migratedAtColumn, sqlType: "timestamptz"},
-	{name: nullMarkColumn, sqlType: "bigint"},
+	{name: goneSeenColumn, sqlType: "bigint"},
+	{name: staleSeenColumn, sqlType: "bigint"},
 }
 
 // readSeq names the seq that was read in the rows of an update.
@@ -99,7 +101,7 @@ func (e *entity) copyRow(t *tx, p *pending, origin Origin) row {
 	r[refinedColumn] = p.refined
 	r[originColumn] = origin
 	r[migratedAtColumn] = t.fence.Now
-	r[nullMarkColumn] = max(p.state.nullMark, p.state.highestAllMark())
+	r[goneSeenColumn], r[staleSeenColumn] = p.state.all.Gone, p.state.all.Stale
 	r[readSeq.name] = p.state.seq
 	return r
 }
@@ -200,15 +202,11 @@ func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	ids := make([]int64, len(marks))
-	statements := []string{"DELETE FROM coexist_mark WHERE id IN (" + e.db.dialect.ids() + ")"}
-	for i, m := range marks {
-		ids[i] = m.ID
-		if m.Bypass {
-			statements = e.db.dialect.deleteMarks()
-		}
+	statements := []string{e.db.dialect.deleteMarks(e)}
+	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
+		statements = e.db.dialect.deleteBypassMarks(e)
 	}
-	document, err := json.Marshal(ids)
+	document, err := json.Marshal(marks)
 	if err != nil {
 		return err
 	}

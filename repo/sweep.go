@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"encoding/json"
-	"strconv"
 )
 
 // A sweep migrates what use did not: the key range as it was at the start, and then the marks that are left.
@@ -130,19 +129,27 @@ func (e *entity) nextKeys(s *sqlText, t *table, c chunk, limit int) {
 	s.add(" ORDER BY "+key+" LIMIT CAST(? AS integer)", limit)
 }
 
-// markedKeys is a query of the next keys that have marks from before the stage began, or a copy under a tombstone.
+// marked is a query of the keys that a sweep's last stage is about: those with marks, or with a copy under a tombstone.
+func (e *entity) marked() string {
+	name := literal(e.name)
+	return "SELECT m.key FROM coexist_mark m WHERE m.entity = " + name + " AND m.kind = 'CHANGE'" +
+		" UNION SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
+		" WHERE m.entity = " + name + " AND m.key IS NOT NULL AND m.kind = 'GONE'" +
+		" UNION SELECT " + e.db.dialect.text("c."+quote(e.v2.key.name)) + " FROM " + quote(e.v2.name) + " c WHERE " + e.underTruncate()
+}
+
+// markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them once, also
+// where other programs leave new marks as fast as it works.
 func (e *entity) markedKeys(c chunk, limit int) sqlText {
 	var s sqlText
-	name := literal(e.name)
-	markLimit := strconv.FormatInt(*c.MarkLimit, 10)
-	s.add("SELECT " + e.asKey("p.key") + " AS key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (" +
-		"SELECT m.key FROM coexist_mark m WHERE m.entity = " + name + " AND m.kind = 'CHANGE' AND m.id <= " + markLimit +
-		" UNION SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
-		" WHERE m.entity = " + name + " AND m.key IS NOT NULL AND m.kind = 'GONE' AND m.id <= " + markLimit +
-		" UNION SELECT " + e.db.dialect.text("c."+quote(e.v2.key.name)) + " FROM " + quote(e.v2.name) + " c WHERE c." + nullMarkColumn +
-		" < (SELECT coalesce(max(a.id), 0) FROM coexist_mark a WHERE a.entity = " + name + " AND a.key IS NULL AND a.kind = 'ALL_GONE')) u")
+	s.add("SELECT " + e.asKey("p.key") + " AS key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (" + e.marked() + ") u WHERE ")
+	if c.Upper == nil {
+		s.add("false")
+	} else {
+		s.add("u.key <= ?", *c.Upper)
+	}
 	if c.Position != nil {
-		s.add(" WHERE u.key > ?", *c.Position)
+		s.add(" AND u.key > ?", *c.Position)
 	}
 	s.add(" ORDER BY u.key LIMIT CAST(? AS integer)) p", limit)
 	return s
@@ -204,7 +211,8 @@ func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	if err := e.deleteMarks(ctx, t, v.state.marks[:len(v.state.marks)-1]); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, "UPDATE coexist_mark SET kind = ?, floor = ?, bypass = ? WHERE id = ?", string(markGone), v.state.foldedFloor(), false, last.ID); err != nil {
+	if _, err := t.exec(ctx, "UPDATE coexist_mark SET kind = ?, floor = ?, bypass = ? WHERE entity = ? AND key = ? AND id = ?",
+		string(markGone), v.state.foldedFloor(), false, e.name, last.Key, last.ID); err != nil {
 		return err
 	}
 	if last.Bypass {
@@ -217,15 +225,16 @@ func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 
 // lockMarks locks marks that were read, and is busy where one of them has gone: somebody has written the key since.
 func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
-	ids := make([]int64, len(marks))
-	for i, m := range marks {
-		ids[i] = m.ID
-	}
-	document, err := json.Marshal(ids)
+	document, err := json.Marshal(marks)
 	if err != nil {
 		return err
 	}
-	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM coexist_mark m WHERE m.id IN ("+e.db.dialect.ids()+") ORDER BY m.id"+e.db.dialect.lock()+") l", string(document))
+	lock := e.db.dialect.lock()
+	if lock != "" {
+		lock += " OF m"
+	}
+	from, match := e.markRecords()
+	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+from+" CROSS JOIN coexist_mark m WHERE "+match+" ORDER BY m.id"+lock+") l", string(document))
 	if err == nil && n < int64(len(marks)) {
 		return &busyError{errOvertaken}
 	}

@@ -82,11 +82,6 @@ func total(ctx context.Context, page repo.AnyPage) (int, error) {
 	return int(n), err
 }
 
-// like is a pattern for LIKE … ESCAPE '\' that finds part, in lower case.
-func like(part string) string {
-	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part) + "%"
-}
-
 // checkText refuses what no database text holds.
 func checkText(field string, texts ...string) error {
 	for _, s := range texts {

@@ -100,10 +100,7 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 		if err := checkText("filter.nameContains", part); err != nil {
 			return nil, err
 		}
-		where = append(where, repo.Predicate{
-			V1: repo.Condition{SQL: `lower(t.company_name) LIKE lower(?) ESCAPE '\'`, Args: []any{like(part)}},
-			V2: repo.Condition{SQL: `lower(t.name) LIKE lower(?) ESCAPE '\'`, Args: []any{like(part)}},
-		})
+		where = append(where, repo.Predicate{V1: repo.Contains("company_name", part), V2: repo.Contains("name", part)})
 	}
 	if code, ok := given(filter.CountryCode); ok {
 		spellings := models.CountrySpellings(code)
@@ -111,9 +108,8 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 			return nil, badInput("filter.countryCode", "%.10q is not an ISO 3166-1 alpha-2 code, such as DE", code)
 		}
 		where = append(where, repo.Predicate{
-			V1: repo.Condition{SQL: "t.country IN ?", Args: []any{spellings}},
-			V2: repo.Condition{SQL: `? = (SELECT a.country_code FROM customer_v2_addresses a WHERE a.customer_id = t.customer_id
-	AND a.kind = 'MAIN' AND NOT a.v2_only ORDER BY a.position LIMIT 1)`, Args: []any{code}},
+			V1: repo.In("country", spellings...),
+			V2: repo.FirstChild("customer_v2_addresses", repo.In("country_code", code), repo.In("kind", string(models.AddressMain)), repo.In("v2_only", false)),
 		})
 	}
 	if keys, ok := filter.Keys.ValueOK(); ok && keys != nil {
@@ -124,7 +120,7 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 		if err := checkText("filter.keys", keys...); err != nil {
 			return nil, err
 		}
-		is := repo.Condition{SQL: "t.customer_id IN ?", Args: []any{keys}}
+		is := repo.In("customer_id", keys...)
 		where = append(where, repo.Predicate{V1: is, V2: is})
 	}
 	return where, nil

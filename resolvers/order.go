@@ -102,27 +102,25 @@ func orderQuery(first *int, after *string, last *int, before *string, orderBy *g
 // SQLite keeps them as text, whose order is that of the days.
 func orderPredicates(filter graph.OrderFilter) ([]repo.Predicate, error) {
 	var where []repo.Predicate
-	pair := func(v1, v2 string, args ...any) {
-		where = append(where, repo.Predicate{V1: repo.Condition{SQL: v1, Args: args}, V2: repo.Condition{SQL: v2, Args: args}})
-	}
+	pair := func(v1, v2 repo.Condition) { where = append(where, repo.Predicate{V1: v1, V2: v2}) }
 	if key, ok := given(filter.CustomerID); ok {
 		if err := checkText("filter.customerId", key); err != nil {
 			return nil, err
 		}
-		pair("t.customer_id = ?", "t.customer_id = ?", key)
+		pair(repo.In("customer_id", key), repo.In("customer_id", key))
 	}
 	if day, ok := given(filter.PlacedFrom); ok {
-		pair("t.order_date >= ?", "t.placed_on >= ?", string(day))
+		pair(repo.AtLeast("order_date", string(day)), repo.AtLeast("placed_on", string(day)))
 	}
 	if day, ok := given(filter.PlacedTo); ok {
-		pair("t.order_date <= ?", "t.placed_on <= ?", string(day))
+		pair(repo.AtMost("order_date", string(day)), repo.AtMost("placed_on", string(day)))
 	}
 	if shipped, ok := given(filter.Shipped); ok {
-		condition := " IS NULL"
+		test := repo.IsNull
 		if shipped {
-			condition = " IS NOT NULL"
+			test = repo.IsNotNull
 		}
-		pair("t.shipped_date"+condition, "t.shipped_on"+condition)
+		pair(test("shipped_date"), test("shipped_on"))
 	}
 	return where, nil
 }

@@ -115,7 +115,7 @@ func insertLead(m *model, w *world, i int) move {
 	row := copyRow{there: 1, inc: w.newInc(), val: a.want.val, facts: a.want.facts, mapping: a.mapping, version: 1}
 	for _, mk := range w.db.marks {
 		if mk.key == allKeys(m.entityOf(k)) && mk.id != 0 {
-			row.allMark = mk.id
+			row.seen.count(mk.kind)
 			if m.has(truncateCountsInVersion) {
 				row.version++
 			}

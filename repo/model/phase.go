@@ -15,18 +15,17 @@ func countAll(m *model, w *world, i int) move {
 	if to != from+1 && to+1 != from && (to != cutover || a.under.incomplete == 0) {
 		return done // phases are never skipped
 	}
-	a.saw[0].allMk = newestAllMark(&w.db, e)
+	a.saw[0].all = countAllMarks(&w.db, e)
 	return next
 }
 
-func newestAllMark(d *database, e int) uint8 {
-	newest := uint8(0)
+func countAllMarks(d *database, e int) (all allMarks) {
 	for _, mk := range d.marks {
 		if mk.id != 0 && mk.key == allKeys(e) {
-			newest = mk.id
+			all.count(mk.kind)
 		}
 	}
-	return newest
+	return all
 }
 
 // countRows counts outside of any transaction what V2 lacks. 1 in failed says that it lacks something.
@@ -106,7 +105,7 @@ func (m *model) changedSince(d *database, a *actor, e int) {
 	if a.under.phase != migrate && (a.under.phase != cutover || a.under.incomplete == 0) {
 		return
 	}
-	if newestAllMark(d, e) > a.saw[0].allMk {
+	if countAllMarks(d, e) != a.saw[0].all {
 		a.failed = 1
 	}
 	for k := range keys {

@@ -64,7 +64,7 @@ func starts() []named {
 		{"MIGRATE, no child, fresh copy", in(migrate, root(0), childRow{}, bare)},
 		{"MIGRATE, not convertible, in quarantine", withEntry(in(migrate, root(badValue), theChild, none, changed))},
 		{"MIGRATE, a copy under TRUNCATE", in(migrate, rootRow{}, childRow{}, fact, mark{1, allKeys(0), markAllGone, 0})},
-		{"MIGRATE, a fresh copy since TRUNCATE", in(migrate, root(0), theChild, withCopy(fact, func(c *copyRow) { c.allMark = 1 }), mark{1, allKeys(0), markAllGone, 0})},
+		{"MIGRATE, a fresh copy since TRUNCATE", in(migrate, root(0), theChild, withCopy(fact, func(c *copyRow) { c.seen.gone = 1 }), mark{1, allKeys(0), markAllGone, 0})},
 		{"EXPAND, no copy", in(expand, root(0), theChild, none)},
 		{"EXPAND, fresh copy", in(expand, root(0), theChild, fact)},
 		{"EXPAND, a tombstone", in(expand, rootRow{}, childRow{}, none, gone)},

@@ -26,20 +26,10 @@ func (m *model) look(d *database, k int) sight {
 		switch {
 		case mk.id == 0:
 		case mk.key == allKeys(e) && !led:
-			s.allMk = mk.id
-			if mk.id <= s.slot.copy.allMark {
-				break
-			}
-			if mk.kind == markAllStale || m.has(truncateCountsInVersion) {
-				count++
-			}
-			if mk.kind == markAllGone && m.has(truncateIsTombstone) {
-				s.gone = 1
-			}
+			s.all.count(mk.kind)
 		case mk.key == uint8(k):
 			marked = true
 			s.marks.add(mk.id)
-			s.high = mk.id
 			count++
 			if m.has(tombstoneKeepsFloor) {
 				version = max(version, mk.floor)
@@ -51,11 +41,24 @@ func (m *model) look(d *database, k int) sight {
 			}
 		}
 	}
+	seen := s.slot.copy.seen
+	if led {
+		s.all = seen // where V2 leads nothing makes a copy stale
+	}
+	if s.all.stale > seen.stale {
+		count += s.all.stale - seen.stale
+	}
+	if s.all.gone > seen.gone && m.has(truncateCountsInVersion) {
+		count += s.all.gone - seen.gone
+	}
+	if s.all.gone > seen.gone && m.has(truncateIsTombstone) {
+		s.gone = 1
+	}
 	if m.has(marksCountInVersion) {
 		version += count
 	}
 	s.version = version
-	if s.slot.copy.there == 1 && !marked && s.slot.copy.allMark >= s.allMk {
+	if s.slot.copy.there == 1 && !marked && seen == s.all {
 		s.fresh = 1
 	}
 	return s
@@ -129,9 +132,9 @@ func (m *model) current(d *database, k int) uint8 {
 // buried reports whether a copy lies under a tombstone, whatever the guards are.
 func buried(d *database, e, k int) bool {
 	for _, mk := range d.marks {
-		if mk.key == uint8(k) && mk.kind == markGone || mk.kind == markAllGone && mk.key == allKeys(e) && mk.id > d.slots[k].copy.allMark {
+		if mk.key == uint8(k) && mk.kind == markGone {
 			return true
 		}
 	}
-	return false
+	return countAllMarks(d, e).gone > d.slots[k].copy.seen.gone
 }

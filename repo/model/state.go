@@ -52,7 +52,21 @@ type rootRow struct{ there, inc, val, writes uint8 }
 type childRow struct{ there, inc, val uint8 }
 
 // copyRow is a V2 aggregate. facts are what V1 cannot express, a set of bits: V2-shaped writes add them, so they tell whether the copy is refined.
-type copyRow struct{ there, inc, val, child, facts, version, seq, allMark, mapping uint8 }
+type copyRow struct {
+	there, inc, val, child, facts, version, seq, mapping uint8
+	seen                                                 allMarks
+}
+
+// allMarks counts marks of all keys.
+type allMarks struct{ gone, stale uint8 }
+
+func (a *allMarks) count(kind uint8) {
+	if kind == markAllGone {
+		a.gone++
+	} else {
+		a.stale++
+	}
+}
 
 // slot is all that there is of a key but its marks.
 type slot struct {
@@ -94,11 +108,22 @@ func (b *bits) meets(other bits) bool {
 	return false
 }
 
+// within reports whether other has all of them.
+func (b *bits) within(other bits) bool {
+	for i := range b {
+		if b[i]&^other[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // sight is what one statement saw of one key, as repo.state does.
 type sight struct {
-	slot                                             slot
-	marks                                            bits
-	read, fresh, gone, changed, version, high, allMk uint8
+	slot                                slot
+	marks                               bits
+	all                                 allMarks
+	read, fresh, gone, changed, version uint8
 }
 
 // effect is what a write means to whoever looks at an aggregate: it becomes true with COMMIT.

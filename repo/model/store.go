@@ -171,7 +171,7 @@ func (m *model) putCopy(w *world, i, k int) move {
 	if row.there == 0 {
 		row = copyRow{there: 1, inc: w.newInc()}
 	}
-	row.val, row.facts, row.mapping, row.version, row.allMark = c.val, c.facts, c.mapping, s.version, s.allMk
+	row.val, row.facts, row.mapping, row.version, row.seen = c.val, c.facts, c.mapping, s.version, s.all
 	if a.todo&(1<<k) != 0 && a.queue[0].kind == opSweep && s.fresh == 1 {
 		row.version++ // migrated again
 	}
@@ -235,7 +235,7 @@ func (m *model) quarantine(w *world, i, k int, v *database) {
 	a := &w.actors[i]
 	now := m.look(v, k)
 	s := &a.saw[k]
-	if m.has(quarantineIfUnchanged) && (now.slot.copy.seq != s.slot.copy.seq || now.high != s.high) {
+	if m.has(quarantineIfUnchanged) && (now.slot.copy.seq != s.slot.copy.seq || !now.marks.within(s.marks)) {
 		return
 	}
 	if now.slot.root.there == 1 && now.slot.root != s.slot.root {

@@ -288,7 +288,7 @@ func followPut(m *model, w *world, i int) move {
 		row = copyRow{there: 1, inc: w.newInc()}
 	}
 	row.val, row.child, row.facts, row.mapping = a.want.val, a.want.child, a.want.facts, a.want.mapping
-	row.version, row.allMark = s.version, max(row.allMark, s.allMk)
+	row.version, row.seen = s.version, s.all
 	if a.queue[0].isUpdate() {
 		row.version++
 	}

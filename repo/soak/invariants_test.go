@@ -174,7 +174,7 @@ func (r *round) staleKeys(entity string) map[string]bool {
 		table, key = "comments_v2", "CAST(c.id AS text)"
 	}
 	for _, k := range r.texts("SELECT "+key+" FROM "+table+" c WHERE EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = $1 AND m.key = "+key+
-		") OR c.coexist_null_mark < coalesce((SELECT max(m.id) FROM coexist_mark m WHERE m.entity = $1 AND m.key IS NULL), 0)", entity) {
+		") OR c.coexist_gone_seen + c.coexist_stale_seen < (SELECT count(*) FROM coexist_mark m WHERE m.entity = $1 AND m.key IS NULL)", entity) {
 		stale[k] = true
 	}
 	return stale

@@ -1,0 +1,165 @@
+package repo
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys: a test of yours should
+// show that, as TestPredicatePairs does for the sample. The form of the shape that leads is used.
+type Predicate struct{ V1, V2 Condition }
+
+// Condition is a test of a root row, or of a child row within FirstChild. Make one with the functions below; the zero value is
+// met by every row. Columns are named as in the table. Values are what the driver takes for the column: strings, integers, Booleans,
+// and dates as text, YYYY-MM-DD. A column that holds NULL meets none but IsNull. A list fails where its table has no such column.
+type Condition struct {
+	test   test
+	column string
+	values []any
+	of     []Condition // of anyOf; of firstChild: where and is
+	table  string      // of firstChild
+}
+
+type test int
+
+const (
+	testNothing test = iota
+	testIn
+	testAtLeast
+	testAtMost
+	testContains
+	testNull
+	testNotNull
+	testAnyOf
+	testFirstChild
+)
+
+// In is met where the column holds one of the values. Without values no row meets it.
+func In[T any](column string, values ...T) Condition {
+	c := Condition{test: testIn, column: column}
+	for _, v := range values {
+		c.values = append(c.values, v)
+	}
+	return c
+}
+
+// AtLeast is met where the column holds the value or one after it, in the database's order.
+func AtLeast[T any](column string, value T) Condition {
+	return Condition{test: testAtLeast, column: column, values: []any{value}}
+}
+
+// AtMost is met where the column holds the value or one before it, in the database's order.
+func AtMost[T any](column string, value T) Condition {
+	return Condition{test: testAtMost, column: column, values: []any{value}}
+}
+
+// Contains is met where the column's text contains part. Upper and lower case are the same as far as the database's lower()
+// knows them: SQLite knows those of ASCII.
+func Contains(column, part string) Condition {
+	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part)
+	return Condition{test: testContains, column: column, values: []any{"%" + escaped + "%"}}
+}
+
+// IsNull is met where the column holds NULL.
+func IsNull(column string) Condition { return Condition{test: testNull, column: column} }
+
+// IsNotNull is met where the column holds a value.
+func IsNotNull(column string) Condition { return Condition{test: testNotNull, column: column} }
+
+// AnyOf is met where one of the conditions is. Without conditions no row meets it.
+func AnyOf(conditions ...Condition) Condition { return Condition{test: testAnyOf, of: conditions} }
+
+// FirstChild is met where, of the aggregate's child rows in a table, the first that meets all of where meets is too.
+func FirstChild(table string, is Condition, where ...Condition) Condition {
+	return Condition{test: testFirstChild, table: table, of: append([]Condition{is}, where...)}
+}
+
+// conditionOn writes a condition on a row of t, or of one of its child tables, under an alias.
+func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) error {
+	switch c.test {
+	case testNothing:
+		s.add("true")
+		return nil
+	case testAnyOf:
+		s.add("(false")
+		for _, one := range c.of {
+			s.add(" OR ")
+			if err := e.conditionOn(s, t, alias, one); err != nil {
+				return err
+			}
+		}
+		s.add(")")
+		return nil
+	case testFirstChild:
+		return e.firstChild(s, t, alias, c)
+	}
+	if t.column(c.column) == nil {
+		return fmt.Errorf("entity %s: a condition is on column %q, which table %s has not", e.name, c.column, t.name)
+	}
+	column := alias + "." + quote(c.column)
+	switch c.test {
+	case testIn:
+		if len(c.values) == 0 {
+			s.add("false")
+		} else {
+			s.add(column+" IN ?", c.values)
+		}
+	case testAtLeast:
+		s.add(column+" >= ?", c.values...)
+	case testAtMost:
+		s.add(column+" <= ?", c.values...)
+	case testContains:
+		s.add("lower("+column+`) LIKE lower(?) ESCAPE '\'`, c.values...)
+	case testNull:
+		s.add(column + " IS NULL")
+	default:
+		s.add(column + " IS NOT NULL")
+	}
+	return nil
+}
+
+func (e *entity) firstChild(s *sqlText, t *table, alias string, c Condition) error {
+	for i := range t.children {
+		child := &t.children[i]
+		if child.name != c.table {
+			continue
+		}
+		s.add("(SELECT ")
+		if err := e.conditionOn(s, &child.table, "d", c.of[0]); err != nil {
+			return err
+		}
+		s.add(" FROM " + quote(child.name) + " d WHERE d." + quote(child.parentKey) + " = " + alias + "." + quote(t.key.name))
+		for _, where := range c.of[1:] {
+			s.add(" AND ")
+			if err := e.conditionOn(s, &child.table, "d", where); err != nil {
+				return err
+			}
+		}
+		order := "d." + quote(positionColumn)
+		if t == e.v1 {
+			var own []string
+			for _, i := range child.own {
+				own = append(own, "d."+quote(child.columns[i].name))
+			}
+			order = strings.Join(own, ", ")
+		}
+		s.add(" ORDER BY " + order + " LIMIT 1)")
+		return nil
+	}
+	return fmt.Errorf("entity %s: a condition is on child table %q, which table %s has not", e.name, c.table, t.name)
+}
+
+// sqlPart is SQL that is written once and used in several statements.
+type sqlPart struct {
+	text string
+	args []any
+}
+
+// and adds a condition on the root table t.
+func (p *sqlPart) and(e *entity, t *table, c Condition) error {
+	var s sqlText
+	s.add(" AND ")
+	err := e.conditionOn(&s, t, "t", c)
+	p.text, p.args = p.text+s.text.String(), append(p.args, s.args...)
+	return err
+}
