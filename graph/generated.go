@@ -3215,7 +3215,7 @@ input OrderOrderBy {
 
 "Which customers. All conditions that are given must hold."
 input CustomerFilter {
-  "Part of the company's name; upper and lower case are the same for the letters A to Z."
+  "Part of the company's name, as it is spelled: upper and lower case differ."
   nameContains: String
   "The country of the address that V1 knows, by its ISO 3166-1 alpha-2 code."
   countryCode: String

@@ -212,7 +212,7 @@ type CreateOrderV2Input struct {
 
 // Which customers. All conditions that are given must hold.
 type CustomerFilter struct {
-	// Part of the company's name; upper and lower case are the same for the letters A to Z.
+	// Part of the company's name, as it is spelled: upper and lower case differ.
 	NameContains graphql.Omittable[*string] `json:"nameContains,omitempty"`
 	// The country of the address that V1 knows, by its ISO 3166-1 alpha-2 code.
 	CountryCode graphql.Omittable[*string] `json:"countryCode,omitempty"`

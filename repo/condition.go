@@ -53,11 +53,10 @@ func AtMost[T any](column string, value T) Condition {
 	return Condition{test: testAtMost, column: column, values: []any{value}}
 }
 
-// Contains is met where the column's text contains part. Upper and lower case are the same as far as the database's lower()
-// knows them: SQLite knows those of ASCII.
+// Contains is met where the column's text contains part as it is spelled: upper and lower case differ, whatever the column's
+// collation takes for the same. An empty part is in every text.
 func Contains(column, part string) Condition {
-	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(part)
-	return Condition{test: testContains, column: column, values: []any{"%" + escaped + "%"}}
+	return Condition{test: testContains, column: column, values: []any{part}}
 }
 
 // IsNull is met where the column holds NULL.
@@ -109,7 +108,7 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 	case testAtMost:
 		s.add(column+" <= ?", c.values...)
 	case testContains:
-		s.add("lower("+column+`) LIKE lower(?) ESCAPE '\'`, c.values...)
+		s.add(e.db.dialect.contains(column), c.values...)
 	case testNull:
 		s.add(column + " IS NULL")
 	default:

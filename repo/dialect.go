@@ -64,6 +64,8 @@ type dialect interface {
 	list(element, from, order string) string
 	// text is an expression as text, compared byte by byte.
 	text(expression string) string
+	// contains says that an expression of text contains an argument, compared byte by byte.
+	contains(expression string) string
 	// asKey is an expression, or an argument, as what compares with the key column c.
 	asKey(c *column, expression string) string
 	// keyList is a query of the values, as key, and their ordinals from 0, as ord, in an argument that is a JSON list. They compare

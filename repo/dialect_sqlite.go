@@ -274,6 +274,8 @@ func (sqlite) text(expression string) string {
 	return "CAST(" + expression + " AS text) COLLATE BINARY"
 }
 
+func (sqlite) contains(expression string) string { return "instr(" + expression + ", ?) > 0" }
+
 func (sqlite) asKey(c *column, expression string) string {
 	if c.isInt {
 		return "CAST(" + expression + " AS integer)"

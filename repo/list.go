@@ -174,7 +174,7 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		if err != nil {
 			return nil, err
 		}
-		l.rows = append(l.rows, listed[V1, V2]{s, cursor{Sort: q.Sort, Value: extra.Value, Key: a.key}.encode()})
+		l.rows = append(l.rows, listed[V1, V2]{s, cursor{Entity: r.name, Sort: q.Sort, Value: extra.Value, Key: a.key}.encode()})
 	}
 	for _, l := range lists {
 		if l.backward {
@@ -186,9 +186,10 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 
 // cursor says where a row stands in a list.
 type cursor struct {
-	Sort  string          `json:"s,omitempty"`
-	Value json.RawMessage `json:"v,omitempty"` // of the sort's column; null where it has none
-	Key   string          `json:"k"`
+	Entity string          `json:"e"`
+	Sort   string          `json:"s,omitempty"`
+	Value  json.RawMessage `json:"v,omitempty"` // of the sort's column; null where it has none
+	Key    string          `json:"k"`
 }
 
 func (c cursor) encode() string {
@@ -207,6 +208,9 @@ func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 	document, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(document) > 4096 || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil || !e.validKey(c.Key) {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
+	}
+	if c.Entity != e.name {
+		return nil, inputError(Faulty(name, "is a cursor of another list"))
 	}
 	if c.Sort != sort {
 		return nil, inputError(Faulty(name, "is a cursor of another order"))

@@ -229,7 +229,7 @@ func wantGone(t *testing.T, b *repotest.Bench, _ bool) {
 	}
 }
 
-// A failure to convert a row that has changed since says nothing of the row as it is. AND … = read_mark and = read_seq in quarantine.
+// A failure to convert a row that has changed since says nothing of the row as it is. NOT LIKE and = read_seq in quarantine.
 func TestALateFailureIsNotListed(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})

@@ -281,6 +281,33 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 	})
 }
 
+// The last stage goes once over what was marked when it began. Without its upper bound, an old program that writes as fast as
+// it works would keep it going for ever.
+func TestTheLastStageOfASweepEnds(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		insert(t, b, rows(30)...)
+		raw := repotest.Raw(t, b.URL)
+		second := b.PauseConversion("k025")
+		run, _ := start(t, b, repo.SweepRequest{MaxRowsPerSecond: new(20)}) // a batch has no more
+		second.Wait()
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'play: on' WHERE id < 'k025'") // more than a batch
+		last := b.PauseConversion("k010")
+		second.Release()
+		last.Wait()
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'play: late' WHERE id = 'k028'")
+		last.Release()
+		if run = ended(t, b, run); run.Status != repo.Succeeded {
+			t.Errorf("the run is %+v", run)
+		}
+		if b.Conversions("k024") != 2 || marks(t, b, "k024", "CHANGE") != 0 {
+			t.Errorf("k024 is converted %d times and has %d marks", b.Conversions("k024"), marks(t, b, "k024", "CHANGE"))
+		}
+		if b.Conversions("k028") != 1 || marks(t, b, "k028", "CHANGE") != 1 {
+			t.Errorf("k028, marked after the stage began, is converted %d times and has %d marks", b.Conversions("k028"), marks(t, b, "k028", "CHANGE"))
+		}
+	})
+}
+
 // The token in mayWork locks out who has lost the lease.
 func TestASlowHolderCannotCommit(t *testing.T) {
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/alwaysup/coexist/repo"
@@ -34,13 +35,16 @@ func TestEightClientsOfTheSameNotesDuringASweep(t *testing.T) {
 
 		var clients sync.WaitGroup
 		failures := make(chan error, 8)
+		var succeeded [7]atomic.Int64
 		for c := range 8 {
 			clients.Go(func() {
 				random := rand.New(rand.NewPCG(7, uint64(c)))
 				for round := range 30 {
 					key, stamp := keys[random.IntN(len(keys))], fmt.Sprintf("c%d r%d", c, round)
 					var err error
-					switch random.IntN(6) {
+					allowed := repo.ErrNotFound // another client has deleted it
+					does := random.IntN(7)
+					switch does {
 					case 0:
 						var v1 repotest.NoteV1
 						if v1, err = b.Notes.GetV1(t.Context(), key); err == nil {
@@ -66,11 +70,14 @@ func TestEightClientsOfTheSameNotesDuringASweep(t *testing.T) {
 						})
 					case 4:
 						err = b.Notes.Delete(t.Context(), key, nil)
-					default:
+					default: // twice as often as it is deleted
+						allowed = repo.ErrAlreadyExists
 						_, err = b.Notes.CreateV1(t.Context(), stamped(key, stamp))
 					}
-					if err != nil && !errors.Is(err, repo.ErrNotFound) && !errors.Is(err, repo.ErrAlreadyExists) {
-						failures <- err
+					if err == nil {
+						succeeded[does].Add(1)
+					} else if !errors.Is(err, allowed) {
+						failures <- fmt.Errorf("operation %d: %w", does, err)
 						return
 					}
 				}
@@ -96,6 +103,11 @@ func TestEightClientsOfTheSameNotesDuringASweep(t *testing.T) {
 		close(failures)
 		for err := range failures {
 			t.Error(err)
+		}
+		for does := range succeeded {
+			if succeeded[does].Load() == 0 {
+				t.Errorf("operation %d has never succeeded", does)
+			}
 		}
 
 		raw := repotest.Raw(t, b.URL)
