@@ -13,9 +13,9 @@ import (
 // Install creates the tables of V2 and the engine's own, where they are missing, makes the entities known, and puts triggers on
 // the V1 tables, which must be there, to capture bypass writes. Several instances may do so at once. It changes nothing else
 // about V1, and no V2 table that is there already. Where the database does not let it create triggers, it logs that, and
-// Capture says so. It fails, and changes nothing, where a newer program has made the engine's own tables.
+// Capture says so. It fails, and changes nothing, where the engine's own tables are of another version than this program's.
 func (db *DB) Install(ctx context.Context) error {
-	if installed, err := db.ownVersion(ctx); err != nil || installed > ownVersion {
+	if installed, err := db.ownVersion(ctx); err != nil || installed != 0 && installed != ownVersion {
 		return cmp.Or(err, checkOwnVersion(installed))
 	}
 	statements, err := db.installation(ctx)
@@ -82,7 +82,7 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 }
 
 // ownVersion is the version of the engine's own tables that this program knows. What changes them raises it.
-const ownVersion = 1
+const ownVersion = 2
 
 // ownVersionTable holds the version of the engine's own tables, in one row.
 var ownVersionTable = []string{
@@ -90,11 +90,16 @@ var ownVersionTable = []string{
 	fmt.Sprintf("INSERT INTO coexist_schema (id, version) VALUES (1, %d) ON CONFLICT (id) DO NOTHING", ownVersion),
 }
 
-// ownVersion returns the version of the engine's own tables in the database, 0 where there are none.
+// ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried none.
 func (db *DB) ownVersion(ctx context.Context) (int64, error) {
-	columns, err := db.dialect.columns(ctx, db.reading(), "coexist_schema")
-	if err != nil || len(columns) == 0 {
+	// In this order, since another instance may be creating them, all at once.
+	made, err := db.dialect.columns(ctx, db.reading(), "coexist_entity")
+	if err != nil || len(made) == 0 {
 		return 0, db.classify(err)
+	}
+	versioned, err := db.dialect.columns(ctx, db.reading(), "coexist_schema")
+	if err != nil || len(versioned) == 0 {
+		return 1, db.classify(err)
 	}
 	version, err := number(ctx, db.reading(), "SELECT coalesce(max(version), 0) FROM coexist_schema")
 	return version, db.classify(err)
@@ -105,8 +110,10 @@ func checkOwnVersion(installed int64) error {
 	switch {
 	case installed > ownVersion:
 		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d: a newer one has been here; run that, or a newer one still", installed, ownVersion) //nolint:staticcheck // a name
+	case installed == 0:
+		return errors.New("Coexist's own tables are missing: start the server with --auto-migrate, or run what `coexist ddl` prints") //nolint:staticcheck // a name
 	case installed < ownVersion:
-		return errors.New("Coexist's own tables are missing or of an older version: start the server with --auto-migrate, or run what `coexist ddl` prints") //nolint:staticcheck // a name
+		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d and upgrades none: go on with the one that made them", installed, ownVersion) //nolint:staticcheck // a name
 	default:
 		return nil
 	}

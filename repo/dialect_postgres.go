@@ -398,9 +398,8 @@ func (postgres) list(element, from, order string) string {
 
 func (postgres) text(expression string) string { return "CAST(" + expression + ` AS text) COLLATE "C"` }
 
-// contains compares under a collation of its own: some of the columns' know no substrings.
-func (postgres) contains(expression string) string {
-	return "strpos(" + expression + ` COLLATE "C", CAST(? AS text)) > 0`
+func (p postgres) contains(expression string) string {
+	return "strpos(" + p.text(expression) + ", CAST(? AS text)) > 0"
 }
 
 func (postgres) asKey(c *column, expression string) string {

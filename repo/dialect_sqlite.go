@@ -274,7 +274,7 @@ func (sqlite) text(expression string) string {
 	return "CAST(" + expression + " AS text) COLLATE BINARY"
 }
 
-func (sqlite) contains(expression string) string { return "instr(" + expression + ", ?) > 0" }
+func (d sqlite) contains(expression string) string { return "instr(" + d.text(expression) + ", ?) > 0" }
 
 func (sqlite) asKey(c *column, expression string) string {
 	if c.isInt {

@@ -90,7 +90,7 @@
 //	repository.go   Config, New, Record
 //	mapping.go      what a mapping is, and its laws      convert.go   conversion and proof
 //	schema.go       models to tables                     row.go       aggregates to rows, differences, limits
-//	read.go         reads by key                         list.go, keyset.go, condition.go   pages and filters
+//	read.go         reads by key                         list.go, keyset.go, cursor.go, condition.go   pages and filters
 //	store.go        internal read, storer                mark.go      freshness and versions
 //	write.go, update.go, create.go   writes              cutover.go   writes where V2 leads, references in CONTRACT
 //	phase.go        what each phase means                control.go   the operator's side: phases, history, watching

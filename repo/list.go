@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"database/sql"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,53 +181,6 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		}
 	}
 	return lists, nil
-}
-
-// cursor says where a row stands in a list.
-type cursor struct {
-	Entity string          `json:"e"`
-	Sort   string          `json:"s,omitempty"`
-	Value  json.RawMessage `json:"v,omitempty"` // of the sort's column; null where it has none
-	Key    string          `json:"k"`
-}
-
-func (c cursor) encode() string {
-	document, err := json.Marshal(c)
-	if err != nil {
-		return "" // cannot happen: the value is what the database made
-	}
-	return base64.RawURLEncoding.EncodeToString(document)
-}
-
-func (c cursor) null() bool { return len(c.Value) == 0 || string(c.Value) == "null" }
-
-// decodeCursor returns an *InputError for a cursor that list did not make for this sort.
-func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
-	var c cursor
-	document, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(document) > 4096 || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil || !e.validKey(c.Key) {
-		return nil, inputError(Faulty(name, "is not a cursor of this list"))
-	}
-	if c.Entity != e.name {
-		return nil, inputError(Faulty(name, "is a cursor of another list"))
-	}
-	if c.Sort != sort {
-		return nil, inputError(Faulty(name, "is a cursor of another order"))
-	}
-	var value any
-	if !c.null() && json.Unmarshal(c.Value, &value) != nil {
-		return nil, inputError(Faulty(name, "is not a cursor of this list"))
-	}
-	switch v := value.(type) {
-	case string:
-		if strings.ContainsRune(v, 0) {
-			return nil, inputError(Faulty(name, "is not a cursor of this list"))
-		}
-	case float64, nil:
-	default:
-		return nil, inputError(Faulty(name, "is not a cursor of this list"))
-	}
-	return &c, nil
 }
 
 // counter returns a function that counts the rows of a group. It asks the database once, for all groups, when it is called first.

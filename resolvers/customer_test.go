@@ -131,6 +131,18 @@ func TestCopy(t *testing.T) {
 	})
 }
 
+// A customer without a name, as V1 may have been keeping it, can be changed in everything else. Nobody makes another.
+func TestACustomerWithoutAName(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		s.customers(models.CustomerV1{CustomerID: "OLD", CompanyName: ""})
+		s.want(`mutation { updateCustomerV1(input: {customerId: "OLD", city: "Bonn"}) { customer { companyName city } } }`, nil,
+			`{"updateCustomerV1":{"customer":{"companyName":"","city":"Bonn"}}}`)
+		s.want(`{ customerV2(customerId: "OLD") { name addresses { locality } copy { stored } } }`, nil,
+			`{"customerV2":{"name":"","addresses":[{"locality":"Bonn"}],"copy":{"stored":true}}}`)
+		s.refused(`mutation { createCustomerV1(input: {customerId: "NEW", companyName: ""}) { customer { city } } }`, nil, "BAD_USER_INPUT", "companyName")
+	})
+}
+
 // One list in both shapes and every phase: rows, order, filters, cursors and counts are the same.
 func TestCustomerLists(t *testing.T) {
 	eachWorking(t, func(t *testing.T, s *server) {
