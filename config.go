@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -51,9 +52,10 @@ type commandLine struct {
 
 // databaseFlags say which database, and how to use it.
 type databaseFlags struct {
-	DatabaseURL string `name:"database-url" placeholder:"URL" help:"postgres://USER@HOST/DATABASE or sqlite:PATH; else that of the variable DATABASE_URL. Without any it is the file coexist.db here, which serve creates and fills with sample data when it is not there. A database that was given is never filled unasked."`
-	AutoMigrate bool   `default:"true" negatable:"" help:"Create V2's tables and the engine's own where they are missing, and the triggers on V1's that capture writes of other programs; nothing else about V1 is touched. Default: ${default}."`
-	MaxConns    int    `default:"8" placeholder:"N" help:"Connections to PostgreSQL, or readers of SQLite. Default: ${default}."`
+	DatabaseURL string        `name:"database-url" placeholder:"URL" help:"postgres://USER@HOST/DATABASE or sqlite:PATH; else that of the variable DATABASE_URL. Without any it is the file coexist.db here, which serve creates and fills with sample data when it is not there. A database that was given is never filled unasked."`
+	AutoMigrate bool          `default:"true" negatable:"" help:"Create V2's tables and the engine's own where they are missing, and the triggers on V1's that capture writes of other programs; nothing else about V1 is touched. Default: ${default}."`
+	Patience    time.Duration `name:"database-patience" default:"10s" placeholder:"TIME" help:"How long to try at the start while the database does not answer. Default: ${default}."`
+	MaxConns    int           `default:"8" placeholder:"N" help:"Connections to PostgreSQL, or readers of SQLite. Default: ${default}."`
 }
 
 // given is the URL that was given, "" for none.
@@ -63,6 +65,9 @@ func (f *databaseFlags) given() string { return cmp.Or(f.DatabaseURL, os.Getenv(
 func (f *databaseFlags) Validate() error {
 	if f.MaxConns < 1 || f.MaxConns > 1000 {
 		return fmt.Errorf("--max-conns is %d, possible is 1 to 1000", f.MaxConns)
+	}
+	if f.Patience < 0 {
+		return fmt.Errorf("--database-patience is %v, and cannot be negative", f.Patience)
 	}
 	return nil
 }

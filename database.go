@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,8 @@ func (env *environment) open(ctx context.Context, how opening) (*database, error
 
 // openAt opens the database at a URL.
 func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase, how opening) (*database, error) {
-	opened, err := repo.Open(ctx, address, repo.Options{Logger: env.logger, MaxConns: env.database.MaxConns})
+	// 0 is one try.
+	opened, err := repo.Open(ctx, address, repo.Options{Logger: env.logger, MaxConns: env.database.MaxConns, Patience: cmp.Or(env.database.Patience, -1)})
 	if err != nil {
 		return nil, err
 	}

@@ -50,15 +50,27 @@ type program struct {
 	cmd    *exec.Cmd
 	dir    string
 	url    string
+	urls   chan string
 	mu     sync.Mutex
 	log    bytes.Buffer
 	stdout bytes.Buffer
 	read   chan struct{} // closed when the log has ended
 }
 
+// launch starts a process, and waits until it serves if that is what it is for.
 func launch(t *testing.T, dir string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, dir: dir, cmd: exec.Command(os.Args[0], args...), read: make(chan struct{})}
+	p := start(t, dir, args...)
+	if strings.HasPrefix(args[0], "serve") {
+		p.awaitURL()
+	}
+	return p
+}
+
+// start starts a process.
+func start(t *testing.T, dir string, args ...string) *program {
+	t.Helper()
+	p := &program{t: t, dir: dir, cmd: exec.Command(os.Args[0], args...), read: make(chan struct{}), urls: make(chan string, 1)}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "DATABASE_URL=", "COEXIST_LOG_FORMAT=json",
 		"GORACE=atexit_sleep_ms=0") // the race detector would hold each exit up for a second
@@ -70,8 +82,7 @@ func launch(t *testing.T, dir string, args ...string) *program {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	urls := make(chan string, 1)
-	go p.follow(stderr, urls)
+	go p.follow(stderr)
 	t.Cleanup(func() {
 		if p.cmd.ProcessState == nil {
 			_ = p.cmd.Process.Kill()
@@ -81,20 +92,22 @@ func launch(t *testing.T, dir string, args ...string) *program {
 			t.Logf("coexist %s:\n%s", strings.Join(args, " "), p.text())
 		}
 	})
-	if !strings.HasPrefix(args[0], "serve") {
-		return p
-	}
-	select {
-	case p.url = <-urls:
-	case <-p.read:
-	case <-time.After(patience):
-		t.Fatal("the server has not said that it serves")
-	}
 	return p
 }
 
+// awaitURL waits until the process serves, or has ended.
+func (p *program) awaitURL() {
+	p.t.Helper()
+	select {
+	case p.url = <-p.urls:
+	case <-p.read:
+	case <-time.After(patience):
+		p.t.Fatal("the server has not said that it serves")
+	}
+}
+
 // follow keeps the log, and looks for the server's address in it.
-func (p *program) follow(stderr io.Reader, urls chan<- string) {
+func (p *program) follow(stderr io.Reader) {
 	defer close(p.read)
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
@@ -103,7 +116,7 @@ func (p *program) follow(stderr io.Reader, urls chan<- string) {
 		p.mu.Unlock()
 		var entry struct{ URL string }
 		if json.Unmarshal(lines.Bytes(), &entry) == nil && entry.URL != "" {
-			urls <- entry.URL
+			p.urls <- entry.URL
 		}
 	}
 }

@@ -173,7 +173,7 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 		status int
 		says   string
 	}{
-		"unreachable":    {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@127.0.0.1:1/x"}, 1, "refused"},
+		"unreachable":    {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@127.0.0.1:1/x", "--database-patience=0s"}, 1, "refused"},
 		"unknown scheme": {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=mysql://me:geheim@host/x"}, 1, "mysql"},
 		"bad port":       {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@host:port/x"}, 1, "port"},
 		"no such file":   {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=sqlite:nowhere/there.db"}, 1, "nowhere/there.db"},

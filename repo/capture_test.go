@@ -3,7 +3,6 @@ package repo_test
 import (
 	"database/sql"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -350,11 +349,9 @@ func TestInstallWithoutRightsOnV1(t *testing.T) {
 	if err := owner.DB.CreateV1Tables(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	role := fmt.Sprintf("server_%d", repotest.One[int64](t, raw, "SELECT oid FROM pg_database WHERE datname = current_database()"))
-	repotest.Exec(t, raw, "CREATE ROLE "+role+" LOGIN", "GRANT CREATE, USAGE ON SCHEMA public TO "+role,
-		"GRANT SELECT, INSERT, UPDATE, DELETE ON notes, note_tags, comments TO "+role)
-	t.Cleanup(func() { repotest.Exec(t, raw, "DROP OWNED BY "+role, "DROP ROLE "+role) })
-	b := repotest.DescribeNotes(t, withUser(t, url, role), repotest.Setup{Phase: repo.Migrate})
+	role := repotest.NewRole(t, url)
+	repotest.Exec(t, raw, "GRANT CREATE, USAGE ON SCHEMA public TO "+role, "GRANT SELECT, INSERT, UPDATE, DELETE ON notes, note_tags, comments TO "+role)
+	b := repotest.DescribeNotes(t, repotest.WithUser(t, url, role), repotest.Setup{Phase: repo.Migrate})
 	if err := b.DB.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -489,24 +486,6 @@ func TestAnOldProgramDoesNotWaitForAnOwnWriter(t *testing.T) {
 			})
 		}
 	}
-}
-
-// withUser is a database's URL for another role.
-func withUser(t *testing.T, address, role string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if u.User != nil {
-		u.User = url.User(role)
-	}
-	q := u.Query()
-	if q.Has("user") {
-		q.Set("user", role)
-		u.RawQuery = q.Encode()
-	}
-	return u.String()
 }
 
 // An old program that asks lastval() for the key of the row it has just inserted gets it, whatever the triggers do after that.

@@ -19,6 +19,9 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxConns limits the connections to PostgreSQL, and the readers of SQLite. Defaults to 8.
 	MaxConns int
+	// Patience is how long Open tries while the database does not answer: it may be starting too. Defaults to 10 s, less than 0
+	// is one try.
+	Patience time.Duration
 	// OnStatement is called with each SQL statement before it is sent, from many goroutines, to count or trace them.
 	// Defaults to nothing.
 	OnStatement func(sql string)
@@ -39,13 +42,17 @@ type DB struct {
 }
 
 // Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is created
-// if it does not exist. An error names what is wrong in one line, without the password.
+// if it does not exist. A database that does not answer is tried again for a while (Options.Patience); one that refuses us is
+// not. An error names what is wrong in one line, without the password.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	if o.MaxConns <= 0 {
 		o.MaxConns = 8
+	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
 	}
 	db := &DB{logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter()}
 	var err error
@@ -61,13 +68,25 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	if err := db.Ping(ctx); err != nil {
+	if err := db.reach(ctx, o.Patience); err != nil {
 		// The driver says where it tried on one line, and what went wrong on those that follow.
 		return nil, errors.Join(fmt.Errorf("cannot open the database: %s", strings.Join(strings.Fields(err.Error()), " ")), db.Close())
 	}
 	return db, nil
+}
+
+// reach tries until the database answers.
+func (db *DB) reach(ctx context.Context, patience time.Duration) error {
+	const oneTry = 15 * time.Second
+	deadline := time.Now().Add(patience)
+	for try := 1; ; try++ {
+		ping, cancel := context.WithTimeout(ctx, oneTry)
+		err := db.Ping(ping)
+		cancel()
+		if err == nil || !db.dialect.mayAnswerLater(err) || time.Now().After(deadline) || pause(ctx, backOff(try)) != nil {
+			return err
+		}
+	}
 }
 
 func firstLine(err error) string {
@@ -164,6 +183,9 @@ func (db *DB) classify(err error) error {
 		return err
 	}
 }
+
+// errDenied means that our role lacks a right. The database says which.
+var errDenied = errors.New("our role may not do that")
 
 // busyError means that another transaction was in the way: roll back and try again. It is an ErrUnavailable when tries run out.
 type busyError struct{ err error }

@@ -22,8 +22,18 @@ func (db *DB) Install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := db.dialect.install(ctx, db, statements); err != nil {
-		return db.classify(err)
+	for _, e := range db.entities {
+		for _, t := range e.v1.all() {
+			if err := e.checkRights(ctx, t.name); err != nil {
+				return err
+			}
+		}
+	}
+	switch err := db.classify(db.dialect.install(ctx, db, statements)); {
+	case errors.Is(err, errDenied):
+		return fmt.Errorf("%w: let a DBA run what `coexist ddl` prints", err)
+	case err != nil:
+		return err
 	}
 	for _, e := range db.entities {
 		if err := e.installMapping(ctx); err != nil {
@@ -117,25 +127,6 @@ func checkOwnVersion(installed int64) error {
 	default:
 		return nil
 	}
-}
-
-// Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing, or when
-// the engine's own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
-func (db *DB) Check(ctx context.Context) error {
-	if installed, err := db.ownVersion(ctx); err != nil {
-		return err
-	} else if err := checkOwnVersion(installed); err != nil {
-		return err
-	}
-	if err := db.dialect.checkSettings(ctx, db.reading()); err != nil {
-		return err
-	}
-	for _, e := range db.entities {
-		if err := e.check(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (db *DB) installation(ctx context.Context) ([]string, error) {

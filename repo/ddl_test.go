@@ -177,35 +177,6 @@ func TestDDLIsWhatInstallDoes(t *testing.T) {
 	})
 }
 
-func TestCheckNamesWhatIsMissing(t *testing.T) {
-	for _, c := range []struct{ loss, names string }{
-		{"ALTER TABLE notes_v2 DROP COLUMN headline", "headline"},
-		{"DROP TABLE notes_v2_labels", "notes_v2_labels"},
-		{"DELETE FROM coexist_entity WHERE name = 'NOTE'", "NOTE"},
-		{"DROP TABLE note_tags", "note_tags"},
-		{"ALTER TABLE notes DROP COLUMN priority", "priority"},
-	} {
-		t.Run(c.loss, func(t *testing.T) {
-			inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
-				repotest.Exec(t, repotest.Raw(t, b.URL), c.loss)
-				if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), c.names) {
-					t.Errorf("the error is %v, want one that names %s", err, c.names)
-				}
-			})
-		})
-	}
-}
-
-func TestAKeyThatIsNotUniqueIsRefused(t *testing.T) {
-	repotest.Each(t, func(t *testing.T, url string) {
-		createV1(t, url, "varchar(12) NOT NULL", "")
-		b := repotest.DescribeNotes(t, url, repotest.Setup{})
-		if err := b.DB.Install(t.Context()); err == nil || !strings.Contains(err.Error(), "unique") {
-			t.Errorf("the error is %v", err)
-		}
-	})
-}
-
 // createV1 creates the V1 tables with a key of the type, as somebody did long ago.
 func createV1(t *testing.T, url, keyType, constraint string) {
 	t.Helper()

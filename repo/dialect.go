@@ -27,6 +27,8 @@ type dialect interface {
 	captured(ctx context.Context, s session, e *entity) (bool, error)
 	// classify returns nil for an error that it does not know.
 	classify(err error) error
+	// mayAnswerLater reports whether an error of Ping may pass by itself.
+	mayAnswerLater(err error) bool
 
 	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and keep
 	// others out until their own ends.
@@ -50,6 +52,11 @@ type dialect interface {
 	// columns returns the columns of a table by name, none if there is no such table.
 	columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error)
 	foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error)
+	// relation describes a table that is there.
+	relation(ctx context.Context, s session, table string) (relation, error)
+	// holds reports whether a column of a type keeps whatever a model's column, of the type that it declares, may hold, and the
+	// other way round.
+	holds(sqlType, declared string) bool
 	// estimate counts a table's rows: at once and roughly when it is large, exactly when it is small.
 	estimate(ctx context.Context, s session, table string) (rows int64, exact bool, err error)
 
@@ -112,6 +119,7 @@ type catalogColumn struct {
 	notNull   bool
 	padded    bool // blanks at the end do not count
 	unique    bool // a unique index or primary key on this column alone
+	generated bool // computed from others
 }
 
 // foreignKey is one that a V1 table declares.

@@ -212,6 +212,8 @@ func (postgres) classify(err error) error {
 		case "23514", "44000":
 			constraint.kind = checkViolation
 			return constraint
+		case "42501":
+			return fmt.Errorf("%w: %w", errDenied, err)
 		case "57014", "25P03", "25006": // cancelled, idle for too long, a standby
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
@@ -233,6 +235,8 @@ func (postgres) classify(err error) error {
 	return nil
 }
 
+func (postgres) mayAnswerLater(err error) bool { return errors.Is(err, ErrUnavailable) }
+
 func (postgres) checkSettings(ctx context.Context, s session) error {
 	digits, err := number(ctx, s, "SELECT CAST(current_setting('extra_float_digits') AS bigint)")
 	if err == nil && digits < 1 {
@@ -241,13 +245,14 @@ func (postgres) checkSettings(ctx context.Context, s session) error {
 	return err
 }
 
-// createIndex is a statement that, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
-var createIndex = regexp.MustCompile(`^CREATE (?:UNIQUE )?INDEX IF NOT EXISTS (\S+)`)
+// creates matches the statements that create something unless it is there. Whoever may not create it may do without, where it
+// is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
+var creates = regexp.MustCompile(`^CREATE (?:TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS (\S+)`)
 
 func (postgres) install(ctx context.Context, db *DB, all []string) error {
 	var statements []string
 	for _, s := range all {
-		if name := createIndex.FindStringSubmatch(s); name != nil {
+		if name := creates.FindStringSubmatch(s); name != nil {
 			if there, err := number(ctx, db.reading(), "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", name[1]); err != nil || there > 0 {
 				if err != nil {
 					return err
@@ -314,57 +319,6 @@ func (postgres) ownTables() []string {
 	operation_name text COLLATE "C" NOT NULL, field text COLLATE "C" NOT NULL, count bigint NOT NULL, first_seen_at timestamptz NOT NULL,
 	last_seen_at timestamptz NOT NULL, PRIMARY KEY (entity, client_name, client_version, operation_name, field))`,
 	}
-}
-
-func (postgres) countTables() string {
-	return "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = current_schema()::regnamespace"
-}
-
-func (postgres) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
-	found := map[string]catalogColumn{}
-	err := s.query(ctx, func(rows *sql.Rows) error {
-		var name string
-		var c catalogColumn
-		defer func() { found[name] = c }()
-		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique)
-		c.padded = strings.HasPrefix(c.sqlType, "character(") || c.sqlType == "bpchar"
-		return err
-	}, `SELECT a.attname, format_type(a.atttypid, a.atttypmod),
-	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
-		WHERE c.oid = a.attcollation AND a.attcollation <> (SELECT typcollation FROM pg_type WHERE oid = a.atttypid)), ''),
-	a.attnotnull,
-	EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
-		AND i.indpred IS NULL AND i.indisvalid)
-FROM pg_attribute a WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, quote(table))
-	return found, err
-}
-
-func (postgres) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
-	var found []foreignKey
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
-		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', k.confrelid::regclass::text,
-	'columns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.conkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
-	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n)
-)), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, quote(table))
-	return found, err
-}
-
-// estimate trusts the statistics of a large table.
-func (postgres) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
-	const large = 100_000
-	rows, err := number(ctx, s, "SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = to_regclass(?)", quote(table))
-	if err != nil || rows > large {
-		return rows, false, err
-	}
-	// Statistics are missing or say that the table is small: count, but not further than what is large.
-	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", quote(table), 2*large))
-	return rows, err == nil && rows < 2*large, err
-}
-
-func (postgres) roughOrigins() string {
-	return `SELECT o.origin, CAST(o.share * greatest(c.reltuples, 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text
-	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(origin, share)
-	WHERE c.oid = to_regclass(?) AND s.tablename = ? AND s.attname = '` + originColumn + `' ORDER BY 1`
 }
 
 func (postgres) value(alias string, c *column) string {

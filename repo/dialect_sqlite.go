@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -157,6 +156,12 @@ func (sqlite) classify(err error) error {
 	return nil
 }
 
+// mayAnswerLater: another process may be changing the file to WAL mode.
+func (sqlite) mayAnswerLater(err error) bool {
+	_, busy := errors.AsType[*busyError](err)
+	return busy
+}
+
 func (sqlite) checkSettings(context.Context, session) error { return nil }
 
 func (sqlite) install(ctx context.Context, db *DB, statements []string) error {
@@ -205,49 +210,6 @@ func (sqlite) ownTables() []string {
 	PRIMARY KEY (entity, client_name, client_version, operation_name, field))`,
 	}
 }
-
-func (sqlite) countTables() string {
-	return "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
-}
-
-func (sqlite) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
-	found := map[string]catalogColumn{}
-	err := s.query(ctx, func(rows *sql.Rows) error {
-		var name string
-		var c catalogColumn
-		defer func() { found[name] = c }()
-		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique)
-	}, `SELECT c.name, lower(c.type), c."notnull",
-	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
-		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name)
-FROM pragma_table_info(?) c`, table, table, table)
-	return found, err
-}
-
-func (sqlite) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
-	var found []foreignKey
-	err := s.query(ctx, func(rows *sql.Rows) error {
-		var key foreignKey
-		var columns, targets []byte
-		if err := rows.Scan(&key.Name, &key.Target, &columns, &targets); err != nil {
-			return err
-		}
-		key.Target = quote(key.Target)
-		found = append(found, key)
-		last := &found[len(found)-1]
-		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
-	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
-	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, table)
-	return found, err
-}
-
-func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
-	rows, err := number(ctx, s, "SELECT count(*) FROM "+quote(table))
-	return rows, true, err
-}
-
-// roughOrigins is not needed: estimate is exact.
-func (sqlite) roughOrigins() string { return "SELECT '', 0 WHERE ? = ?" }
 
 // value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob, which
 // no document can hold, as what no model takes.

@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -193,67 +192,6 @@ func (e *entity) setKey(t *table, v any, key string) {
 		return
 	}
 	f.SetString(key)
-}
-
-// check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
-func (e *entity) check(ctx context.Context) error {
-	if err := e.checkV1(ctx); err != nil {
-		return err
-	}
-	for _, t := range e.v2.all() {
-		if err := e.checkTable(ctx, t, "start the server with --auto-migrate, or run what `coexist ddl` prints"); err != nil {
-			return err
-		}
-	}
-	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM coexist_entity WHERE name = ?", e.name)
-	if err == nil && phase == 0 {
-		return fmt.Errorf("entity %s is not installed: start the server with --auto-migrate, or run what `coexist ddl` prints", e.name)
-	}
-	return err
-}
-
-// checkV1 is the part of check that needs no table of ours.
-func (e *entity) checkV1(ctx context.Context) error {
-	e.foreignKeys = map[string][]foreignKey{}
-	for _, t := range e.v1.all() {
-		if err := e.checkTable(ctx, t, "is this the right database?"); err != nil {
-			return err
-		}
-		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t.name)
-		if err != nil {
-			return err
-		}
-		e.foreignKeys[t.name] = keys
-	}
-	if !e.v1.key.unique {
-		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique", e.v1.key.name, e.v1.name, e.name)
-	}
-	return nil
-}
-
-func (e *entity) checkTable(ctx context.Context, t *table, advice string) error {
-	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t.name)
-	if err != nil {
-		return err
-	}
-	if len(catalog) == 0 {
-		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, t.name, advice)
-	}
-	var missing []string
-	for i := range t.columns {
-		c := &t.columns[i]
-		found, ok := catalog[c.name]
-		if !ok {
-			missing = append(missing, c.name)
-			continue
-		}
-		c.sqlType, c.collation, c.padded, c.unique, c.limits = found.sqlType, found.collation, found.padded, found.unique, limitsOf(found.sqlType)
-		c.notNull = found.notNull
-	}
-	if missing != nil {
-		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), advice)
-	}
-	return nil
 }
 
 // v1Tables are the names of V1's tables, quoted.

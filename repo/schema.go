@@ -14,7 +14,8 @@ type column struct {
 	name     string
 	path     []string // names in the JSON document, outermost first
 	index    []int    // of the Go field, as for reflect.Value.FieldByIndex
-	sqlType  string   // from the model's tags; replaced by the catalog's for V1
+	declared string   // the type that the model's tags say
+	sqlType  string   // the same; replaced by the catalog's for V1
 	nullable bool
 	unique   bool
 	// From V1's catalog: the collation where it is not the type's own.
@@ -116,7 +117,7 @@ func parseTable(model any, name string) (*table, error) {
 			isInt:    f.GORMDataType == schema.Int || f.GORMDataType == schema.Uint,
 			sqlType:  declaredType(f),
 		}
-		c.limits = limitsOf(c.sqlType)
+		c.declared, c.limits = c.sqlType, limitsOf(c.sqlType)
 		at := goType
 		for _, step := range f.BindNames {
 			sf, ok := at.FieldByName(step)

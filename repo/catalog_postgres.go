@@ -1,0 +1,110 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// What the catalog of PostgreSQL says of tables.
+
+func (postgres) countTables() string {
+	return "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = current_schema()::regnamespace"
+}
+
+func (postgres) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
+	found := map[string]catalogColumn{}
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var name string
+		var c catalogColumn
+		defer func() { found[name] = c }()
+		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated)
+		c.padded = strings.HasPrefix(c.sqlType, "character(") || c.sqlType == "bpchar"
+		return err
+	}, `SELECT a.attname, format_type(b.oid, CASE WHEN y.typtype = 'd' THEN y.typtypmod ELSE a.atttypmod END),
+	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+		WHERE c.oid = a.attcollation AND a.attcollation <> b.typcollation), ''),
+	a.attnotnull,
+	EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+		AND i.indpred IS NULL AND i.indisvalid),
+	a.attgenerated <> ''
+FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, quote(table))
+	return found, err
+}
+
+func (postgres) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
+	var found []foreignKey
+	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
+		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', k.confrelid::regclass::text,
+	'columns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.conkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
+	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n)
+)), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, quote(table))
+	return found, err
+}
+
+func (postgres) relation(ctx context.Context, s session, table string) (relation, error) {
+	var found relation
+	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),
+	'kind', CASE WHEN c.relkind = 'v' THEN 'a view' WHEN c.relkind = 'm' THEN 'a materialized view' WHEN c.relkind = 'f' THEN 'a foreign table'
+		WHEN c.relkind = 'p' THEN 'a partitioned table' WHEN c.relispartition THEN 'a partition of a table'
+		WHEN EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) THEN 'a table from which others inherit'
+		WHEN EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid) THEN 'a table that inherits from another' ELSE '' END,
+	'missing', (SELECT json_agg(p.name) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p(name)
+		WHERE NOT has_table_privilege(c.oid, p.name) AND NOT (p.name <> 'DELETE' AND has_any_column_privilege(c.oid, p.name))))::text
+FROM pg_class c WHERE c.oid = to_regclass(?)`, quote(table))
+	return found, err
+}
+
+// holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real, which a
+// model's double holds.
+func (postgres) holds(sqlType, declared string) bool {
+	found, wanted := typeFamily(sqlType), typeFamily(declared)
+	return found == wanted || found == "real" && wanted == "double precision"
+}
+
+// typeFamily is the same for types that hold the same values, but for limits.
+func typeFamily(sqlType string) string {
+	name := strings.ToLower(sqlType)
+	if open, end := strings.Index(name, "("), strings.Index(name, ")"); open >= 0 && end > open {
+		name = strings.TrimSpace(name[:open]) + name[end+1:]
+	}
+	switch name {
+	case "text", "character varying", "varchar", "character", "char", "bpchar", "citext", "name":
+		return "text"
+	case "smallint", "int2", "integer", "int", "int4", "bigint", "int8":
+		return "integer"
+	case "real", "float4":
+		return "real"
+	case "double precision", "float8":
+		return "double precision"
+	case "numeric", "decimal":
+		return "numeric"
+	case "boolean", "bool":
+		return "boolean"
+	case "timestamp with time zone", "timestamptz":
+		return "timestamptz"
+	case "timestamp without time zone", "timestamp":
+		return "timestamp"
+	default:
+		return name
+	}
+}
+
+// estimate trusts the statistics of a large table.
+func (postgres) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
+	const large = 100_000
+	rows, err := number(ctx, s, "SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = to_regclass(?)", quote(table))
+	if err != nil || rows > large {
+		return rows, false, err
+	}
+	// Statistics are missing or say that the table is small: count, but not further than what is large.
+	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", quote(table), 2*large))
+	return rows, err == nil && rows < 2*large, err
+}
+
+func (postgres) roughOrigins() string {
+	return `SELECT o.origin, CAST(o.share * greatest(c.reltuples, 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text
+	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(origin, share)
+	WHERE c.oid = to_regclass(?) AND s.tablename = ? AND s.attname = '` + originColumn + `' ORDER BY 1`
+}

@@ -1,0 +1,97 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// What the catalog of SQLite says of tables.
+
+func (sqlite) countTables() string {
+	return "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+}
+
+func (sqlite) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
+	found := map[string]catalogColumn{}
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var name string
+		var c catalogColumn
+		defer func() { found[name] = c }()
+		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique)
+	}, `SELECT c.name, lower(c.type), c."notnull",
+	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
+		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name)
+FROM pragma_table_info(?) c`, table, table, table)
+	return found, err
+}
+
+func (sqlite) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
+	var found []foreignKey
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var key foreignKey
+		var columns, targets []byte
+		if err := rows.Scan(&key.Name, &key.Target, &columns, &targets); err != nil {
+			return err
+		}
+		key.Target = quote(key.Target)
+		found = append(found, key)
+		last := &found[len(found)-1]
+		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
+	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
+	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, table)
+	return found, err
+}
+
+func (sqlite) relation(ctx context.Context, s session, table string) (relation, error) {
+	var found relation
+	err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.Kind) },
+		"SELECT CASE type WHEN 'table' THEN '' ELSE 'a ' || type END || CASE type WHEN 'virtual' THEN ' table' ELSE '' END FROM pragma_table_list(?) WHERE schema = 'main'", table)
+	return found, err
+}
+
+// holds: a column keeps what its affinity does not change. Dates are no text that could be taken for a number.
+func (sqlite) holds(sqlType, declared string) bool {
+	kept := affinity(sqlType)
+	switch typeFamily(declared) {
+	case "text":
+		return kept == "TEXT" || kept == "BLOB"
+	case "integer", "boolean":
+		return kept != "TEXT" && kept != "REAL"
+	case "real", "double precision", "numeric":
+		return kept != "TEXT"
+	default:
+		return true
+	}
+}
+
+// affinity is what a column's declared type makes of values (https://sqlite.org/datatype3.html, section 3.1).
+func affinity(sqlType string) string {
+	name := strings.ToUpper(sqlType)
+	has := func(parts ...string) bool {
+		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(name, p) })
+	}
+	switch {
+	case has("INT"):
+		return "INTEGER"
+	case has("CHAR", "CLOB", "TEXT"):
+		return "TEXT"
+	case name == "", has("BLOB"):
+		return "BLOB"
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // as SQLite has it
+		return "REAL"
+	default:
+		return "NUMERIC"
+	}
+}
+
+func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
+	rows, err := number(ctx, s, "SELECT count(*) FROM "+quote(table))
+	return rows, true, err
+}
+
+// roughOrigins is not needed: estimate is exact.
+func (sqlite) roughOrigins() string { return "SELECT '', 0 WHERE ? = ?" }

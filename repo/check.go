@@ -1,0 +1,136 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing
+// or of a kind that cannot be migrated, when our role may not write a table or does not see all of it, and when the engine's own
+// tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
+func (db *DB) Check(ctx context.Context) error {
+	if installed, err := db.ownVersion(ctx); err != nil {
+		return err
+	} else if err := checkOwnVersion(installed); err != nil {
+		return err
+	}
+	if err := db.dialect.checkSettings(ctx, db.reading()); err != nil {
+		return err
+	}
+	for _, e := range db.entities {
+		if err := e.check(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relation is what the catalog says of a table as a whole.
+type relation struct {
+	Kind    string   `json:"kind"`    // "" for an ordinary table, else what it is, such as "a view"
+	Hidden  bool     `json:"hidden"`  // row-level security is active for our role
+	Role    string   `json:"role"`    // our role
+	Missing []string `json:"missing"` // rights that our role lacks
+}
+
+// adviceToInstall is what to do where something of ours is missing.
+const adviceToInstall = "start the server with --auto-migrate, or run what `coexist ddl` prints"
+
+// check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
+func (e *entity) check(ctx context.Context) error {
+	if err := e.checkV1(ctx); err != nil {
+		return err
+	}
+	for _, t := range e.v2.all() {
+		if err := e.checkTable(ctx, t, adviceToInstall); err != nil {
+			return err
+		}
+	}
+	for _, t := range append(e.v1.all(), e.v2.all()...) {
+		if err := e.checkRights(ctx, t.name); err != nil {
+			return err
+		}
+	}
+	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM coexist_entity WHERE name = ?", e.name)
+	if err == nil && phase == 0 {
+		return fmt.Errorf("entity %s is not installed: %s", e.name, adviceToInstall)
+	}
+	return err
+}
+
+// checkV1 is the part of check that needs no table of ours, and no right to write.
+func (e *entity) checkV1(ctx context.Context) error {
+	e.foreignKeys = map[string][]foreignKey{}
+	for _, t := range e.v1.all() {
+		if err := e.checkTable(ctx, t, "is this the right database?"); err != nil {
+			return err
+		}
+		for i := range t.columns {
+			if c := &t.columns[i]; !e.db.dialect.holds(c.sqlType, c.declared) {
+				return fmt.Errorf("entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
+					"change the column's type, or the model's", e.name, c.name, t.name, c.sqlType, c.declared)
+			}
+		}
+		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t.name)
+		if err != nil {
+			return err
+		}
+		e.foreignKeys[t.name] = keys
+	}
+	if !e.v1.key.unique {
+		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique", e.v1.key.name, e.v1.name, e.name)
+	}
+	return nil
+}
+
+// checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see.
+func (e *entity) checkTable(ctx context.Context, t *table, advice string) error {
+	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t.name)
+	if err != nil {
+		return err
+	}
+	if len(catalog) == 0 {
+		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, t.name, advice)
+	}
+	about, err := e.db.dialect.relation(ctx, e.db.reading(), t.name)
+	if err != nil {
+		return err
+	}
+	if about.Kind != "" {
+		return fmt.Errorf("entity %s: %s is %s: it must be an ordinary table, since triggers would not see each write to it", e.name, t.name, about.Kind)
+	}
+	var missing []string
+	for i := range t.columns {
+		c := &t.columns[i]
+		found, ok := catalog[c.name]
+		switch {
+		case !ok:
+			missing = append(missing, c.name)
+			continue
+		case found.generated:
+			return fmt.Errorf("entity %s: column %s of table %s is generated, so that no write could set it: leave it out of the model", e.name, c.name, t.name)
+		}
+		c.sqlType, c.collation, c.padded, c.unique, c.limits = found.sqlType, found.collation, found.padded, found.unique, limitsOf(found.sqlType)
+		c.notNull = found.notNull
+	}
+	if missing != nil {
+		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), advice)
+	}
+	return nil
+}
+
+// checkRights fails where our role does not see each row of a table, or may not write it.
+func (e *entity) checkRights(ctx context.Context, table string) error {
+	about, err := e.db.dialect.relation(ctx, e.db.reading(), table)
+	switch {
+	case err != nil:
+		return err
+	case about.Hidden:
+		return fmt.Errorf("entity %s: row-level security may hide rows of table %s from role %s (HIDDEN_ROWS): connect as a role that it does not hold for, such as one with BYPASSRLS", e.name, table, about.Role)
+	case len(about.Missing) > 0:
+		return fmt.Errorf("entity %s: role %s lacks the rights %s on table %s: GRANT them", e.name, about.Role, strings.Join(about.Missing, ", "), table)
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,36 @@
+package repotest
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+)
+
+// NewRole makes a role in the cluster of a database on PostgreSQL, which may log in and nothing else, and returns its name. It
+// goes with the test.
+func NewRole(t testing.TB, database string) string {
+	t.Helper()
+	raw := Raw(t, database)
+	role := fmt.Sprintf("server_%d", One[int64](t, raw, "SELECT oid FROM pg_database WHERE datname = current_database()"))
+	Exec(t, raw, "CREATE ROLE "+role+" LOGIN")
+	t.Cleanup(func() { Exec(t, raw, "DROP OWNED BY "+role, "DROP ROLE "+role) })
+	return role
+}
+
+// WithUser returns the URL of a database on PostgreSQL for another role.
+func WithUser(t testing.TB, database, role string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.User != nil {
+		u.User = url.User(role)
+	}
+	q := u.Query()
+	if q.Has("user") {
+		q.Set("user", role)
+		u.RawQuery = q.Encode()
+	}
+	return u.String()
+}
