@@ -16,7 +16,8 @@ import (
 // returns the aggregate as the database then holds it. In EXPAND and MIGRATE what V2 cannot convert is inserted all the same,
 // and goes to quarantine; from CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
 //
-// It fails with ErrAlreadyExists, and with an *InputError for what V1 cannot hold.
+// It fails with ErrAlreadyExists, with an *InputError for what V1 cannot hold, and with a *CreateUnknownError where the connection
+// was lost while it committed.
 func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, err error) {
 	err = r.withKey(ctx, r.v1, &v1, func() error {
 		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
@@ -49,8 +50,8 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 // CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. Where its key is empty
 // the server makes one.
 //
-// It fails with ErrAlreadyExists, with ErrV2NotOpen in EXPAND, with an *InputError for bad input, and with a
-// *NotRepresentableError for what V1 cannot hold.
+// It fails with ErrAlreadyExists, with ErrV2NotOpen in EXPAND, with an *InputError for bad input, with a
+// *NotRepresentableError for what V1 cannot hold, and with a *CreateUnknownError where the connection was lost while it committed.
 func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record[V2], err error) {
 	var v1 V1
 	err = r.withKey(ctx, r.v2, &v2, func() error {
@@ -154,7 +155,7 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		if !r.validKey(r.keyOf(t, v)) {
 			return inputError(Faulty(t.key.field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
 		}
-		return create()
+		return r.keyUnknown(create(), t, v)
 	}
 	const tries = 1000
 	for range tries {
@@ -167,10 +168,18 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		}
 		r.setKey(t, v, key)
 		if err := create(); !errors.Is(err, ErrAlreadyExists) {
-			return err
+			return r.keyUnknown(err, t, v)
 		}
 	}
 	return fmt.Errorf("%w: no key was free in %d tries", ErrUnavailable, tries)
+}
+
+// keyUnknown adds the key of the aggregate v to an ErrOutcomeUnknown.
+func (e *entity) keyUnknown(err error, t *table, v any) error {
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return &CreateUnknownError{e.keyOf(t, v)}
+	}
+	return err
 }
 
 func (e *entity) whyNoKey(key string) string {

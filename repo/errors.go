@@ -34,6 +34,17 @@ var (
 	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened", ErrUnavailable)
 )
 
+// CreateUnknownError is an ErrOutcomeUnknown of a create: read Key, or create with it again, to learn whether it has happened.
+type CreateUnknownError struct{ Key string }
+
+// Error names the key.
+func (e *CreateUnknownError) Error() string {
+	return fmt.Sprintf("%v: look for the key %s", ErrOutcomeUnknown, e.Key)
+}
+
+// Unwrap returns ErrOutcomeUnknown.
+func (e *CreateUnknownError) Unwrap() error { return ErrOutcomeUnknown }
+
 // BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has changed;
 // end them, or try again. By lists them, the oldest first, as far as the database tells: SQLite does not. It is an ErrUnavailable.
 type BlockedError struct {

@@ -49,6 +49,12 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		if blocked, ok := errors.AsType[*repo.BlockedError](cause); ok {
 			presented.Extensions["blockedBy"] = append([]repo.Transaction{}, blocked.By...)
 		}
+		if errors.Is(cause, repo.ErrOutcomeUnknown) {
+			presented.Extensions["outcome"] = "UNKNOWN"
+		}
+		if unknown, ok := errors.AsType[*repo.CreateUnknownError](cause); ok {
+			presented.Extensions["key"] = unknown.Key
+		}
 		if closed, ok := errors.AsType[*repo.GateClosedError](cause); ok {
 			presented.Extensions["blockers"] = blockersOf(closed.Blockers)
 		}
@@ -129,7 +135,7 @@ func translate(err error) (code, message, field string) {
 	}
 	switch {
 	case errors.Is(err, repo.ErrOutcomeUnknown):
-		return codeUnavailable, repo.ErrOutcomeUnknown.Error(), ""
+		return codeUnavailable, "the connection to the database was lost while it committed: look whether it has happened before you try again", ""
 	case errors.Is(err, repo.ErrUnavailable):
 		return codeUnavailable, "the database is unavailable: try again later", ""
 	case errors.Is(err, context.DeadlineExceeded):
