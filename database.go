@@ -25,6 +25,7 @@ type database struct {
 	*repo.DB
 	resolver *resolvers.Resolver
 	name     string // for people, without the password
+	schema   string // of V1's tables, "" where there are none
 }
 
 func (db *database) control() *repo.Control { return db.resolver.Control }
@@ -58,11 +59,14 @@ func (env *environment) open(ctx context.Context, how opening) (*database, error
 // openAt opens the database at a URL.
 func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase, how opening) (*database, error) {
 	// 0 is one try.
-	opened, err := repo.Open(ctx, address, repo.Options{Logger: env.logger, MaxConns: env.database.MaxConns, Patience: cmp.Or(env.database.Patience, -1)})
+	opened, err := repo.Open(ctx, address, repo.Options{Logger: env.logger, MaxConns: env.database.MaxConns, Schema: env.database.V1Schema, Patience: cmp.Or(env.database.Patience, -1)})
 	if err != nil {
 		return nil, err
 	}
 	db := &database{DB: opened, name: nameOf(address)}
+	if !strings.HasPrefix(address, "sqlite:") {
+		db.schema = env.database.V1Schema
+	}
 	if db.resolver, err = resolvers.New(opened, initial); err == nil && how != connecting {
 		err = db.prepare(ctx, how == installing && env.database.AutoMigrate)
 	}
@@ -79,7 +83,7 @@ func (db *database) prepare(ctx context.Context, install bool) error {
 		return err
 	}
 	if empty {
-		return errors.New("the database is empty: give the one that has your V1 tables, or fill this one with sample data by `coexist seed`")
+		return fmt.Errorf("%s is empty: give the database that has your V1 tables (--database-url, --v1-schema), or fill this one with sample data by `coexist seed`", db.where())
 	}
 	if install {
 		if err := db.Install(ctx); err != nil {
@@ -87,6 +91,14 @@ func (db *database) prepare(ctx context.Context, install bool) error {
 		}
 	}
 	return db.Check(ctx)
+}
+
+// where is where V1's tables are looked for, for people.
+func (db *database) where() string {
+	if db.schema == "" {
+		return "the database " + db.name
+	}
+	return "schema " + db.schema + " of the database " + db.name
 }
 
 // nameOf is a database URL for people: what it is and where, nothing secret.

@@ -32,7 +32,9 @@ func TestPostgresThatCannotBeServed(t *testing.T) {
 	}{
 		"no right to connect": {[]string{"ALTER ROLE ROLE NOLOGIN"}, true, nil, []string{"ROLE", "not permitted to log in"}},
 		"an empty database":   {[]string{"DROP TABLE customers, orders, order_details"}, false, nil, []string{"empty", "coexist seed"}},
-		"a missing table":     {[]string{"DROP TABLE order_details"}, false, nil, []string{"there is no table order_details"}},
+		"a missing table":     {[]string{"DROP TABLE order_details"}, false, nil, []string{"there is no table public.order_details"}},
+		"another schema":      {[]string{"CREATE SCHEMA legacy", "ALTER TABLE customers SET SCHEMA legacy"}, false, nil, []string{"no table", "customers", "schema legacy has one", "--v1-schema"}},
+		"no such schema":      {nil, false, []string{"--v1-schema=legacy"}, []string{"schema legacy", "empty", "--v1-schema"}},
 		"a missing column":    {[]string{"ALTER TABLE customers DROP COLUMN fax"}, false, nil, []string{"customers has no column fax"}},
 		"nothing of ours":     {nil, false, []string{"--no-auto-migrate"}, []string{"missing", "--auto-migrate", "coexist ddl"}},
 		"a strange type":      {[]string{"ALTER TABLE orders ALTER freight TYPE money USING 0::money"}, false, nil, []string{"column freight of table orders is money"}},
@@ -81,6 +83,42 @@ func TestPostgresThatCannotBeServed(t *testing.T) {
 				t.Errorf("of %d tables and indexes %d were made", after, after-before)
 			}
 		})
+	}
+}
+
+// The schema of V1's tables is the one that was given, whatever the role's or the database's search_path says.
+func TestV1Schema(t *testing.T) {
+	t.Parallel()
+	url := repotest.Postgres(t)
+	raw := repotest.Raw(t, url)
+	conn, err := raw.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close() //nolint:errcheck // the test is over
+	for _, statement := range append(append([]string{`CREATE SCHEMA "old shop"`, `SET search_path = "old shop"`}, stockTables...),
+		"INSERT INTO customers (customer_id, company_name, country) VALUES ('ALFKI', 'Alfreds Futterkiste', 'Germany')",
+		"CREATE TABLE public.customers (nothing text)",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = nowhere, public', current_database()); END $$") {
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, flags := t.TempDir(), []string{"--database-url=" + url, "--v1-schema=old shop"}
+	if script := execute(t, dir, append([]string{"ddl"}, flags...)...); strings.Contains(script, `"public"`) {
+		t.Errorf("the DDL is for another schema:\n%s", script)
+	}
+	execute(t, dir, append([]string{"phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test"}, flags...)...)
+	p := serve(t, dir, flags...)
+	const query = `{ customerV1(customerId: "ALFKI") { companyName } customerV2(customerId: "ALFKI") { name copy { stored } } }`
+	const want = `{"data":{"customerV1":{"companyName":"Alfreds Futterkiste"},"customerV2":{"name":"Alfreds Futterkiste","copy":{"stored":true}}}}`
+	if got := rawAnswer(t, p.url, query); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	execute(t, dir, append([]string{"sweep", "CUSTOMER"}, flags...)...)
+	execute(t, dir, append([]string{"verify", "CUSTOMER"}, flags...)...)
+	if n := repotest.One[int64](t, raw, `SELECT count(*) FROM "old shop".customers_v2`); n != 1 {
+		t.Errorf("%d copies", n)
 	}
 }
 

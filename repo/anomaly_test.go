@@ -44,7 +44,7 @@ func TestAPhaseChangeWhoseHolderDied(t *testing.T) {
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 	raw := repotest.Raw(t, b.URL)
 	insert(t, b, note("a", "work: begin"))
-	b.Before("UPDATE coexist_entity SET phase", func() {
+	b.Before(`"coexist_entity" SET phase`, func() {
 		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM pg_locks l, pg_terminate_backend(l.pid) WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n == 0 {
 			t.Error("nobody holds the fence")
 		}
@@ -96,7 +96,7 @@ func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
 	updateV2(t, b, "a", pin)
 	acknowledged := 0
 	killed := make(chan struct{})
-	b.Before("UPDATE coexist_entity SET phase", func() { cluster.Kill(); close(killed) })
+	b.Before(`"coexist_entity" SET phase`, func() { cluster.Kill(); close(killed) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -25,7 +25,7 @@ func (postgres) insertNew(ctx context.Context, t *tx, e *entity, columns []colum
 	}
 	stage := quote("coexist_stage")
 	names := columnNames(columns)
-	if _, err := t.exec(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DROP AS SELECT "+names+" FROM "+quote(e.v2.name)+" WITH NO DATA"); err != nil {
+	if _, err := t.exec(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DROP AS SELECT "+names+" FROM "+e.v2.sql+" WITH NO DATA"); err != nil {
 		return true, err
 	}
 	if err := copyRows(ctx, t, stage, columns, rows); err != nil {
@@ -33,7 +33,7 @@ func (postgres) insertNew(ctx context.Context, t *tx, e *entity, columns []colum
 	}
 	key := quote(e.v2.key.name)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return true, e.returnKeysOf(ctx, t, inserted, "INSERT INTO "+quote(e.v2.name)+" ("+names+") SELECT "+names+" FROM "+stage+" s ORDER BY s."+key+
+	return true, e.returnKeysOf(ctx, t, inserted, "INSERT INTO "+e.v2.sql+" ("+names+") SELECT "+names+" FROM "+stage+" s ORDER BY s."+key+
 		" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)", nil)
 }
 
@@ -42,7 +42,7 @@ func (postgres) insertMany(ctx context.Context, t *tx, table string, columns []c
 	if len(rows) < bulkRows {
 		return false, nil
 	}
-	return true, copyRows(ctx, t, quote(table), columns, rows)
+	return true, copyRows(ctx, t, table, columns, rows)
 }
 
 // copyRows copies rows to a table, whose name is quoted.

@@ -25,6 +25,15 @@ type capturedTable struct {
 	gone, all          markKind // what a delete and a TRUNCATE mean
 }
 
+// captureParts says which statements are asked for.
+type captureParts int
+
+const (
+	captureMissing  captureParts = iota // those for what is not there, or is not as it should be
+	captureAll                          // all
+	captureOutdated                     // those for what is there and is not as it should be
+)
+
 // captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
 func (e *entity) captured() []capturedTable {
 	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, markGone, markAllGone}}
@@ -44,11 +53,11 @@ func (t capturedTable) fill(template string, more ...string) string {
 func (e *entity) installCapture(ctx context.Context) error {
 	deadline := time.Now().Add(20 * time.Second)
 	for try := 1; ; try++ {
-		statements, err := e.db.dialect.capture(ctx, e.db.reading(), e, false)
+		statements, err := e.db.dialect.capture(ctx, e.db.reading(), e, captureMissing)
 		if err != nil || len(statements) == 0 {
 			return err
 		}
-		err = e.db.classify(e.db.dialect.install(ctx, e.db, append(statements, e.gap())))
+		err = e.db.classify(e.db.dialect.install(ctx, e.db, these(append(statements, e.gap())...)))
 		_, busy := errors.AsType[*busyError](err)
 		switch {
 		case err == nil:
@@ -64,9 +73,9 @@ func (e *entity) installCapture(ctx context.Context) error {
 // gap is the mark that makes every copy stale, since V1 may have changed while nobody looked. Copies that are under way count
 // too: it is left out only where nobody can have begun to make one.
 func (e *entity) gap() string {
-	return "INSERT INTO coexist_mark (entity, key, kind) SELECT " + literal(e.name) + ", NULL, '" + string(markAllStale) + "' WHERE EXISTS (SELECT 1 FROM " + quote(e.v2.name) + ")" +
-		" OR EXISTS (SELECT 1 FROM coexist_entity x WHERE x.name = " + literal(e.name) + " AND x.phase <> '" + string(Expand) + "' AND (x.capture_generation > 1" +
-		" OR EXISTS (SELECT 1 FROM coexist_phase_change h WHERE h.entity = x.name)))"
+	return "INSERT INTO " + e.markTable + " (key, kind) SELECT NULL, '" + string(markAllStale) + "' WHERE EXISTS (SELECT 1 FROM " + e.v2.sql + ")" +
+		" OR EXISTS (SELECT 1 FROM " + e.db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND x.phase <> '" + string(Expand) + "' AND (x.capture_generation > 1" +
+		" OR EXISTS (SELECT 1 FROM " + e.db.own.phaseChange + " h WHERE h.entity = x.name)))"
 }
 
 // SetCapture switches the capture of bypass writes on or off. Off means that old programs' writes to V1 are neither noticed
@@ -83,7 +92,7 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		}
 	}
 	err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, "UPDATE coexist_entity SET capture = ?, capture_generation = capture_generation + 1 WHERE name = ? AND capture <> ?", enabled, e.name, enabled)
+		n, err := t.exec(ctx, "UPDATE "+c.db.own.entity+" SET capture = ?, capture_generation = capture_generation + 1 WHERE name = ? AND capture <> ?", enabled, e.name, enabled)
 		if err != nil || n == 0 || !enabled {
 			return err
 		}
@@ -117,7 +126,7 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 		{"capture", d.value("e", flag("capture"))},
 		{"count", e.bypassWrites()},
 		{"at", "(SELECT max(b.at) FROM (" + e.bypassLog("max(m.at) AS at", "max(b.at)") + ") b)"},
-	})+" AS text) FROM coexist_entity e WHERE e.name = ?", e.name)
+	})+" AS text) FROM "+c.db.own.entity+" e WHERE e.name = ?", e.name)
 	if found.At != nil {
 		at := found.At.UTC()
 		found.At = &at
@@ -132,22 +141,22 @@ func (e *entity) bypassWrites() string {
 
 // bypassLog is a query of two aggregates: over the marks that are still there, and over the log of those that are not.
 func (e *entity) bypassLog(marks, log string) string {
-	return "SELECT " + marks + " FROM coexist_mark m WHERE m.entity = " + literal(e.name) + " AND m.bypass UNION ALL SELECT " + log +
-		" FROM coexist_bypass b WHERE b.entity = " + literal(e.name)
+	return "SELECT " + marks + " FROM " + e.markTable + " m WHERE m.bypass UNION ALL SELECT " + log +
+		" FROM " + e.db.own.bypass + " b WHERE b.entity = " + literal(e.name)
 }
 
 // foldBypassLog keeps the log of bypass writes short.
 func (db *DB) foldBypassLog(ctx context.Context) error {
 	const long = 1000
 	for _, e := range db.entities {
-		n, err := number(ctx, db.reading(), "SELECT count(*) FROM coexist_bypass WHERE entity = ?", e.name)
+		n, err := number(ctx, db.reading(), "SELECT count(*) FROM "+db.own.bypass+" WHERE entity = ?", e.name)
 		if err != nil {
 			return err
 		}
 		if n < long {
 			continue
 		}
-		if err := db.dialect.install(ctx, db, db.dialect.foldBypass(literal(e.name))); err != nil {
+		if err := db.dialect.install(ctx, db, these(db.dialect.foldBypass(e)...)); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 )
@@ -20,9 +19,9 @@ DECLARE
 	capturing boolean;
 BEGIN
 	IF current_setting('transaction_isolation') = 'read committed' THEN
-		SELECT e.phase, e.capture INTO found_phase, capturing FROM {schema}.coexist_entity e WHERE e.name = {entity};
+		SELECT e.phase, e.capture INTO found_phase, capturing FROM {entities} e WHERE e.name = {entity};
 	ELSE
-		SELECT e.phase, e.capture INTO found_phase, capturing FROM {schema}.coexist_entity e WHERE e.name = {entity} FOR SHARE;
+		SELECT e.phase, e.capture INTO found_phase, capturing FROM {entities} e WHERE e.name = {entity} FOR SHARE;
 	END IF;
 	IF capturing IS NOT TRUE THEN
 		RETURN NULL;
@@ -32,61 +31,64 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Write through Coexist, or ask its operator to go back to MIGRATE.';
 	END IF;
 	IF TG_OP = 'TRUNCATE' THEN
-		INSERT INTO {schema}.coexist_mark (entity, key, kind, bypass) VALUES ({entity}, NULL, '{all}', true);
+		INSERT INTO {marks} (key, kind, bypass) VALUES (NULL, '{all}', true);
 		RETURN NULL;
 	END IF;
 	IF TG_OP = 'INSERT' THEN
-		INSERT INTO {schema}.coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(NEW.{key} AS text), 'CHANGE', true);
+		INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', true);
 	ELSIF TG_OP = 'DELETE' THEN
-		INSERT INTO {schema}.coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(OLD.{key} AS text), '{gone}', true);
+		INSERT INTO {marks} (key, kind, bypass) VALUES (OLD.{key}, '{gone}', true);
 	ELSE
 		IF OLD.{key} IS DISTINCT FROM NEW.{key} THEN
-			INSERT INTO {schema}.coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(OLD.{key} AS text), '{gone}', true);
+			INSERT INTO {marks} (key, kind, bypass) VALUES (OLD.{key}, '{gone}', true);
 		END IF;
-		INSERT INTO {schema}.coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(NEW.{key} AS text), 'CHANGE', true);
+		INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', true);
 	END IF;
 	RETURN NULL;
 END
 `
 
-func (postgres) capture(ctx context.Context, s session, e *entity, all bool) ([]string, error) {
-	var schema string
-	if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&schema) }, "SELECT quote_ident(current_schema())"); err != nil {
-		return nil, err
-	}
+func (postgres) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
-		name := schema + "." + quote("coexist_capture_"+t.table)
-		body := t.fill(captureBody, "{schema}", schema)
+		name, on := e.db.qualify("coexist_capture_"+t.table), e.db.qualify(t.table)
+		body := t.fill(captureBody, "{entities}", e.db.own.entity, "{marks}", e.markTable)
+		there, err := number(ctx, s, "SELECT count(*) FROM pg_proc WHERE oid = to_regproc(?)", name)
+		if err != nil {
+			return nil, err
+		}
 		current, err := number(ctx, s, "SELECT count(*) FROM pg_proc WHERE oid = to_regproc(?) AND prosrc = ?", name, body)
 		if err != nil {
 			return nil, err
 		}
-		if current == 0 || all {
+		if which == captureAll || current == 0 && (there > 0 || which == captureMissing) {
 			statements = append(statements, fmt.Sprintf(captureFunction, name, body))
 		}
+		if which == captureOutdated {
+			continue
+		}
 		for _, trigger := range []struct{ name, events string }{
-			{"coexist_capture", "AFTER INSERT OR UPDATE OR DELETE ON " + quote(t.table) + " FOR EACH ROW WHEN (current_setting('coexist.writer', true) IS DISTINCT FROM " +
+			{"coexist_capture", "AFTER INSERT OR UPDATE OR DELETE ON " + on + " FOR EACH ROW WHEN (current_setting('coexist.writer', true) IS DISTINCT FROM " +
 				literal(e.name) + " OR pg_trigger_depth() > 0)"},
-			{"coexist_capture_truncate", "AFTER TRUNCATE ON " + quote(t.table) + " FOR EACH STATEMENT"},
+			{"coexist_capture_truncate", "AFTER TRUNCATE ON " + on + " FOR EACH STATEMENT"},
 		} {
-			there, err := number(ctx, s, "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(?) AND tgname = ?", quote(t.table), trigger.name)
+			there, err := number(ctx, s, "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(?) AND tgname = ?", on, trigger.name)
 			if err != nil {
 				return nil, err
 			}
-			if there > 0 && !all {
+			if there > 0 && which != captureAll {
 				continue
 			}
-			if all {
-				statements = append(statements, "DROP TRIGGER IF EXISTS "+trigger.name+" ON "+quote(t.table))
+			if which == captureAll {
+				statements = append(statements, "DROP TRIGGER IF EXISTS "+trigger.name+" ON "+on)
 			}
 			statements = append(statements, "CREATE TRIGGER "+trigger.name+" "+trigger.events+" EXECUTE FUNCTION "+name+"()",
 				// Writes of replication fire it too, where the table is ours to alter.
-				"DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = "+literal(quote(t.table))+"::regclass), 'USAGE') THEN ALTER TABLE "+
-					quote(t.table)+" ENABLE ALWAYS TRIGGER "+trigger.name+"; END IF; END $coexist$")
+				"DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = "+literal(on)+"::regclass), 'USAGE') THEN ALTER TABLE "+
+					on+" ENABLE ALWAYS TRIGGER "+trigger.name+"; END IF; END $coexist$")
 		}
 	}
-	if len(statements) > 0 && !all {
+	if len(statements) > 0 && which == captureMissing {
 		// Whoever writes to V1 meanwhile waits behind CREATE TRIGGER, which waits for who has written already.
 		statements = append([]string{"SELECT set_config('lock_timeout', '" + milliseconds(phaseLockTimeout) + "', true)"}, statements...)
 	}
@@ -96,7 +98,7 @@ func (postgres) capture(ctx context.Context, s session, e *entity, all bool) ([]
 func (postgres) captured(ctx context.Context, s session, e *entity) (bool, error) {
 	var names []string
 	for _, t := range e.v1.all() {
-		names = append(names, "to_regclass("+literal(quote(t.name))+")")
+		names = append(names, "to_regclass("+literal(t.sql)+")")
 	}
 	n, err := number(ctx, s, "SELECT count(*) FROM pg_trigger WHERE tgrelid IN ("+strings.Join(names, ", ")+") AND tgname IN ('coexist_capture', 'coexist_capture_truncate') AND tgenabled <> 'D'")
 	return n == int64(2*len(names)), err

@@ -11,10 +11,10 @@ import (
 // flag in coexist_writer, which no other connection ever sees set.
 
 var sqliteTriggers = []struct{ event, body string }{
-	{"INSERT", `INSERT INTO coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(NEW.{key} AS text), 'CHANGE', 1);`},
-	{"DELETE", `INSERT INTO coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(OLD.{key} AS text), '{gone}', 1);`},
-	{"UPDATE", `INSERT INTO coexist_mark (entity, key, kind, bypass) SELECT {entity}, CAST(OLD.{key} AS text), '{gone}', 1 WHERE OLD.{key} IS NOT NEW.{key};
-	INSERT INTO coexist_mark (entity, key, kind, bypass) VALUES ({entity}, CAST(NEW.{key} AS text), 'CHANGE', 1);`},
+	{"INSERT", `INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', 1);`},
+	{"DELETE", `INSERT INTO {marks} (key, kind, bypass) VALUES (OLD.{key}, '{gone}', 1);`},
+	{"UPDATE", `INSERT INTO {marks} (key, kind, bypass) SELECT OLD.{key}, '{gone}', 1 WHERE OLD.{key} IS NOT NEW.{key};
+	INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', 1);`},
 }
 
 const sqliteTrigger = `CREATE TRIGGER {name} AFTER {event} ON {table}
@@ -24,20 +24,20 @@ BEGIN
 	{body}
 END`
 
-func (sqlite) capture(ctx context.Context, s session, e *entity, all bool) ([]string, error) {
+func (sqlite) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		for _, trigger := range sqliteTriggers {
 			name := quote("coexist_capture_" + t.table + "_" + strings.ToLower(trigger.event))
 			statement := strings.NewReplacer("{name}", name, "{event}", trigger.event, "{table}", quote(t.table), "{body}", trigger.body, "{refusal}",
 				literal("entity "+e.name+" is past MIGRATE: table "+t.table+" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(sqliteTrigger)
-			statement = t.fill(statement)
+			statement = t.fill(statement, "{marks}", e.markTable)
 			var current sql.NullString
 			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
 				"SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", "coexist_capture_"+t.table+"_"+strings.ToLower(trigger.event)); err != nil {
 				return nil, err
 			}
-			if current.String == statement && !all {
+			if which != captureAll && (current.String == statement || which == captureOutdated && !current.Valid) {
 				continue
 			}
 			statements = append(statements, "DROP TRIGGER IF EXISTS "+name, statement)

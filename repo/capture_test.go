@@ -113,9 +113,9 @@ func TestBypassWritesAreSeen(t *testing.T) {
 								version[key] = updateV2(t, b, key, pin).Version
 							}
 						} else {
-							repotest.Exec(t, raw, "DELETE FROM notes_v2_labels", "DELETE FROM notes_v2", "DELETE FROM note_tags", "DELETE FROM notes", "DELETE FROM coexist_mark")
+							repotest.Exec(t, raw, "DELETE FROM notes_v2_labels", "DELETE FROM notes_v2", "DELETE FROM note_tags", "DELETE FROM notes", "DELETE FROM coexist_note_mark")
 							insert(t, b, seed...)
-							repotest.Exec(t, raw, "DELETE FROM coexist_mark")
+							repotest.Exec(t, raw, "DELETE FROM coexist_note_mark")
 						}
 						statements := slices.Clone(c.statements)
 						if strings.HasPrefix(statements[0], "CREATE FUNCTION") {
@@ -280,7 +280,7 @@ func TestOwnWritesAreNotCaptured(t *testing.T) {
 				t.Fatal(err)
 			}
 			deleteNote(t, b, "c")
-			if n := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_mark WHERE bypass OR kind <> 'GONE' AND (SELECT phase FROM coexist_entity WHERE name = 'NOTE') <> 'EXPAND'"); n != 0 {
+			if n := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_note_mark WHERE bypass OR kind <> 'GONE' AND (SELECT phase FROM coexist_entity WHERE name = 'NOTE') <> 'EXPAND'"); n != 0 {
 				t.Errorf("%s: own writes leave %d marks", phase, n)
 			}
 		}

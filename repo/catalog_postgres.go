@@ -9,11 +9,18 @@ import (
 
 // What the catalog of PostgreSQL says of tables.
 
-func (postgres) countTables() string {
-	return "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND relnamespace = current_schema()::regnamespace"
+func (postgres) countTables(ctx context.Context, db *DB) (int64, error) {
+	return number(ctx, db.reading(), "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", db.schema)
 }
 
-func (postgres) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
+func (postgres) elsewhere(ctx context.Context, s session, schema, table string) (schemas []string, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &schemas) },
+		`SELECT coalesce(json_agg(n.nspname ORDER BY 1), '[]')::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = ? AND n.nspname <> ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`, table, schema)
+	return schemas, err
+}
+
+func (postgres) columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error) {
 	found := map[string]catalogColumn{}
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
@@ -29,21 +36,21 @@ func (postgres) columns(ctx context.Context, s session, table string) (map[strin
 	EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
 		AND i.indpred IS NULL AND i.indisvalid),
 	a.attgenerated <> ''
-FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, quote(table))
+FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, t.sql)
 	return found, err
 }
 
-func (postgres) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
+func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
 	var found []foreignKey
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
-		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', k.confrelid::regclass::text,
+		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = k.confrelid),
 	'columns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.conkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
 	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n)
-)), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, quote(table))
+)), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, t.sql)
 	return found, err
 }
 
-func (postgres) relation(ctx context.Context, s session, table string) (relation, error) {
+func (postgres) relation(ctx context.Context, s session, t *table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),
 	'kind', CASE WHEN c.relkind = 'v' THEN 'a view' WHEN c.relkind = 'm' THEN 'a materialized view' WHEN c.relkind = 'f' THEN 'a foreign table'
@@ -52,7 +59,7 @@ func (postgres) relation(ctx context.Context, s session, table string) (relation
 		WHEN EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid) THEN 'a table that inherits from another' ELSE '' END,
 	'missing', (SELECT json_agg(p.name) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p(name)
 		WHERE NOT has_table_privilege(c.oid, p.name) AND NOT (p.name <> 'DELETE' AND has_any_column_privilege(c.oid, p.name))))::text
-FROM pg_class c WHERE c.oid = to_regclass(?)`, quote(table))
+FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
 	return found, err
 }
 
@@ -92,19 +99,19 @@ func typeFamily(sqlType string) string {
 }
 
 // estimate trusts the statistics of a large table.
-func (postgres) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
+func (postgres) estimate(ctx context.Context, s session, t *table) (int64, bool, error) {
 	const large = 100_000
-	rows, err := number(ctx, s, "SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = to_regclass(?)", quote(table))
+	rows, err := number(ctx, s, "SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = to_regclass(?)", t.sql)
 	if err != nil || rows > large {
 		return rows, false, err
 	}
 	// Statistics are missing or say that the table is small: count, but not further than what is large.
-	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", quote(table), 2*large))
+	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", t.sql, 2*large))
 	return rows, err == nil && rows < 2*large, err
 }
 
 func (postgres) roughOrigins() string {
 	return `SELECT o.origin, CAST(o.share * greatest(c.reltuples, 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text
 	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(origin, share)
-	WHERE c.oid = to_regclass(?) AND s.tablename = ? AND s.attname = '` + originColumn + `' ORDER BY 1`
+	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '` + originColumn + `' ORDER BY 1`
 }

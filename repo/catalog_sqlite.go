@@ -11,25 +11,29 @@ import (
 
 // What the catalog of SQLite says of tables.
 
-func (sqlite) countTables() string {
-	return "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'"
+func (sqlite) countTables(ctx context.Context, db *DB) (int64, error) {
+	return number(ctx, db.reading(), "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
 }
 
-func (sqlite) columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error) {
+// elsewhere: there are no schemas.
+func (sqlite) elsewhere(context.Context, session, string, string) ([]string, error) { return nil, nil }
+
+func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error) {
 	found := map[string]catalogColumn{}
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique)
+		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique, &c.collation)
 	}, `SELECT c.name, lower(c.type), c."notnull",
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
-		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name)
-FROM pragma_table_info(?) c`, table, table, table)
+		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name),
+	coalesce((SELECT x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key AND x.name = c.name AND x.coll <> 'BINARY' LIMIT 1), '')
+FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name)
 	return found, err
 }
 
-func (sqlite) foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error) {
+func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
 	var found []foreignKey
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var key foreignKey
@@ -42,14 +46,14 @@ func (sqlite) foreignKeys(ctx context.Context, s session, table string) ([]forei
 		last := &found[len(found)-1]
 		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
 	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
-	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, table)
+	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.name)
 	return found, err
 }
 
-func (sqlite) relation(ctx context.Context, s session, table string) (relation, error) {
+func (sqlite) relation(ctx context.Context, s session, t *table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.Kind) },
-		"SELECT CASE type WHEN 'table' THEN '' ELSE 'a ' || type END || CASE type WHEN 'virtual' THEN ' table' ELSE '' END FROM pragma_table_list(?) WHERE schema = 'main'", table)
+		"SELECT CASE type WHEN 'table' THEN '' ELSE 'a ' || type END || CASE type WHEN 'virtual' THEN ' table' ELSE '' END FROM pragma_table_list(?) WHERE schema = 'main'", t.name)
 	return found, err
 }
 
@@ -88,10 +92,10 @@ func affinity(sqlType string) string {
 	}
 }
 
-func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
-	rows, err := number(ctx, s, "SELECT count(*) FROM "+quote(table))
+func (sqlite) estimate(ctx context.Context, s session, t *table) (int64, bool, error) {
+	rows, err := number(ctx, s, "SELECT count(*) FROM "+t.sql)
 	return rows, true, err
 }
 
 // roughOrigins is not needed: estimate is exact.
-func (sqlite) roughOrigins() string { return "SELECT '', 0 WHERE ? = ?" }
+func (sqlite) roughOrigins() string { return "SELECT '', 0 WHERE ? IS NULL" }

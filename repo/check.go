@@ -10,7 +10,7 @@ import (
 // or of a kind that cannot be migrated, when our role may not write a table or does not see all of it, and when the engine's own
 // tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
-	if installed, err := db.ownVersion(ctx); err != nil {
+	if installed, err := db.ownVersion(ctx, db.reading()); err != nil {
 		return err
 	} else if err := checkOwnVersion(installed); err != nil {
 		return err
@@ -48,11 +48,15 @@ func (e *entity) check(ctx context.Context) error {
 		}
 	}
 	for _, t := range append(e.v1.all(), e.v2.all()...) {
-		if err := e.checkRights(ctx, t.name); err != nil {
+		if err := e.checkRights(ctx, t); err != nil {
 			return err
 		}
 	}
-	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM coexist_entity WHERE name = ?", e.name)
+	if e.v2.key.collation != e.v1.key.collation {
+		return fmt.Errorf("entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
+			e.name, e.v2.name, e.v2.key.collation, e.v1.name, e.v1.key.collation)
+	}
+	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+e.db.own.entity+" WHERE name = ?", e.name)
 	if err == nil && phase == 0 {
 		return fmt.Errorf("entity %s is not installed: %s", e.name, adviceToInstall)
 	}
@@ -72,7 +76,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 					"change the column's type, or the model's", e.name, c.name, t.name, c.sqlType, c.declared)
 			}
 		}
-		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t.name)
+		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
 		if err != nil {
 			return err
 		}
@@ -86,14 +90,19 @@ func (e *entity) checkV1(ctx context.Context) error {
 
 // checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see.
 func (e *entity) checkTable(ctx context.Context, t *table, advice string) error {
-	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t.name)
+	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t)
 	if err != nil {
 		return err
 	}
 	if len(catalog) == 0 {
-		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, t.name, advice)
+		if schemas, err := e.db.dialect.elsewhere(ctx, e.db.reading(), e.db.schema, t.name); err != nil {
+			return err
+		} else if len(schemas) > 0 {
+			advice = fmt.Sprintf("schema %s has one, which --v1-schema can name", strings.Join(schemas, ", "))
+		}
+		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, strings.ReplaceAll(t.sql, `"`, ""), advice)
 	}
-	about, err := e.db.dialect.relation(ctx, e.db.reading(), t.name)
+	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
 	if err != nil {
 		return err
 	}
@@ -121,15 +130,15 @@ func (e *entity) checkTable(ctx context.Context, t *table, advice string) error 
 }
 
 // checkRights fails where our role does not see each row of a table, or may not write it.
-func (e *entity) checkRights(ctx context.Context, table string) error {
-	about, err := e.db.dialect.relation(ctx, e.db.reading(), table)
+func (e *entity) checkRights(ctx context.Context, t *table) error {
+	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
 	switch {
 	case err != nil:
 		return err
 	case about.Hidden:
-		return fmt.Errorf("entity %s: row-level security may hide rows of table %s from role %s (HIDDEN_ROWS): connect as a role that it does not hold for, such as one with BYPASSRLS", e.name, table, about.Role)
+		return fmt.Errorf("entity %s: row-level security may hide rows of table %s from role %s (HIDDEN_ROWS): connect as a role that it does not hold for, such as one with BYPASSRLS", e.name, t.name, about.Role)
 	case len(about.Missing) > 0:
-		return fmt.Errorf("entity %s: role %s lacks the rights %s on table %s: GRANT them", e.name, about.Role, strings.Join(about.Missing, ", "), table)
+		return fmt.Errorf("entity %s: role %s lacks the rights %s on table %s: GRANT them", e.name, about.Role, strings.Join(about.Missing, ", "), t.name)
 	default:
 		return nil
 	}

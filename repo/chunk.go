@@ -60,7 +60,7 @@ func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error)
 		return s.query(ctx, func(rows *sql.Rows) error {
 			claimed = &chunk{}
 			return scanJSON(rows, claimed)
-		}, "UPDATE coexist_chunk SET token = token + 1, leased_until = "+d.later("?")+" WHERE run_id = ? AND number = (SELECT c.number FROM coexist_chunk c"+
+		}, "UPDATE "+e.db.own.chunk+" SET token = token + 1, leased_until = "+d.later("?")+" WHERE run_id = ? AND number = (SELECT c.number FROM "+e.db.own.chunk+" c"+
 			" WHERE c.run_id = ? AND NOT c.finished AND c.leased_until <= "+d.now()+" AND "+e.db.roomForWorker("c.run_id")+
 			" ORDER BY c.number LIMIT 1"+d.skipLocked()+") RETURNING CAST("+d.object([]member{
 			{"runId", "run_id"},
@@ -71,8 +71,8 @@ func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error)
 			{"token", "token"},
 			{"behind", "behind"},
 			{"faults", "faults"},
-			{"workers", "(SELECT r.workers FROM coexist_run r WHERE r.id = run_id)"},
-			{"maxRows", "(SELECT coalesce(r.max_rows_per_second, 0) FROM coexist_run r WHERE r.id = run_id)"},
+			{"workers", "(SELECT r.workers FROM " + e.db.own.run + " r WHERE r.id = run_id)"},
+			{"maxRows", "(SELECT coalesce(r.max_rows_per_second, 0) FROM " + e.db.own.run + " r WHERE r.id = run_id)"},
 		})+" AS text)", lease.Milliseconds(), run.ID, run.ID)
 	})
 	if err != nil || claimed != nil {
@@ -87,7 +87,7 @@ func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error)
 
 // roomForWorker says that a run, an expression, is running and has fewer workers than it may have.
 func (db *DB) roomForWorker(run string) string {
-	return "EXISTS (SELECT 1 FROM coexist_run r WHERE r.id = " + run + " AND r.status = 'RUNNING' AND r.workers > (SELECT count(*) FROM coexist_chunk k" +
+	return "EXISTS (SELECT 1 FROM " + db.own.run + " r WHERE r.id = " + run + " AND r.status = 'RUNNING' AND r.workers > (SELECT count(*) FROM " + db.own.chunk + " k" +
 		" WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + db.dialect.now() + "))"
 }
 
@@ -105,14 +105,14 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 			c.Position = &position.String
 		}
 		return err
-	}, "SELECT c.position, c.upper, c.whole, c.next_number FROM coexist_cut c WHERE c.run_id = ?"+e.db.dialect.lock(), run.ID)
+	}, "SELECT c.position, c.upper, c.whole, c.next_number FROM "+e.db.own.cut+" c WHERE c.run_id = ?"+e.db.dialect.lock(), run.ID)
 	if err != nil || !found {
 		return nil, err
 	}
 	// A later statement than the lock.
 	err = t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&room, &open, &c.Workers, &c.MaxRows) },
-		"SELECT "+e.db.roomForWorker("r.id")+", EXISTS (SELECT 1 FROM coexist_chunk k WHERE k.run_id = r.id AND (NOT k.finished OR k.stage = 'MARKS')),"+
-			" r.workers, coalesce(r.max_rows_per_second, 0) FROM coexist_run r WHERE r.id = ?", run.ID)
+		"SELECT "+e.db.roomForWorker("r.id")+", EXISTS (SELECT 1 FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id AND (NOT k.finished OR k.stage = 'MARKS')),"+
+			" r.workers, coalesce(r.max_rows_per_second, 0) FROM "+e.db.own.run+" r WHERE r.id = ?", run.ID)
 	switch {
 	case err != nil || !room:
 		return nil, err
@@ -126,7 +126,7 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = t.exec(ctx, "INSERT INTO coexist_chunk (run_id, number, upper, position, stage, token, leased_until) VALUES (?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
+	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.chunk+" (run_id, number, upper, position, stage, token, leased_until) VALUES (?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
 		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), lease.Milliseconds())
 	return c, err
 }
@@ -150,16 +150,16 @@ func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound s
 	if c.Upper = upper; last && bound.Valid {
 		c.Upper = &bound.String
 	}
-	_, err := t.exec(ctx, "UPDATE coexist_cut SET position = ?, whole = ?, next_number = next_number + 1 WHERE run_id = ?", c.Upper, last, c.RunID)
+	_, err := t.exec(ctx, "UPDATE "+e.db.own.cut+" SET position = ?, whole = ?, next_number = next_number + 1 WHERE run_id = ?", c.Upper, last, c.RunID)
 	return err
 }
 
 func (e *entity) cutMarks(ctx context.Context, t *tx, c *chunk) error {
 	c.Stage, c.Position = stageMarks, nil
-	if err := scanText(ctx, t.session, &c.Upper, "SELECT max(u.key) FROM ("+e.marked()+") u"); err != nil {
+	if err := scanText(ctx, t.session, &c.Upper, "SELECT CAST(u.key AS text) FROM ("+e.marked()+") u ORDER BY u.key DESC LIMIT 1"); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "UPDATE coexist_cut SET next_number = next_number + 1 WHERE run_id = ?", c.RunID)
+	_, err := t.exec(ctx, "UPDATE "+e.db.own.cut+" SET next_number = next_number + 1 WHERE run_id = ?", c.RunID)
 	return err
 }
 
@@ -188,7 +188,7 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, be
 		if b.rows > 0 {
 			after.Position = &b.last
 		}
-		if _, err := t.exec(ctx, "UPDATE coexist_chunk SET position = ?, finished = ?, done = done + ?, migrated = migrated + ?, quarantined = quarantined + ?,"+
+		if _, err := t.exec(ctx, "UPDATE "+e.db.own.chunk+" SET position = ?, finished = ?, done = done + ?, migrated = migrated + ?, quarantined = quarantined + ?,"+
 			" behind = behind + ?, faults = faults + ?, busy_ms = busy_ms + ? WHERE run_id = ? AND number = ? AND token = ?",
 			after.Position, b.end, done, added.migrated, added.quarantined, added.behind, added.faults,
 			max(time.Since(began).Milliseconds(), 1), c.RunID, c.Number, c.Token); err != nil {
@@ -206,7 +206,7 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, be
 // mayWork takes the locks of a batch and checks what has to hold for it: the lease, the run, the phase. It brings the chunk's
 // limits up to date.
 func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
-	held, err := t.exec(ctx, "UPDATE coexist_chunk SET leased_until = "+e.db.dialect.later("?")+" WHERE run_id = ? AND number = ? AND token = ?",
+	held, err := t.exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.later("?")+" WHERE run_id = ? AND number = ? AND token = ?",
 		lease.Milliseconds(), c.RunID, c.Number, c.Token)
 	if err != nil {
 		return err
@@ -222,8 +222,8 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 	err = t.query(ctx, func(rows *sql.Rows) error {
 		running = true
 		return rows.Scan(&c.Workers, &c.MaxRows, &ahead)
-	}, "SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM coexist_chunk k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > "+
-		e.db.dialect.now()+" AND k.number < ?) FROM coexist_run r WHERE r.id = ? AND r.status = 'RUNNING'"+share, c.Number, c.RunID)
+	}, "SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > "+
+		e.db.dialect.now()+" AND k.number < ?) FROM "+e.db.own.run+" r WHERE r.id = ? AND r.status = 'RUNNING'"+share, c.Number, c.RunID)
 	switch {
 	case err != nil:
 		return err
@@ -247,15 +247,15 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 // endIfDone ends a run with its last chunk.
 func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	// Workers that end their chunks at the same time look one after another.
-	whole, err := number(ctx, t.session, "SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM coexist_cut c WHERE c.run_id = ?"+e.db.dialect.lock(), c.RunID)
+	whole, err := number(ctx, t.session, "SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM "+e.db.own.cut+" c WHERE c.run_id = ?"+e.db.dialect.lock(), c.RunID)
 	if err != nil || whole == 0 || run.Kind == Sweep && c.Stage == stageRange {
 		return err
 	}
-	open, err := number(ctx, t.session, "SELECT count(*) FROM coexist_chunk k WHERE k.run_id = ? AND NOT k.finished", c.RunID)
+	open, err := number(ctx, t.session, "SELECT count(*) FROM "+e.db.own.chunk+" k WHERE k.run_id = ? AND NOT k.finished", c.RunID)
 	if err != nil || open > 0 {
 		return err
 	}
-	_, err = t.exec(ctx, "UPDATE coexist_run SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL,"+
-		" total = (SELECT sum(k.done) FROM coexist_chunk k WHERE k.run_id = coexist_run.id) WHERE id = ?", string(Succeeded), c.RunID)
+	_, err = t.exec(ctx, "UPDATE "+e.db.own.run+" SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL,"+
+		" total = (SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = "+e.db.own.run+".id) WHERE id = ?", string(Succeeded), c.RunID)
 	return err
 }

@@ -91,7 +91,7 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 		{"phaseChangedAt", "e.phase_changed_at"},
 		{"incomplete", d.value("e", &column{name: "incomplete", isBool: true})},
 		{"mappingVersion", "e.mapping_version"},
-	})+" AS text) FROM coexist_entity e WHERE e.name = ?", e.name)
+	})+" AS text) FROM "+c.db.own.entity+" e WHERE e.name = ?", e.name)
 	if err == nil && !found {
 		err = e.decodeFence(nil, nil)
 	}
@@ -131,7 +131,7 @@ func (c *Control) History(ctx context.Context, entity string, first int) ([]Phas
 		{"actor", "h.actor"},
 		{"reason", "h.reason"},
 		{"forced", d.value("h", &column{name: "forced", isBool: true})},
-	})+" AS text) FROM coexist_phase_change h WHERE h.entity = ? ORDER BY h.id DESC LIMIT ?", e.name, first)
+	})+" AS text) FROM "+c.db.own.phaseChange+" h WHERE h.entity = ? ORDER BY h.id DESC LIMIT ?", e.name, first)
 	return history, err
 }
 
@@ -196,11 +196,11 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	}
 	now := e.db.dialect.now()
 	incomplete := request.To == Cutover && before.Phase != Contract && found.lacking()
-	if _, err := t.exec(ctx, "UPDATE coexist_entity SET phase = ?, incomplete = ?, restoring = ?, epoch = epoch + 1, phase_changed_at = "+now+" WHERE name = ?",
+	if _, err := t.exec(ctx, "UPDATE "+e.db.own.entity+" SET phase = ?, incomplete = ?, restoring = ?, epoch = epoch + 1, phase_changed_at = "+now+" WHERE name = ?",
 		string(request.To), incomplete, false, e.name); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "INSERT INTO coexist_phase_change (entity, from_phase, to_phase, at, actor, reason, forced) VALUES (?, ?, ?, "+now+", ?, ?, ?)",
+	_, err := t.exec(ctx, "INSERT INTO "+e.db.own.phaseChange+" (entity, from_phase, to_phase, at, actor, reason, forced) VALUES (?, ?, ?, "+now+", ?, ?, ?)",
 		e.name, string(before.Phase), string(request.To), request.Actor, request.Reason, len(found.blockers()) > 0)
 	return err
 }

@@ -97,7 +97,7 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 			roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
 		}
 		key := quote(r.v1.key.name)
-		if err := r.returnKeys(ctx, t, inserted, r.insertStatement(r.v1.name, r.v1.columns, " ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), roots); err != nil {
+		if err := r.returnKeys(ctx, t, inserted, r.insertStatement(r.v1.sql, r.v1.columns, " ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), roots); err != nil {
 			return err
 		}
 		for i := range rows {
@@ -110,7 +110,7 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 		}
 		for j := range r.v1.children {
 			c := &r.v1.children[j]
-			if err := r.insertRows(ctx, t, c.name, c.allColumns(*r.v1.key), children[j]); err != nil {
+			if err := r.insertRows(ctx, t, c.sql, c.allColumns(*r.v1.key), children[j]); err != nil {
 				return err
 			}
 		}
@@ -125,9 +125,9 @@ func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, "INSERT INTO coexist_mark (entity, key, kind) SELECT "+literal(e.name)+", "+e.db.dialect.text("k.key")+", '"+string(markChange)+"' FROM (%s) k"+
-		" WHERE EXISTS (SELECT 1 FROM coexist_run r WHERE r.entity = "+literal(e.name)+") OR EXISTS (SELECT 1 FROM "+quote(e.v2.name)+" c WHERE c."+quote(e.v2.key.name)+" = k.key)"+
-		" OR EXISTS (SELECT 1 FROM "+quote(e.v2.name)+" c) OR EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+e.db.dialect.text("k.key")+")", keys)
+	return e.execKeys(ctx, t, "INSERT INTO "+e.markTable+" (key, kind) SELECT k.key, '"+string(markChange)+"' FROM (%s) k"+
+		" WHERE EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.entity = "+literal(e.name)+") OR EXISTS (SELECT 1 FROM "+e.v2.sql+" c WHERE c."+quote(e.v2.key.name)+" = k.key)"+
+		" OR EXISTS (SELECT 1 FROM "+e.v2.sql+" c) OR EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = k.key)", keys)
 }
 
 // mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the database.
@@ -143,7 +143,7 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string) 
 		return nil // follow writes over it, with a version above its own
 	}
 	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be passed.
-	if _, err := t.exec(ctx, "DELETE FROM "+quote(r.v2.name)+" WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?")+" AND "+seqColumn+" = ?", key, s.state.seq); err != nil {
+	if _, err := t.exec(ctx, "DELETE FROM "+r.v2.sql+" WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?")+" AND "+seqColumn+" = ?", key, s.state.seq); err != nil {
 		return err
 	}
 	return r.addMark(ctx, t, key, markGone, s.state.currentVersion())
@@ -202,7 +202,7 @@ func (e *entity) whyNoKey(key string) string {
 
 // nextKey makes a key of the entity's next serial number. It takes no lock that others wait for until a commit.
 func (r *Repository[V1, V2]) nextKey(ctx context.Context) (string, error) {
-	insert := "INSERT INTO coexist_key AS k (entity, value) VALUES (" + literal(r.name) + ", %s) ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value"
+	insert := "INSERT INTO " + r.db.own.key + " AS k (entity, value) VALUES (" + literal(r.name) + ", %s) ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value"
 	if !r.intKey || r.newKey != nil {
 		serial, err := r.serial(ctx, fmt.Sprintf(insert, "1", "k.value + 1"))
 		if err != nil || r.newKey == nil {
@@ -211,8 +211,8 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context) (string, error) {
 		return r.newKey(serial), nil
 	}
 	// Other programs make keys too.
-	beyond := "(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + 1 FROM (SELECT max(" + quote(r.v1.key.name) + ") AS value FROM " + quote(r.v1.name) +
-		" UNION ALL SELECT max(" + quote(r.v2.key.name) + ") FROM " + quote(r.v2.name)
+	beyond := "(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + 1 FROM (SELECT max(" + quote(r.v1.key.name) + ") AS value FROM " + r.v1.sql +
+		" UNION ALL SELECT max(" + quote(r.v2.key.name) + ") FROM " + r.v2.sql
 	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", beyond+" UNION ALL SELECT k.value) u)"))
 	return strconv.FormatInt(serial, 10), err
 }

@@ -175,7 +175,7 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 		return record, err
 	}
 	if len(s.state.marks) > 0 {
-		if _, err := t.exec(ctx, "UPDATE "+quote(r.v2.name)+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {
+		if _, err := t.exec(ctx, "UPDATE "+r.v2.sql+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}
 		if err := r.deleteMarks(ctx, t, s.state.marks); err != nil {
@@ -227,7 +227,7 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 	}
 	for i := range r.v1.children {
 		c := &r.v1.children[i]
-		if _, err := t.exec(ctx, "DELETE FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" = "+r.asKey("?"), s.key); err != nil {
+		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+r.asKey("?"), s.key); err != nil {
 			return err
 		}
 		v := reflect.ValueOf(v1)
@@ -282,7 +282,7 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	if f.leader() == sideV2 {
 		root = e.v2
 	}
-	n, err := number(ctx, t.session, "SELECT 1 FROM "+quote(root.name)+" t WHERE t."+quote(root.key.name)+" = "+e.asKey("?")+e.db.dialect.keyShare(), key)
+	n, err := number(ctx, t.session, "SELECT 1 FROM "+root.sql+" t WHERE t."+quote(root.key.name)+" = "+e.asKey("?")+e.db.dialect.keyShare(), key)
 	return n == 1, err
 }
 
@@ -294,8 +294,8 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 			if reference.Table != e.v1.name {
 				continue
 			}
-			n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT 1 FROM "+quote(other.v2.name)+" t WHERE t."+quote(other.columnInV2(reference.Column))+" = "+e.asKey("?")+
-				" AND (SELECT x.phase FROM coexist_entity x WHERE x.name = "+literal(other.name)+") = '"+string(Contract)+"' LIMIT 1) r", key)
+			n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT 1 FROM "+other.v2.sql+" t WHERE t."+quote(other.columnInV2(reference.Column))+" = "+e.asKey("?")+
+				" AND (SELECT x.phase FROM "+e.db.own.entity+" x WHERE x.name = "+literal(other.name)+") = '"+string(Contract)+"' LIMIT 1) r", key)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -19,6 +20,9 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxConns limits the connections to PostgreSQL, and the readers of SQLite. Defaults to 8.
 	MaxConns int
+	// Schema is that of the V1 tables on PostgreSQL, in which V2's and the engine's own are created too. Defaults to "public". No
+	// search_path changes that.
+	Schema string
 	// Patience is how long Open tries while the database does not answer: it may be starting too. Defaults to 10 s, less than 0
 	// is one try.
 	Patience time.Duration
@@ -30,6 +34,8 @@ type Options struct {
 // DB is a database and the entities in it. It is safe for concurrent use once its entities are described and Check has passed.
 type DB struct {
 	dialect     dialect
+	schema      string
+	own         ownTables
 	reader      *gorm.DB
 	writer      *gorm.DB // PostgreSQL: the reader; SQLite: the one connection that writes
 	readerDB    *sql.DB
@@ -54,7 +60,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}
-	db := &DB{logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter()}
+	db := &DB{logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), schema: cmp.Or(o.Schema, "public")}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
@@ -68,6 +74,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	db.own = ownTablesOf(db)
 	if err := db.reach(ctx, o.Patience); err != nil {
 		// The driver says where it tried on one line, and what went wrong on those that follow.
 		return nil, errors.Join(fmt.Errorf("cannot open the database: %s", strings.Join(strings.Fields(err.Error()), " ")), db.Close())
@@ -112,10 +119,28 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.classify(db.writerDB.PingContext(ctx))
 }
 
-// Empty reports whether the database has no table at all.
+// Empty reports whether there is no table at all where V1's are to be: in the database, or in PostgreSQL in the schema.
 func (db *DB) Empty(ctx context.Context) (bool, error) {
-	n, err := number(ctx, db.reading(), db.dialect.countTables())
+	n, err := db.dialect.countTables(ctx, db)
 	return n == 0, err
+}
+
+// qualify is a table's name in a statement.
+func (db *DB) qualify(table string) string { return db.dialect.qualify(db.schema, table) }
+
+// ownTables are the engine's own tables that all entities share, as statements name them. Each entity has two more.
+type ownTables struct {
+	version, writer, entity, phaseChange, bypass, run, chunk, cut, finding, key, usage string
+	sequence                                                                           string // PostgreSQL's, of what a copy's seq is
+}
+
+func ownTablesOf(db *DB) ownTables {
+	return ownTables{
+		version: db.qualify("coexist_schema"), writer: db.qualify("coexist_writer"), entity: db.qualify("coexist_entity"),
+		phaseChange: db.qualify("coexist_phase_change"), bypass: db.qualify("coexist_bypass"), run: db.qualify("coexist_run"),
+		chunk: db.qualify("coexist_chunk"), cut: db.qualify("coexist_cut"), finding: db.qualify("coexist_finding"),
+		key: db.qualify("coexist_key"), usage: db.qualify("coexist_v1_usage"), sequence: db.qualify("coexist_seq"),
+	}
 }
 
 // session sends statements, each on its own or all within a transaction. A "?" is an argument.
@@ -153,6 +178,39 @@ func (s session) query(ctx context.Context, scan func(*sql.Rows) error, query st
 		err = scan(rows)
 	}
 	return errors.Join(err, rows.Err())
+}
+
+// runBuilt runs a transaction on the writers' connection: its opening, then the statements that build returns from within it.
+func runBuilt(ctx context.Context, db *DB, opening []string, build func(session) ([]string, error)) error {
+	conn, err := db.writerDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed: nothing is lost with it
+	s := db.onConnection(conn)
+	run := func(statements []string) error {
+		for _, statement := range statements {
+			db.observe(statement)
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err = run(opening)
+	if err == nil {
+		var statements []string
+		if statements, err = build(s); err == nil {
+			err = run(append(statements, "COMMIT"))
+		}
+	}
+	if err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_, rollbackErr := conn.ExecContext(undo, "ROLLBACK")
+		return errors.Join(err, rollbackErr)
+	}
+	return nil
 }
 
 // number returns the one number that a query selects, 0 for NULL or no row.

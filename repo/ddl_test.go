@@ -1,7 +1,6 @@
 package repo_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,30 +93,6 @@ func TestInstallIsIdempotentAndLeavesV1Alone(t *testing.T) {
 		}
 		if after := catalog(t, url, everyTable); !slices.Equal(once, after) {
 			t.Errorf("installing again changes the tables, from\n%s\nto\n%s", strings.Join(once, "\n"), strings.Join(after, "\n"))
-		}
-	})
-}
-
-// The engine's own tables carry a version: a program that does not know it says so and leaves all as it is.
-func TestOwnTablesOfAnotherVersion(t *testing.T) {
-	repotest.Each(t, func(t *testing.T, url string) {
-		b := repotest.OpenNotes(t, url, repotest.Setup{})
-		raw := repotest.Raw(t, url)
-		for _, c := range []struct{ made, names string }{
-			{"UPDATE coexist_schema SET version = 3", "version 3, and this program knows version 2: a newer one"},
-			{"UPDATE coexist_schema SET version = 1", "version 1, and this program knows version 2 and upgrades none"},
-			{"DROP TABLE coexist_schema", "version 1, and this program knows version 2 and upgrades none"}, // the first had no version
-		} {
-			repotest.Exec(t, raw, c.made)
-			before := catalog(t, url, everyTable)
-			for name, refuse := range map[string]func(context.Context) error{"Install": b.DB.Install, "Check": b.DB.Check} {
-				if err := refuse(t.Context()); err == nil || !strings.Contains(err.Error(), c.names) {
-					t.Errorf("%s after %s: %v", name, c.made, err)
-				}
-			}
-			if after := catalog(t, url, everyTable); !slices.Equal(before, after) {
-				t.Errorf("it has changed something, from\n%s\nto\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
-			}
 		}
 	})
 }

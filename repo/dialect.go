@@ -21,8 +21,7 @@ type dialect interface {
 	// shareFence keeps the phase of another entity as it is until the transaction ends.
 	shareFence(ctx context.Context, t *tx, e *entity) error
 	// capture are the statements that install the capture of bypass writes to e's V1 tables; they may run again and again.
-	// Unless all are asked for it leaves out what is there already.
-	capture(ctx context.Context, s session, e *entity, all bool) ([]string, error)
+	capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error)
 	// captured reports whether the capture of e's V1 tables is installed and at work.
 	captured(ctx context.Context, s session, e *entity) (bool, error)
 	// classify returns nil for an error that it does not know.
@@ -30,6 +29,8 @@ type dialect interface {
 	// mayAnswerLater reports whether an error of Ping may pass by itself.
 	mayAnswerLater(err error) bool
 
+	// qualify is a table's name in a statement.
+	qualify(schema, table string) string
 	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and keep
 	// others out until their own ends.
 	stopWriters(e *entity, condition string) []string
@@ -40,27 +41,35 @@ type dialect interface {
 	// deleteBypassMarks are the statements that do so, and log those of bypass writes.
 	deleteBypassMarks(e *entity) []string
 	// foldBypass are the statements that make one line of an entity's log of bypass writes.
-	foldBypass(entity string) []string
+	foldBypass(e *entity) []string
 
 	// checkSettings fails where the database is set so that values would be read wrong.
 	checkSettings(ctx context.Context, s session) error
-	// install runs statements in one transaction that no other instance runs at the same time.
-	install(ctx context.Context, db *DB, statements []string) error
-	// ownTables are the statements that create the engine's own tables.
-	ownTables() []string
-	countTables() string
+	// install runs the statements that build returns, in one transaction that no other instance runs at the same time. Those that
+	// create what is there already it leaves out. build looks into the database from within the transaction.
+	install(ctx context.Context, db *DB, build func(session) ([]string, error)) error
+	// lockV1 are statements that keep other programs from writing to V1 until their transaction ends.
+	lockV1(e *entity) []string
+	// sharedTables are the statements that create the engine's own tables that all entities share.
+	sharedTables(db *DB) []string
+	// entityTables are the statements that create the engine's own tables of one entity.
+	entityTables(e *entity) []string
+	// countTables counts the tables where V1's are to be.
+	countTables(ctx context.Context, db *DB) (int64, error)
+	// elsewhere names the schemas besides the given one that have such a table.
+	elsewhere(ctx context.Context, s session, schema, table string) ([]string, error)
 	// columns returns the columns of a table by name, none if there is no such table.
-	columns(ctx context.Context, s session, table string) (map[string]catalogColumn, error)
-	foreignKeys(ctx context.Context, s session, table string) ([]foreignKey, error)
+	columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error)
+	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
 	// relation describes a table that is there.
-	relation(ctx context.Context, s session, table string) (relation, error)
+	relation(ctx context.Context, s session, t *table) (relation, error)
 	// holds reports whether a column of a type keeps whatever a model's column, of the type that it declares, may hold, and the
 	// other way round.
 	holds(sqlType, declared string) bool
 	// estimate counts a table's rows: at once and roughly when it is large, exactly when it is small.
-	estimate(ctx context.Context, s session, table string) (rows int64, exact bool, err error)
+	estimate(ctx context.Context, s session, t *table) (rows int64, exact bool, err error)
 
-	// roughOrigins is a query of origins and their counts by statistics; its arguments are the V2 table's name, quoted and not.
+	// roughOrigins is a query of origins and their counts by statistics; its argument is the V2 table.
 	roughOrigins() string
 
 	// value is a column's value in a JSON document.
@@ -135,6 +144,14 @@ func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`
 
 // literal quotes a string.
 func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// fillIn puts a schema, with a dot or "", in the place of {schema} in statements.
+func fillIn(schema string, statements []string) []string {
+	for i := range statements {
+		statements[i] = strings.ReplaceAll(statements[i], "{schema}", schema)
+	}
+	return statements
+}
 
 // splitObject joins JSON objects that were built in parts, since a function takes a limited number of arguments.
 func splitObject(members []member, build func([]member) string, join func(a, b string) string) string {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +61,7 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	free := true
 	b.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
 	var fenceJSON []byte
-	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON, &t.seq) }, "SELECT CAST("+e.fenceQuery()+" AS text), nextval('coexist_seq')")
+	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON, &t.seq) }, "SELECT CAST("+e.fenceQuery()+" AS text), nextval("+literal(t.db.own.sequence)+")")
 	guess := e.guess()
 	if o.key != "" {
 		locks := e.locks(guess, o.deleting)
@@ -104,7 +103,7 @@ func fenceLock(e *entity) string { return "coexist/" + e.name }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 
-func (postgres) changePhase(ctx context.Context, t *tx, e *entity) error {
+func (p postgres) changePhase(ctx context.Context, t *tx, e *entity) error {
 	b := pipeline{db: t.db}
 	b.add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
 	b.add(nil, settings, e.name, milliseconds(phaseLockTimeout), milliseconds(idleTimeout), false)
@@ -112,7 +111,7 @@ func (postgres) changePhase(ctx context.Context, t *tx, e *entity) error {
 	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))")
 	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e))
 	// An old program's transaction in flight would otherwise commit to V1 after V2 has become the truth.
-	b.add(nil, "LOCK TABLE "+strings.Join(e.v1Tables(), ", ")+" IN SHARE ROW EXCLUSIVE MODE")
+	b.add(nil, p.lockV1(e)[0])
 	var fenceJSON []byte
 	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, "SELECT CAST("+e.fenceQuery()+" AS text)")
 	if err := b.send(ctx, t.conn); err != nil {
@@ -136,19 +135,22 @@ FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_
 
 func (p postgres) deleteMarks(e *entity) string {
 	from, match := e.markRecords()
-	return "DELETE FROM coexist_mark AS m USING " + from + " WHERE " + match
+	return "DELETE FROM " + e.markTable + " AS m USING " + from + " WHERE " + match
 }
 
 // deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
 func (p postgres) deleteBypassMarks(e *entity) []string {
-	return []string{"WITH gone AS (" + p.deleteMarks(e) + " RETURNING m.entity, m.bypass, m.at)" +
-		" INSERT INTO coexist_bypass (entity, count, at) SELECT entity, count(*), max(at) FROM gone WHERE bypass GROUP BY entity"}
+	return []string{"WITH gone AS (" + p.deleteMarks(e) + " RETURNING m.bypass, m.at)" +
+		" INSERT INTO " + e.db.own.bypass + " (entity, count, at) SELECT " + literal(e.name) + ", count(*), max(at) FROM gone WHERE bypass HAVING count(*) > 0"}
 }
 
-func (postgres) foldBypass(entity string) []string {
-	return []string{"WITH gone AS (DELETE FROM coexist_bypass WHERE entity = " + entity + " RETURNING count, at)" +
-		" INSERT INTO coexist_bypass (entity, count, at) SELECT " + entity + ", sum(count), max(at) FROM gone HAVING count(*) > 0"}
+func (postgres) foldBypass(e *entity) []string {
+	table, entity := e.db.own.bypass, literal(e.name)
+	return []string{"WITH gone AS (DELETE FROM " + table + " WHERE entity = " + entity + " RETURNING count, at)" +
+		" INSERT INTO " + table + " (entity, count, at) SELECT " + entity + ", sum(count), max(at) FROM gone HAVING count(*) > 0"}
 }
+
+func (postgres) qualify(schema, table string) string { return quote(schema) + "." + quote(table) }
 
 func (postgres) shareFence(ctx context.Context, t *tx, e *entity) error {
 	_, err := t.exec(ctx, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended(?, 0))", fenceLock(e))
@@ -247,78 +249,35 @@ func (postgres) checkSettings(ctx context.Context, s session) error {
 
 // creates matches the statements that create something unless it is there. Whoever may not create it may do without, where it
 // is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
-var creates = regexp.MustCompile(`^CREATE (?:TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS (\S+)`)
+var creates = regexp.MustCompile(`^CREATE (TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS ((?:"(?:[^"]|"")+"\.)?"(?:[^"]|"")+")`)
 
-func (postgres) install(ctx context.Context, db *DB, all []string) error {
-	var statements []string
-	for _, s := range all {
-		if name := creates.FindStringSubmatch(s); name != nil {
-			if there, err := number(ctx, db.reading(), "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", name[1]); err != nil || there > 0 {
-				if err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		statements = append(statements, s)
-	}
-	conn, err := db.writerDB.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed: nothing is lost with it
+func (postgres) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
 	opening := []string{"BEGIN ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '10s'", "SELECT pg_advisory_xact_lock(hashtextextended('coexist', 0))"}
-	return runAll(ctx, db, conn, slices.Concat(opening, statements, []string{"COMMIT"}))
-}
-
-// runAll runs the statements of a whole transaction, and rolls it back when one fails.
-func runAll(ctx context.Context, db *DB, conn *sql.Conn, statements []string) error {
-	for _, s := range statements {
-		db.observe(s)
-		if _, err := conn.ExecContext(ctx, s); err != nil {
-			undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			_, rollbackErr := conn.ExecContext(undo, "ROLLBACK")
-			return errors.Join(err, rollbackErr)
+	return runBuilt(ctx, db, opening, func(s session) ([]string, error) {
+		all, err := build(s)
+		var statements []string
+		for _, statement := range all {
+			if name := creates.FindStringSubmatch(statement); name != nil {
+				relation := name[2]
+				if strings.HasSuffix(name[1], "INDEX") {
+					relation = quote(db.schema) + "." + relation // an index is named without the schema, which is its table's
+				}
+				there, err := number(ctx, s, "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", relation)
+				if err != nil {
+					return nil, err
+				}
+				if there > 0 {
+					continue
+				}
+			}
+			statements = append(statements, statement)
 		}
-	}
-	return nil
+		return statements, err
+	})
 }
 
-func (postgres) ownTables() []string {
-	return []string{
-		`CREATE SEQUENCE IF NOT EXISTS coexist_seq`,
-		`CREATE TABLE IF NOT EXISTS coexist_entity (name text PRIMARY KEY, phase text NOT NULL, epoch bigint NOT NULL DEFAULT 1,
-	mapping_version integer NOT NULL, incomplete boolean NOT NULL DEFAULT false, restoring boolean NOT NULL DEFAULT false,
-	phase_changed_at timestamptz NOT NULL DEFAULT now(), capture boolean NOT NULL DEFAULT true, capture_generation bigint NOT NULL DEFAULT 1)`,
-		`CREATE TABLE IF NOT EXISTS coexist_phase_change (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, entity text NOT NULL, from_phase text NOT NULL,
-	to_phase text NOT NULL, at timestamptz NOT NULL DEFAULT now(), actor text NOT NULL, reason text, forced boolean NOT NULL DEFAULT false)`,
-		`CREATE TABLE IF NOT EXISTS coexist_mark (id uuid NOT NULL DEFAULT gen_random_uuid(), entity text NOT NULL, key text COLLATE "C",
-	kind text NOT NULL, floor bigint NOT NULL DEFAULT 0, bypass boolean NOT NULL DEFAULT false, at timestamptz NOT NULL DEFAULT clock_timestamp())`,
-		`CREATE INDEX IF NOT EXISTS coexist_mark_key ON coexist_mark (entity, key)`,
-		`CREATE INDEX IF NOT EXISTS coexist_mark_open ON coexist_mark (entity, at) WHERE kind IN ('CHANGE', 'ALL_STALE')`,
-		`CREATE TABLE IF NOT EXISTS coexist_bypass (entity text NOT NULL, count bigint NOT NULL, at timestamptz NOT NULL)`,
-		`CREATE TABLE IF NOT EXISTS coexist_quarantine (entity text NOT NULL, key text COLLATE "C" NOT NULL, code text NOT NULL, field text, message text NOT NULL,
-	mapping_version integer NOT NULL, attempts integer NOT NULL DEFAULT 1, first_seen_at timestamptz NOT NULL DEFAULT now(),
-	last_seen_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (entity, key))`,
-		`CREATE TABLE IF NOT EXISTS coexist_run (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, entity text NOT NULL, kind text NOT NULL, status text NOT NULL,
-	actor text NOT NULL, started_at timestamptz NOT NULL DEFAULT now(), finished_at timestamptz, workers integer NOT NULL, max_rows_per_second integer,
-	older_than_mapping_version integer, repair boolean NOT NULL DEFAULT false, capture_generation bigint NOT NULL DEFAULT 0,
-	bypass_before bigint NOT NULL DEFAULT 0, epoch bigint NOT NULL DEFAULT 0, total bigint NOT NULL, throttled_by text, error text)`,
-		`CREATE UNIQUE INDEX IF NOT EXISTS coexist_run_active ON coexist_run (entity, kind) WHERE status IN ('RUNNING', 'PAUSED')`,
-		`CREATE TABLE IF NOT EXISTS coexist_chunk (run_id bigint NOT NULL REFERENCES coexist_run (id), number integer NOT NULL, upper text, position text,
-	stage text NOT NULL, finished boolean NOT NULL DEFAULT false, token bigint NOT NULL DEFAULT 0, leased_until timestamptz NOT NULL DEFAULT now(), done bigint NOT NULL DEFAULT 0,
-	migrated bigint NOT NULL DEFAULT 0, quarantined bigint NOT NULL DEFAULT 0, behind bigint NOT NULL DEFAULT 0, faults bigint NOT NULL DEFAULT 0,
-	busy_ms bigint NOT NULL DEFAULT 0, PRIMARY KEY (run_id, number))`,
-		`CREATE TABLE IF NOT EXISTS coexist_cut (run_id bigint PRIMARY KEY REFERENCES coexist_run (id), upper text, position text,
-	whole boolean NOT NULL DEFAULT false, next_number integer NOT NULL DEFAULT 0)`,
-		`CREATE TABLE IF NOT EXISTS coexist_finding (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, run_id bigint NOT NULL REFERENCES coexist_run (id),
-	key text COLLATE "C" NOT NULL, kind text NOT NULL, fields text NOT NULL DEFAULT '[]', repaired boolean NOT NULL DEFAULT false, UNIQUE (run_id, key))`,
-		`CREATE TABLE IF NOT EXISTS coexist_key (entity text PRIMARY KEY, value bigint NOT NULL)`,
-		`CREATE TABLE IF NOT EXISTS coexist_v1_usage (entity text COLLATE "C" NOT NULL, client_name text COLLATE "C" NOT NULL, client_version text COLLATE "C" NOT NULL,
-	operation_name text COLLATE "C" NOT NULL, field text COLLATE "C" NOT NULL, count bigint NOT NULL, first_seen_at timestamptz NOT NULL,
-	last_seen_at timestamptz NOT NULL, PRIMARY KEY (entity, client_name, client_version, operation_name, field))`,
-	}
+func (postgres) lockV1(e *entity) []string {
+	return []string{"LOCK TABLE " + strings.Join(e.v1Tables(), ", ") + " IN SHARE ROW EXCLUSIVE MODE"}
 }
 
 func (postgres) value(alias string, c *column) string {

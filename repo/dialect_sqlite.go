@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -84,28 +83,31 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity) error {
 func (sqlite) blockers(context.Context, session, *entity) ([]Transaction, error) { return nil, nil }
 
 func (d sqlite) deleteMarks(e *entity) string {
-	return "DELETE FROM coexist_mark WHERE rowid IN (" + d.rowsOfMarks(e) + ")"
+	return "DELETE FROM " + e.markTable + " WHERE rowid IN (" + d.rowsOfMarks(e) + ")"
 }
 
 func (d sqlite) deleteBypassMarks(e *entity) []string {
 	return []string{
-		"INSERT INTO coexist_bypass (entity, count, at) SELECT entity, count(*), max(at) FROM coexist_mark WHERE rowid IN (" + d.rowsOfMarks(e) + ") AND bypass GROUP BY entity",
+		"INSERT INTO " + e.db.own.bypass + " (entity, count, at) SELECT " + literal(e.name) + ", count(*), max(at) FROM " + e.markTable + " WHERE rowid IN (" + d.rowsOfMarks(e) + ") AND bypass HAVING count(*) > 0",
 		d.deleteMarks(e),
 	}
 }
 
 func (sqlite) rowsOfMarks(e *entity) string {
 	from, match := e.markRecords()
-	return "SELECT m.rowid FROM " + from + " CROSS JOIN coexist_mark m WHERE " + match // CROSS: the marks are looked up by key
+	return "SELECT m.rowid FROM " + from + " CROSS JOIN " + e.markTable + " m WHERE " + match // CROSS: the marks are looked up by key
 }
 
-func (sqlite) foldBypass(entity string) []string {
-	first := "(SELECT min(rowid) FROM coexist_bypass WHERE entity = " + entity + ")"
+func (sqlite) foldBypass(e *entity) []string {
+	table, entity := e.db.own.bypass, literal(e.name)
+	first := "(SELECT min(rowid) FROM " + table + " WHERE entity = " + entity + ")"
 	return []string{
-		"UPDATE coexist_bypass SET (count, at) = (SELECT sum(b.count), max(b.at) FROM coexist_bypass b WHERE b.entity = " + entity + ") WHERE rowid = " + first,
-		"DELETE FROM coexist_bypass WHERE entity = " + entity + " AND rowid <> " + first,
+		"UPDATE " + table + " SET (count, at) = (SELECT sum(b.count), max(b.at) FROM " + table + " b WHERE b.entity = " + entity + ") WHERE rowid = " + first,
+		"DELETE FROM " + table + " WHERE entity = " + entity + " AND rowid <> " + first,
 	}
 }
+
+func (sqlite) qualify(_, table string) string { return quote(table) }
 
 // shareFence is not needed: nobody else writes.
 func (sqlite) shareFence(context.Context, *tx, *entity) error { return nil }
@@ -164,52 +166,12 @@ func (sqlite) mayAnswerLater(err error) bool {
 
 func (sqlite) checkSettings(context.Context, session) error { return nil }
 
-func (sqlite) install(ctx context.Context, db *DB, statements []string) error {
-	conn, err := db.writerDB.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed: nothing is lost with it
-	return runAll(ctx, db, conn, slices.Concat([]string{"BEGIN IMMEDIATE"}, statements, []string{"COMMIT"}))
+func (sqlite) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
+	return runBuilt(ctx, db, []string{"BEGIN IMMEDIATE"}, build)
 }
 
-func (sqlite) ownTables() []string {
-	const now = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
-	return []string{
-		`CREATE TABLE IF NOT EXISTS coexist_writer (id INTEGER PRIMARY KEY CHECK (id = 1), entity TEXT, seq INTEGER NOT NULL)`,
-		`INSERT INTO coexist_writer (id, seq) VALUES (1, 0) ON CONFLICT DO NOTHING`,
-		`CREATE TABLE IF NOT EXISTS coexist_entity (name TEXT PRIMARY KEY NOT NULL, phase TEXT NOT NULL, epoch INTEGER NOT NULL DEFAULT 1,
-	mapping_version INTEGER NOT NULL, incomplete INTEGER NOT NULL DEFAULT 0, restoring INTEGER NOT NULL DEFAULT 0,
-	phase_changed_at TEXT NOT NULL DEFAULT ` + now + `, capture INTEGER NOT NULL DEFAULT 1, capture_generation INTEGER NOT NULL DEFAULT 1)`,
-		`CREATE TABLE IF NOT EXISTS coexist_phase_change (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, from_phase TEXT NOT NULL, to_phase TEXT NOT NULL,
-	at TEXT NOT NULL DEFAULT ` + now + `, actor TEXT NOT NULL, reason TEXT, forced INTEGER NOT NULL DEFAULT 0)`,
-		`CREATE TABLE IF NOT EXISTS coexist_mark (id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))), entity TEXT NOT NULL, key TEXT, kind TEXT NOT NULL,
-	floor INTEGER NOT NULL DEFAULT 0, bypass INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL DEFAULT ` + now + `)`,
-		`CREATE INDEX IF NOT EXISTS coexist_mark_key ON coexist_mark (entity, key)`,
-		`CREATE INDEX IF NOT EXISTS coexist_mark_open ON coexist_mark (entity, at) WHERE kind IN ('CHANGE', 'ALL_STALE')`,
-		`CREATE TABLE IF NOT EXISTS coexist_bypass (entity TEXT NOT NULL, count INTEGER NOT NULL, at TEXT NOT NULL)`,
-		`CREATE TABLE IF NOT EXISTS coexist_quarantine (entity TEXT NOT NULL, key TEXT NOT NULL, code TEXT NOT NULL, field TEXT, message TEXT NOT NULL,
-	mapping_version INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, first_seen_at TEXT NOT NULL DEFAULT ` + now + `,
-	last_seen_at TEXT NOT NULL DEFAULT ` + now + `, PRIMARY KEY (entity, key))`,
-		`CREATE TABLE IF NOT EXISTS coexist_run (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, kind TEXT NOT NULL, status TEXT NOT NULL, actor TEXT NOT NULL,
-	started_at TEXT NOT NULL DEFAULT ` + now + `, finished_at TEXT, workers INTEGER NOT NULL, max_rows_per_second INTEGER,
-	older_than_mapping_version INTEGER, repair INTEGER NOT NULL DEFAULT 0, capture_generation INTEGER NOT NULL DEFAULT 0,
-	bypass_before INTEGER NOT NULL DEFAULT 0, epoch INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL, throttled_by TEXT, error TEXT)`,
-		`CREATE UNIQUE INDEX IF NOT EXISTS coexist_run_active ON coexist_run (entity, kind) WHERE status IN ('RUNNING', 'PAUSED')`,
-		`CREATE TABLE IF NOT EXISTS coexist_chunk (run_id INTEGER NOT NULL REFERENCES coexist_run (id), number INTEGER NOT NULL, upper TEXT, position TEXT,
-	stage TEXT NOT NULL, finished INTEGER NOT NULL DEFAULT 0, token INTEGER NOT NULL DEFAULT 0, leased_until TEXT NOT NULL DEFAULT ` + now + `, done INTEGER NOT NULL DEFAULT 0,
-	migrated INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0, behind INTEGER NOT NULL DEFAULT 0,
-	faults INTEGER NOT NULL DEFAULT 0, busy_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (run_id, number))`,
-		`CREATE TABLE IF NOT EXISTS coexist_cut (run_id INTEGER PRIMARY KEY REFERENCES coexist_run (id), upper TEXT, position TEXT,
-	whole INTEGER NOT NULL DEFAULT 0, next_number INTEGER NOT NULL DEFAULT 0)`,
-		`CREATE TABLE IF NOT EXISTS coexist_finding (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL REFERENCES coexist_run (id),
-	key TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL DEFAULT '[]', repaired INTEGER NOT NULL DEFAULT 0, UNIQUE (run_id, key))`,
-		`CREATE TABLE IF NOT EXISTS coexist_key (entity TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL)`,
-		`CREATE TABLE IF NOT EXISTS coexist_v1_usage (entity TEXT NOT NULL, client_name TEXT NOT NULL, client_version TEXT NOT NULL, operation_name TEXT NOT NULL,
-	field TEXT NOT NULL, count INTEGER NOT NULL, first_seen_at TEXT NOT NULL, last_seen_at TEXT NOT NULL,
-	PRIMARY KEY (entity, client_name, client_version, operation_name, field))`,
-	}
-}
+// lockV1 is not needed: nobody else writes.
+func (sqlite) lockV1(*entity) []string { return nil }
 
 // value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob, which
 // no document can hold, as what no model takes.
@@ -289,6 +251,11 @@ func (sqlite) later(ms string) string {
 	return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', (" + ms + " / 1000.0) || ' seconds')"
 }
 
-func (sqlite) keyType(c *column) string { return c.sqlType }
+func (sqlite) keyType(c *column) string {
+	if c.collation != "" {
+		return c.sqlType + " COLLATE " + quote(c.collation)
+	}
+	return c.sqlType
+}
 
 func (sqlite) columnType(c *column) string { return strings.TrimSpace(c.sqlType) }

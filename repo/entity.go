@@ -25,7 +25,9 @@ type entity struct {
 	references     []Reference
 	foreignKeys    map[string][]foreignKey // of V1's tables, by table
 	converter      converter               // the Repository
-	lastFence      atomic.Pointer[fence]   // what the last statement said: a guess at what the next will say
+	// The log of marks and the quarantine, as a statement names them.
+	markTable, quarantineTable string
+	lastFence                  atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
 }
 
 // V2's root table has these columns besides the model's. Nobody but the engine needs them.
@@ -46,16 +48,19 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	if !entityName.MatchString(name) {
 		return nil, errors.New("a name is at most 40 letters, digits and underscores, and starts with a letter")
 	}
-	if slices.ContainsFunc(db.entities, func(e *entity) bool { return e.name == name }) {
+	if slices.ContainsFunc(db.entities, func(e *entity) bool { return strings.EqualFold(e.name, name) }) {
 		return nil, errors.New("described twice")
 	}
-	e := &entity{db: db, name: name}
+	e := &entity{db: db, name: name, markTable: db.qualify(ownTable(name, "mark")), quarantineTable: db.qualify(ownTable(name, "quarantine"))}
 	var err error
 	if e.v1, err = parseShape(reflect.New(v1).Interface()); err != nil {
 		return nil, err
 	}
 	if e.v2, err = parseShape(reflect.New(v2).Interface()); err != nil {
 		return nil, err
+	}
+	for _, t := range append(e.v1.all(), e.v2.all()...) {
+		t.sql = db.qualify(t.name)
 	}
 	kind := v1.FieldByIndex(e.v1.key.index).Type.Kind()
 	e.intKey = kind >= reflect.Int && kind <= reflect.Int64
@@ -78,6 +83,18 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	return e, nil
 }
 
+// ownTable names a table of the engine's that each entity has.
+func ownTable(entity, what string) string {
+	return "coexist_" + strings.ToLower(entity) + "_" + what
+}
+
+// keyColumn is a column of a name whose type is that of V1's key.
+func (e *entity) keyColumn(name string) column {
+	key := *e.v1.key
+	key.name = name
+	return key
+}
+
 // asKey is an expression, or an argument, as a key.
 func (e *entity) asKey(expression string) string { return e.db.dialect.asKey(e.v1.key, expression) }
 
@@ -92,11 +109,11 @@ func (e *entity) fenceQuery() string {
 		{"restoring", d.value("e", flag("restoring"))},
 		{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
 		{"now", d.now()},
-	}) + " FROM coexist_entity e WHERE e.name = " + literal(e.name) + ")"
+	}) + " FROM " + e.db.own.entity + " e WHERE e.name = " + literal(e.name) + ")"
 }
 
 func markDocument(d dialect) string {
-	return d.object([]member{{"id", "m.id"}, {"key", "m.key"}, {"kind", "m.kind"}, {"floor", "m.floor"}, {"bypass", d.value("m", flag("bypass"))}})
+	return d.object([]member{{"id", "m.id"}, {"key", "CAST(m.key AS text)"}, {"kind", "m.kind"}, {"floor", "m.floor"}, {"bypass", d.value("m", flag("bypass"))}})
 }
 
 func (e *entity) decodeFence(document []byte, f *fence) error {
@@ -128,14 +145,14 @@ func (e *entity) locks(f fence, deleting bool) []string {
 	key := e.asKey("?")
 	var statements []string
 	if f.leader() == sideV2 {
-		statements = append(statements, "SELECT true FROM "+quote(e.v2.name)+" WHERE "+quote(e.v2.key.name)+" = "+key+strength)
+		statements = append(statements, "SELECT true FROM "+e.v2.sql+" WHERE "+quote(e.v2.key.name)+" = "+key+strength)
 		if !f.writesV1() {
 			return statements
 		}
 	}
-	statements = append(statements, "SELECT true FROM "+quote(e.v1.name)+" WHERE "+quote(e.v1.key.name)+" = "+key+strength)
+	statements = append(statements, "SELECT true FROM "+e.v1.sql+" WHERE "+quote(e.v1.key.name)+" = "+key+strength)
 	for _, c := range e.v1.children {
-		statements = append(statements, "SELECT 1 FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" = "+key+strength+" NOWAIT")
+		statements = append(statements, "SELECT 1 FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+key+strength+" NOWAIT")
 	}
 	return statements
 }
@@ -198,7 +215,7 @@ func (e *entity) setKey(t *table, v any, key string) {
 func (e *entity) v1Tables() []string {
 	var names []string
 	for _, t := range e.v1.all() {
-		names = append(names, quote(t.name))
+		names = append(names, t.sql)
 	}
 	return names
 }

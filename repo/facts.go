@@ -67,11 +67,11 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 		to    **string
 		query string
 	}{
-		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM " + quote(e.v1.name) + " t WHERE NOT EXISTS (SELECT 1 FROM " + quote(e.v2.name) +
+		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM " + e.v1.sql + " t WHERE NOT EXISTS (SELECT 1 FROM " + e.v2.sql +
 			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
-		{f.stale, &f.staleExample, "SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
-			" WHERE m.entity = " + literal(e.name) + " AND m.kind = 'CHANGE' AND NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
-		{f.quarantined, &f.quarantinedExample, "SELECT q.key FROM coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND " + e.unresolved("q.key") + " ORDER BY q.key LIMIT 1"},
+		{f.stale, &f.staleExample, "SELECT CAST(m.key AS text) FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
+			" WHERE m.kind = 'CHANGE' AND NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
+		{f.quarantined, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM " + e.quarantineTable + " q WHERE " + e.unresolved("q.key") + " ORDER BY q.key LIMIT 1"},
 	} {
 		if example.n == 0 {
 			continue
@@ -101,8 +101,8 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 	if f.from != Migrate && !f.incomplete {
 		return e.orderFacts(ctx, s, f)
 	}
-	husks := "SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
-		" WHERE m.entity = " + literal(e.name) + " AND m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + quote(e.v2.name) +
+	husks := "SELECT CAST(m.key AS text) AS key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
+		" WHERE m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + e.v2.sql +
 		" c WHERE " + e.underTruncate()
 	var err error
 	if f.husks, err = number(ctx, s, "SELECT count(*) FROM ("+husks+") h"); err != nil {
@@ -124,7 +124,7 @@ func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
 		err := rows.Scan(&name)
 		inContract[name] = true
 		return err
-	}, "SELECT name FROM coexist_entity WHERE phase = ?", string(Contract))
+	}, "SELECT name FROM "+e.db.own.entity+" WHERE phase = ?", string(Contract))
 	if err != nil {
 		return err
 	}
@@ -146,9 +146,9 @@ func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
 // runFacts are what rehearsals, verifications and restores have found.
 func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 	d := e.db.dialect
-	faults := "(SELECT coalesce(sum(k.faults), 0) FROM coexist_chunk k WHERE k.run_id = r.id)"
+	faults := "(SELECT coalesce(sum(k.faults), 0) FROM " + e.db.own.chunk + " k WHERE k.run_id = r.id)"
 	newest := func(kind RunKind, condition, selected string) string {
-		return "(SELECT " + selected + " FROM coexist_run r WHERE r.entity = e.name AND r.kind = '" + string(kind) + "' AND " + condition + " ORDER BY r.id DESC LIMIT 1)"
+		return "(SELECT " + selected + " FROM " + e.db.own.run + " r WHERE r.entity = e.name AND r.kind = '" + string(kind) + "' AND " + condition + " ORDER BY r.id DESC LIMIT 1)"
 	}
 	clean := "r.status = 'SUCCEEDED' AND " + faults + " = 0"
 	var found struct {
@@ -179,14 +179,14 @@ func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 		{"cleanAt", newest(Verification, clean, "r.started_at")},
 		{"cleanCapture", newest(Verification, clean, "r.capture_generation")},
 		{"cleanBypass", newest(Verification, clean, "r.bypass_before")},
-		{"cleanBehind", newest(Verification, clean, "(SELECT sum(k.behind) FROM coexist_chunk k WHERE k.run_id = r.id)")},
+		{"cleanBehind", newest(Verification, clean, "(SELECT sum(k.behind) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
 		{"red", newest(Verification, faults+" > 0", "r.id")},
 		{"redFaults", newest(Verification, faults+" > 0", faults)},
 		{"bypass", e.bypassWrites()},
 		{"restore", newest(Restore, "true", "r.id")},
 		{"restoreRed", newest(Restore, "true", faults)},
 		{"restoreDone", newest(Restore, "true", "r.status")},
-	})+" AS text) FROM coexist_entity e WHERE e.name = ?", e.name)
+	})+" AS text) FROM "+e.db.own.entity+" e WHERE e.name = ?", e.name)
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 
 // findingExample is the key of a fault. A row that is missing is one only where V2 leads, where it comes last.
 func (e *entity) findingExample(ctx context.Context, s session, run int64, to **string) error {
-	return scanText(ctx, s, to, "SELECT f.key FROM coexist_finding f WHERE f.run_id = ? AND f.kind <> '"+string(StaleCopy)+"'"+
+	return scanText(ctx, s, to, "SELECT f.key FROM "+e.db.own.finding+" f WHERE f.run_id = ? AND f.kind <> '"+string(StaleCopy)+"'"+
 		" ORDER BY CASE WHEN f.kind = '"+string(Missing)+"' THEN 1 ELSE 0 END, f.id LIMIT 1", run)
 }
 
@@ -226,7 +226,7 @@ func (e *entity) findingExample(ctx context.Context, s session, run int64, to **
 // quarantine, or was there when the facts were gathered.
 func (e *entity) changedSince(ctx context.Context, s session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
-		marks, err := number(ctx, s, "SELECT count(*) FROM coexist_mark m WHERE m.entity = ? AND m.kind = 'CHANGE'", e.name)
+		marks, err := number(ctx, s, "SELECT count(*) FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'")
 		if err != nil {
 			return err
 		}
@@ -237,12 +237,12 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 		marks += now.sum() - before.sum()
 		f.stale = max(f.stale, marks)
 		// Who seeds an entity of which nothing has migrated leaves no marks.
-		unseen, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+quote(e.v1.name)+" LIMIT 1) t WHERE NOT EXISTS (SELECT 1 FROM "+quote(e.v2.name)+")")
+		unseen, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" LIMIT 1) t WHERE NOT EXISTS (SELECT 1 FROM "+e.v2.sql+")")
 		if err != nil {
 			return err
 		}
 		f.remaining = max(f.remaining, unseen)
-		quarantined, err := number(ctx, s, "SELECT count(*) FROM coexist_quarantine q WHERE q.entity = "+literal(e.name)+" AND "+e.unresolved("q.key"))
+		quarantined, err := number(ctx, s, "SELECT count(*) FROM "+e.quarantineTable+" q WHERE "+e.unresolved("q.key"))
 		if err != nil {
 			return err
 		}

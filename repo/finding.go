@@ -64,7 +64,7 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 	}
 	s := c.db.reading()
 	var err error
-	if page.Total, err = number(ctx, s, "SELECT count(*) FROM coexist_finding WHERE run_id = ?", run); err != nil {
+	if page.Total, err = number(ctx, s, "SELECT count(*) FROM "+c.db.own.finding+" WHERE run_id = ?", run); err != nil {
 		return page, err
 	}
 	d := c.db.dialect
@@ -84,7 +84,7 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 		return json.Unmarshal([]byte(found.Fields), &page.Findings[len(page.Findings)-1].Fields)
 	}, "SELECT CAST("+d.object([]member{
 		{"id", "f.id"}, {"key", "f.key"}, {"kind", "f.kind"}, {"fields", "f.fields"}, {"repaired", d.value("f", flag("repaired"))},
-	})+" AS text) FROM coexist_finding f WHERE f.run_id = ? AND f.id > ? ORDER BY f.id LIMIT ?", run, position, first+1)
+	})+" AS text) FROM "+c.db.own.finding+" f WHERE f.run_id = ? AND f.id > ? ORDER BY f.id LIMIT ?", run, position, first+1)
 	if len(page.Findings) > first {
 		page.Findings, page.HasNext = page.Findings[:first], true
 	}
@@ -97,7 +97,7 @@ func (e *entity) report(ctx context.Context, t *tx, c chunk, behind, faults []Fi
 		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
 	}
 	for _, f := range append(keep(behind, c.Behind, keptBehind), keep(faults, c.Faults, keptFaults)...) {
-		_, err := t.exec(ctx, "INSERT INTO coexist_finding (run_id, key, kind, fields, repaired) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING",
+		_, err := t.exec(ctx, "INSERT INTO "+e.db.own.finding+" (run_id, key, kind, fields, repaired) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING",
 			c.RunID, f.Key, string(f.Kind), jsonList(f.Fields), f.Repaired)
 		if err != nil {
 			return outcome{}, err

@@ -33,7 +33,7 @@ func (p *plan) driver() (string, []any) {
 		s.add("SELECT p.key, coalesce(p.rn, 0) AS ord, 0 AS grp, ")
 		p.other(&s, "")
 		s.add(" AS other, p.v FROM (SELECT 1 AS one) g LEFT JOIN (SELECT q.*, row_number() OVER (" + p.order("q.sort", "q.key") + ") AS rn FROM (SELECT " +
-			key + " AS key, " + p.sortColumn() + " AS sort, " + v + " AS v FROM " + quote(p.root.name) + " t WHERE true")
+			key + " AS key, " + p.sortColumn() + " AS sort, " + v + " AS v FROM " + p.root.sql + " t WHERE true")
 		p.conditions(&s)
 		s.add(" "+p.order(p.sortColumn(), key)+" LIMIT CAST(? AS integer)) q) p ON g.one = 1", p.limit+1)
 		return s.text.String(), s.args
@@ -42,7 +42,7 @@ func (p *plan) driver() (string, []any) {
 	s.add("SELECT p.key, g.ord * 1000 + coalesce(p.rn, 0) AS ord, g.ord AS grp, ")
 	p.other(&s, " AND "+group+" = g.key")
 	s.add(" AS other, p.v FROM ("+p.e.db.dialect.keyList(p.group)+") g LEFT JOIN (SELECT "+key+" AS key, "+group+" AS grp, "+v+
-		" AS v, row_number() OVER (PARTITION BY "+group+" "+p.order(p.sortColumn(), key)+") AS rn FROM "+quote(p.root.name)+" t WHERE "+
+		" AS v, row_number() OVER (PARTITION BY "+group+" "+p.order(p.sortColumn(), key)+") AS rn FROM "+p.root.sql+" t WHERE "+
 		group+" IN (SELECT l.key FROM ("+p.e.db.dialect.keyList(p.group)+") l)", p.keys, p.keys)
 	p.conditions(&s)
 	s.add(") p ON p.grp = g.key AND p.rn <= CAST(? AS integer)", p.limit+1)
@@ -96,7 +96,7 @@ func (p *plan) other(s *sqlText, group string) {
 		s.add("false")
 		return
 	}
-	s.add("EXISTS (SELECT 1 FROM " + quote(p.root.name) + " t WHERE true" + group)
+	s.add("EXISTS (SELECT 1 FROM " + p.root.sql + " t WHERE true" + group)
 	p.filter(s)
 	s.add(" AND NOT coalesce(")
 	p.beyond(s, c, forward)
@@ -135,13 +135,13 @@ func (p *plan) count() (string, []any) {
 	var s sqlText
 	s.add("SELECT CAST(" + p.e.fenceQuery() + " AS text), n.* FROM (")
 	if p.group == nil {
-		s.add("SELECT 0, count(*) FROM " + quote(p.root.name) + " t WHERE true")
+		s.add("SELECT 0, count(*) FROM " + p.root.sql + " t WHERE true")
 		p.filter(&s)
 		s.add(") n")
 		return s.text.String(), s.args
 	}
 	s.add("SELECT g.ord, count(t."+quote(p.root.key.name)+") FROM ("+p.e.db.dialect.keyList(p.group)+") g LEFT JOIN "+
-		quote(p.root.name)+" t ON t."+quote(p.group.name)+" = g.key", p.keys)
+		p.root.sql+" t ON t."+quote(p.group.name)+" = g.key", p.keys)
 	p.filter(&s)
 	s.add(" GROUP BY g.ord) n")
 	return s.text.String(), s.args

@@ -165,5 +165,5 @@ func copies(t *testing.T, b *repotest.Bench) int64 {
 // marks counts the marks of a key by kind.
 func marks(t *testing.T, b *repotest.Bench, key, kind string) int64 {
 	t.Helper()
-	return repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM coexist_mark WHERE entity = 'NOTE' AND key = $1 AND kind = $2", key, kind)
+	return repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM coexist_note_mark WHERE key = $1 AND kind = $2", key, kind)
 }

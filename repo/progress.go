@@ -70,7 +70,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err = e.countCopies(ctx, s, &p, exact)
 		return p, err
 	}
-	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1.name)
+	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1)
 	if err != nil {
 		return p, err
 	}
@@ -90,20 +90,20 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err := scanJSON(rows, &at)
 		p.OldestMarkAt = at.At
 		return err
-	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "m.at"}})+" AS text) FROM coexist_mark m WHERE m.entity = ? AND (m.kind = 'CHANGE' OR m.kind = 'ALL_STALE' AND NOT EXISTS ("+
-		"SELECT 1 FROM coexist_run r WHERE r.entity = m.entity AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) ORDER BY m.at LIMIT 1", e.name)
+	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "m.at"}})+" AS text) FROM "+e.markTable+" m WHERE (m.kind = 'CHANGE' OR m.kind = 'ALL_STALE' AND NOT EXISTS ("+
+		"SELECT 1 FROM "+c.db.own.run+" r WHERE r.entity = ? AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) ORDER BY m.at LIMIT 1", e.name)
 	return p, err
 }
 
 // countCopies is all there is to count where V2 leads: what V1 holds besides is history.
 func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact bool) error {
-	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.name)
-	origins, args := "SELECT "+originColumn+", count(*) FROM "+quote(e.v2.name)+" GROUP BY 1 ORDER BY 1", []any(nil)
+	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2)
+	origins, args := "SELECT "+originColumn+", count(*) FROM "+e.v2.sql+" GROUP BY 1 ORDER BY 1", []any(nil)
 	if p.Exact = true; !exact && !small {
 		p.Exact = false
-		origins, args = e.db.dialect.roughOrigins(), []any{quote(e.v2.name), e.v2.name}
+		origins, args = e.db.dialect.roughOrigins(), []any{e.v2.sql}
 	} else if err == nil {
-		rows, err = number(ctx, s, "SELECT count(*) FROM "+quote(e.v2.name))
+		rows, err = number(ctx, s, "SELECT count(*) FROM "+e.v2.sql)
 	}
 	if err != nil {
 		return err
@@ -120,27 +120,27 @@ func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error
 	}, "SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN NOT fresh AND copied AND NOT quarantined THEN 1 ELSE 0 END), 0),"+
 		" coalesce(sum(CASE WHEN NOT fresh AND quarantined THEN 1 ELSE 0 END), 0) FROM ("+
 		"SELECT c."+seqColumn+" IS NOT NULL AS copied, "+quarantined+" AS quarantined, c."+seqColumn+" IS NOT NULL AND "+e.sawAll()+
-		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+e.db.dialect.text("t."+quote(e.v1.key.name))+") AS fresh"+
-		" FROM "+quote(e.v1.name)+" t LEFT JOIN "+quote(e.v2.name)+" c ON c."+quote(e.v2.key.name)+" = t."+quote(e.v1.key.name)+") r")
+		" AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = t."+quote(e.v1.key.name)+") AS fresh"+
+		" FROM "+e.v1.sql+" t LEFT JOIN "+e.v2.sql+" c ON c."+quote(e.v2.key.name)+" = t."+quote(e.v1.key.name)+") r")
 	if err != nil {
 		return err
 	}
 	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
-	return e.countOrigins(ctx, s, p, "SELECT "+originColumn+", count(*) FROM "+quote(e.v2.name)+" GROUP BY 1 ORDER BY 1")
+	return e.countOrigins(ctx, s, p, "SELECT "+originColumn+", count(*) FROM "+e.v2.sql+" GROUP BY 1 ORDER BY 1")
 }
 
 // countRoughly takes Total as given.
 func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error {
-	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2.name)
+	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2)
 	if err != nil {
 		return err
 	}
 	const most = "100000" // more are as good as these
-	marks, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM coexist_mark m WHERE m.entity = ? AND m.kind = 'CHANGE' LIMIT "+most+") r", e.name)
+	marks, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.markTable+" m WHERE m.kind = 'CHANGE' LIMIT "+most+") r")
 	if err != nil {
 		return err
 	}
-	quarantined, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM coexist_quarantine q WHERE q.entity = ? LIMIT "+most+") r", e.name)
+	quarantined, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.quarantineTable+" q LIMIT "+most+") r")
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	p.Stale = min(marks, copies, p.Total-p.Quarantined)
 	p.Migrated = max(0, min(copies-p.Stale, p.Total-p.Quarantined-p.Stale))
 	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
-	return e.countOrigins(ctx, s, p, e.db.dialect.roughOrigins(), quote(e.v2.name), e.v2.name)
+	return e.countOrigins(ctx, s, p, e.db.dialect.roughOrigins(), e.v2.sql)
 }
 
 func (e *entity) countOrigins(ctx context.Context, s session, p *Progress, statement string, args ...any) error {

@@ -37,16 +37,14 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		rows = append(rows, r)
 	}
 	d := e.db.dialect
-	from, value := d.records([]column{{name: "key", sqlType: "text"}, {name: "field", sqlType: "text"}, {name: "message", sqlType: "text"}, readSeq, {name: "read_marks", sqlType: "text"}})
-	key := e.asKey(value("key"))
-	name := literal(e.name)
-	return e.execRows(ctx, t, "INSERT INTO coexist_quarantine AS q (entity, key, code, field, message, mapping_version, first_seen_at, last_seen_at)"+
-		" SELECT "+name+", "+value("key")+", '"+conversionFailed+"', "+value("field")+", "+value("message")+", "+strconv.Itoa(e.mappingVersion)+", "+d.now()+", "+d.now()+
+	from, value := d.records([]column{e.keyColumn("key"), {name: "field", sqlType: "text"}, {name: "message", sqlType: "text"}, readSeq, {name: "read_marks", sqlType: "text"}})
+	return e.execRows(ctx, t, "INSERT INTO "+e.quarantineTable+" AS q (key, code, field, message, mapping_version, first_seen_at, last_seen_at)"+
+		" SELECT "+value("key")+", '"+conversionFailed+"', "+value("field")+", "+value("message")+", "+strconv.Itoa(e.mappingVersion)+", "+d.now()+", "+d.now()+
 		" FROM "+from+
-		" WHERE coalesce((SELECT c."+seqColumn+" FROM "+quote(e.v2.name)+" c WHERE c."+quote(e.v2.key.name)+" = "+key+"), 0) = "+value(readSeq.name)+
-		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = "+name+" AND m.key = "+d.text(value("key"))+
+		" WHERE coalesce((SELECT c."+seqColumn+" FROM "+e.v2.sql+" c WHERE c."+quote(e.v2.key.name)+" = "+value("key")+"), 0) = "+value(readSeq.name)+
+		" AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = "+value("key")+
 		" AND "+value("read_marks")+" NOT LIKE '%' || CAST(m.id AS text) || '%')"+
-		" ORDER BY 2 ON CONFLICT (entity, key) DO UPDATE SET code = excluded.code, field = excluded.field, message = excluded.message,"+
+		" ORDER BY 1 ON CONFLICT (key) DO UPDATE SET code = excluded.code, field = excluded.field, message = excluded.message,"+
 		" mapping_version = excluded.mapping_version, attempts = q.attempts + 1, last_seen_at = excluded.last_seen_at", rows)
 }
 
@@ -55,8 +53,7 @@ func (e *entity) release(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, "DELETE FROM coexist_quarantine WHERE entity = "+literal(e.name)+" AND key IN (SELECT "+
-		e.db.dialect.text("k.key")+" FROM (%s) k)", keys)
+	return e.execKeys(ctx, t, "DELETE FROM "+e.quarantineTable+" WHERE key IN (SELECT k.key FROM (%s) k)", keys)
 }
 
 // QuarantineEntry is a row that cannot be converted, and why. It leaves the list once it was converted or deleted.
@@ -86,7 +83,7 @@ type QuarantinePage struct {
 
 // Quarantine returns up to first (at most 100) entries of an entity after a cursor, "" for the start. Entries whose row has
 // since been deleted or migrated by other means are left out. It fails with ErrNotFound for an unknown entity, and with an
-// *InputError for a wrong first.
+// *InputError for a wrong first or cursor.
 func (c *Control) Quarantine(ctx context.Context, entity string, first int, after string) (QuarantinePage, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -96,9 +93,17 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		return QuarantinePage{}, err
 	}
 	d := e.db.dialect
-	open := "coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND " + e.unresolved("q.key")
+	listed := e.quarantineTable + " q WHERE " + e.unresolved("q.key")
+	var position string
+	args := []any{first + 1}
+	if after != "" {
+		if !e.validKey(after) {
+			return QuarantinePage{}, inputError(Faulty("after", "is not a cursor of this list"))
+		}
+		position, args = " AND q.key > "+e.asKey("?"), []any{after, first + 1}
+	}
 	var page QuarantinePage
-	if page.Total, err = number(ctx, c.db.reading(), "SELECT count(*) FROM "+open); err != nil {
+	if page.Total, err = number(ctx, c.db.reading(), "SELECT count(*) FROM "+listed); err != nil {
 		return page, err
 	}
 	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
@@ -119,7 +124,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		page.Entries = append(page.Entries, entry)
 		return nil
 	}, "SELECT CAST("+d.object([]member{
-		{"key", "q.key"},
+		{"key", "CAST(q.key AS text)"},
 		{"code", "q.code"},
 		{"field", "q.field"},
 		{"message", "q.message"},
@@ -127,18 +132,17 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		{"attempts", "q.attempts"},
 		{"firstSeenAt", "q.first_seen_at"},
 		{"lastSeenAt", "q.last_seen_at"},
-	})+" AS text) FROM "+open+" AND q.key > ? ORDER BY q.key LIMIT ?", after, first+1)
+	})+" AS text) FROM "+listed+position+" ORDER BY q.key LIMIT ?", args...)
 	if len(page.Entries) > first {
 		page.Entries, page.HasNext = page.Entries[:first], true
 	}
 	return page, err
 }
 
-// unresolved says that the key, an expression of text, is in V1 without a fresh copy.
+// unresolved says that the key, an expression, is in V1 without a fresh copy.
 func (e *entity) unresolved(key string) string {
-	k := e.asKey(key)
-	return "EXISTS (SELECT 1 FROM " + quote(e.v1.name) + " t WHERE t." + quote(e.v1.key.name) + " = " + k + ")" +
-		" AND NOT EXISTS (SELECT 1 FROM " + quote(e.v2.name) + " c WHERE c." + quote(e.v2.key.name) + " = " + k +
+	return "EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = " + key + ")" +
+		" AND NOT EXISTS (SELECT 1 FROM " + e.v2.sql + " c WHERE c." + quote(e.v2.key.name) + " = " + key +
 		" AND " + e.sawAll() +
-		" AND NOT EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = " + literal(e.name) + " AND m.key = " + key + "))"
+		" AND NOT EXISTS (SELECT 1 FROM " + e.markTable + " m WHERE m.key = " + key + "))"
 }

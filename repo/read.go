@@ -12,6 +12,7 @@ import (
 
 // answer is one row of a read: what one statement saw of one key.
 type answer struct {
+	ord         int64 // the driver's
 	key         string
 	absent      bool // the row says no key: a group without rows, say
 	extra       []byte
@@ -91,7 +92,7 @@ func (e *entity) read(ctx context.Context, s session, statement string, args ...
 			}
 		}
 		if ord.Valid {
-			a.key, a.absent = key.String, !key.Valid
+			a.ord, a.key, a.absent = ord.Int64, key.String, !key.Valid
 			answers = append(answers, a)
 		}
 		return nil
@@ -130,9 +131,6 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		if null := r.v1.nullIn(a.v1, ""); s.v1Err == nil && null != nil {
 			s.v1, s.v1Err = nil, null
 		}
-		if s.v1 != nil && r.keyOf(r.v1, s.v1) != a.key {
-			s.v1 = nil // the database takes two spellings of a key for one; we do not
-		}
 	}
 	if a.copy != nil {
 		if err := json.Unmarshal(a.copy, &s.copy); err != nil {
@@ -142,11 +140,16 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		if err != nil {
 			return nil, fmt.Errorf("the copy of %s %s cannot be read: %w", r.name, a.key, err)
 		}
-		if r.keyOf(r.v2, v2) == a.key {
-			s.v2 = v2
-			s.state.hasCopy, s.state.seq, s.state.version = true, s.copy.Seq, s.copy.Version
-			s.state.seen = allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
-		}
+		s.v2 = v2
+		s.state.hasCopy, s.state.seq, s.state.version = true, s.copy.Seq, s.copy.Version
+		s.state.seen = allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
+	}
+	// The database may take several spellings for one key. That of the row goes on.
+	switch {
+	case s.v1 != nil && f.leader() == sideV1 || s.v2 == nil && s.v1 != nil:
+		s.key = r.keyOf(r.v1, s.v1)
+	case s.v2 != nil:
+		s.key = r.keyOf(r.v2, s.v2)
 	}
 	s.state.all = s.state.seen // where V2 leads nothing makes a copy stale
 	if f.leader() == sideV1 {
@@ -331,23 +334,28 @@ func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Re
 	if err != nil {
 		return nil, err
 	}
-	unique := make([]*seen[V1, V2], 0, len(found))
+	unique, met := make([]*seen[V1, V2], 0, len(found)), map[string]bool{}
 	for _, s := range found {
-		unique = append(unique, s)
+		if !met[s.key] {
+			met[s.key] = true
+			unique = append(unique, s)
+		}
 	}
 	answers := r.internalRead(ctx, unique, OriginRead)
 	results := make([]Result[Record[V2]], len(keys))
 	for i, key := range keys {
-		result, ok := answers[key]
-		if !ok {
-			result.Err = ErrNotFound
+		results[i].Err = ErrNotFound
+		if s := found[key]; s != nil {
+			if answer, ok := answers[s.key]; ok {
+				results[i] = answer
+			}
 		}
-		results[i] = result
 	}
 	return results, nil
 }
 
-// lookUp reads keys with one statement. Keys that no row can have are not asked for.
+// lookUp reads keys with one statement, and returns what it found by the key that was asked for. Keys that no row can have are
+// not asked for.
 func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys []string) (map[string]*seen[V1, V2], error) {
 	found := make(map[string]*seen[V1, V2], len(keys))
 	asked := make([]string, 0, len(keys))
@@ -374,7 +382,7 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys
 		return nil, err
 	}
 	for _, a := range answers {
-		if found[a.key], err = r.decode(f, a); err != nil {
+		if found[asked[a.ord]], err = r.decode(f, a); err != nil {
 			return nil, err
 		}
 	}

@@ -101,7 +101,7 @@ func TestAReferrerAgainstADelete(t *testing.T) {
 			commented(t, b, phase)
 			// The referrer first: it is stopped before its insert, with the target held.
 			held, goOn := make(chan struct{}), make(chan struct{})
-			b.Before(`INSERT INTO "comments_v2"`, func() { close(held); <-goOn })
+			b.Before(`"comments_v2" (`, func() { close(held); <-goOn })
 			created := make(chan error, 1)
 			go func() {
 				created <- errOf(b.Comments.CreateV2(ctx, repotest.CommentV2{ID: 7, About: new("b"), Text: "x"}))
@@ -122,7 +122,7 @@ func TestAReferrerAgainstADelete(t *testing.T) {
 				t.Fatal(err)
 			}
 			held, goOn = make(chan struct{}), make(chan struct{})
-			other.Before("DELETE FROM coexist_quarantine", func() { close(held); <-goOn })
+			other.Before(`_quarantine" WHERE key IN`, func() { close(held); <-goOn })
 			go func() { deleted <- other.Notes.Delete(ctx, "b", nil) }()
 			<-held
 			b.Forget()

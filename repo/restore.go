@@ -94,17 +94,17 @@ func (r *Repository[V1, V2]) restore(ctx context.Context, t *tx, s *seen[V1, V2]
 func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[string]bool, error) {
 	held := map[string]bool{}
 	root := "t." + quote(e.v2.key.name)
-	if err := e.returnKeysOf(ctx, t, held, "SELECT CAST("+root+" AS text) FROM "+quote(e.v2.name)+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+e.db.dialect.lock(), keys); err != nil {
+	if err := e.returnKeysOf(ctx, t, held, "SELECT CAST("+root+" AS text) FROM "+e.v2.sql+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+e.db.dialect.lock(), keys); err != nil {
 		return nil, err
 	}
 	if e.db.dialect.lock() == "" {
 		return held, nil
 	}
 	v1Root := "t." + quote(e.v1.key.name)
-	statements := []string{"SELECT CAST(" + v1Root + " AS text) FROM " + quote(e.v1.name) + " t WHERE " + v1Root + " IN (SELECT k.key FROM (%s) k) ORDER BY " + v1Root + e.db.dialect.lock()}
+	statements := []string{"SELECT CAST(" + v1Root + " AS text) FROM " + e.v1.sql + " t WHERE " + v1Root + " IN (SELECT k.key FROM (%s) k) ORDER BY " + v1Root + e.db.dialect.lock()}
 	for _, c := range e.v1.children {
 		parent := "t." + quote(c.parentKey)
-		statements = append(statements, "SELECT CAST("+parent+" AS text) FROM "+quote(c.name)+" t WHERE "+parent+" IN (SELECT k.key FROM (%s) k) ORDER BY "+parent+e.db.dialect.lock()+" NOWAIT")
+		statements = append(statements, "SELECT CAST("+parent+" AS text) FROM "+c.sql+" t WHERE "+parent+" IN (SELECT k.key FROM (%s) k) ORDER BY "+parent+e.db.dialect.lock()+" NOWAIT")
 	}
 	for _, statement := range statements {
 		if err := e.returnKeysOf(ctx, t, map[string]bool{}, statement, keys); err != nil {
@@ -121,14 +121,14 @@ func (c *Control) cancelRestore(ctx context.Context, run Run) error {
 		return err
 	}
 	return e.fenced(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, "UPDATE coexist_run SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(Cancelled), run.ID)
+		n, err := t.exec(ctx, "UPDATE "+c.db.own.run+" SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(Cancelled), run.ID)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return ErrRunEnded
 		}
-		_, err = t.exec(ctx, "UPDATE coexist_entity SET restoring = ?, epoch = epoch + 1 WHERE name = ?", false, e.name)
+		_, err = t.exec(ctx, "UPDATE "+c.db.own.entity+" SET restoring = ?, epoch = epoch + 1 WHERE name = ?", false, e.name)
 		return err
 	})
 }

@@ -27,7 +27,7 @@ func isRestoring(t *testing.T, b *repotest.Bench, want bool) {
 	t.Helper()
 	raw := repotest.Raw(t, b.URL)
 	before := v1Tables(t, raw)
-	created := note(fmt.Sprintf("r%d", repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_mark")+repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2")), "x")
+	created := note(fmt.Sprintf("r%d", repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_note_mark")+repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2")), "x")
 	if _, err := b.Notes.CreateV1(t.Context(), created); err != nil {
 		t.Fatal(err)
 	}

@@ -153,7 +153,7 @@ func (c *Control) TuneRun(ctx context.Context, q TuneRequest) (Run, error) {
 	}
 	var n int64
 	err := c.db.alone(ctx, func(s session) (err error) {
-		n, err = s.exec(ctx, "UPDATE coexist_run SET workers = coalesce(?, workers), max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END,"+
+		n, err = s.exec(ctx, "UPDATE "+c.db.own.run+" SET workers = coalesce(?, workers), max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END,"+
 			" throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", q.Workers, q.NoLimit, q.MaxRowsPerSecond, q.ID)
 		return err
 	})
@@ -188,7 +188,7 @@ func (db *DB) endOrChange(ctx context.Context, id int64, to RunStatus, reason st
 	}
 	var n int64
 	err := db.alone(ctx, func(s session) (err error) {
-		n, err = s.exec(ctx, "UPDATE coexist_run SET status = ?, error = ?, finished_at = "+finished+
+		n, err = s.exec(ctx, "UPDATE "+db.own.run+" SET status = ?, error = ?, finished_at = "+finished+
 			", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(to), failure, id)
 		return err
 	})
@@ -248,7 +248,7 @@ type runDocument struct {
 func (c *Control) runs(ctx context.Context, where string, limit int, args ...any) ([]Run, error) {
 	d := c.db.dialect
 	sum := func(name string) string {
-		return "(SELECT coalesce(sum(k." + name + "), 0) FROM coexist_chunk k WHERE k.run_id = r.id)"
+		return "(SELECT coalesce(sum(k." + name + "), 0) FROM " + c.db.own.chunk + " k WHERE k.run_id = r.id)"
 	}
 	var runs []Run
 	err := c.db.reading().query(ctx, func(rows *sql.Rows) error {
@@ -278,8 +278,8 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 		{"faults", sum("faults")},
 		{"repair", d.value("r", flag("repair"))},
 		{"epoch", "r.epoch"},
-		{"atWork", "(SELECT count(*) FROM coexist_chunk k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + d.now() + ")"},
-	})+" AS text) FROM coexist_run r WHERE "+where+" ORDER BY r.id DESC LIMIT "+strconv.Itoa(limit), args...)
+		{"atWork", "(SELECT count(*) FROM " + c.db.own.chunk + " k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + d.now() + ")"},
+	})+" AS text) FROM "+c.db.own.run+" r WHERE "+where+" ORDER BY r.id DESC LIMIT "+strconv.Itoa(limit), args...)
 	return runs, err
 }
 

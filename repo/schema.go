@@ -38,6 +38,7 @@ type limits struct {
 // table is a root or child table of an aggregate.
 type table struct {
 	name     string
+	sql      string // the name in a statement: quoted, with its schema
 	columns  []column
 	key      *column // of a root: its primary key
 	children []child

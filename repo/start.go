@@ -97,7 +97,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	if q.kind == Restore {
 		led = e.v2
 	}
-	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led.name)
+	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led)
 	if err != nil {
 		return Run{}, err
 	}
@@ -110,7 +110,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 		// Whoever writes from here on writes to both.
 		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
 			if t.fence.Phase == Contract {
-				if _, err := t.exec(ctx, "UPDATE coexist_entity SET restoring = ?, epoch = epoch + 1 WHERE name = ?", true, e.name); err != nil {
+				if _, err := t.exec(ctx, "UPDATE "+c.db.own.entity+" SET restoring = ?, epoch = epoch + 1 WHERE name = ?", true, e.name); err != nil {
 					return err
 				}
 				t.fence.Restoring, t.fence.Epoch = true, t.fence.Epoch+1
@@ -136,9 +136,9 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 	if q.Workers != nil {
 		workers = *q.Workers
 	}
-	id, err := number(ctx, t.session, "INSERT INTO coexist_run (entity, kind, status, actor, started_at, workers, max_rows_per_second, older_than_mapping_version, repair, epoch,"+
+	id, err := number(ctx, t.session, "INSERT INTO "+e.db.own.run+" (entity, kind, status, actor, started_at, workers, max_rows_per_second, older_than_mapping_version, repair, epoch,"+
 		" capture_generation, bypass_before, total) VALUES (?, ?, ?, ?, "+e.db.dialect.now()+", ?, ?, ?, ?, ?, (SELECT CASE WHEN x.capture THEN x.capture_generation ELSE 0 END"+
-		" FROM coexist_entity x WHERE x.name = ?), "+e.bypassWrites()+", ?) RETURNING id",
+		" FROM "+e.db.own.entity+" x WHERE x.name = ?), "+e.bypassWrites()+", ?) RETURNING id",
 		e.name, string(q.kind), string(Running), q.Actor, workers, q.MaxRowsPerSecond, q.olderThan, q.repair, t.fence.Epoch, e.name, total)
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == uniqueViolation {
 		return 0, ErrRunAlreadyActive
@@ -148,12 +148,12 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 	}
 	// The upper bound is fixed here: rows that come later have both shapes from the write that makes them.
 	last := func(t *table) string {
-		return "SELECT * FROM (SELECT t." + quote(t.key.name) + " AS key FROM " + quote(t.name) + " t ORDER BY t." + quote(t.key.name) + " DESC LIMIT 1) l"
+		return "SELECT * FROM (SELECT t." + quote(t.key.name) + " AS key FROM " + t.sql + " t ORDER BY t." + quote(t.key.name) + " DESC LIMIT 1) l"
 	}
 	upper := last(e.v1)
 	if q.kind == Verification || q.kind == Restore {
 		upper += " UNION ALL " + last(e.v2)
 	}
-	_, err = t.exec(ctx, "INSERT INTO coexist_cut (run_id, upper) VALUES (?, (SELECT CAST(u.key AS text) FROM ("+upper+") u ORDER BY u.key DESC LIMIT 1))", id)
+	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.cut+" (run_id, upper) VALUES (?, (SELECT CAST(u.key AS text) FROM ("+upper+") u ORDER BY u.key DESC LIMIT 1))", id)
 	return id, err
 }

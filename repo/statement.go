@@ -25,13 +25,13 @@ const (
 func (e *entity) readStatement(w want, lead side, driver, extra string) string {
 	d := e.db.dialect
 	v1 := func(key string) string {
-		return "(SELECT " + e.document(e.v1, "t", nil) + " FROM " + quote(e.v1.name) + " t WHERE t." + quote(e.v1.key.name) + " = " + key + ")"
+		return "(SELECT " + e.document(e.v1, "t", nil) + " FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = " + key + ")"
 	}
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
 		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, NULL AS v1, " + e.copyDocument() +
-			" AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k LEFT JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = k.key"
+			" AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k LEFT JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = k.key"
 	case w == wantV1:
 		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, " + v1("k.key") +
 			" AS v1, NULL AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k"
@@ -44,14 +44,14 @@ func (e *entity) readStatement(w want, lead side, driver, extra string) string {
 			" NOT s.fresh AND " + e.quarantined("s.key") + " AS quarantined FROM (" +
 			e.freshness("SELECT k.ord, k.key, "+extra+" AS extra, c."+seqColumn+" AS seq, c."+goneSeenColumn+" AS gone_seen, c."+staleSeenColumn+" AS stale_seen, "+
 				e.copyDocument()+" AS copy, "+e.marks("k.key")+" AS marks FROM ("+driver+") k LEFT JOIN "+
-				quote(e.v2.name)+" c ON c."+quote(e.v2.key.name)+" = k.key"+d.once()) + ") s"
+				e.v2.sql+" c ON c."+quote(e.v2.key.name)+" = k.key"+d.once()) + ") s"
 	}
 	return "SELECT CAST(" + e.fenceQuery() + " AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)" +
 		" FROM (SELECT 1 AS one) o LEFT JOIN (" + rows + ") r ON o.one = 1 ORDER BY r.ord"
 }
 
 func (e *entity) quarantined(key string) string {
-	return "EXISTS (SELECT 1 FROM coexist_quarantine q WHERE q.entity = " + literal(e.name) + " AND q.key = " + e.db.dialect.text(key) + ")"
+	return "EXISTS (SELECT 1 FROM " + e.quarantineTable + " q WHERE q.key = " + key + ")"
 }
 
 // freshness adds fresh to a query of seq, gone_seen, stale_seen and marks: the copy exists, no mark for its key is visible, and
@@ -72,19 +72,19 @@ func (e *entity) underTruncate() string {
 
 // countAll is how many marks of all keys there are of a kind.
 func (e *entity) countAll(kind markKind) string {
-	return "(SELECT count(*) FROM coexist_mark a WHERE a.entity = " + literal(e.name) + " AND a.key IS NULL AND a.kind = '" + string(kind) + "')"
+	return "(SELECT count(*) FROM " + e.markTable + " a WHERE a.key IS NULL AND a.kind = '" + string(kind) + "')"
 }
 
 // markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them.
 func (e *entity) markRecords() (from, match string) {
-	from, value := e.db.dialect.records([]column{{name: "key", sqlType: "text"}, {name: "id", sqlType: e.db.dialect.markID()}})
-	return from, "m.entity = " + literal(e.name) + " AND m.key = " + value("key") + " AND m.id = " + value("id")
+	from, value := e.db.dialect.records([]column{e.keyColumn("key"), {name: "id", sqlType: e.db.dialect.markID()}})
+	return from, "m.key = " + value("key") + " AND m.id = " + value("id")
 }
 
 // marks is the list of a key's marks, as text.
 func (e *entity) marks(key string) string {
 	d := e.db.dialect
-	return "CAST(" + d.list(markDocument(d), "coexist_mark m WHERE m.entity = "+literal(e.name)+" AND m.key = "+d.text(key), "m.id") + " AS text)"
+	return "CAST(" + d.list(markDocument(d), e.markTable+" m WHERE m.key = "+key, "m.id") + " AS text)"
 }
 
 // copyDocument is the copy c: what the engine knows of it, and its value; NULL where there is none.
@@ -117,7 +117,7 @@ func (e *entity) document(t *table, alias string, order []string) string {
 		}
 		members = append(members, member{c.json, e.db.dialect.list(
 			e.db.dialect.object(nest(e.db.dialect, "d", c.columns, 0)),
-			quote(c.name)+" d WHERE d."+quote(c.parentKey)+" = "+alias+"."+quote(t.key.name), strings.Join(by, ", "))})
+			c.sql+" d WHERE d."+quote(c.parentKey)+" = "+alias+"."+quote(t.key.name), strings.Join(by, ", "))})
 	}
 	return e.db.dialect.object(members)
 }
@@ -142,17 +142,17 @@ func nest(d dialect, alias string, columns []column, depth int) []member {
 }
 
 // insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
-func (e *entity) insertStatement(name string, columns []column, suffix string) string {
+func (e *entity) insertStatement(table string, columns []column, suffix string) string {
 	from, value := e.db.dialect.records(columns)
 	names, values := make([]string, len(columns)), make([]string, len(columns))
 	for i, c := range columns {
 		names[i], values[i] = quote(c.name), value(c.name)
 	}
-	return "INSERT INTO " + quote(name) + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
+	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
 }
 
 // updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.
-func (e *entity) updateStatement(name string, match, set []column, suffix string) string {
+func (e *entity) updateStatement(table string, match, set []column, suffix string) string {
 	from, value := e.db.dialect.records(append(append([]column{}, match...), set...))
 	sets, matches := make([]string, len(set)), make([]string, len(match))
 	for i, c := range set {
@@ -161,5 +161,5 @@ func (e *entity) updateStatement(name string, match, set []column, suffix string
 	for i, c := range match {
 		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
 	}
-	return "UPDATE " + quote(name) + " AS t SET " + strings.Join(sets, ", ") + " FROM " + from + " WHERE " + strings.Join(matches, " AND ") + suffix
+	return "UPDATE " + table + " AS t SET " + strings.Join(sets, ", ") + " FROM " + from + " WHERE " + strings.Join(matches, " AND ") + suffix
 }

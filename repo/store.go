@@ -117,7 +117,7 @@ func (e *entity) insertCopies(ctx context.Context, t *tx, rows []row, stored map
 	key := quote(e.v2.key.name)
 	_, value := e.db.dialect.records(columns)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return e.returnKeys(ctx, t, stored, e.insertStatement(e.v2.name, columns,
+	return e.returnKeys(ctx, t, stored, e.insertStatement(e.v2.sql, columns,
 		" ORDER BY "+value(e.v2.key.name)+" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), rows)
 }
 
@@ -132,21 +132,19 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, "SELECT 1 FROM "+quote(e.v2.name)+" c JOIN "+from+" ON c."+quote(e.v2.key.name)+" = "+value(e.v2.key.name)+
+		_, err = t.exec(ctx, "SELECT 1 FROM "+e.v2.sql+" c JOIN "+from+" ON c."+quote(e.v2.key.name)+" = "+value(e.v2.key.name)+
 			" ORDER BY c."+quote(e.v2.key.name)+lock+" OF c", document)
 		if err != nil {
 			return err
 		}
 	}
-	var sets []string
-	for _, c := range columns {
-		if c.name != e.v2.key.name {
-			sets = append(sets, quote(c.name)+" = "+value(c.name))
-		}
+	sets := make([]string, len(columns)) // with the key, which V1 may spell another way by now
+	for i, c := range columns {
+		sets[i] = quote(c.name) + " = " + value(c.name)
 	}
 	updated := map[string]bool{}
 	// Under its own name: in RETURNING, SQLite knows no alias of a table that is updated FROM another.
-	table := quote(e.v2.name)
+	table := e.v2.sql
 	key := table + "." + quote(e.v2.key.name)
 	err := e.returnKeys(ctx, t, updated, "UPDATE "+table+" SET "+strings.Join(sets, ", ")+" FROM "+from+
 		" WHERE "+key+" = "+value(e.v2.key.name)+" AND "+table+"."+seqColumn+" = "+value(readSeq.name)+
@@ -161,7 +159,7 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 	}
 	for i := range e.v2.children {
 		c := &e.v2.children[i]
-		if err := e.execKeys(ctx, t, "DELETE FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" IN (SELECT key FROM (%s) k)", keys); err != nil {
+		if err := e.execKeys(ctx, t, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" IN (SELECT key FROM (%s) k)", keys); err != nil {
 			return err
 		}
 	}
@@ -187,7 +185,7 @@ func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored
 		}
 	}
 	for j := range e.v2.children {
-		if err := e.insertRows(ctx, t, e.v2.children[j].name, e.v2.children[j].allColumns(*e.v1.key), children[j]); err != nil {
+		if err := e.insertRows(ctx, t, e.v2.children[j].sql, e.v2.children[j].allColumns(*e.v1.key), children[j]); err != nil {
 			return err
 		}
 	}
@@ -220,7 +218,7 @@ func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) error {
 
 // addMark appends a mark for one key.
 func (e *entity) addMark(ctx context.Context, t *tx, key string, kind markKind, floor int64) error {
-	_, err := t.exec(ctx, "INSERT INTO coexist_mark (entity, key, kind, floor) VALUES (?, ?, ?, ?)", e.name, key, string(kind), floor)
+	_, err := t.exec(ctx, "INSERT INTO "+e.markTable+" (key, kind, floor) VALUES ("+e.asKey("?")+", ?, ?)", key, string(kind), floor)
 	return err
 }
 

@@ -243,15 +243,15 @@ func TestALateFailureIsNotListed(t *testing.T) {
 			reader.Go(func() { _, _ = b.Notes.GetV2(t.Context(), "a") })
 			pause.Wait()
 			updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Priority = priority })
-			repotest.Exec(t, raw, "UPDATE coexist_quarantine SET attempts = 7")
+			repotest.Exec(t, raw, "UPDATE coexist_note_quarantine SET attempts = 7")
 			pause.Release()
 			reader.Wait()
-			entries := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_quarantine")
-			message := repotest.One[string](t, raw, "SELECT message FROM coexist_quarantine")
+			entries := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_note_quarantine")
+			message := repotest.One[string](t, raw, "SELECT message FROM coexist_note_quarantine")
 			if priority == 77 && (entries != 1 || !strings.Contains(message, "77")) || priority == 1 && entries != 0 {
 				t.Errorf("with priority %d quarantine has %d entries: %s", priority, entries, message)
 			}
-			repotest.Exec(t, raw, "DELETE FROM coexist_quarantine") // so that the next reader has something to list
+			repotest.Exec(t, raw, "DELETE FROM coexist_note_quarantine") // so that the next reader has something to list
 		}
 	})
 }
@@ -259,8 +259,8 @@ func TestALateFailureIsNotListed(t *testing.T) {
 // What another program deletes and inserts again, as its marks say, is another note. s.state.gone() in convert.
 func TestACopyUnderATombstoneIsNotMerged(t *testing.T) {
 	for name, marks := range map[string]string{
-		"delete":   "INSERT INTO coexist_mark (entity, key, kind) VALUES ('NOTE', 'a', 'GONE'), ('NOTE', 'a', 'CHANGE')",
-		"TRUNCATE": "INSERT INTO coexist_mark (entity, key, kind) VALUES ('NOTE', NULL, 'ALL_GONE'), ('NOTE', 'a', 'CHANGE')",
+		"delete":   "INSERT INTO coexist_note_mark (key, kind) VALUES ('a', 'GONE'), ('a', 'CHANGE')",
+		"TRUNCATE": "INSERT INTO coexist_note_mark (key, kind) VALUES (NULL, 'ALL_GONE'), ('a', 'CHANGE')",
 	} {
 		t.Run(name, func(t *testing.T) {
 			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {

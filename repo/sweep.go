@@ -117,7 +117,7 @@ func (e *entity) bothKeys(c chunk, limit int) sqlText {
 
 func (e *entity) nextKeys(s *sqlText, t *table, c chunk, limit int) {
 	key := "t." + quote(t.key.name)
-	s.add("SELECT " + key + " AS key FROM " + quote(t.name) + " t WHERE ")
+	s.add("SELECT " + key + " AS key FROM " + t.sql + " t WHERE ")
 	if c.Upper == nil {
 		s.add("false")
 	} else {
@@ -131,25 +131,23 @@ func (e *entity) nextKeys(s *sqlText, t *table, c chunk, limit int) {
 
 // marked is a query of the keys that a sweep's last stage is about: those with marks, or with a copy under a tombstone.
 func (e *entity) marked() string {
-	name := literal(e.name)
-	return "SELECT m.key FROM coexist_mark m WHERE m.entity = " + name + " AND m.kind = 'CHANGE'" +
-		" UNION SELECT m.key FROM coexist_mark m JOIN " + quote(e.v2.name) + " c ON c." + quote(e.v2.key.name) + " = " + e.asKey("m.key") +
-		" WHERE m.entity = " + name + " AND m.key IS NOT NULL AND m.kind = 'GONE'" +
-		" UNION SELECT " + e.db.dialect.text("c."+quote(e.v2.key.name)) + " FROM " + quote(e.v2.name) + " c WHERE " + e.underTruncate()
+	return "SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE'" +
+		" UNION SELECT m.key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE m.kind = 'GONE'" +
+		" UNION SELECT c." + quote(e.v2.key.name) + " FROM " + e.v2.sql + " c WHERE " + e.underTruncate()
 }
 
 // markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them once, also
 // where other programs leave new marks as fast as it works.
 func (e *entity) markedKeys(c chunk, limit int) sqlText {
 	var s sqlText
-	s.add("SELECT " + e.asKey("p.key") + " AS key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (" + e.marked() + ") u WHERE ")
+	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (" + e.marked() + ") u WHERE ")
 	if c.Upper == nil {
 		s.add("false")
 	} else {
-		s.add("u.key <= ?", *c.Upper)
+		s.add("u.key <= "+e.asKey("?"), *c.Upper)
 	}
 	if c.Position != nil {
-		s.add(" AND u.key > ?", *c.Position)
+		s.add(" AND u.key > "+e.asKey("?"), *c.Position)
 	}
 	s.add(" ORDER BY u.key LIMIT CAST(? AS integer)) p", limit)
 	return s
@@ -189,7 +187,7 @@ func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
 // fold turns the marks of a key without a V1 row into one tombstone, and removes the copy.
 func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	if v.state.hasCopy {
-		n, err := t.exec(ctx, "DELETE FROM "+quote(e.v2.name)+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", v.key, v.state.seq)
+		n, err := t.exec(ctx, "DELETE FROM "+e.v2.sql+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", v.key, v.state.seq)
 		if err != nil {
 			return err
 		}
@@ -211,12 +209,12 @@ func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	if err := e.deleteMarks(ctx, t, v.state.marks[:len(v.state.marks)-1]); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, "UPDATE coexist_mark SET kind = ?, floor = ?, bypass = ? WHERE entity = ? AND key = ? AND id = ?",
-		string(markGone), v.state.foldedFloor(), false, e.name, last.Key, last.ID); err != nil {
+	if _, err := t.exec(ctx, "UPDATE "+e.markTable+" SET kind = ?, floor = ?, bypass = ? WHERE key = "+e.asKey("?")+" AND id = ?",
+		string(markGone), v.state.foldedFloor(), false, last.Key, last.ID); err != nil {
 		return err
 	}
 	if last.Bypass {
-		if _, err := t.exec(ctx, "INSERT INTO coexist_bypass (entity, count, at) VALUES (?, 1, "+e.db.dialect.now()+")", e.name); err != nil {
+		if _, err := t.exec(ctx, "INSERT INTO "+e.db.own.bypass+" (entity, count, at) VALUES (?, 1, "+e.db.dialect.now()+")", e.name); err != nil {
 			return err
 		}
 	}
@@ -234,7 +232,7 @@ func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
 		lock += " OF m"
 	}
 	from, match := e.markRecords()
-	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+from+" CROSS JOIN coexist_mark m WHERE "+match+" ORDER BY m.id"+lock+") l", string(document))
+	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+from+" CROSS JOIN "+e.markTable+" m WHERE "+match+" ORDER BY m.id"+lock+") l", string(document))
 	if err == nil && n < int64(len(marks)) {
 		return &busyError{errOvertaken}
 	}

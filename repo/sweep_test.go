@@ -247,11 +247,11 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 		second.Wait()
 		repotest.Exec(t, repotest.Raw(t, b.URL),
 			"UPDATE notes SET title = 'play: on' WHERE id = 'k001'",
-			"INSERT INTO coexist_mark (entity, key, kind) VALUES ('NOTE', 'k001', 'CHANGE')",
+			"INSERT INTO coexist_note_mark (key, kind) VALUES ('k001', 'CHANGE')",
 			"UPDATE notes SET priority = 66 WHERE id = 'k002'",
-			"INSERT INTO coexist_mark (entity, key, kind) VALUES ('NOTE', 'k002', 'CHANGE')",
+			"INSERT INTO coexist_note_mark (key, kind) VALUES ('k002', 'CHANGE')",
 			"DELETE FROM note_tags WHERE note_id IN ('k003', 'k140')", "DELETE FROM notes WHERE id IN ('k003', 'k140')",
-			"INSERT INTO coexist_mark (entity, key, kind) VALUES ('NOTE', 'k003', 'CHANGE'), ('NOTE', 'k003', 'GONE'), ('NOTE', 'k140', 'CHANGE')")
+			"INSERT INTO coexist_note_mark (key, kind) VALUES ('k003', 'CHANGE'), ('k003', 'GONE'), ('k140', 'CHANGE')")
 		second.Release()
 		run = ended(t, b, run)
 		if run.Status != repo.Succeeded || run.Quarantined != 1 {
@@ -268,7 +268,7 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 			if marks(t, b, key, "CHANGE") != 0 || marks(t, b, key, "GONE") != 1 {
 				t.Errorf("%s leaves %d changes and %d tombstones", key, marks(t, b, key, "CHANGE"), marks(t, b, key, "GONE"))
 			}
-			if n := repotest.One[int64](t, raw, "SELECT floor FROM coexist_mark WHERE key = $1", key); n < floor {
+			if n := repotest.One[int64](t, raw, "SELECT floor FROM coexist_note_mark WHERE key = $1", key); n < floor {
 				t.Errorf("the tombstone of %s has floor %d, want %d or more", key, n, floor)
 			}
 			if n := repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2 WHERE id = $1", key); n != 0 {

@@ -115,7 +115,7 @@ func TestEightClientsOfTheSameNotesDuringASweep(t *testing.T) {
 			"a copy without its row":   "SELECT count(*) FROM notes_v2 c WHERE NOT EXISTS (SELECT 1 FROM notes n WHERE n.id = c.id)",
 			"a label without its copy": "SELECT count(*) FROM notes_v2_labels l WHERE NOT EXISTS (SELECT 1 FROM notes_v2 c WHERE c.id = l.id)",
 			"a tag without its note":   "SELECT count(*) FROM note_tags g WHERE NOT EXISTS (SELECT 1 FROM notes n WHERE n.id = g.note_id)",
-			"a copy that is not fresh": "SELECT count(*) FROM notes_v2 c JOIN coexist_mark m ON m.entity = 'NOTE' AND m.key = c.id",
+			"a copy that is not fresh": "SELECT count(*) FROM notes_v2 c JOIN coexist_note_mark m ON m.key = c.id",
 		} {
 			if n := repotest.One[int](t, raw, query); n != 0 {
 				t.Errorf("%d times %s", n, what)

@@ -117,7 +117,7 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		record, err = r.keep(ctx, t, s, before)
 		return record, v1, err
 	}
-	if r.keyOf(r.v2, &after) != key {
+	if r.keyOf(r.v2, &after) != r.keyOf(r.v2, &before.value) {
 		return record, v1, inputError(Faulty(r.v2.key.field(""), "cannot be changed"))
 	}
 	if err := r.acceptableV2(&before.value, &after); err != nil {

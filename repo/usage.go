@@ -110,7 +110,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 		{"count", "u.count"},
 		{"firstSeenAt", "u.first_seen_at"},
 		{"lastSeenAt", "u.last_seen_at"},
-	})+" AS text) FROM coexist_v1_usage u WHERE u.entity = ? AND u.last_seen_at >= "+d.scalar(&column{sqlType: "timestamptz"})+
+	})+" AS text) FROM "+c.db.own.usage+" u WHERE u.entity = ? AND u.last_seen_at >= "+d.scalar(&column{sqlType: "timestamptz"})+
 		" ORDER BY u.last_seen_at DESC, u.count DESC, u.client_name, u.client_version, u.operation_name, u.field LIMIT "+strconv.Itoa(maxUsageListed),
 		e.name, argument)
 	return usage, err
@@ -168,11 +168,11 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 	named := func(name string) string {
 		return "CASE WHEN k.entity IS NOT NULL OR n.rows < " + strconv.Itoa(maxUsageRows) + " THEN " + value(name) + " ELSE " + literal(otherClients) + " END"
 	}
-	statement := "INSERT INTO coexist_v1_usage AS u (entity, client_name, client_version, operation_name, field, count, first_seen_at, last_seen_at)" +
+	statement := "INSERT INTO " + db.own.usage + " AS u (entity, client_name, client_version, operation_name, field, count, first_seen_at, last_seen_at)" +
 		" SELECT " + value("entity") + ", " + named("client_name") + ", " + named("client_version") + ", " + named("operation_name") + ", " + value("field") +
 		", sum(" + value("count") + "), min(" + value("first_seen_at") + "), max(" + value("last_seen_at") + ") FROM " + from +
-		" CROSS JOIN (SELECT count(*) AS rows FROM coexist_v1_usage) n" +
-		" LEFT JOIN coexist_v1_usage k ON k.entity = " + value("entity") + " AND k.client_name = " + value("client_name") +
+		" CROSS JOIN (SELECT count(*) AS rows FROM " + db.own.usage + ") n" +
+		" LEFT JOIN " + db.own.usage + " k ON k.entity = " + value("entity") + " AND k.client_name = " + value("client_name") +
 		" AND k.client_version = " + value("client_version") + " AND k.operation_name = " + value("operation_name") + " AND k.field = " + value("field") +
 		" WHERE true GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 ON CONFLICT (entity, client_name, client_version, operation_name, field) DO UPDATE SET count = u.count + excluded.count," +
 		" first_seen_at = CASE WHEN excluded.first_seen_at < u.first_seen_at THEN excluded.first_seen_at ELSE u.first_seen_at END," +
@@ -186,7 +186,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 // forgetUsage drops what nobody has done for long.
 func (db *DB) forgetUsage(ctx context.Context) error {
 	return db.alone(ctx, func(s session) error {
-		_, err := s.exec(ctx, "DELETE FROM coexist_v1_usage WHERE last_seen_at < "+db.dialect.scalar(&column{sqlType: "timestamptz"}),
+		_, err := s.exec(ctx, "DELETE FROM "+db.own.usage+" WHERE last_seen_at < "+db.dialect.scalar(&column{sqlType: "timestamptz"}),
 			`"`+time.Now().Add(-usageKept).UTC().Format(usageTimeStamp)+`"`)
 		return err
 	})

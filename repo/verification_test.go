@@ -154,7 +154,7 @@ func TestAPassingDifferenceIsNoFinding(t *testing.T) {
 		insert(t, b, note("a", "x"))
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE notes_v2 SET headline = 'wrong' WHERE id = 'a'")
-		b.Before("UPDATE coexist_chunk SET leased_until = ", func() {
+		b.Before(`"coexist_chunk" SET leased_until = `, func() {
 			if strings.HasPrefix(b.URL, "postgres") {
 				repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE notes_v2 SET headline = 'x' WHERE id = 'a'")
 			}

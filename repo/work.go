@@ -138,7 +138,7 @@ func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, size int, fa
 // analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until then plans
 // are made for empty tables. It is no more than a help.
 func (e *entity) analyze(ctx context.Context, run Run) {
-	ended, err := number(ctx, e.db.reading(), "SELECT count(*) FROM coexist_run WHERE id = ? AND kind = 'SWEEP' AND status = 'SUCCEEDED'", run.ID)
+	ended, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+e.db.own.run+" WHERE id = ? AND kind = 'SWEEP' AND status = 'SUCCEEDED'", run.ID)
 	if err != nil || ended == 0 {
 		return
 	}
@@ -159,7 +159,7 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	// A lease that is not given back expires.
-	if _, err := (session{e.db, e.db.writer}).exec(ctx, "UPDATE coexist_chunk SET leased_until = "+e.db.dialect.now()+
+	if _, err := (session{e.db, e.db.writer}).exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.now()+
 		" WHERE run_id = ? AND number = ? AND token = ?", c.RunID, c.Number, c.Token); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
 	}
@@ -175,10 +175,10 @@ func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) e
 		return pause(ctx, wait)
 	}
 	s := session{e.db, e.db.writer}
-	if _, err := s.exec(ctx, "UPDATE coexist_run SET throttled_by = 'maxRowsPerSecond' WHERE id = ? AND status = 'RUNNING' AND throttled_by IS NULL", c.RunID); err != nil {
+	if _, err := s.exec(ctx, "UPDATE "+e.db.own.run+" SET throttled_by = 'maxRowsPerSecond' WHERE id = ? AND status = 'RUNNING' AND throttled_by IS NULL", c.RunID); err != nil {
 		return err
 	}
-	if _, err := s.exec(ctx, "UPDATE coexist_chunk SET busy_ms = busy_ms + ? WHERE run_id = ? AND number = ?", wait.Milliseconds(), c.RunID, c.Number); err != nil {
+	if _, err := s.exec(ctx, "UPDATE "+e.db.own.chunk+" SET busy_ms = busy_ms + ? WHERE run_id = ? AND number = ?", wait.Milliseconds(), c.RunID, c.Number); err != nil {
 		return err
 	}
 	return pause(ctx, wait)

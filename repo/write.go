@@ -79,20 +79,20 @@ func validate(model any) error {
 func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 	key := *e.v1.key
 	if len(d.columns) > 0 {
-		if err := e.execRows(ctx, t, e.updateStatement(e.v1.name, []column{key}, d.columns, ""), []row{d.row}); err != nil {
+		if err := e.execRows(ctx, t, e.updateStatement(e.v1.sql, []column{key}, d.columns, ""), []row{d.row}); err != nil {
 			return err
 		}
 	}
 	for i := range d.children {
 		c := &d.children[i]
 		match := c.child.keyColumns(key)
-		if err := e.execRows(ctx, t, e.deleteStatement(c.child.name, match), c.deleted); err != nil {
+		if err := e.execRows(ctx, t, e.deleteStatement(c.child.sql, match), c.deleted); err != nil {
 			return err
 		}
-		if err := e.execRows(ctx, t, e.updateStatement(c.child.name, match, c.updatedColumns, ""), c.updated); err != nil {
+		if err := e.execRows(ctx, t, e.updateStatement(c.child.sql, match, c.updatedColumns, ""), c.updated); err != nil {
 			return err
 		}
-		if err := e.execRows(ctx, t, e.insertStatement(c.child.name, c.child.allColumns(key), ""), c.inserted); err != nil {
+		if err := e.execRows(ctx, t, e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error
 	for i, v := range v1 {
 		roots[i] = e.v1.row(v)
 	}
-	if err := e.execRows(ctx, t, e.insertStatement(e.v1.name, e.v1.columns, ""), roots); err != nil {
+	if err := e.execRows(ctx, t, e.insertStatement(e.v1.sql, e.v1.columns, ""), roots); err != nil {
 		return err
 	}
 	for i := range e.v1.children {
@@ -114,7 +114,7 @@ func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error
 		for _, v := range v1 {
 			rows = append(rows, c.rows(v, v.FieldByIndex(e.v1.key.index).Interface())...)
 		}
-		if err := e.execRows(ctx, t, e.insertStatement(c.name, c.allColumns(*e.v1.key), ""), rows); err != nil {
+		if err := e.execRows(ctx, t, e.insertStatement(c.sql, c.allColumns(*e.v1.key), ""), rows); err != nil {
 			return err
 		}
 	}
@@ -234,7 +234,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		}
 	}
 	if s.hasCopy {
-		gone, err := t.exec(ctx, "DELETE FROM "+quote(e.v2.name)+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", key, s.seq)
+		gone, err := t.exec(ctx, "DELETE FROM "+e.v2.sql+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", key, s.seq)
 		if err != nil {
 			return err
 		}
@@ -254,20 +254,20 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 // deleteV1 deletes the rows of V1, children first.
 func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
 	for _, c := range slices.Backward(e.v1.children) {
-		if _, err := t.exec(ctx, "DELETE FROM "+quote(c.name)+" WHERE "+quote(c.parentKey)+" = "+e.asKey("?"), key); err != nil {
+		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+e.asKey("?"), key); err != nil {
 			return err
 		}
 	}
-	_, err := t.exec(ctx, "DELETE FROM "+quote(e.v1.name)+" WHERE "+quote(e.v1.key.name)+" = "+e.asKey("?"), key)
+	_, err := t.exec(ctx, "DELETE FROM "+e.v1.sql+" WHERE "+quote(e.v1.key.name)+" = "+e.asKey("?"), key)
 	return err
 }
 
 // deleteStatement deletes the rows of an argument, a JSON list of objects, that agree in match.
-func (e *entity) deleteStatement(name string, match []column) string {
+func (e *entity) deleteStatement(table string, match []column) string {
 	from, value := e.db.dialect.records(match)
 	matches := make([]string, len(match))
 	for i, c := range match {
 		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
 	}
-	return "DELETE FROM " + quote(name) + " AS t WHERE EXISTS (SELECT 1 FROM " + from + " WHERE " + strings.Join(matches, " AND ") + ")"
+	return "DELETE FROM " + table + " AS t WHERE EXISTS (SELECT 1 FROM " + from + " WHERE " + strings.Join(matches, " AND ") + ")"
 }

@@ -23,7 +23,7 @@ func TestPredicatePairs(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		rapid.Check(t, func(rt *rapid.T) {
 			s.exec(`UPDATE coexist_entity SET phase = 'MIGRATE', epoch = epoch + 1`)
-			for _, table := range slices.Backward(slices.Concat([]string{"coexist_mark"}, v1Tables, v2Tables)) { // children first
+			for _, table := range slices.Backward(slices.Concat([]string{"coexist_customer_mark", "coexist_order_mark"}, v1Tables, v2Tables)) { // children first
 				s.exec(`DELETE FROM ` + table)
 			}
 			names := s.drawRows(rt)

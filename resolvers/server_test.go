@@ -192,7 +192,7 @@ func (s *server) dump(tables ...string) string {
 func (s *server) everything() string {
 	s.t.Helper()
 	chunks := s.lines("SELECT run_id, number, stage, position, finished, done, migrated, quarantined, behind, faults FROM coexist_chunk")
-	return s.dump(slices.Concat(v1Tables, v2Tables, []string{"coexist_mark", "coexist_quarantine", "coexist_entity", "coexist_phase_change", "coexist_run"})...) +
+	return s.dump(slices.Concat(v1Tables, v2Tables, []string{"coexist_customer_mark", "coexist_order_mark", "coexist_customer_quarantine", "coexist_order_quarantine", "coexist_entity", "coexist_phase_change", "coexist_run"})...) +
 		"coexist_chunk:\n" + strings.Join(chunks, "\n") + "\n"
 }
 

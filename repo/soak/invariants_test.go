@@ -169,12 +169,12 @@ func (r *round) finalRun(t *testing.T, random *rand.Rand, entity string, kind re
 // staleKeys are the keys whose copy is not fresh.
 func (r *round) staleKeys(entity string) map[string]bool {
 	stale := map[string]bool{}
-	table, key := "notes_v2", "c.id"
+	table, marks := "notes_v2", "coexist_note_mark"
 	if entity == "COMMENT" {
-		table, key = "comments_v2", "CAST(c.id AS text)"
+		table, marks = "comments_v2", "coexist_comment_mark"
 	}
-	for _, k := range r.texts("SELECT "+key+" FROM "+table+" c WHERE EXISTS (SELECT 1 FROM coexist_mark m WHERE m.entity = $1 AND m.key = "+key+
-		") OR c.coexist_gone_seen + c.coexist_stale_seen < (SELECT count(*) FROM coexist_mark m WHERE m.entity = $1 AND m.key IS NULL)", entity) {
+	for _, k := range r.texts("SELECT CAST(c.id AS text) FROM " + table + " c WHERE EXISTS (SELECT 1 FROM " + marks + " m WHERE m.key = c.id)" +
+		" OR c.coexist_gone_seen + c.coexist_stale_seen < (SELECT count(*) FROM " + marks + " m WHERE m.key IS NULL)") {
 		stale[k] = true
 	}
 	return stale

@@ -1,0 +1,109 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The engine's own tables carry a version, in one row. A newer program upgrades them in order, in the transaction in which it
+// creates what is missing; an older one says so and does nothing.
+
+// ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds to upgrades.
+const ownVersion = 3
+
+// upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they start
+// from. They run when the tables that a new database gets are there.
+var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2}
+
+// ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried none.
+func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
+	// In this order, since another instance may be creating them, all at once.
+	made, err := db.dialect.columns(ctx, s, db.ownTable("coexist_entity"))
+	if err != nil || len(made) == 0 {
+		return 0, db.classify(err)
+	}
+	versioned, err := db.dialect.columns(ctx, s, db.ownTable("coexist_schema"))
+	if err != nil || len(versioned) == 0 {
+		return 1, db.classify(err)
+	}
+	version, err := number(ctx, s, "SELECT coalesce(max(version), 0) FROM "+db.own.version)
+	return version, db.classify(err)
+}
+
+func (db *DB) ownTable(name string) *table { return &table{name: name, sql: db.qualify(name)} }
+
+// checkOwnVersion says what to do where the engine's own tables are not of the version that this program knows.
+func checkOwnVersion(installed int64) error {
+	switch {
+	case installed > ownVersion:
+		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d: a newer one has been here; run that, or a newer one still", installed, ownVersion) //nolint:staticcheck // a name
+	case installed == 0:
+		return errors.New("Coexist's own tables are missing: " + adviceToInstall) //nolint:staticcheck // a name
+	case installed < ownVersion && upgrades[installed] != nil:
+		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d: to upgrade them %s", installed, ownVersion, adviceToInstall) //nolint:staticcheck // a name
+	case installed < ownVersion:
+		return fmt.Errorf("Coexist's own tables are of version %d, which was never released, and this program upgrades from version 2 on: go on with the one that made them", installed) //nolint:staticcheck // a name
+	default:
+		return nil
+	}
+}
+
+// upgrade are the statements that bring the engine's own tables to the version that this program knows.
+func (db *DB) upgrade(ctx context.Context, s session, from int64) ([]string, error) {
+	var all []string
+	for version := from; version != ownVersion; version++ {
+		step := upgrades[version]
+		if step == nil {
+			return nil, checkOwnVersion(from)
+		}
+		statements, err := step(ctx, db, s)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, statements...)
+	}
+	return append(all, fmt.Sprintf("UPDATE %s SET version = %d", db.own.version, ownVersion)), nil
+}
+
+// upgradeFrom2 gives each entity a log of marks and a quarantine of its own, whose keys have the type of V1's. Nobody writes to V1
+// meanwhile: a trigger would write to the log that goes.
+func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
+	var unknown []string
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		if !slices.ContainsFunc(db.entities, func(e *entity) bool { return e.name == name }) {
+			unknown = append(unknown, name)
+		}
+		return err
+	}, "SELECT name FROM "+db.own.entity+" ORDER BY name")
+	if err != nil {
+		return nil, err
+	}
+	if unknown != nil {
+		return nil, fmt.Errorf("the database knows the entities %s, which this program does not describe: upgrade Coexist's own tables with one that does", strings.Join(unknown, ", "))
+	}
+	marks, quarantine := db.qualify("coexist_mark"), db.qualify("coexist_quarantine")
+	var statements []string
+	for _, e := range db.entities {
+		statements = append(statements, db.dialect.stopWriters(e, "true")...)
+		statements = append(statements, db.dialect.lockV1(e)...)
+	}
+	for _, e := range db.entities {
+		const markColumns, quarantineColumns = "kind, floor, bypass, at", "code, field, message, mapping_version, attempts, first_seen_at, last_seen_at"
+		statements = append(statements,
+			"INSERT INTO "+e.markTable+" (id, key, "+markColumns+") SELECT id, "+e.asKey("key")+", "+markColumns+" FROM "+marks+" WHERE entity = "+literal(e.name),
+			"INSERT INTO "+e.quarantineTable+" (key, "+quarantineColumns+") SELECT "+e.asKey("key")+", "+quarantineColumns+" FROM "+quarantine+
+				" WHERE entity = "+literal(e.name))
+		triggers, err := db.dialect.capture(ctx, s, e, captureOutdated)
+		if err != nil {
+			return nil, err
+		}
+		statements = append(statements, triggers...)
+	}
+	return append(statements, "DROP TABLE "+marks, "DROP TABLE "+quarantine), nil
+}
