@@ -8,6 +8,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10s
 TEST_TIMEOUT ?= 25m
+HOSTILE ?= .
 SOAK ?= 10m
 SEED ?= 0
 
@@ -42,6 +43,10 @@ lint: $(GOLANGCI) ## Check style, likely bugs and the import rules
 .PHONY: test
 test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and PostgreSQL
 	go test -race -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-hostile
+test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on PostgreSQL databases with hostile settings, as a role with few rights
+	COEXIST_TEST_HOSTILE=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(HOSTILE)' ./repo ./repo/soak ./resolvers .
 
 .PHONY: model
 model: ## Explore the model of the protocol, with all guards and without each (a minute or two on 2 cores)
@@ -86,6 +91,7 @@ verify: ## Run every check, those of CI and the longer ones
 	$(MAKE) check-console
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) test-hostile
 	$(MAKE) test-console
 	$(MAKE) check-swap
 	$(MAKE) fuzz

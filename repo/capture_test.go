@@ -345,7 +345,7 @@ func TestInstallDoesNotStopOldPrograms(t *testing.T) {
 func TestInstallWithoutRightsOnV1(t *testing.T) {
 	url := repotest.Postgres(t)
 	raw := repotest.Raw(t, url)
-	owner := repotest.DescribeNotes(t, url, repotest.Setup{})
+	owner := repotest.DescribeNotes(t, repotest.Pinned(url), repotest.Setup{})
 	if err := owner.DB.CreateV1Tables(t.Context()); err != nil {
 		t.Fatal(err)
 	}

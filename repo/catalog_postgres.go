@@ -72,7 +72,7 @@ func (postgres) holds(sqlType, declared string) bool {
 
 // typeFamily is the same for types that hold the same values, but for limits.
 func typeFamily(sqlType string) string {
-	name := strings.ToLower(sqlType)
+	name := strings.ToLower(sqlType) // with its schema, a type is not one of ours: its operators are not found without it
 	if open, end := strings.Index(name, "("), strings.Index(name, ")"); open >= 0 && end > open {
 		name = strings.TrimSpace(name[:open]) + name[end+1:]
 	}

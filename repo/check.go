@@ -15,9 +15,6 @@ func (db *DB) Check(ctx context.Context) error {
 	} else if err := checkOwnVersion(installed); err != nil {
 		return err
 	}
-	if err := db.dialect.checkSettings(ctx, db.reading()); err != nil {
-		return err
-	}
 	for _, e := range db.entities {
 		if err := e.check(ctx); err != nil {
 			return err
@@ -52,9 +49,9 @@ func (e *entity) check(ctx context.Context) error {
 			return err
 		}
 	}
-	if e.v2.key.collation != e.v1.key.collation {
+	if v1, v2 := e.v1.key.now().collation, e.v2.key.now().collation; v1 != v2 {
 		return fmt.Errorf("entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
-			e.name, e.v2.name, e.v2.key.collation, e.v1.name, e.v1.key.collation)
+			e.name, e.v2.name, v2, e.v1.name, v1)
 	}
 	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+e.db.own.entity+" WHERE name = ?", e.name)
 	if err == nil && phase == 0 {
@@ -71,9 +68,9 @@ func (e *entity) checkV1(ctx context.Context) error {
 			return err
 		}
 		for i := range t.columns {
-			if c := &t.columns[i]; !e.db.dialect.holds(c.sqlType, c.declared) {
+			if c := &t.columns[i]; !e.db.dialect.holds(c.now().sqlType, c.declared) {
 				return fmt.Errorf("entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
-					"change the column's type, or the model's", e.name, c.name, t.name, c.sqlType, c.declared)
+					"change the column's type, or the model's", e.name, c.name, t.name, c.now().sqlType, c.declared)
 			}
 		}
 		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
@@ -82,7 +79,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 		}
 		e.foreignKeys[t.name] = keys
 	}
-	if !e.v1.key.unique {
+	if !e.v1.key.now().unique {
 		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique", e.v1.key.name, e.v1.name, e.name)
 	}
 	return nil
@@ -120,13 +117,34 @@ func (e *entity) checkTable(ctx context.Context, t *table, advice string) error 
 		case found.generated:
 			return fmt.Errorf("entity %s: column %s of table %s is generated, so that no write could set it: leave it out of the model", e.name, c.name, t.name)
 		}
-		c.sqlType, c.collation, c.padded, c.unique, c.limits = found.sqlType, found.collation, found.padded, found.unique, limitsOf(found.sqlType)
-		c.notNull = found.notNull
+		found.limits = limitsOf(found.sqlType)
+		c.catalog.Store(&found)
 	}
 	if missing != nil {
 		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), advice)
 	}
 	return nil
+}
+
+// renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns that have gone
+// it leaves as they were known: the next statement will say so.
+func (e *entity) renew(ctx context.Context) (changed bool, err error) {
+	for _, t := range e.v1.all() {
+		catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t)
+		if err != nil {
+			return false, err
+		}
+		for i := range t.columns {
+			c := &t.columns[i]
+			found, ok := catalog[c.name]
+			found.limits = limitsOf(found.sqlType)
+			if ok && found != c.now() {
+				changed = true
+				c.catalog.Store(&found)
+			}
+		}
+	}
+	return changed, nil
 }
 
 // checkRights fails where our role does not see each row of a table, or may not write it.

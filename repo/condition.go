@@ -127,7 +127,7 @@ func (e *entity) firstChild(s *sqlText, t *table, alias string, c Condition) err
 		if err := e.conditionOn(s, &child.table, "d", c.of[0]); err != nil {
 			return err
 		}
-		s.add(" FROM " + quote(child.name) + " d WHERE d." + quote(child.parentKey) + " = " + alias + "." + quote(t.key.name))
+		s.add(" FROM " + child.sql + " d WHERE d." + quote(child.parentKey) + " = " + alias + "." + quote(t.key.name))
 		for _, where := range c.of[1:] {
 			s.add(" AND ")
 			if err := e.conditionOn(s, &child.table, "d", where); err != nil {

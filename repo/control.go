@@ -155,7 +155,7 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		return Migration{}, err
 	}
 	if request.Reason != nil {
-		reason := column{path: []string{"reason"}, limits: limits{runes: 1000}}
+		reason := column{path: []string{"reason"}, declared: "varchar(1000)"}
 		if err := checkText(&reason, *request.Reason); err != nil {
 			return Migration{}, err
 		}

@@ -34,6 +34,9 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 				inserted = v1
 				return r.createV1Led(ctx, t, v1)
 			}
+			if err := r.holdReferencesV1(ctx, t, nil, &v1, func(field string) string { return field }); err != nil {
+				return err
+			}
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &v1)); err != nil {
 				return err
 			}
@@ -67,6 +70,9 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 				return err
 			}
 			if v1, err = r.represent(nil, v2); err != nil {
+				return err
+			}
+			if err := r.holdReferencesV1(ctx, t, nil, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
 				return err
 			}
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &v2)); err != nil {
@@ -183,7 +189,7 @@ func (e *entity) keyUnknown(err error, t *table, v any) error {
 }
 
 func (e *entity) whyNoKey(key string) string {
-	l := e.v1.key.limits
+	l := e.v1.key.now().limits
 	switch {
 	case e.intKey:
 		low, high := int64(math.MinInt64), int64(math.MaxInt64)
@@ -191,7 +197,7 @@ func (e *entity) whyNoKey(key string) string {
 			low, high = l.min, l.max
 		}
 		return fmt.Sprintf("%q is not a number from %d to %d", key, low, high)
-	case e.v1.key.padded && strings.HasSuffix(key, " "):
+	case e.v1.key.now().padded && strings.HasSuffix(key, " "):
 		return "it must not end with a blank"
 	case l.runes > 0:
 		return fmt.Sprintf("it must be 1 to %d characters of UTF-8, without NUL", l.runes)

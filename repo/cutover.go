@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -42,7 +43,7 @@ func (r *Repository[V1, V2]) arrange(ctx context.Context, t *tx, v1 *V1) error {
 			continue
 		}
 		rows := c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())
-		columns := []column{{name: positionColumn, sqlType: "integer"}}
+		columns := []column{{name: positionColumn, declared: "integer"}}
 		for j := range rows {
 			rows[j][positionColumn] = j
 		}
@@ -53,8 +54,8 @@ func (r *Repository[V1, V2]) arrange(ctx context.Context, t *tx, v1 *V1) error {
 		var by []string
 		for _, own := range columns[1:] {
 			order := value(own.name)
-			if own.collation != "" {
-				order += " COLLATE " + own.collation
+			if collation := own.now().collation; collation != "" {
+				order += " COLLATE " + collation
 			}
 			by = append(by, order)
 		}
@@ -238,14 +239,14 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 	return r.writeV1(ctx, t, root)
 }
 
-// holdReferences makes sure in CONTRACT, where V1's foreign keys guard no more, that what a new state of a V2 aggregate refers
-// to is there, and stays until the transaction ends. before is the state as it was, nil for a new one. path says in which
+// holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is there, and
+// stays until the transaction ends. before is the state as it was, nil for a new one. path says in which
 // column of the shape in use a reference stands. It fails with an *InputError.
 func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, before, after *V2, path func(int) *column) error {
-	if t.fence.Phase != Contract {
-		return nil
-	}
 	for i, reference := range r.references {
+		if t.fence.Phase != Contract && r.declares(reference) {
+			continue
+		}
 		c := r.v2.column(r.columnInV2(reference.Column))
 		target := r.db.entityOfTable(reference.Table)
 		if c == nil || target == nil {
@@ -264,6 +265,33 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, before, 
 		}
 	}
 	return nil
+}
+
+// holdReferencesV1 is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1 stands.
+func (r *Repository[V1, V2]) holdReferencesV1(ctx context.Context, t *tx, before, after *V1, path func(string) string) error {
+	for _, reference := range r.references {
+		c, target := r.v1.column(reference.Column), r.db.entityOfTable(reference.Table)
+		if c == nil || target == nil || r.declares(reference) {
+			continue
+		}
+		value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
+		if before != nil && identical(reflect.ValueOf(before).Elem().FieldByIndex(c.index), value) || value.Kind() == reflect.Pointer && value.IsNil() {
+			continue
+		}
+		there, err := target.hold(ctx, t, fmt.Sprint(reflect.Indirect(value).Interface()))
+		if err != nil {
+			return err
+		}
+		if !there {
+			return inputError(Faulty(path(c.field("")), "refers to a row that does not exist"))
+		}
+	}
+	return nil
+}
+
+// declares reports whether V1 has a foreign key for a reference.
+func (e *entity) declares(reference Reference) bool {
+	return slices.ContainsFunc(e.foreignKeys[e.v1.name], func(k foreignKey) bool { return len(k.Columns) == 1 && k.Columns[0] == reference.Column })
 }
 
 // hold locks the row that leads e's key against deletion, under e's fence. It returns false where there is none.
@@ -286,16 +314,24 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	return n == 1, err
 }
 
-// referred returns ErrConflict where a row of an entity in CONTRACT refers to the key. In the other phases V1's foreign keys
-// guard. The rows of the key are locked, so that nobody else can begin to refer to it.
+// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's guards it: where that is in
+// CONTRACT, or V1 declares none. The rows of the key are locked, so that nobody else can begin to refer to it.
 func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 	for _, other := range e.db.entities {
 		for _, reference := range other.references {
 			if reference.Table != e.v1.name {
 				continue
 			}
-			n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT 1 FROM "+other.v2.sql+" t WHERE t."+quote(other.columnInV2(reference.Column))+" = "+e.asKey("?")+
-				" AND (SELECT x.phase FROM "+e.db.own.entity+" x WHERE x.name = "+literal(other.name)+") = '"+string(Contract)+"' LIMIT 1) r", key)
+			// The V2 table holds all rows in CONTRACT, and V1's before.
+			inContract := "(SELECT x.phase FROM " + e.db.own.entity + " x WHERE x.name = " + literal(other.name) + ") = '" + string(Contract) + "'"
+			in := func(table *table, column string) string {
+				return "EXISTS (SELECT 1 FROM " + table.sql + " t WHERE t." + quote(column) + " = " + e.asKey("?") + ")"
+			}
+			query, args := "SELECT CASE WHEN "+inContract+" AND "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 ", []any{key}
+			if !other.declares(reference) {
+				query, args = query+"WHEN NOT "+inContract+" AND "+in(other.v1, reference.Column)+" THEN 1 ", append(args, key)
+			}
+			n, err := number(ctx, t.session, query+"ELSE 0 END", args...)
 			if err != nil {
 				return err
 			}

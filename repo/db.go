@@ -145,18 +145,19 @@ func ownTablesOf(db *DB) ownTables {
 
 // session sends statements, each on its own or all within a transaction. A "?" is an argument.
 type session struct {
-	db   *DB
-	gorm *gorm.DB
+	db     *DB
+	gorm   *gorm.DB
+	within bool // a transaction
 }
 
 // reading is a session on the readers' connections.
-func (db *DB) reading() session { return session{db, db.reader} }
+func (db *DB) reading() session { return session{db: db, gorm: db.reader} }
 
 // onConnection is a session on one connection of the writers'.
 func (db *DB) onConnection(conn *sql.Conn) session {
 	g := db.writer.WithContext(context.Background()) // a statement of its own, which may have a connection of its own
 	g.Statement.ConnPool = conn
-	return session{db, g}
+	return session{db, g, true}
 }
 
 // exec returns the number of rows that the statement wrote.
@@ -166,8 +167,23 @@ func (s session) exec(ctx context.Context, query string, args ...any) (int64, er
 	return result.RowsAffected, s.db.classify(result.Error)
 }
 
-// query calls scan for each row of the answer.
-func (s session) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) (err error) {
+// query calls scan for each row of the answer. A statement on its own is tried again while other transactions are in its way, as
+// long as scan has not been called.
+func (s session) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
+	const tries = 12
+	for try := 1; ; try++ {
+		scanned := false
+		err := s.queryOnce(ctx, func(rows *sql.Rows) error {
+			scanned = true
+			return scan(rows)
+		}, query, args...)
+		if _, busy := errors.AsType[*busyError](err); !busy || scanned || s.within || try == tries || pause(ctx, backOff(try)) != nil {
+			return err
+		}
+	}
+}
+
+func (s session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) (err error) {
 	s.db.observe(query)
 	rows, err := s.gorm.WithContext(ctx).Raw(query, args...).Rows()
 	if err != nil {

@@ -151,14 +151,14 @@ func (e *entity) createV2() []string {
 	d := e.db.dialect
 	key := quote(e.v2.key.name) + " " + d.keyType(e.v1.key) + " NOT NULL"
 	engine := &table{columns: []column{
-		{name: seqColumn, sqlType: "bigint"},
-		{name: versionColumn, sqlType: "bigint"},
-		{name: mappingVersionColumn, sqlType: "integer"},
-		{name: refinedColumn, sqlType: "boolean"},
-		{name: originColumn, sqlType: "varchar(10)"},
-		{name: migratedAtColumn, sqlType: "timestamptz"},
-		{name: goneSeenColumn, sqlType: "bigint"},
-		{name: staleSeenColumn, sqlType: "bigint"},
+		{name: seqColumn, declared: "bigint"},
+		{name: versionColumn, declared: "bigint"},
+		{name: mappingVersionColumn, declared: "integer"},
+		{name: refinedColumn, declared: "boolean"},
+		{name: originColumn, declared: "varchar(10)"},
+		{name: migratedAtColumn, declared: "timestamptz"},
+		{name: goneSeenColumn, declared: "bigint"},
+		{name: staleSeenColumn, declared: "bigint"},
 	}}
 	statements := []string{"CREATE TABLE IF NOT EXISTS " + e.v2.sql + " (" + key + " PRIMARY KEY" +
 		e.declare(e.v2) + e.declare(engine) + ")"}

@@ -43,8 +43,6 @@ type dialect interface {
 	// foldBypass are the statements that make one line of an entity's log of bypass writes.
 	foldBypass(e *entity) []string
 
-	// checkSettings fails where the database is set so that values would be read wrong.
-	checkSettings(ctx context.Context, s session) error
 	// install runs the statements that build returns, in one transaction that no other instance runs at the same time. Those that
 	// create what is there already it leaves out. build looks into the database from within the transaction.
 	install(ctx context.Context, db *DB, build func(session) ([]string, error)) error
@@ -129,6 +127,7 @@ type catalogColumn struct {
 	padded    bool // blanks at the end do not count
 	unique    bool // a unique index or primary key on this column alone
 	generated bool // computed from others
+	limits    limits
 }
 
 // foreignKey is one that a V1 table declares.

@@ -125,7 +125,7 @@ func (postgres) blockers(ctx context.Context, s session, e *entity) ([]Transacti
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &blockers) },
 		`SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start)
 	ORDER BY a.xact_start), '[]')::text
-FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.xact_start IS NOT NULL AND a.pid IN (
+FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.pid IN (
 	SELECT l.pid FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
 			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 		OR l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(?, 0)))`,
@@ -239,14 +239,6 @@ func (postgres) classify(err error) error {
 
 func (postgres) mayAnswerLater(err error) bool { return errors.Is(err, ErrUnavailable) }
 
-func (postgres) checkSettings(ctx context.Context, s session) error {
-	digits, err := number(ctx, s, "SELECT CAST(current_setting('extra_float_digits') AS bigint)")
-	if err == nil && digits < 1 {
-		return fmt.Errorf("extra_float_digits is %d, which cuts real numbers short: ALTER ROLE … SET extra_float_digits = 1", digits)
-	}
-	return err
-}
-
 // creates matches the statements that create something unless it is there. Whoever may not create it may do without, where it
 // is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
 var creates = regexp.MustCompile(`^CREATE (TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS ((?:"(?:[^"]|"")+"\.)?"(?:[^"]|"")+")`)
@@ -280,12 +272,24 @@ func (postgres) lockV1(e *entity) []string {
 	return []string{"LOCK TABLE " + strings.Join(e.v1Tables(), ", ") + " IN SHARE ROW EXCLUSIVE MODE"}
 }
 
+// value writes numbers with as many digits as give their bits back, which extra_float_digits has no say in.
 func (postgres) value(alias string, c *column) string {
 	v := alias + "." + quote(c.name)
-	if c.isKey && strings.HasPrefix(c.sqlType, "character(") || c.sqlType == "bpchar" {
-		return "CAST(" + v + " AS text)" // without the blanks that pad it
+	switch t := c.now().sqlType; typeFamily(t) {
+	case "real":
+		return floating(v, "9.99999999EEEE")
+	case "double precision":
+		return floating(v, "9.9999999999999999EEEE")
+	case "text":
+		if c.isKey && strings.HasPrefix(t, "character(") || t == "bpchar" {
+			return "CAST(" + v + " AS text)" // without the blanks that pad it
+		}
 	}
 	return v
+}
+
+func floating(v, digits string) string {
+	return "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) ELSE CAST(to_char(" + v + ", '" + digits + "') AS json) END"
 }
 
 func (postgres) object(members []member) string {
@@ -321,7 +325,7 @@ func (postgres) asKey(c *column, expression string) string {
 
 // comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string off.
 func comparedAs(c *column) string {
-	name, _, _ := strings.Cut(c.sqlType, "(")
+	name, _, _ := strings.Cut(c.now().sqlType, "(")
 	switch {
 	case c.isInt:
 		return "bigint"
@@ -330,7 +334,7 @@ func comparedAs(c *column) string {
 	case name == "character varying" || name == "varchar" || name == "":
 		return "text"
 	default:
-		return c.sqlType
+		return c.now().sqlType
 	}
 }
 
@@ -345,7 +349,7 @@ func (postgres) scalar(c *column) string {
 func (postgres) records(columns []column) (string, func(string) string) {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		parts[i] = quote(c.name) + " " + c.sqlType
+		parts[i] = quote(c.name) + " " + c.now().sqlType
 	}
 	return "json_to_recordset(CAST(? AS json)) AS r(" + strings.Join(parts, ", ") + ")", func(name string) string { return "r." + quote(name) }
 }
@@ -361,7 +365,7 @@ func (postgres) keyShare() string { return " FOR KEY SHARE" }
 func (postgres) analyze(tables []string) []string {
 	statements := make([]string, len(tables))
 	for i, t := range tables {
-		statements[i] = "ANALYZE " + quote(t)
+		statements[i] = "ANALYZE " + t
 	}
 	return statements
 }
@@ -377,13 +381,13 @@ func (postgres) later(ms string) string {
 }
 
 func (postgres) keyType(c *column) string {
-	if c.collation != "" {
-		return c.sqlType + " COLLATE " + c.collation
+	if known := c.now(); known.collation != "" {
+		return known.sqlType + " COLLATE " + known.collation
 	}
-	return c.sqlType
+	return c.now().sqlType
 }
 
-func (postgres) columnType(c *column) string { return c.sqlType }
+func (postgres) columnType(c *column) string { return c.declared }
 
 func scanJSON(rows *sql.Rows, to any) error {
 	var document []byte

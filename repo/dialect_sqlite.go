@@ -164,8 +164,6 @@ func (sqlite) mayAnswerLater(err error) bool {
 	return busy
 }
 
-func (sqlite) checkSettings(context.Context, session) error { return nil }
-
 func (sqlite) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
 	return runBuilt(ctx, db, []string{"BEGIN IMMEDIATE"}, build)
 }
@@ -252,10 +250,10 @@ func (sqlite) later(ms string) string {
 }
 
 func (sqlite) keyType(c *column) string {
-	if c.collation != "" {
-		return c.sqlType + " COLLATE " + quote(c.collation)
+	if known := c.now(); known.collation != "" {
+		return known.sqlType + " COLLATE " + quote(known.collation)
 	}
-	return c.sqlType
+	return c.now().sqlType
 }
 
-func (sqlite) columnType(c *column) string { return strings.TrimSpace(c.sqlType) }
+func (sqlite) columnType(c *column) string { return strings.TrimSpace(c.declared) }

@@ -170,11 +170,12 @@ func (e *entity) locked(guess, found fence) error {
 func (e *entity) validKey(key string) bool {
 	if e.intKey {
 		n, err := strconv.ParseInt(key, 10, 64)
-		l := e.v1.key.limits
+		l := e.v1.key.now().limits
 		return err == nil && strconv.FormatInt(n, 10) == key && (!l.ranged || n >= l.min && n <= l.max)
 	}
-	return key != "" && utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!e.v1.key.padded || !strings.HasSuffix(key, " ")) &&
-		(e.v1.key.limits.runes == 0 || utf8.RuneCountInString(key) <= e.v1.key.limits.runes)
+	known := e.v1.key.now()
+	return key != "" && utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!known.padded || !strings.HasSuffix(key, " ")) &&
+		(known.limits.runes == 0 || utf8.RuneCountInString(key) <= known.limits.runes)
 }
 
 // keyDocument is a list of valid keys as the argument of dialect.keyList.

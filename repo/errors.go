@@ -45,6 +45,18 @@ func (e *CreateUnknownError) Error() string {
 // Unwrap returns ErrOutcomeUnknown.
 func (e *CreateUnknownError) Unwrap() error { return ErrOutcomeUnknown }
 
+// RunActiveError is what the start of a run gets while Run, of the same kind and entity, is running or paused: resume or cancel
+// that. It is an ErrRunAlreadyActive.
+type RunActiveError struct{ Run int64 }
+
+// Error names the run.
+func (e *RunActiveError) Error() string {
+	return fmt.Sprintf("%v: run %d; resume it where it is paused, or cancel it", ErrRunAlreadyActive, e.Run)
+}
+
+// Unwrap returns ErrRunAlreadyActive.
+func (e *RunActiveError) Unwrap() error { return ErrRunAlreadyActive }
+
 // BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has changed;
 // end them, or try again. By lists them, the oldest first, as far as the database tells: SQLite does not. It is an ErrUnavailable.
 type BlockedError struct {
@@ -54,19 +66,22 @@ type BlockedError struct {
 
 // Transaction is a transaction of some program that has not ended.
 type Transaction struct {
-	PID         int       `json:"pid"`         // the process of the database that serves it
-	Application string    `json:"application"` // as the program calls itself, "" where it does not
-	State       string    `json:"state"`       // what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
-	Since       time.Time `json:"since"`       // when it began
+	PID         int        `json:"pid"`         // the process of the database that serves it
+	Application string     `json:"application"` // as the program calls itself, "" where it does not
+	State       string     `json:"state"`       // what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
+	Since       *time.Time `json:"since"`       // when it began, nil where our role may not see it
 }
 
-// String describes the transaction to an operator, its age in seconds.
+// String describes the transaction to an operator, its age in seconds where that is known.
 func (t Transaction) String() string {
 	said := fmt.Sprintf("process %d", t.PID)
 	if t.Application != "" {
 		said += " (" + t.Application + ")"
 	}
-	return fmt.Sprintf("%s, in a transaction for %.0f s", said, time.Since(t.Since).Seconds())
+	if t.Since == nil {
+		return said + ", in a transaction"
+	}
+	return fmt.Sprintf("%s, in a transaction for %.0f s", said, time.Since(*t.Since).Seconds())
 }
 
 // Error names who is in the way.

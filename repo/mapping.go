@@ -42,7 +42,11 @@ type Validator interface{ Validate() error }
 
 // FieldError says which field of an aggregate is at fault and why. Field is a path in the JSON names of the model, such as
 // "addresses[0].locality"; it is empty when the fault is not in one field.
-type FieldError struct{ Field, Reason string }
+type FieldError struct {
+	Field, Reason string
+
+	overLimit bool // a column's declared limit says so
+}
 
 // Error returns "field: reason".
 func (e *FieldError) Error() string {
@@ -50,6 +54,11 @@ func (e *FieldError) Error() string {
 		return e.Reason
 	}
 	return e.Field + ": " + e.Reason
+}
+
+// overLimit is Faulty for a value that its column cannot hold.
+func overLimit(field, format string, args ...any) error {
+	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...), overLimit: true}
 }
 
 // Faulty returns a *FieldError for field, with the reason formatted as by fmt.Sprintf.

@@ -37,7 +37,7 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		rows = append(rows, r)
 	}
 	d := e.db.dialect
-	from, value := d.records([]column{e.keyColumn("key"), {name: "field", sqlType: "text"}, {name: "message", sqlType: "text"}, readSeq, {name: "read_marks", sqlType: "text"}})
+	from, value := d.records([]column{e.keyColumn("key"), {name: "field", declared: "text"}, {name: "message", declared: "text"}, readSeq, {name: "read_marks", declared: "text"}})
 	return e.execRows(ctx, t, "INSERT INTO "+e.quarantineTable+" AS q (key, code, field, message, mapping_version, first_seen_at, last_seen_at)"+
 		" SELECT "+value("key")+", '"+conversionFailed+"', "+value("field")+", "+value("message")+", "+strconv.Itoa(e.mappingVersion)+", "+d.now()+", "+d.now()+
 		" FROM "+from+

@@ -203,7 +203,7 @@ func (t *table) mayBeNull() bool {
 }
 
 // unexpectedNull reports whether the database lets the column be NULL, and the model does not.
-func (c *column) unexpectedNull() bool { return !c.notNull && !c.nullable && !c.isKey }
+func (c *column) unexpectedNull() bool { return !c.nullable && !c.isKey && !c.now().notNull }
 
 // isNull reports whether there is nothing at a path of a document. NULLs may be left out.
 func isNull(document []byte, path []string) bool {

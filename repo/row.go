@@ -43,7 +43,7 @@ func (c *child) keyColumns(key column) []column {
 		columns = append(columns, c.columns[i])
 	}
 	if len(c.own) == 0 {
-		columns = append(columns, column{name: positionColumn, sqlType: "integer"})
+		columns = append(columns, column{name: positionColumn, declared: "integer"})
 	}
 	return columns
 }
@@ -204,7 +204,7 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		}
 		v = v.Elem()
 	}
-	l := c.limits
+	l := c.now().limits
 	switch {
 	case v.Kind() == reflect.String:
 		s := v.String()
@@ -214,10 +214,10 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		case strings.ContainsRune(s, 0):
 			return Faulty(c.field(prefix), "contains a NUL character")
 		case l.runes > 0 && utf8.RuneCountInString(s) > l.runes:
-			return Faulty(c.field(prefix), "has %d characters, at most %d are possible", utf8.RuneCountInString(s), l.runes)
+			return overLimit(c.field(prefix), "has %d characters, at most %d are possible", utf8.RuneCountInString(s), l.runes)
 		}
 	case v.CanInt() && l.ranged && (v.Int() < l.min || v.Int() > l.max):
-		return Faulty(c.field(prefix), "is %d, possible is %d to %d", v.Int(), l.min, l.max)
+		return overLimit(c.field(prefix), "is %d, possible is %d to %d", v.Int(), l.min, l.max)
 	}
 	return nil
 }

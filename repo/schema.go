@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm/schema"
 )
@@ -15,17 +16,22 @@ type column struct {
 	path     []string // names in the JSON document, outermost first
 	index    []int    // of the Go field, as for reflect.Value.FieldByIndex
 	declared string   // the type that the model's tags say
-	sqlType  string   // the same; replaced by the catalog's for V1
 	nullable bool
-	unique   bool
-	// From V1's catalog: the collation where it is not the type's own.
-	collation string
-	padded    bool // blanks at the end do not count
-	isBool    bool
-	isInt     bool
-	isKey     bool // of a root
-	notNull   bool // by the catalog
-	limits    limits
+	isBool   bool
+	isInt    bool
+	isKey    bool // of a root
+	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may renew it.
+	catalog *atomic.Pointer[catalogColumn]
+}
+
+// now is what the database says of the column; of one that is in no table, what the engine says.
+func (c *column) now() catalogColumn {
+	if c.catalog != nil {
+		if found := c.catalog.Load(); found != nil {
+			return *found
+		}
+	}
+	return catalogColumn{sqlType: c.declared, limits: limitsOf(c.declared)}
 }
 
 // limits are what a column can hold.
@@ -116,9 +122,9 @@ func parseTable(model any, name string) (*table, error) {
 			nullable: f.IndirectFieldType != f.FieldType,
 			isBool:   f.GORMDataType == schema.Bool,
 			isInt:    f.GORMDataType == schema.Int || f.GORMDataType == schema.Uint,
-			sqlType:  declaredType(f),
+			declared: declaredType(f),
+			catalog:  &atomic.Pointer[catalogColumn]{},
 		}
-		c.declared, c.limits = c.sqlType, limitsOf(c.sqlType)
 		at := goType
 		for _, step := range f.BindNames {
 			sf, ok := at.FieldByName(step)

@@ -62,7 +62,7 @@ func (q start) check(e *entity) error {
 }
 
 // StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or another.
-// It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps, with ErrRunAlreadyActive, and with an
+// It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps, with a *RunActiveError, and with an
 // *InputError for a request that makes no sense.
 func (c *Control) StartSweep(ctx context.Context, q SweepRequest) (Run, error) {
 	return c.start(ctx, start{RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Sweep, olderThan: q.OlderThanMappingVersion})
@@ -120,11 +120,23 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	} else {
 		err = e.write(ctx, opening{}, insert)
 	}
+	if errors.Is(err, ErrRunAlreadyActive) {
+		return Run{}, c.nameActive(ctx, e, q.kind)
+	}
 	if err != nil {
 		return Run{}, err
 	}
 	c.wakeUp()
 	return c.Run(ctx, id)
+}
+
+// nameActive is the error for a run that another of its kind is in the way of.
+func (c *Control) nameActive(ctx context.Context, e *entity, kind RunKind) error {
+	id, err := number(ctx, c.db.reading(), "SELECT max(id) FROM "+c.db.own.run+" WHERE entity = ? AND kind = ?", e.name, string(kind))
+	if err != nil {
+		return err
+	}
+	return &RunActiveError{Run: id}
 }
 
 // insertRun returns the id of the new run.

@@ -77,7 +77,7 @@ func (e *entity) countAll(kind markKind) string {
 
 // markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them.
 func (e *entity) markRecords() (from, match string) {
-	from, value := e.db.dialect.records([]column{e.keyColumn("key"), {name: "id", sqlType: e.db.dialect.markID()}})
+	from, value := e.db.dialect.records([]column{e.keyColumn("key"), {name: "id", declared: e.db.dialect.markID()}})
 	return from, "m.key = " + value("key") + " AND m.id = " + value("id")
 }
 

@@ -32,18 +32,18 @@ const lazyPatience = 250 * time.Millisecond
 
 // engineColumns are those that a V2 root table has besides the model's.
 var engineColumns = []column{
-	{name: seqColumn, sqlType: "bigint"},
-	{name: versionColumn, sqlType: "bigint"},
-	{name: mappingVersionColumn, sqlType: "integer"},
-	{name: refinedColumn, sqlType: "boolean", isBool: true},
-	{name: originColumn, sqlType: "varchar(10)"},
-	{name: migratedAtColumn, sqlType: "timestamptz"},
-	{name: goneSeenColumn, sqlType: "bigint"},
-	{name: staleSeenColumn, sqlType: "bigint"},
+	{name: seqColumn, declared: "bigint"},
+	{name: versionColumn, declared: "bigint"},
+	{name: mappingVersionColumn, declared: "integer"},
+	{name: refinedColumn, declared: "boolean", isBool: true},
+	{name: originColumn, declared: "varchar(10)"},
+	{name: migratedAtColumn, declared: "timestamptz"},
+	{name: goneSeenColumn, declared: "bigint"},
+	{name: staleSeenColumn, declared: "bigint"},
 }
 
 // readSeq names the seq that was read in the rows of an update.
-var readSeq = column{name: "read_seq", sqlType: "bigint"}
+var readSeq = column{name: "read_seq", declared: "bigint"}
 
 // storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or wait.
 // It returns the keys that were stored, and when.

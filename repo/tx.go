@@ -91,11 +91,23 @@ func (t *tx) rollback(ctx context.Context) {
 	}
 }
 
-// write is transact for a user's write: it tries again, with back-off, while other transactions are in the way.
+// write is transact for a user's write: it tries again, with back-off, while other transactions are in the way, and once where
+// what is known of V1's columns says no and is no longer true.
 func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
 	const tries = 12
+	renewed := false
 	for try := 1; ; try++ {
 		err := e.transact(ctx, o, fn)
+		if !renewed && refusedByLimit(err) {
+			renewed = true
+			changed, renewErr := e.renew(ctx)
+			if renewErr != nil {
+				return renewErr
+			}
+			if changed {
+				continue
+			}
+		}
 		if _, busy := errors.AsType[*busyError](err); !busy || try == tries {
 			return err
 		}
@@ -105,12 +117,23 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 	}
 }
 
+// refusedByLimit reports whether an error comes of what a column can hold: as we know it, or as the database does.
+func refusedByLimit(err error) bool {
+	if err == nil {
+		return false
+	}
+	if refused, ok := errors.AsType[*constraintError](err); ok {
+		return refused.kind == badValue
+	}
+	return field(err).overLimit
+}
+
 // alone runs a statement outside of a transaction, and tries again while others are in the way: the database's default may
 // be an isolation level at which that fails rather than waits.
 func (db *DB) alone(ctx context.Context, fn func(session) error) error {
 	const tries = 12
 	for try := 1; ; try++ {
-		err := fn(session{db, db.writer})
+		err := fn(session{db: db, gorm: db.writer, within: true})
 		if _, busy := errors.AsType[*busyError](err); !busy || try == tries || pause(ctx, backOff(try)) != nil {
 			return err
 		}

@@ -62,6 +62,9 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 		}
 		return v1, r.updateV1Led(ctx, t, s, v1)
 	}
+	if err := r.holdReferencesV1(ctx, t, before, &v1, func(field string) string { return field }); err != nil {
+		return v1, err
+	}
 	if err := r.writeV1(ctx, t, d); err != nil {
 		return v1, err
 	}
@@ -128,6 +131,9 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		return record, v1, err
 	}
 	if v1, err = r.represent(s.v1, after); err != nil {
+		return record, v1, err
+	}
+	if err := r.holdReferencesV1(ctx, t, s.v1, &v1, func(field string) string { return r.fieldOfV2(v1, field, after) }); err != nil {
 		return record, v1, err
 	}
 	if d := r.v1.differ(s.v1, &v1); !d.empty() {

@@ -31,7 +31,7 @@ func leftByVersion2(t *testing.T, url string) {
 	if err := repotest.DescribeNotes(t, url, repotest.Setup{}).DB.CreateV1Tables(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	repotest.Exec(t, repotest.Raw(t, url), script,
+	repotest.Exec(t, repotest.Raw(t, url), repotest.ByEngine(url, script),
 		"INSERT INTO notes (id, title, body, priority) VALUES ('fresh', 'a: b', NULL, 1), ('stale', 'c', NULL, 2), ('bad', 'd', NULL, 66), ('new', 'e', NULL, 3)",
 		"INSERT INTO note_tags (note_id, rank, name) VALUES ('fresh', 1, 'red')",
 		"DELETE FROM coexist_mark",

@@ -110,7 +110,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 		{"count", "u.count"},
 		{"firstSeenAt", "u.first_seen_at"},
 		{"lastSeenAt", "u.last_seen_at"},
-	})+" AS text) FROM "+c.db.own.usage+" u WHERE u.entity = ? AND u.last_seen_at >= "+d.scalar(&column{sqlType: "timestamptz"})+
+	})+" AS text) FROM "+c.db.own.usage+" u WHERE u.entity = ? AND u.last_seen_at >= "+d.scalar(&column{declared: "timestamptz"})+
 		" ORDER BY u.last_seen_at DESC, u.count DESC, u.client_name, u.client_version, u.operation_name, u.field LIMIT "+strconv.Itoa(maxUsageListed),
 		e.name, argument)
 	return usage, err
@@ -140,14 +140,14 @@ func (db *DB) keepUsage(ctx context.Context) error {
 }
 
 var usageColumns = []column{
-	{name: "entity", sqlType: "text"},
-	{name: "client_name", sqlType: "text"},
-	{name: "client_version", sqlType: "text"},
-	{name: "operation_name", sqlType: "text"},
-	{name: "field", sqlType: "text"},
-	{name: "count", sqlType: "bigint"},
-	{name: "first_seen_at", sqlType: "timestamptz"},
-	{name: "last_seen_at", sqlType: "timestamptz"},
+	{name: "entity", declared: "text"},
+	{name: "client_name", declared: "text"},
+	{name: "client_version", declared: "text"},
+	{name: "operation_name", declared: "text"},
+	{name: "field", declared: "text"},
+	{name: "count", declared: "bigint"},
+	{name: "first_seen_at", declared: "timestamptz"},
+	{name: "last_seen_at", declared: "timestamptz"},
 }
 
 // addUsage adds counts to the table's.
@@ -186,7 +186,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 // forgetUsage drops what nobody has done for long.
 func (db *DB) forgetUsage(ctx context.Context) error {
 	return db.alone(ctx, func(s session) error {
-		_, err := s.exec(ctx, "DELETE FROM "+db.own.usage+" WHERE last_seen_at < "+db.dialect.scalar(&column{sqlType: "timestamptz"}),
+		_, err := s.exec(ctx, "DELETE FROM "+db.own.usage+" WHERE last_seen_at < "+db.dialect.scalar(&column{declared: "timestamptz"}),
 			`"`+time.Now().Add(-usageKept).UTC().Format(usageTimeStamp)+`"`)
 		return err
 	})

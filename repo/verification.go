@@ -130,7 +130,7 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 		}
 		locked[side] = map[string]bool{}
 		key := "t." + quote(root.key.name)
-		if err := e.returnKeysOf(ctx, t, locked[side], "SELECT CAST("+key+" AS text) FROM "+quote(root.name)+" t WHERE "+key+" IN (SELECT k.key FROM (%s) k) ORDER BY "+key+e.db.dialect.skipLocked(), keys); err != nil {
+		if err := e.returnKeysOf(ctx, t, locked[side], "SELECT CAST("+key+" AS text) FROM "+root.sql+" t WHERE "+key+" IN (SELECT k.key FROM (%s) k) ORDER BY "+key+e.db.dialect.skipLocked(), keys); err != nil {
 			return locked, err
 		}
 	}

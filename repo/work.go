@@ -144,10 +144,10 @@ func (e *entity) analyze(ctx context.Context, run Run) {
 	}
 	var tables []string
 	for _, t := range e.v2.all() {
-		tables = append(tables, t.name)
+		tables = append(tables, t.sql)
 	}
-	for _, statement := range e.db.dialect.analyze(tables) {
-		if _, err := (session{e.db, e.db.writer}).exec(ctx, statement); err != nil {
+	for _, statement := range e.db.dialect.analyze(append(tables, e.markTable)) {
+		if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, statement); err != nil {
 			e.db.logger.DebugContext(ctx, "cannot analyze", "entity", e.name, "error", err)
 			return
 		}
@@ -159,7 +159,7 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	// A lease that is not given back expires.
-	if _, err := (session{e.db, e.db.writer}).exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.now()+
+	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.now()+
 		" WHERE run_id = ? AND number = ? AND token = ?", c.RunID, c.Number, c.Token); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
 	}
@@ -174,7 +174,7 @@ func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) e
 	if wait <= e.db.dialect.breather() {
 		return pause(ctx, wait)
 	}
-	s := session{e.db, e.db.writer}
+	s := session{db: e.db, gorm: e.db.writer}
 	if _, err := s.exec(ctx, "UPDATE "+e.db.own.run+" SET throttled_by = 'maxRowsPerSecond' WHERE id = ? AND status = 'RUNNING' AND throttled_by IS NULL", c.RunID); err != nil {
 		return err
 	}

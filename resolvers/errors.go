@@ -49,6 +49,9 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		if blocked, ok := errors.AsType[*repo.BlockedError](cause); ok {
 			presented.Extensions["blockedBy"] = append([]repo.Transaction{}, blocked.By...)
 		}
+		if active, ok := errors.AsType[*repo.RunActiveError](cause); ok {
+			presented.Extensions["run"] = runID(active.Run)
+		}
 		if errors.Is(cause, repo.ErrOutcomeUnknown) {
 			presented.Extensions["outcome"] = "UNKNOWN"
 		}

@@ -261,7 +261,9 @@ func TestForce(t *testing.T) {
 
 // A step that an old program's transaction keeps waiting says who that is, has changed nothing, and goes once that has ended.
 func TestBlockedStep(t *testing.T) {
-	s := newServer(t, repotest.Postgres(t), repo.Migrate)
+	url := repotest.Postgres(t)
+	seesOthers := repotest.Pinned(url) == url // a role that is no superuser does not see what another's session does
+	s := newServer(t, url, repo.Migrate)
 	s.customers(sampleCustomers(2)...)
 	s.orders(sampleOrders(2, 2)...)
 	conn, err := s.raw.Conn(t.Context())
@@ -284,10 +286,10 @@ func TestBlockedStep(t *testing.T) {
 			by, _ := f.Extensions["blockedBy"].([]any)
 			if len(by) != 1 {
 				t.Errorf("%s: blocked by %v", operation, by)
-			} else if it, _ := by[0].(map[string]any); it["application"] != "nightly job" || it["state"] != "idle in transaction" || it["pid"] == nil || it["since"] == nil {
+			} else if it, _ := by[0].(map[string]any); it["application"] != "nightly job" || it["pid"] == nil || seesOthers && (it["state"] != "idle in transaction" || it["since"] == nil) {
 				t.Errorf("%s: blocked by %v", operation, it)
 			}
-			for _, part := range []string{"nightly job", "in a transaction for", "end them"} {
+			for _, part := range []string{"nightly job", "in a transaction", "end them"} {
 				if !strings.Contains(f.Message, part) {
 					t.Errorf("%s: %q does not say %q", operation, f.Message, part)
 				}

@@ -78,7 +78,7 @@ func restoreDump(t *testing.T, url, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), repotest.Pinned(url))
 	if err != nil {
 		t.Fatal(err)
 	}

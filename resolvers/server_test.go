@@ -71,7 +71,7 @@ func openServer(t *testing.T, url string, phase repo.Phase) *server {
 		s.sqlite = true
 		s.raw, err = sql.Open("sqlite3", "file:"+path+"?_busy_timeout=10000")
 	} else {
-		s.raw, err = sql.Open("pgx", url)
+		s.raw, err = sql.Open("pgx", repotest.Pinned(url))
 	}
 	if err != nil {
 		t.Fatal(err)

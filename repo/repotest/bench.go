@@ -213,7 +213,7 @@ func (b *Bench) onConvert(key string) {
 // Raw connects to a database as a program does that knows nothing of the engine. "?" is an argument on SQLite, $1 on both.
 func Raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
-	driver, source := "pgx", url
+	driver, source := "pgx", Pinned(url)
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
 		driver, source = "sqlite3", "file:"+path+"?_foreign_keys=on&_busy_timeout=10000&_txlock=immediate"
 	}

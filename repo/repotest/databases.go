@@ -110,7 +110,22 @@ func (c *Cluster) Database(t testing.TB) string {
 			t.Errorf("cannot drop database %s: %v", name, err)
 		}
 	})
+	if hostile() {
+		return c.makeHostile(t, name)
+	}
 	return c.URL(name)
+}
+
+// makeHostile gives a database hostile settings, and returns its URL for the engine.
+func (c *Cluster) makeHostile(t testing.TB, name string) string {
+	t.Helper()
+	for _, statement := range append([]string{"DO $$ BEGIN CREATE ROLE " + hostileRole + " LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"}, hostileSettings(name)...) {
+		if err := c.execute(statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	Exec(t, Raw(t, c.URL(name)), hostileRights...)
+	return WithUser(t, c.URL(name), hostileRole)
 }
 
 // execute runs one statement outside of any test's database, over a connection that is kept: making one takes longer

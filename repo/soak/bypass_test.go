@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/mattn/go-sqlite3"
+
+	"github.com/alwaysup/coexist/repo/repotest"
 )
 
 // oldProgram writes V1's tables in SQL, as if there was no server, until the round's work ends. Two old programs never write
@@ -273,6 +275,6 @@ func openRaw(url string) (*sql.DB, bool, error) {
 		raw, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_foreign_keys=on&_busy_timeout=10000&_txlock=immediate", path))
 		return raw, false, err
 	}
-	raw, err := sql.Open("pgx", url+"&application_name=old")
+	raw, err := sql.Open("pgx", repotest.Pinned(url)+"&application_name=old")
 	return raw, true, err
 }

@@ -1,0 +1,71 @@
+package repotest
+
+import (
+	"net/url"
+	"os"
+	"strings"
+)
+
+// hostileVariable, set to 1, makes every database on PostgreSQL one whose settings would change values or names if the engine let
+// them, and the engine's role one that is no superuser and does not own V1's tables unless it makes them.
+const hostileVariable = "COEXIST_TEST_HOSTILE"
+
+// hostileRole is what the engine connects as there.
+const hostileRole = "app"
+
+func hostile() bool { return os.Getenv(hostileVariable) == "1" }
+
+// hostileSettings are those of a database.
+func hostileSettings(database string) []string {
+	alter := "ALTER DATABASE " + database + " SET "
+	return []string{
+		alter + "extra_float_digits = 0",
+		alter + "datestyle = 'SQL, DMY'",
+		alter + "intervalstyle = 'sql_standard'",
+		alter + "timezone = 'Pacific/Auckland'",
+		alter + "default_transaction_isolation = 'serializable'",
+		alter + "search_path = elsewhere, pg_catalog",
+		alter + "bytea_output = 'escape'",
+		alter + "standard_conforming_strings = on",
+		"GRANT CREATE, TEMPORARY ON DATABASE " + database + " TO " + hostileRole,
+	}
+}
+
+// hostileRights are those of the engine's role in a database, with what the tests' own connections make there.
+var hostileRights = []string{
+	"CREATE SCHEMA elsewhere AUTHORIZATION " + hostileRole,
+	"GRANT CREATE, USAGE ON SCHEMA public TO " + hostileRole,
+	"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO " + hostileRole,
+	"ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO " + hostileRole,
+}
+
+// ByEngine is SQL for a connection of the test's own to a database, as if the engine's role ran it.
+func ByEngine(database, script string) string {
+	if !hostile() || !strings.HasPrefix(database, "postgres") {
+		return script
+	}
+	return "SET ROLE " + hostileRole + ";\n" + script + ";\nRESET ROLE"
+}
+
+// Pinned returns the URL of a database for a connection of the test's own: what is hostile to the engine is not meant for it.
+func Pinned(database string) string {
+	if !hostile() || !strings.HasPrefix(database, "postgres") {
+		return database
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		return database
+	}
+	if u.User.Username() == hostileRole {
+		u.User = url.User("coexist")
+	}
+	q := u.Query()
+	for name, value := range map[string]string{
+		"extra_float_digits": "1", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
+		"default_transaction_isolation": "read committed", "search_path": "public,elsewhere", "bytea_output": "hex",
+	} {
+		q.Set(name, value)
+	}
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // the driver takes a plus for a plus
+	return u.String()
+}
