@@ -55,6 +55,7 @@ type databaseFlags struct {
 	DatabaseURL string        `name:"database-url" placeholder:"URL" help:"postgres://USER@HOST/DATABASE or sqlite:PATH; else that of the variable DATABASE_URL. Without any it is the file coexist.db here, which serve creates and fills with sample data when it is not there. A database that was given is never filled unasked."`
 	AutoMigrate bool          `default:"true" negatable:"" help:"Create V2's tables and the engine's own where they are missing, and the triggers on V1's that capture writes of other programs; nothing else about V1 is touched. Default: ${default}."`
 	V1Schema    string        `name:"v1-schema" default:"public" placeholder:"NAME" help:"On PostgreSQL the schema of the V1 tables, in which V2's and the engine's own are created too; no search_path changes that. Default: ${default}."`
+	Pooler      bool          `help:"PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: keep no prepared statements."`
 	Patience    time.Duration `name:"database-patience" default:"10s" placeholder:"TIME" help:"How long to try at the start while the database does not answer. Default: ${default}."`
 	MaxConns    int           `default:"8" placeholder:"N" help:"Connections to PostgreSQL, or readers of SQLite. Default: ${default}."`
 }

@@ -20,6 +20,9 @@ type Options struct {
 	Logger *slog.Logger
 	// MaxConns limits the connections to PostgreSQL, and the readers of SQLite. Defaults to 8.
 	MaxConns int
+	// Pooler says that PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: no prepared statement
+	// outlives its transaction. Statements are described all the same, so that arguments have the database's types.
+	Pooler bool
 	// Schema is that of the V1 tables on PostgreSQL, in which V2's and the engine's own are created too. Defaults to "public". No
 	// search_path changes that.
 	Schema string

@@ -39,6 +39,9 @@ func openPostgres(db *DB, url string, o Options) error {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
+	if o.Pooler {
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
 	db.dialect = postgres{}
 	db.readerDB = stdlib.OpenDB(*config)
 	db.readerDB.SetMaxOpenConns(o.MaxConns)

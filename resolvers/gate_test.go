@@ -261,6 +261,7 @@ func TestForce(t *testing.T) {
 
 // A step that an old program's transaction keeps waiting says who that is, has changed nothing, and goes once that has ended.
 func TestBlockedStep(t *testing.T) {
+	t.Parallel() // it waits for long
 	url := repotest.Postgres(t)
 	seesOthers := repotest.Pinned(url) == url // a role that is no superuser does not see what another's session does
 	s := newServer(t, url, repo.Migrate)

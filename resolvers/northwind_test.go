@@ -47,6 +47,11 @@ func TestNorthwind(t *testing.T) {
 		s.refused(`mutation { updateOrderV1(input: {orderId: "10248", details: [{productId: 99, unitPrice: 1, quantity: 1}]}) { order { orderId } } }`, nil, "BAD_USER_INPUT", "details[0].productId")
 		s.want(`mutation { createOrderV2(input: {customerId: "ALFKI", lines: []}) { order { customer { name } } } }`, nil, `{"createOrderV2":{"order":{"customer":{"name":"Alfreds Futterkiste"}}}}`)
 	})
+	t.Run("hostile postgres through a pooler", func(t *testing.T) {
+		url := repotest.HostilePostgres(t)
+		restoreDump(t, url, filepath.Join(folder, "northwind.sql"))
+		migrateNorthwind(t, openServerThrough(t, url, repotest.Pooler(t, url), repo.Expand, repo.Options{Pooler: true}))
+	})
 	t.Run("sqlite", func(t *testing.T) {
 		s := openServer(t, repotest.SQLite(t), repo.Expand)
 		if err := s.db.CreateV1Tables(t.Context()); err != nil {

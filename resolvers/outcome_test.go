@@ -14,6 +14,7 @@ import (
 func TestCommitWithoutAnAnswer(t *testing.T) {
 	for _, committed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("committed=%v", committed), func(t *testing.T) {
+			t.Parallel() // it waits for leases
 			url := repotest.Postgres(t)
 			newServer(t, url, repo.Migrate)
 			proxy := repotest.NewProxy(t, url)

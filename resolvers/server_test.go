@@ -58,10 +58,17 @@ func newServer(t *testing.T, url string, phase repo.Phase) *server {
 // openServer serves a database whose V1 tables are there, or come before install.
 func openServer(t *testing.T, url string, phase repo.Phase) *server {
 	t.Helper()
+	return openServerThrough(t, url, url, phase, repo.Options{})
+}
+
+// openServerThrough is openServer for a server that reaches the database at url by another way.
+func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options repo.Options) *server {
+	t.Helper()
 	s := &server{t: t}
 	logger := slog.New(slog.NewTextHandler(&s.log, nil))
+	options.Logger, options.OnStatement = logger, s.count
 	var err error
-	if s.db, err = repo.Open(t.Context(), url, repo.Options{Logger: logger, OnStatement: s.count}); err != nil {
+	if s.db, err = repo.Open(t.Context(), way, options); err != nil {
 		t.Fatal(err)
 	}
 	if s.Resolver, err = resolvers.New(s.db, phase); err != nil {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the server programs of PostgreSQL (initdb, postgres), which the tests start by themselves, where they are
+# Installs the server programs of PostgreSQL (initdb, postgres) and PgBouncer, which the tests start by themselves, where they are
 # missing and can be installed. Says nothing and does nothing where they are there.
 set -euo pipefail
 
@@ -17,11 +17,15 @@ has_programs() {
 	return 1
 }
 
-has_programs && exit
+has_pooler() {
+	command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ]
+}
+
+has_programs && has_pooler && exit
 
 fail() {
-	echo "The server programs of PostgreSQL are missing, and $1." >&2
-	echo "Install the package postgresql (Debian, Ubuntu), postgresql-server (Fedora) or postgresql@17 (Homebrew)." >&2
+	echo "The server programs of PostgreSQL, or PgBouncer, are missing, and $1." >&2
+	echo "Install the packages postgresql (Debian, Ubuntu), postgresql-server (Fedora) or postgresql@17 (Homebrew), and pgbouncer." >&2
 	exit 1
 }
 
@@ -31,7 +35,7 @@ if command -v apt-get >/dev/null; then
 		command -v sudo >/dev/null || fail "installing them needs root or sudo"
 		root=(sudo)
 	fi
-	echo "Installing PostgreSQL's server programs with apt-get, without creating or starting a cluster."
+	echo "Installing PostgreSQL's server programs and PgBouncer with apt-get, without creating or starting a cluster."
 	# Debian's package would otherwise make a cluster and start it at once.
 	conf=/etc/postgresql-common/createcluster.conf
 	if [ ! -e "$conf" ]; then
@@ -41,12 +45,12 @@ if command -v apt-get >/dev/null; then
 	"${root[@]}" apt-get update -qq
 	# A configuration that was there before the package stays.
 	"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		-o Dpkg::Options::=--force-confold postgresql
+		-o Dpkg::Options::=--force-confold postgresql pgbouncer
 elif command -v brew >/dev/null; then
-	echo "Installing PostgreSQL's server programs with brew. It starts no server."
-	brew install --quiet postgresql@17
+	echo "Installing PostgreSQL's server programs and PgBouncer with brew. It starts no server."
+	brew install --quiet postgresql@17 pgbouncer
 else
 	fail "there is neither apt-get nor brew to install them"
 fi
 
-has_programs || fail "they could not be found after the installation"
+has_programs && has_pooler || fail "they could not be found after the installation"

@@ -35,6 +35,7 @@ clean() {
 	exec >/dev/null 2>&1
 	if [ "$server" -ne 0 ]; then
 		kill -QUIT "$server"
+		kill -TERM "$server" # for PgBouncer, which leaves QUIT ignored as a shell's background has it
 		kill -CONT "$server"
 		wait
 		[ ! -f data/postmaster.pid ] || ipcrm -m "$(sed -n '7s/.* //p' data/postmaster.pid)"

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"testing"
 )
 
 // hostileVariable, set to 1, makes every database on PostgreSQL one whose settings would change values or names if the engine let
@@ -41,19 +42,33 @@ var hostileRights = []string{
 
 // ByEngine is SQL for a connection of the test's own to a database, as if the engine's role ran it.
 func ByEngine(database, script string) string {
-	if !hostile() || !strings.HasPrefix(database, "postgres") {
+	if Pinned(database) == database {
 		return script
 	}
 	return "SET ROLE " + hostileRole + ";\n" + script + ";\nRESET ROLE"
 }
 
+// HostilePostgres is Postgres with hostile settings, whatever the environment says.
+func HostilePostgres(t testing.TB) string {
+	t.Helper()
+	u, err := url.Parse(Postgres(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hostile() {
+		return u.String()
+	}
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.makeHostile(t, strings.TrimPrefix(u.Path, "/"))
+}
+
 // Pinned returns the URL of a database for a connection of the test's own: what is hostile to the engine is not meant for it.
 func Pinned(database string) string {
-	if !hostile() || !strings.HasPrefix(database, "postgres") {
-		return database
-	}
 	u, err := url.Parse(database)
-	if err != nil {
+	if err != nil || u.Scheme != "postgres" || u.User.Username() != hostileRole && !hostile() {
 		return database
 	}
 	if u.User.Username() == hostileRole {
