@@ -248,21 +248,25 @@ func TestTwoProcessesOnOneFile(t *testing.T) {
 	}
 }
 
+func onSQLite(t *testing.T, f func(*testing.T, string))   { t.Helper(); f(t, repotest.SQLite(t)) }
+func onPostgres(t *testing.T, f func(*testing.T, string)) { t.Helper(); f(t, repotest.Postgres(t)) }
+
 // A run whose holder was killed obeys its operator: on another process, and after a restart of the only one.
 func TestARunWhoseHolderDied(t *testing.T) {
 	t.Parallel()
 	type changed struct{ M struct{ Run runState } }
 	for name, c := range map[string]struct {
+		on               func(*testing.T, func(*testing.T, string))
 		n                int
 		mutation, status string
 	}{
-		"cancel": {5_000, `m: cancelRun(id: "RUN")`, "CANCELLED"},
-		"pause":  {2_500, `m: pauseRun(id: "RUN")`, "PAUSED"},
-		"tune":   {2_500, `m: tuneRun(input: {id: "RUN", workers: 2, maxRowsPerSecond: 100000})`, "RUNNING"},
+		"cancel": {repotest.Each, 5_000, `m: cancelRun(id: "RUN")`, "CANCELLED"},
+		"pause":  {onSQLite, 2_500, `m: pauseRun(id: "RUN")`, "PAUSED"},
+		"tune":   {onPostgres, 2_500, `m: tuneRun(input: {id: "RUN", workers: 2, maxRowsPerSecond: 100000})`, "RUNNING"},
 	} {
 		n := c.n
 		t.Run(name, func(t *testing.T) {
-			repotest.Each(t, func(t *testing.T, url string) {
+			c.on(t, func(t *testing.T, url string) {
 				p, run := sweeping(t, url, n, n/5)
 				eventually(t, "some rows", func() bool {
 					return must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total } }`).Run.Done > 0

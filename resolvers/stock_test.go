@@ -13,7 +13,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// eachStock runs f on both databases with the world's Northwind in V1, in MIGRATE. Where COEXIST_NORTHWIND names no folder that
+// eachStock runs f on both databases with the world's Northwind in V1, in MIGRATE; on PostgreSQL alone where statements are given
+// that change the stock. Where COEXIST_NORTHWIND names no folder that
 // has it, nothing runs.
 func eachStock(t *testing.T, made []string, f func(t *testing.T, s *server)) {
 	t.Helper()
@@ -22,7 +23,11 @@ func eachStock(t *testing.T, made []string, f func(t *testing.T, s *server)) {
 		fmt.Fprintf(os.Stderr, "WARNING: %s: COEXIST_NORTHWIND names no folder with northwind.sql: nothing is tested with the real data\n", t.Name())
 		return
 	}
-	repotest.Each(t, func(t *testing.T, url string) {
+	each := repotest.Each
+	if made != nil {
+		each = func(t *testing.T, f func(*testing.T, string)) { t.Helper(); f(t, repotest.Postgres(t)) }
+	}
+	each(t, func(t *testing.T, url string) {
 		s := openServer(t, url, repo.Migrate)
 		if s.sqlite {
 			if err := s.db.CreateV1Tables(t.Context()); err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	soakFor  = flag.Duration("soak", 10*time.Second, "how long to soak each database")
+	soakFor  = flag.Duration("soak", 8*time.Second, "how long to soak each database")
 	soakSeed = flag.Uint64("seed", 0, "what the operations are drawn from; 0 for another each time")
 	keepOn   = flag.Bool("keep-on", false, "go on after an anomaly")
 )
