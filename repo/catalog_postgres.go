@@ -43,7 +43,7 @@ FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid
 func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
 	var found []foreignKey
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
-		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = k.confrelid),
+		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', (SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = k.confrelid),
 	'columns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.conkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
 	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n)
 )), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, t.sql)

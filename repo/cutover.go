@@ -240,28 +240,16 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 }
 
 // holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is there, and
-// stays until the transaction ends. before is the state as it was, nil for a new one. path says in which
-// column of the shape in use a reference stands. It fails with an *InputError.
+// stays until the transaction ends. before is the state as it was, nil for a new one. path says in which column of the shape in use
+// a reference stands. It fails with an *InputError.
 func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, before, after *V2, path func(int) *column) error {
 	for i, reference := range r.references {
 		if t.fence.Phase != Contract && r.declares(reference) {
 			continue
 		}
-		c := r.v2.column(r.columnInV2(reference.Column))
-		target := r.db.entityOfTable(reference.Table)
-		if c == nil || target == nil {
-			continue
-		}
-		value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
-		if before != nil && identical(reflect.ValueOf(before).Elem().FieldByIndex(c.index), value) || value.Kind() == reflect.Pointer && value.IsNil() {
-			continue
-		}
-		there, err := target.hold(ctx, t, fmt.Sprint(reflect.Indirect(value).Interface()))
-		if err != nil {
+		column := r.v2.column(r.columnInV2(reference.Column))
+		if err := r.holdReference(ctx, t, reference, column, before, after, func() string { return path(i).field("") }); err != nil {
 			return err
-		}
-		if !there {
-			return inputError(Faulty(path(i).field(""), "refers to a row that does not exist"))
 		}
 	}
 	return nil
@@ -270,28 +258,40 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, before, 
 // holdReferencesV1 is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1 stands.
 func (r *Repository[V1, V2]) holdReferencesV1(ctx context.Context, t *tx, before, after *V1, path func(string) string) error {
 	for _, reference := range r.references {
-		c, target := r.v1.column(reference.Column), r.db.entityOfTable(reference.Table)
-		if c == nil || target == nil || r.declares(reference) {
+		if r.declares(reference) {
 			continue
 		}
-		value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
-		if before != nil && identical(reflect.ValueOf(before).Elem().FieldByIndex(c.index), value) || value.Kind() == reflect.Pointer && value.IsNil() {
-			continue
-		}
-		there, err := target.hold(ctx, t, fmt.Sprint(reflect.Indirect(value).Interface()))
-		if err != nil {
+		column := r.v1.column(reference.Column)
+		if err := r.holdReference(ctx, t, reference, column, before, after, func() string { return path(column.field("")) }); err != nil {
 			return err
-		}
-		if !there {
-			return inputError(Faulty(path(c.field("")), "refers to a row that does not exist"))
 		}
 	}
 	return nil
 }
 
+// holdReference holds the row to which a column of after, an aggregate that is pointed to, refers, if before, another or a nil
+// pointer, does not refer to the same.
+func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, c *column, before, after any, path func() string) error {
+	target := e.db.entityOfTable(reference.Table)
+	if c == nil || target == nil {
+		return nil
+	}
+	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
+	if old := reflect.ValueOf(before); !old.IsNil() && identical(old.Elem().FieldByIndex(c.index), value) || value.Kind() == reflect.Pointer && value.IsNil() {
+		return nil
+	}
+	there, err := target.hold(ctx, t, fmt.Sprint(reflect.Indirect(value).Interface()))
+	if err == nil && !there {
+		err = inputError(Faulty(path(), "refers to a row that does not exist"))
+	}
+	return err
+}
+
 // declares reports whether V1 has a foreign key for a reference.
 func (e *entity) declares(reference Reference) bool {
-	return slices.ContainsFunc(e.foreignKeys[e.v1.name], func(k foreignKey) bool { return len(k.Columns) == 1 && k.Columns[0] == reference.Column })
+	return slices.ContainsFunc(e.foreignKeys[e.v1.name], func(k foreignKey) bool {
+		return len(k.Columns) == 1 && k.Columns[0] == reference.Column && strings.EqualFold(k.Target, e.db.qualify(reference.Table))
+	})
 }
 
 // hold locks the row that leads e's key against deletion, under e's fence. It returns false where there is none.

@@ -134,7 +134,7 @@ type catalogColumn struct {
 type foreignKey struct {
 	Name          string   `json:"name"`
 	Columns       []string `json:"columns"`
-	Target        string   `json:"target"` // quoted where it has to be
+	Target        string   `json:"target"` // as DB.qualify names it
 	TargetColumns []string `json:"targetColumns"`
 }
 
