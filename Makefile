@@ -42,7 +42,7 @@ lint: $(GOLANGCI) ## Check style, likely bugs and the import rules
 
 .PHONY: test
 test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and PostgreSQL
-	go test -race -timeout $(TEST_TIMEOUT) ./...
+	go test -race -vet=off -timeout $(TEST_TIMEOUT) ./... # make lint vets
 
 .PHONY: test-hostile
 test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on PostgreSQL databases with hostile settings, as a role with few rights

@@ -98,6 +98,9 @@ func TestBypassWritesAreSeen(t *testing.T) {
 				oldProgram(t, raw, url)
 				for i, isolation := range isolations(url) {
 					for _, migrated := range []bool{true, false} {
+						if i > 0 && migrated == (isolation == "SERIALIZABLE") { // a snapshot is a snapshot: each of the two once
+							continue
+						}
 						seed := []repotest.NoteV1{note("a", "work: begin"), note("b", "b")}
 						for _, n := range seed {
 							if err := b.Notes.Delete(t.Context(), n.ID, nil); i > 0 && err != nil && err != repo.ErrNotFound { //nolint:errorlint // exactly that

@@ -151,9 +151,10 @@ func TestAReaderThatStoresLate(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {
+				b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 				for name, read := range readers {
 					for _, stale := range []bool{false, true} {
-						lateReader(t, url, name, stale, read, c.do, c.check)
+						lateReader(t, b, name, stale, read, c.do, c.check)
 					}
 				}
 			})
@@ -161,13 +162,11 @@ func TestAReaderThatStoresLate(t *testing.T) {
 	}
 }
 
-func lateReader(t *testing.T, url, name string, stale bool, read func(*testing.T, *repotest.Bench) error,
+func lateReader(t *testing.T, b *repotest.Bench, name string, stale bool, read func(*testing.T, *repotest.Bench) error,
 	do func(*testing.T, *repotest.Bench), check func(*testing.T, *repotest.Bench, bool),
 ) {
 	t.Helper()
-	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-	defer b.Close()
-	b.SetPhase(repo.Migrate)
+	b.SetPhase(repo.Migrate)                                   // a case may have left another
 	if _, err := b.Notes.GetV1(t.Context(), "a"); err == nil { // of the round before
 		deleteNote(t, b, "a")
 	}

@@ -34,6 +34,7 @@ type Cluster struct {
 	programs string
 	settings []string
 	guard    *guard
+	major    int // PostgreSQL's version
 
 	mu         sync.Mutex
 	postmaster int // its process id; 0 while the server is down
@@ -103,12 +104,24 @@ func newCluster(additional ...string) (*Cluster, error) {
 	}
 	c := &Cluster{programs: programs, settings: append(additional, settings...), guard: g}
 	if _, err = g.do("cp -R " + quote(original.dir+"/data") + " data"); err == nil {
+		c.major, err = version(filepath.Join(g.dir, "data"))
+	}
+	if err == nil {
 		err = c.restart()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot start a PostgreSQL cluster: %w", errors.Join(err, g.end()))
 	}
 	return c, nil
+}
+
+// version is the major version of PostgreSQL that a data directory is for.
+func version(data string) (int, error) {
+	content, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(content)))
 }
 
 func (c *Cluster) running() bool {
