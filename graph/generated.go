@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
 	"github.com/alwaysup/coexist/models"
+	"github.com/alwaysup/coexist/repo"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -3175,7 +3176,7 @@ type OrderLine {
 
 "An exact amount of money."
 type Money {
-  "The amount."
+  "The amount, with two decimals, and with more only where the exact value has them."
   amount: Decimal!
   "ISO 4217. All of Northwind's money is USD."
   currencyCode: String!
@@ -7907,8 +7908,8 @@ func (ec *executionContext) _Money_amount(ctx context.Context, field graphql.Col
 			return obj.Amount, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v models.Decimal) graphql.Marshaler {
-			return ec.marshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDecimal(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v models.Amount) graphql.Marshaler {
+			return ec.marshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐAmount(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8944,8 +8945,8 @@ func (ec *executionContext) _OrderDetailV1_unitPrice(ctx context.Context, field 
 			return obj.UnitPrice, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v models.Real) graphql.Marshaler {
-			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.Number) graphql.Marshaler {
+			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, selections, v)
 		},
 		true,
 		true,
@@ -8990,8 +8991,8 @@ func (ec *executionContext) _OrderDetailV1_discount(ctx context.Context, field g
 			return obj.Discount, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v models.Real) graphql.Marshaler {
-			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.Number) graphql.Marshaler {
+			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9339,8 +9340,8 @@ func (ec *executionContext) _OrderV1_freight(ctx context.Context, field graphql.
 			return obj.Freight, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *models.Real) graphql.Marshaler {
-			return ec.marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Number) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, selections, v)
 		},
 		true,
 		false,
@@ -14036,7 +14037,7 @@ func (ec *executionContext) unmarshalInputCreateOrderV1Input(ctx context.Context
 			it.ShipVia = graphql.OmittableOf(data)
 		case "freight":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("freight"))
-			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, v)
+			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14348,7 +14349,7 @@ func (ec *executionContext) unmarshalInputOrderDetailV1Input(ctx context.Context
 			it.ProductID = data
 		case "unitPrice":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("unitPrice"))
-			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, v)
+			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14362,7 +14363,7 @@ func (ec *executionContext) unmarshalInputOrderDetailV1Input(ctx context.Context
 			it.Quantity = data
 		case "discount":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("discount"))
-			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, v)
+			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14478,7 +14479,7 @@ func (ec *executionContext) unmarshalInputOrderLineInput(ctx context.Context, ob
 			it.ProductID = data
 		case "unitPrice":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("unitPrice"))
-			data, err := ec.unmarshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐCents(ctx, v)
+			data, err := ec.unmarshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDecimal(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14776,7 +14777,7 @@ func (ec *executionContext) unmarshalInputShipmentInput(ctx context.Context, obj
 			it.Address = graphql.OmittableOf(data)
 		case "freight":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("freight"))
-			data, err := ec.unmarshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐCents(ctx, v)
+			data, err := ec.unmarshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDecimal(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -15298,7 +15299,7 @@ func (ec *executionContext) unmarshalInputUpdateOrderV1Input(ctx context.Context
 			it.ShipVia = graphql.OmittableOf(data)
 		case "freight":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("freight"))
-			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx, v)
+			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -18765,13 +18766,13 @@ func (ec *executionContext) marshalNDateTime2timeᚐTime(ctx context.Context, se
 	return res
 }
 
-func (ec *executionContext) unmarshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐCents(ctx context.Context, v any) (models.Cents, error) {
-	var res models.Cents
+func (ec *executionContext) unmarshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐAmount(ctx context.Context, v any) (models.Amount, error) {
+	var res models.Amount
 	err := res.UnmarshalGQL(v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐCents(ctx context.Context, sel ast.SelectionSet, v models.Cents) graphql.Marshaler {
+func (ec *executionContext) marshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐAmount(ctx context.Context, sel ast.SelectionSet, v models.Amount) graphql.Marshaler {
 	return v
 }
 
@@ -18883,13 +18884,13 @@ func (ec *executionContext) marshalNFloat2float64(ctx context.Context, sel ast.S
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
-func (ec *executionContext) unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx context.Context, v any) (models.Real, error) {
-	var res models.Real
+func (ec *executionContext) unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, v any) (repo.Number, error) {
+	var res repo.Number
 	err := res.UnmarshalGQLContext(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx context.Context, sel ast.SelectionSet, v models.Real) graphql.Marshaler {
+func (ec *executionContext) marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, sel ast.SelectionSet, v repo.Number) graphql.Marshaler {
 	return graphql.WrapContextMarshaler(ctx, v)
 }
 
@@ -19881,32 +19882,32 @@ func (ec *executionContext) marshalODateTime2ᚖtimeᚐTime(ctx context.Context,
 	return res
 }
 
-func (ec *executionContext) unmarshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐCents(ctx context.Context, v any) (*models.Cents, error) {
+func (ec *executionContext) unmarshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDecimal(ctx context.Context, v any) (*models.Decimal, error) {
 	if v == nil {
 		return nil, nil
 	}
-	var res = new(models.Cents)
+	var res = new(models.Decimal)
 	err := res.UnmarshalGQL(v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐCents(ctx context.Context, sel ast.SelectionSet, v *models.Cents) graphql.Marshaler {
+func (ec *executionContext) marshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDecimal(ctx context.Context, sel ast.SelectionSet, v *models.Decimal) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return v
 }
 
-func (ec *executionContext) unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx context.Context, v any) (*models.Real, error) {
+func (ec *executionContext) unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, v any) (*repo.Number, error) {
 	if v == nil {
 		return nil, nil
 	}
-	var res = new(models.Real)
+	var res = new(repo.Number)
 	err := res.UnmarshalGQLContext(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐReal(ctx context.Context, sel ast.SelectionSet, v *models.Real) graphql.Marshaler {
+func (ec *executionContext) marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, sel ast.SelectionSet, v *repo.Number) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

@@ -171,7 +171,7 @@ type CreateOrderV1Input struct {
 	// The carrier.
 	ShipVia graphql.Omittable[*int] `json:"shipVia,omitempty"`
 	// The freight.
-	Freight graphql.Omittable[*models.Real] `json:"freight,omitempty"`
+	Freight graphql.Omittable[*repo.Number] `json:"freight,omitempty"`
 	// The recipient.
 	ShipName graphql.Omittable[*string] `json:"shipName,omitempty"`
 	// Street and number.
@@ -431,8 +431,8 @@ type MigrationProgress struct {
 
 // An exact amount of money.
 type Money struct {
-	// The amount.
-	Amount models.Decimal `json:"amount"`
+	// The amount, with two decimals, and with more only where the exact value has them.
+	Amount models.Amount `json:"amount"`
 	// ISO 4217. All of Northwind's money is USD.
 	CurrencyCode string `json:"currencyCode"`
 }
@@ -442,11 +442,11 @@ type OrderDetailV1Input struct {
 	// The product.
 	ProductID int `json:"productId"`
 	// The price of one.
-	UnitPrice models.Real `json:"unitPrice"`
+	UnitPrice repo.Number `json:"unitPrice"`
 	// How many, at least 1.
 	Quantity int `json:"quantity"`
 	// 0 to 1.
-	Discount models.Real `json:"discount"`
+	Discount repo.Number `json:"discount"`
 }
 
 // Which orders. All conditions that are given must hold.
@@ -480,7 +480,7 @@ type OrderLineInput struct {
 	// The product.
 	ProductID int `json:"productId"`
 	// The price of one, at most two decimals.
-	UnitPrice models.Cents `json:"unitPrice"`
+	UnitPrice models.Decimal `json:"unitPrice"`
 	// How many, at least 1.
 	Quantity int `json:"quantity"`
 	// 0 to 1.
@@ -514,7 +514,7 @@ type OrderV1 struct {
 	// The carrier.
 	ShipVia *int `json:"shipVia,omitempty"`
 	// The freight, rounded to a 32-bit number.
-	Freight *models.Real `json:"freight,omitempty"`
+	Freight *repo.Number `json:"freight,omitempty"`
 	// The recipient.
 	ShipName *string `json:"shipName,omitempty"`
 	// Street and number.
@@ -818,7 +818,7 @@ type ShipmentInput struct {
 	// Where to.
 	Address graphql.Omittable[*AddressInput] `json:"address,omitempty"`
 	// What the carrier costs, at most two decimals.
-	Freight graphql.Omittable[*models.Cents] `json:"freight,omitempty"`
+	Freight graphql.Omittable[*models.Decimal] `json:"freight,omitempty"`
 }
 
 // Asks for a run.
@@ -924,7 +924,7 @@ type UpdateOrderV1Input struct {
 	// The carrier.
 	ShipVia graphql.Omittable[*int] `json:"shipVia,omitempty"`
 	// The freight.
-	Freight graphql.Omittable[*models.Real] `json:"freight,omitempty"`
+	Freight graphql.Omittable[*repo.Number] `json:"freight,omitempty"`
 	// The recipient.
 	ShipName graphql.Omittable[*string] `json:"shipName,omitempty"`
 	// Street and number.

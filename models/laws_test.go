@@ -2,11 +2,13 @@ package models_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/alwaysup/coexist/models"
+	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
@@ -26,8 +28,8 @@ var orderLaws = repotest.Laws[models.OrderV1, models.OrderV2]{
 	V1:      drawOrderV1,
 	V2:      drawOrderV2,
 	Refines: map[string][]string{
-		"orderId": {"orderId"}, "customerId": {"customerId"}, "employeeId": {"employeeId"}, "orderDate": {"placedOn"}, "requiredDate": {"requiredBy"},
-		"shippedDate": {"shippedOn"}, "shipVia": {"shipment.carrierId"}, "freight": {"shipment.freight"}, "shipName": {"shipment.recipient"},
+		"orderId": {"orderId"}, "customerId": {"customerId"}, "employeeId": {"employeeId"}, "orderDate": {"placedOn", "placedOnSpelling"}, "requiredDate": {"requiredBy", "requiredBySpelling"},
+		"shippedDate": {"shippedOn", "shippedOnSpelling"}, "shipVia": {"shipment.carrierId"}, "freight": {"shipment.freight", "shipment.freightSpelling"}, "shipName": {"shipment.recipient"},
 		"shipAddress": {"shipment.address.street"}, "shipCity": {"shipment.address.locality"}, "shipRegion": {"shipment.address.region"},
 		"shipPostalCode": {"shipment.address.postalCode"}, "shipCountry": {"shipment.address.country", "shipment.address.countryCode"}, "details": {"lines"},
 	},
@@ -97,12 +99,25 @@ func drawCustomerV2(t *rapid.T) models.CustomerV2 {
 
 var (
 	day      = rapid.OneOf(rapid.SampledFrom([]models.Date{"1996-07-04", "1996-7-4", "infinity", "", "1996-07-04 00:00:00"}), rapid.Map(rapid.IntRange(1, 28), func(d int) models.Date { return models.Date(fmt.Sprintf("2024-02-%02d", d)) }))
-	amount   = rapid.OneOf(rapid.SampledFrom([]models.Real{0, 9.8, 32.38, 9.800001, 0.005, 1e10, 1e38}), rapid.Map(rapid.IntRange(0, 10_000_000), func(c int) models.Real { return models.Real(float32(float64(c) / 100)) }), rapid.Map(rapid.Float32(), func(f float32) models.Real { return models.Real(f) }))
-	discount = rapid.OneOf(rapid.SampledFrom([]models.Real{0, 0.05, 0.15, 0.25, 1, 1.5, -0.1}), rapid.Map(rapid.Float32Range(0, 1), func(f float32) models.Real { return models.Real(f) }))
+	amount   = rapid.OneOf(rapid.SampledFrom([]repo.Number{"0", "-0", "9.8", "9.80000019", "9.800000190734863", "32.38", "9.800001", "0.005", "0.30000000000000004", "1234567.89", number("1e38"), "NaN", "-Infinity", "x"}), rapid.Map(rapid.IntRange(0, 10_000_000), inCents), rapid.Map(rapid.Float64(), inFull))
+	discount = rapid.OneOf(rapid.SampledFrom([]repo.Number{"0", "-0", "0.05", "0.15", "0.150000006", "0.25", "1", "1.5", "-0.1"}), rapid.Map(rapid.Float64Range(0, 1), inFull))
 	small    = rapid.IntRange(-3, 40_000)
-	exact    = rapid.OneOf(rapid.SampledFrom([]models.Cents{0, 980, 3238, -1, 1_000_000_000_000}), rapid.Map(rapid.IntRange(0, 20_000_000), func(n int) models.Cents { return models.Cents(n) }))
+	exact    = rapid.OneOf(rapid.SampledFrom([]models.Decimal{"0", "9.8", "32.38", "-1", "12345678901234567.89", "0.30000000000000004"}), rapid.Map(rapid.IntRange(0, 20_000_000), func(n int) models.Decimal { return models.Decimal(inCents(n)) }))
+	spelling = rapid.SampledFrom([]repo.Number{"9.80000019", "-0", "0.150000006", "NaN"})
 	part     = rapid.SampledFrom([]models.Decimal{"0", "0.05", "0.15", "1", "0.123456789012", "2", "-0.1"})
 )
+
+func inCents(n int) repo.Number { return number(fmt.Sprintf("%d.%02d", n/100, n%100)) }
+
+func inFull(f float64) repo.Number { return number(strconv.FormatFloat(f, 'e', -1, 64)) }
+
+func number(text string) repo.Number {
+	n, err := repo.ParseNumber(text)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
 
 func drawOrderV1(t *rapid.T) models.OrderV1 {
 	o := models.OrderV1{
@@ -126,11 +141,13 @@ func drawOrderV2(t *rapid.T) models.OrderV2 {
 	return models.OrderV2{
 		OrderID: 10248, CustomerID: optional(t, text, "customerId"), EmployeeID: optional(t, small, "employeeId"), Note: optional(t, text, "note"),
 		PlacedOn: optional(t, day, "placedOn"), RequiredBy: optional(t, day, "requiredBy"), ShippedOn: optional(t, day, "shippedOn"),
-		Shipment: models.Shipment{CarrierID: optional(t, small, "carrierId"), Recipient: optional(t, text, "recipient"), Address: drawPostal(t), Freight: optional(t, exact, "freight")},
+		PlacedOnSpelling: optional(t, day, "placedOnSpelling"),
+		Shipment:         models.Shipment{FreightSpelling: optional(t, spelling, "freightSpelling"), CarrierID: optional(t, small, "carrierId"), Recipient: optional(t, text, "recipient"), Address: drawPostal(t), Freight: optional(t, exact, "freight")},
 		Lines: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) models.OrderLine {
 			return models.OrderLine{
 				ProductID: rapid.IntRange(1, 9).Draw(t, "product"), UnitPrice: exact.Draw(t, "unitPrice"),
 				Quantity: small.Draw(t, "quantity"), Discount: part.Draw(t, "discount"),
+				UnitPriceSpelling: optional(t, spelling, "unitPriceSpelling"), DiscountSpelling: optional(t, spelling, "discountSpelling"),
 			}
 		}), 0, 4).Draw(t, "lines"),
 	}

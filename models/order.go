@@ -2,8 +2,9 @@ package models
 
 import (
 	"io"
-	"math/big"
 	"strconv"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/alwaysup/coexist/repo"
 )
@@ -37,7 +38,7 @@ type OrderV1 struct {
 	RequiredDate   *Date           `gorm:"type:date" json:"requiredDate"`
 	ShippedDate    *Date           `gorm:"type:date" json:"shippedDate"`
 	ShipVia        *int            `gorm:"type:smallint" json:"shipVia"`
-	Freight        *Real           `gorm:"type:real" json:"freight"`
+	Freight        *repo.Number    `gorm:"type:real" json:"freight"`
 	ShipName       *string         `gorm:"type:varchar(40)" json:"shipName"`
 	ShipAddress    *string         `gorm:"type:varchar(60)" json:"shipAddress"`
 	ShipCity       *string         `gorm:"type:varchar(15)" json:"shipCity"`
@@ -52,10 +53,10 @@ func (OrderV1) TableName() string { return "orders" }
 
 // OrderDetailV1 is one product of an order.
 type OrderDetailV1 struct {
-	ProductID int  `gorm:"type:smallint;primaryKey" json:"productId"`
-	UnitPrice Real `gorm:"type:real" json:"unitPrice"`
-	Quantity  int  `gorm:"type:smallint" json:"quantity"`
-	Discount  Real `gorm:"type:real" json:"discount"`
+	ProductID int         `gorm:"type:smallint;primaryKey" json:"productId"`
+	UnitPrice repo.Number `gorm:"type:real" json:"unitPrice"`
+	Quantity  int         `gorm:"type:smallint" json:"quantity"`
+	Discount  repo.Number `gorm:"type:real" json:"discount"`
 }
 
 // Validate checks what a client may write.
@@ -63,20 +64,28 @@ func (o OrderV1) Validate() error {
 	if err := checkDates(dated{"orderDate", o.OrderDate}, dated{"requiredDate", o.RequiredDate}, dated{"shippedDate", o.ShippedDate}); err != nil {
 		return err
 	}
-	if o.Freight != nil && !(*o.Freight >= 0) { // NaN is refused too
+	if o.Freight != nil && !within(*o.Freight, nil) {
 		return repo.Faulty("freight", "must not be negative")
 	}
 	for i, d := range o.Details {
 		switch {
 		case d.Quantity < 1:
 			return repo.Faulty(element("details", i, "quantity"), "must be at least 1")
-		case !(d.UnitPrice >= 0): // NaN is refused too
+		case !within(d.UnitPrice, nil):
 			return repo.Faulty(element("details", i, "unitPrice"), "must not be negative")
-		case !(d.Discount >= 0 && d.Discount <= 1): // NaN is refused too
+		case !within(d.Discount, &one):
 			return repo.Faulty(element("details", i, "discount"), "must be from 0 to 1")
 		}
 	}
 	return nil
+}
+
+var one = decimal.NewFromInt(1)
+
+// within reports whether a number is at least zero and at most most, unless that is nil. A NaN is not.
+func within(n repo.Number, most *decimal.Decimal) bool {
+	d, err := n.Decimal()
+	return err == nil && !d.IsNegative() && (most == nil || !d.GreaterThan(*most))
 }
 
 // dated is a field that holds a date.
@@ -96,15 +105,20 @@ func checkDates(fields ...dated) error {
 
 // OrderV2 is an order with exact money and a note that V1 lacks.
 type OrderV2 struct {
-	OrderID    OrderID     `gorm:"type:integer;primaryKey" json:"orderId"`
-	CustomerID *string     `gorm:"type:varchar(5)" json:"customerId"`
-	EmployeeID *int        `gorm:"type:integer" json:"employeeId"`
-	PlacedOn   *Date       `gorm:"type:date" json:"placedOn"`
-	RequiredBy *Date       `gorm:"type:date" json:"requiredBy"`
-	ShippedOn  *Date       `gorm:"type:date" json:"shippedOn"`
-	Shipment   Shipment    `gorm:"embedded;embeddedPrefix:ship_" json:"shipment"`
-	Note       *string     `gorm:"type:text" json:"note"`
-	Lines      []OrderLine `gorm:"-" repo:"table:order_v2_lines" json:"lines"`
+	OrderID    OrderID `gorm:"type:integer;primaryKey" json:"orderId"`
+	CustomerID *string `gorm:"type:varchar(5)" json:"customerId"`
+	EmployeeID *int    `gorm:"type:integer" json:"employeeId"`
+	PlacedOn   *Date   `gorm:"type:date" json:"placedOn"`
+	RequiredBy *Date   `gorm:"type:date" json:"requiredBy"`
+	ShippedOn  *Date   `gorm:"type:date" json:"shippedOn"`
+	// How V1 writes the three days, if in another way.
+	PlacedOnSpelling   *Date `gorm:"type:text" json:"placedOnSpelling"`
+	RequiredBySpelling *Date `gorm:"type:text" json:"requiredBySpelling"`
+	ShippedOnSpelling  *Date `gorm:"type:text" json:"shippedOnSpelling"`
+
+	Shipment Shipment    `gorm:"embedded;embeddedPrefix:ship_" json:"shipment"`
+	Note     *string     `gorm:"type:text" json:"note"`
+	Lines    []OrderLine `gorm:"-" repo:"table:order_v2_lines" json:"lines"`
 }
 
 // TableName is V2's.
@@ -112,40 +126,61 @@ func (OrderV2) TableName() string { return "orders_v2" }
 
 // Shipment says how an order travels. An address that is empty is none.
 type Shipment struct {
-	CarrierID *int    `gorm:"type:integer" json:"carrierId"`
-	Recipient *string `gorm:"type:text" json:"recipient"`
-	Address   Postal  `gorm:"embedded" json:"address"`
-	Freight   *Cents  `gorm:"type:bigint" json:"freight"`
+	CarrierID *int     `gorm:"type:integer" json:"carrierId"`
+	Recipient *string  `gorm:"type:text" json:"recipient"`
+	Address   Postal   `gorm:"embedded" json:"address"`
+	Freight   *Decimal `gorm:"type:numeric" json:"freight"`
+	// FreightSpelling is how V1 writes the freight, if in another way.
+	FreightSpelling *repo.Number `gorm:"type:text" json:"freightSpelling"`
 }
 
 // OrderLine is one product of an order.
 type OrderLine struct {
-	ProductID int   `gorm:"type:integer" json:"productId"`
-	UnitPrice Cents `gorm:"type:bigint" json:"unitPrice"`
-	Quantity  int   `gorm:"type:integer" json:"quantity"`
+	ProductID int     `gorm:"type:integer" json:"productId"`
+	UnitPrice Decimal `gorm:"type:numeric" json:"unitPrice"`
+	Quantity  int     `gorm:"type:integer" json:"quantity"`
 	// Discount is a part of the price, 0 to 1.
-	Discount Decimal `gorm:"type:text" json:"discount"`
+	Discount Decimal `gorm:"type:numeric" json:"discount"`
+	// How V1 writes the two, if in another way.
+	UnitPriceSpelling *repo.Number `gorm:"type:text" json:"unitPriceSpelling"`
+	DiscountSpelling  *repo.Number `gorm:"type:text" json:"discountSpelling"`
 }
 
 // Shipped reports whether the order has left.
 func (o OrderV2) Shipped() bool { return o.ShippedOn != nil }
 
 // Total is the sum of the lines' totals, without freight; exact, unrounded.
-func (o OrderV2) Total() Decimal {
-	sum := new(big.Rat)
+func (o OrderV2) Total() Amount {
+	sum := decimal.Zero
 	for _, l := range o.Lines {
-		sum.Add(sum, l.total())
+		sum = sum.Add(l.total())
 	}
-	return decimalOf(sum)
+	return Amount(sum.String())
 }
 
 // Total is price × quantity × (1 − discount); exact, unrounded.
-func (l OrderLine) Total() Decimal { return decimalOf(l.total()) }
+func (l OrderLine) Total() Amount { return Amount(l.total().String()) }
 
-func (l OrderLine) total() *big.Rat {
-	price := new(big.Rat).SetFrac64(int64(l.UnitPrice), 100)
-	kept := new(big.Rat).Sub(big.NewRat(1, 1), l.Discount.rational())
-	return kept.Mul(kept, price).Mul(kept, big.NewRat(int64(l.Quantity), 1))
+func (l OrderLine) total() decimal.Decimal {
+	return l.UnitPrice.number().Mul(decimal.NewFromInt(int64(l.Quantity))).Mul(one.Sub(l.Discount.number()))
+}
+
+// SetShipment replaces the shipment. V1's spelling of the freight stays for as long as it spells that.
+func (o *OrderV2) SetShipment(s Shipment) {
+	s.FreightSpelling = o.Shipment.FreightSpelling
+	o.Shipment = s
+}
+
+// SetLines replaces the lines. V1's spelling of a product's price and discount stays for as long as it spells them.
+func (o *OrderV2) SetLines(lines []OrderLine) {
+	for i := range lines {
+		for _, old := range o.Lines {
+			if old.ProductID == lines[i].ProductID {
+				lines[i].UnitPriceSpelling, lines[i].DiscountSpelling = old.UnitPriceSpelling, old.DiscountSpelling
+			}
+		}
+	}
+	o.Lines = lines
 }
 
 // Validate checks what a client may write.
@@ -153,23 +188,24 @@ func (o OrderV2) Validate() error {
 	if err := checkDates(dated{"placedOn", o.PlacedOn}, dated{"requiredBy", o.RequiredBy}, dated{"shippedOn", o.ShippedOn}); err != nil {
 		return err
 	}
-	if o.Shipment.Freight != nil && *o.Shipment.Freight < 0 {
+	if o.Shipment.Freight != nil && o.Shipment.Freight.number().IsNegative() {
 		return repo.Faulty("shipment.freight", "must not be negative")
 	}
 	if err := o.Shipment.Address.validate("shipment.address."); err != nil {
 		return err
 	}
-	one := big.NewRat(1, 1)
 	seen := map[int]bool{}
 	for i, l := range o.Lines {
-		discount := l.Discount.rational()
+		discount := l.Discount.number()
 		switch {
 		case seen[l.ProductID]:
 			return repo.Faulty(element("lines", i, "productId"), "is there twice")
 		case l.Quantity < 1:
 			return repo.Faulty(element("lines", i, "quantity"), "must be at least 1")
-		case l.UnitPrice < 0:
+		case l.UnitPrice.number().IsNegative():
 			return repo.Faulty(element("lines", i, "unitPrice"), "must not be negative")
+		case !l.UnitPrice.inCents():
+			return repo.Faulty(element("lines", i, "unitPrice"), "has fractions of a cent")
 		case discount.Sign() < 0 || discount.Cmp(one) > 0:
 			return repo.Faulty(element("lines", i, "discount"), "must be from 0 to 1")
 		}

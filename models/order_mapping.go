@@ -2,9 +2,7 @@ package models
 
 import (
 	"cmp"
-	"math/big"
 	"slices"
-	"strconv"
 
 	"github.com/alwaysup/coexist/repo"
 )
@@ -26,16 +24,30 @@ func (m OrderMapping) Upgrade(v1 OrderV1) (OrderV2, error) { return m.Merge(v1, 
 // Merge brings each part of v2 up to v1 where v1 differs from what v2 says, and leaves the others.
 func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 	merged := OrderV2{
-		OrderID: v1.OrderID, CustomerID: v1.CustomerID, EmployeeID: v1.EmployeeID,
-		PlacedOn: v1.OrderDate, RequiredBy: v1.RequiredDate, ShippedOn: v1.ShippedDate, Note: v2.Note,
-		Shipment: Shipment{CarrierID: v1.ShipVia, Recipient: v1.ShipName},
+		OrderID: v1.OrderID, CustomerID: v1.CustomerID, EmployeeID: v1.EmployeeID, Note: v2.Note,
+		PlacedOn: v2.PlacedOn, RequiredBy: v2.RequiredBy, ShippedOn: v2.ShippedOn,
+		PlacedOnSpelling: v2.PlacedOnSpelling, RequiredBySpelling: v2.RequiredBySpelling, ShippedOnSpelling: v2.ShippedOnSpelling,
+		Shipment: Shipment{CarrierID: v1.ShipVia, Recipient: v1.ShipName, FreightSpelling: v2.Shipment.FreightSpelling},
 	}
-	if err := checkDates(dated{"orderDate", v1.OrderDate}, dated{"requiredDate", v1.RequiredDate}, dated{"shippedDate", v1.ShippedDate}); err != nil {
+	if err := mergeDate("orderDate", v1.OrderDate, &merged.PlacedOn, &merged.PlacedOnSpelling); err != nil {
 		return merged, err
 	}
-	if v1.Freight != nil {
-		freight, err := centsOfReal(*v1.Freight)
-		if err != nil {
+	if err := mergeDate("requiredDate", v1.RequiredDate, &merged.RequiredBy, &merged.RequiredBySpelling); err != nil {
+		return merged, err
+	}
+	if err := mergeDate("shippedDate", v1.ShippedDate, &merged.ShippedOn, &merged.ShippedOnSpelling); err != nil {
+		return merged, err
+	}
+	if v1.Freight == nil {
+		if v2.Shipment.Freight != nil {
+			merged.Shipment.FreightSpelling = nil
+		}
+	} else {
+		var freight Decimal
+		if v2.Shipment.Freight != nil {
+			freight = *v2.Shipment.Freight
+		}
+		if err := mergeNumber(*v1.Freight, &freight, &merged.Shipment.FreightSpelling); err != nil {
 			return merged, repo.Faulty("freight", "%v", err)
 		}
 		merged.Shipment.Freight = &freight
@@ -58,7 +70,11 @@ func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error)
 	}
 	var merged []OrderLine
 	for i, d := range details {
-		l, err := upgradeLine(d, i)
+		var l OrderLine
+		if at, known := place[d.ProductID]; known {
+			l = lines[at]
+		}
+		l, err := mergeLine(d, l, i)
 		if err != nil {
 			return nil, err
 		}
@@ -84,46 +100,43 @@ func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error)
 	return merged, nil
 }
 
-func upgradeLine(d OrderDetailV1, i int) (OrderLine, error) {
-	l := OrderLine{ProductID: d.ProductID, Quantity: d.Quantity}
-	var err error
-	if l.UnitPrice, err = centsOfReal(d.UnitPrice); err != nil {
+// mergeLine brings a line up to a row of V1's, the i-th of its order.
+func mergeLine(d OrderDetailV1, l OrderLine, i int) (OrderLine, error) {
+	l.ProductID, l.Quantity = d.ProductID, d.Quantity
+	if err := mergeNumber(d.UnitPrice, &l.UnitPrice, &l.UnitPriceSpelling); err != nil {
 		return l, repo.Faulty(element("details", i, "unitPrice"), "%v", err)
 	}
-	if !(d.Discount >= 0 && d.Discount <= 1) || d.Discount.negativeZero() { // NaN is refused too
-		return l, repo.Faulty(element("details", i, "discount"), "%v is not from 0 to 1", float32(d.Discount))
+	if !l.UnitPrice.inCents() {
+		return l, repo.Faulty(element("details", i, "unitPrice"), "%s has fractions of a cent", l.UnitPrice)
 	}
-	if l.Discount, err = ParseDecimal(d.Discount.String()); err != nil {
-		return l, repo.Faulty(element("details", i, "discount"), "%v has too many digits", float32(d.Discount))
+	if err := mergeNumber(d.Discount, &l.Discount, &l.DiscountSpelling); err != nil {
+		return l, repo.Faulty(element("details", i, "discount"), "%v", err)
+	}
+	if discount := l.Discount.number(); discount.IsNegative() || discount.GreaterThan(one) {
+		return l, repo.Faulty(element("details", i, "discount"), "%s is not from 0 to 1", l.Discount)
 	}
 	return l, nil
 }
 
-// Downgrade keeps of v2 what V1 expresses. It fails for amounts and discounts that V1 would not give back.
+// Downgrade keeps of v2 what V1 expresses. Whether V1 has room for the digits of an amount is for the engine to say.
 func (OrderMapping) Downgrade(v2 OrderV2) (OrderV1, error) {
 	v1 := OrderV1{
 		OrderID: v2.OrderID, CustomerID: v2.CustomerID, EmployeeID: v2.EmployeeID,
-		OrderDate: v2.PlacedOn, RequiredDate: v2.RequiredBy, ShippedDate: v2.ShippedOn,
+		OrderDate: dateV1(v2.PlacedOn, v2.PlacedOnSpelling), RequiredDate: dateV1(v2.RequiredBy, v2.RequiredBySpelling), ShippedDate: dateV1(v2.ShippedOn, v2.ShippedOnSpelling),
 		ShipVia: v2.Shipment.CarrierID, ShipName: v2.Shipment.Recipient,
 	}
 	if v2.Shipment.Freight != nil {
-		freight, err := v2.Shipment.Freight.real()
-		if err != nil {
-			return v1, repo.Faulty("shipment.freight", "%v", err)
-		}
-		v1.Freight = &freight
+		v1.Freight = new(numberV1(*v2.Shipment.Freight, v2.Shipment.FreightSpelling))
 	}
 	a, err := downgradePostal(v2.Shipment.Address, "shipment.address.")
 	if err != nil {
 		return v1, err
 	}
 	v1.ShipAddress, v1.ShipCity, v1.ShipRegion, v1.ShipPostalCode, v1.ShipCountry = a.street, a.city, a.region, a.postalCode, a.country
-	for i, l := range v2.Lines {
-		d, err := downgradeLine(l, i)
-		if err != nil {
-			return v1, err
-		}
-		v1.Details = append(v1.Details, d)
+	for _, l := range v2.Lines {
+		v1.Details = append(v1.Details, OrderDetailV1{
+			ProductID: l.ProductID, Quantity: l.Quantity, UnitPrice: numberV1(l.UnitPrice, l.UnitPriceSpelling), Discount: numberV1(l.Discount, l.DiscountSpelling),
+		})
 	}
 	slices.SortFunc(v1.Details, func(a, b OrderDetailV1) int { return cmp.Compare(a.ProductID, b.ProductID) })
 	for i := range v1.Details[min(1, len(v1.Details)):] {
@@ -132,21 +145,4 @@ func (OrderMapping) Downgrade(v2 OrderV2) (OrderV1, error) {
 		}
 	}
 	return v1, nil
-}
-
-func downgradeLine(l OrderLine, i int) (OrderDetailV1, error) {
-	d := OrderDetailV1{ProductID: l.ProductID, Quantity: l.Quantity}
-	var err error
-	if d.UnitPrice, err = l.UnitPrice.real(); err != nil {
-		return d, repo.Faulty(element("lines", i, "unitPrice"), "%v", err)
-	}
-	discount, err := strconv.ParseFloat(string(l.Discount), 32)
-	if err != nil || new(big.Rat).SetInt64(1).Cmp(l.Discount.rational()) < 0 || l.Discount.rational().Sign() < 0 {
-		return d, repo.Faulty(element("lines", i, "discount"), "%q is not from 0 to 1", string(l.Discount))
-	}
-	d.Discount = Real(discount)
-	if back, err := ParseDecimal(d.Discount.String()); err != nil || back != l.Discount {
-		return d, repo.Faulty(element("lines", i, "discount"), "%s has more digits than V1 keeps", l.Discount)
-	}
-	return d, nil
 }

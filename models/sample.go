@@ -6,6 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/alwaysup/coexist/repo"
 )
 
 // FirstSampleOrder is the key of the first order that SampleOrder makes.
@@ -89,12 +93,12 @@ func SampleOrder(seed uint64, i, customers int) OrderV1 {
 		product += 1 + r.IntN(15)
 		o.Details = append(o.Details, OrderDetailV1{
 			ProductID: product, UnitPrice: cents(200 + 5*r.IntN(5000)), Quantity: 1 + r.IntN(60),
-			Discount: pick(r, []Real{0, 0, 0, 0.05, 0.1, 0.15, 0.2, 0.25}),
+			Discount: pick(r, []repo.Number{"0", "0", "0", "0.05", "0.1", "0.15", "0.2", "0.25"}),
 		})
 	}
 	if i == 0 {
-		o.Freight, o.OrderDate, o.RequiredDate, o.ShippedDate = new(Real(32.38)), new(Date("1996-07-04")), new(Date("1996-08-01")), new(Date("1996-07-16"))
-		o.Details = []OrderDetailV1{{11, 14, 12, 0}, {42, 9.8, 10, 0}, {72, 34.8, 5, 0}}
+		o.Freight, o.OrderDate, o.RequiredDate, o.ShippedDate = new(repo.Number("32.38")), new(Date("1996-07-04")), new(Date("1996-08-01")), new(Date("1996-07-16"))
+		o.Details = []OrderDetailV1{{11, "14", 12, "0"}, {42, "9.8", 10, "0"}, {72, "34.8", 5, "0"}}
 	}
 	return o
 }
@@ -110,7 +114,7 @@ func maybe(r *rand.Rand, percent int, s string) *string {
 
 func date(t time.Time) *Date { return new(Date(t.Format(time.DateOnly))) }
 
-func cents(n int) Real { return Real(float32(float64(n) / 100)) }
+func cents(n int) repo.Number { return repo.Number(decimal.New(int64(n), -2).String()) }
 
 type samplePlace struct {
 	city    string

@@ -3,34 +3,89 @@ package models
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"math"
-	"math/big"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Date is a calendar day as the database has it: YYYY-MM-DD. It takes any text, so that a row with a bad date can still be
-// read and repaired through V1; Valid says whether it is a day.
+// Date is a calendar day: YYYY-MM-DD. In V1 it is what the database has, which may be any text, so that a row with a bad date can
+// still be read and repaired; Day says which day that is.
 type Date string
 
-// Valid reports whether the date is a calendar day of the years 1 to 9999 in the form YYYY-MM-DD.
+// midnight is what some programs write after the day.
+var midnight = regexp.MustCompile(`^[ T]00:00(:00(\.0+)?)?$`)
+
+// Day returns the day in the form YYYY-MM-DD, without a time of midnight that may follow it, and whether it is one of the years 1
+// to 9999.
+func (d Date) Day() (Date, bool) {
+	day, rest := string(d), ""
+	if len(day) > len(time.DateOnly) {
+		day, rest = day[:len(time.DateOnly)], day[len(time.DateOnly):]
+	}
+	t, err := time.Parse(time.DateOnly, day)
+	return Date(day), err == nil && t.Year() > 0 && (rest == "" || midnight.MatchString(rest))
+}
+
+// Valid reports whether d is a day in the form YYYY-MM-DD.
 func (d Date) Valid() bool {
-	t, err := time.Parse(time.DateOnly, string(d))
-	return err == nil && t.Year() > 0
+	day, ok := d.Day()
+	return ok && day == d
+}
+
+// UnmarshalJSON takes a string, and keeps a number that stands in its place as it is written.
+func (d *Date) UnmarshalJSON(document []byte) error {
+	var number json.Number
+	if json.Unmarshal(document, &number) == nil && !strings.HasPrefix(string(document), `"`) {
+		if number != "" {
+			*d = Date(number)
+		}
+		return nil
+	}
+	return json.Unmarshal(document, (*string)(d))
+}
+
+// dateV1 is what V1 has for a day of V2's.
+func dateV1(day, spelling *Date) *Date {
+	if day != nil && spelling != nil {
+		if spelled, ok := spelling.Day(); ok && spelled == *day {
+			return spelling
+		}
+	}
+	return day
+}
+
+// mergeDate brings a day of V2's, with its spelling, up to V1's, which field names.
+func mergeDate(field string, v1 *Date, day, spelling **Date) error {
+	if was := dateV1(*day, *spelling); was != nil && v1 != nil && *was == *v1 || was == nil && v1 == nil {
+		return nil
+	}
+	if *day, *spelling = v1, nil; v1 == nil {
+		return nil
+	}
+	means, ok := v1.Day()
+	if !ok {
+		return repo.Faulty(field, "%q is not a date", string(*v1))
+	}
+	if means != *v1 {
+		*day, *spelling = &means, v1
+	}
+	return nil
 }
 
 // MarshalGQLContext writes the date as a string. It fails for what is no date.
 func (d Date) MarshalGQLContext(_ context.Context, w io.Writer) error {
-	if !d.Valid() {
+	day, ok := d.Day()
+	if !ok {
 		return unreadable("the database has %q in place of a date", string(d))
 	}
-	_, err := io.WriteString(w, strconv.Quote(string(d)))
+	_, err := io.WriteString(w, strconv.Quote(string(day)))
 	return err
 }
 
@@ -48,125 +103,44 @@ func unreadable(format string, args ...any) error {
 	return &repo.ConversionError{FieldError: repo.FieldError{Reason: fmt.Sprintf(format, args...)}}
 }
 
-// Real is a number of PostgreSQL's type real: a float32, which may be no number at all.
-type Real float32
-
-// String returns the shortest decimal that gives the same float32, without an exponent: 9.8 for what others show as 9.80000019.
-func (r Real) String() string { return strconv.FormatFloat(float64(r), 'f', -1, 32) }
-
-// negativeZero is what no exact number gives back.
-func (r Real) negativeZero() bool { return r == 0 && math.Signbit(float64(r)) }
-
-func (r Real) finite() bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
-
-// MarshalJSON returns the shortest decimal, or one of the strings "NaN", "Infinity" and "-Infinity", as PostgreSQL does.
-func (r Real) MarshalJSON() ([]byte, error) {
-	switch {
-	case math.IsNaN(float64(r)):
-		return []byte(`"NaN"`), nil
-	case math.IsInf(float64(r), 1):
-		return []byte(`"Infinity"`), nil
-	case math.IsInf(float64(r), -1):
-		return []byte(`"-Infinity"`), nil
-	default:
-		return strconv.AppendFloat(nil, float64(r), 'g', -1, 32), nil
-	}
-}
-
-// UnmarshalJSON takes what MarshalJSON returns, and any other number, which it rounds to a float32. It fails for what is none.
-func (r *Real) UnmarshalJSON(document []byte) error {
-	text := string(document)
-	if strings.HasPrefix(text, `"`) {
-		if text != `"NaN"` && text != `"Infinity"` && text != `"-Infinity"` {
-			return fmt.Errorf("%s is not a number", text)
-		}
-		text = strings.Trim(text, `"`)
-	}
-	if text == "null" {
-		return nil
-	}
-	f, err := strconv.ParseFloat(text, 32)
-	if err != nil {
-		return fmt.Errorf("%s is not a real number", text)
-	}
-	*r = Real(f)
-	return nil
-}
-
-// MarshalGQLContext writes the shortest decimal. It fails for what is no number, which GraphQL cannot say.
-func (r Real) MarshalGQLContext(_ context.Context, w io.Writer) error {
-	if !r.finite() {
-		return unreadable("the database has %v in place of a number", float32(r))
-	}
-	_, err := io.WriteString(w, strconv.FormatFloat(float64(r), 'g', -1, 32))
-	return err
-}
-
-// UnmarshalGQLContext takes a number and rounds it to a float32. It fails for everything else, and for what is too large.
-func (r *Real) UnmarshalGQLContext(_ context.Context, v any) error {
-	var f float64
-	switch n := v.(type) {
-	case float64:
-		f = n
-	case int:
-		f = float64(n)
-	case int64:
-		f = float64(n)
-	case json.Number:
-		var err error
-		if f, err = n.Float64(); err != nil {
-			return repo.Faulty("", "%v is not a number", v)
-		}
-	default:
-		return repo.Faulty("", "%v is not a number", v)
-	}
-	if *r = Real(f); !r.finite() {
-		return repo.Faulty("", "%v is too large a number", v)
-	}
-	return nil
-}
-
 // Decimal is an exact decimal number in its shortest form: digits, with a point and further digits where needed, and a minus
 // sign where it is below zero. No exponent, no zeros that say nothing.
 type Decimal string
 
-// maxDigits is how many digits a Decimal may have.
+// maxDigits is how many characters a Decimal may have.
 const maxDigits = 60
 
-// ParseDecimal returns the shortest form of a decimal number. It fails where s is none or has more than 60 digits.
+// decimalForm is what people write: no exponent, no blanks, no comma.
+var decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)$`)
+
+// ParseDecimal returns the shortest form of a decimal number. It fails where s is none or has more than 60 characters.
 func ParseDecimal(s string) (Decimal, error) {
-	digits, negative := strings.CutPrefix(s, "-")
-	whole, part, pointed := strings.Cut(digits, ".")
-	if len(s) > maxDigits || whole == "" || pointed && part == "" || strings.Trim(whole+part, "0123456789") != "" {
+	d, err := decimal.NewFromString(s)
+	if err != nil || len(s) > maxDigits || !decimalForm.MatchString(s) {
 		return "", repo.Faulty("", "a decimal is a string such as \"12.50\", of at most %d digits", maxDigits)
 	}
-	whole = strings.TrimLeft(whole, "0")
-	if whole == "" {
-		whole = "0"
-	}
-	if part = strings.TrimRight(part, "0"); part != "" {
-		whole += "." + part
-	}
-	if negative && whole != "0" {
-		whole = "-" + whole
-	}
-	return Decimal(whole), nil
+	return Decimal(d.String()), nil
 }
 
-// rational returns the number; zero for what is none.
-func (d Decimal) rational() *big.Rat {
-	r, ok := new(big.Rat).SetString(string(d))
-	if !ok {
-		return new(big.Rat)
+// number returns the number; zero for what is none.
+func (d Decimal) number() decimal.Decimal {
+	n, err := decimal.NewFromString(string(d))
+	if err != nil {
+		return decimal.Zero
 	}
-	return r
+	return n
 }
 
-// decimalOf returns a number that has a finite decimal form.
-func decimalOf(r *big.Rat) Decimal {
-	digits, _ := r.FloatPrec()
-	d, _ := ParseDecimal(r.FloatString(digits)) // always one
-	return d
+// inCents reports whether the number has at most two decimals.
+func (d Decimal) inCents() bool { return d.number().Exponent() >= -2 }
+
+// UnmarshalJSON takes a string or a number that is a decimal, in any of its forms.
+func (d *Decimal) UnmarshalJSON(document []byte) (err error) {
+	text := strings.Trim(string(document), `"`)
+	if text != "null" {
+		*d, err = ParseDecimal(text)
+	}
+	return err
 }
 
 // MarshalGQL writes the number as a string.
@@ -196,65 +170,58 @@ func decimalText(v any) string {
 	}
 }
 
-// Cents is money, in hundredths of its currency.
-type Cents int64
-
 // Currency is the currency of all money, since V1 knows none.
 const Currency = "USD"
 
-// Decimal returns the amount with two decimals: 9.80.
-func (c Cents) Decimal() Decimal {
-	return Decimal(new(big.Rat).SetFrac64(int64(c), 100).FloatString(2))
-}
-
-// UnmarshalGQL takes an amount in a string, such as "9.80", or a whole number. It fails for fractions of a cent, and for what is too large.
-func (c *Cents) UnmarshalGQL(v any) error {
-	d, err := ParseDecimal(decimalText(v))
-	if err != nil {
-		return err
-	}
-	*c, err = centsOf(d)
-	return err
-}
+// Amount is money as it is shown: with two decimals, and with more only where the exact value has them.
+type Amount Decimal
 
 // MarshalGQL writes the amount as a string.
-func (c Cents) MarshalGQL(w io.Writer) { c.Decimal().MarshalGQL(w) }
+func (a Amount) MarshalGQL(w io.Writer) { Decimal(a.String()).MarshalGQL(w) }
 
-func centsOf(d Decimal) (Cents, error) {
-	cents := new(big.Rat).Mul(d.rational(), big.NewRat(100, 1))
-	if !cents.IsInt() {
-		return 0, repo.Faulty("", "%s has fractions of a cent", d)
-	}
-	const most = 1e15
-	if !cents.Num().IsInt64() || cents.Num().CmpAbs(big.NewInt(most)) > 0 {
-		return 0, repo.Faulty("", "%s is too large an amount", d)
-	}
-	return Cents(cents.Num().Int64()), nil
+// UnmarshalGQL is Decimal's.
+func (a *Amount) UnmarshalGQL(v any) error { return (*Decimal)(a).UnmarshalGQL(v) }
+
+// String returns the amount as it is shown: 9.80.
+func (a Amount) String() string {
+	n := Decimal(a).number()
+	return n.StringFixed(max(2, -n.Exponent()))
 }
 
-// centsOfReal converts an amount exactly, or fails.
-func centsOfReal(r Real) (Cents, error) {
-	if !r.finite() {
-		return 0, fmt.Errorf("%v is not an amount", float32(r))
-	}
-	if r.negativeZero() {
-		return 0, errors.New("is a negative zero")
-	}
-	d, err := ParseDecimal(r.String())
+// V2 says what a V1 number means. Where V1 writes it in another way than the shortest (9.80000019 for 9.8, or -0), the copy keeps that
+// spelling beside it, for as long as the number is the one that it spells.
+
+// meaning returns what a V1 number means, or why it is no amount.
+func meaning(n repo.Number) (Decimal, error) {
+	d, err := n.Meaning()
 	if err != nil {
-		return 0, fmt.Errorf("%v is too large an amount", float32(r))
+		return "", fmt.Errorf("%s is not an amount", n)
 	}
-	return centsOf(d)
+	text := d.String()
+	if len(text) > maxDigits {
+		return "", fmt.Errorf("%s has too many digits", n)
+	}
+	return Decimal(text), nil
 }
 
-// real converts an amount to what gives it back, or fails.
-func (c Cents) real() (Real, error) {
-	f, err := strconv.ParseFloat(string(c.Decimal()), 32)
-	if err != nil {
-		return 0, fmt.Errorf("%s is too large an amount", c.Decimal())
+// numberV1 is what V1 has for a number of V2's.
+func numberV1(d Decimal, spelling *repo.Number) repo.Number {
+	if spelling != nil {
+		if meant, err := meaning(*spelling); err == nil && meant == d {
+			return *spelling
+		}
 	}
-	if back, err := centsOfReal(Real(f)); err != nil || back != c {
-		return 0, fmt.Errorf("%s has more digits than V1 keeps", c.Decimal())
+	return repo.Number(d)
+}
+
+// mergeNumber brings a number of V2's, with its spelling, up to V1's.
+func mergeNumber(v1 repo.Number, d *Decimal, spelling **repo.Number) error {
+	if *d != "" && numberV1(*d, *spelling) == v1 {
+		return nil
 	}
-	return Real(f), nil
+	meant, err := meaning(v1)
+	if *d, *spelling = meant, nil; repo.Number(meant) != v1 {
+		*spelling = &v1
+	}
+	return err
 }

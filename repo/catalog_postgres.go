@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -68,6 +69,10 @@ FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
 func (postgres) holds(sqlType, declared string) bool {
 	found, wanted := typeFamily(sqlType), typeFamily(declared)
 	return found == wanted || found == "real" && wanted == "double precision"
+}
+
+func (postgres) holdsNumber(sqlType string) bool {
+	return slices.Contains([]string{"real", "double precision", "numeric"}, typeFamily(sqlType))
 }
 
 // typeFamily is the same for types that hold the same values, but for limits.

@@ -23,8 +23,10 @@ func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]cata
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c catalogColumn
-		defer func() { found[name] = c }()
-		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique, &c.collation)
+		err := rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique, &c.collation)
+		c.double = affinity(c.sqlType) != "TEXT"
+		found[name] = c
+		return err
 	}, `SELECT c.name, lower(c.type), c."notnull",
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
 		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name),
@@ -71,6 +73,8 @@ func (sqlite) holds(sqlType, declared string) bool {
 		return true
 	}
 }
+
+func (sqlite) holdsNumber(sqlType string) bool { return affinity(sqlType) != "TEXT" }
 
 // affinity is what a column's declared type makes of values (https://sqlite.org/datatype3.html, section 3.1).
 func affinity(sqlType string) string {

@@ -68,9 +68,11 @@ func (e *entity) checkV1(ctx context.Context) error {
 			return err
 		}
 		for i := range t.columns {
-			if c := &t.columns[i]; !e.db.dialect.holds(c.now().sqlType, c.declared) {
+			c := &t.columns[i]
+			found := c.now().sqlType
+			if held := e.db.dialect.holds(found, c.declared) || c.isNumber && e.db.dialect.holdsNumber(found); !held {
 				return fmt.Errorf("entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
-					"change the column's type, or the model's", e.name, c.name, t.name, c.now().sqlType, c.declared)
+					"change the column's type, or the model's", e.name, c.name, t.name, found, c.declared)
 			}
 		}
 		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)

@@ -95,7 +95,7 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 	if t.column(c.column) == nil {
 		return fmt.Errorf("entity %s: a condition is on column %q, which table %s has not", e.name, c.column, t.name)
 	}
-	column := alias + "." + quote(c.column)
+	column, ordered := alias+"."+quote(c.column), e.db.dialect.ordered(alias, t.column(c.column))
 	switch c.test {
 	case testIn:
 		if len(c.values) == 0 {
@@ -104,9 +104,9 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 			s.add(column+" IN ?", c.values)
 		}
 	case testAtLeast:
-		s.add(column+" >= ?", c.values...)
+		s.add(ordered+" >= ?", c.values...)
 	case testAtMost:
-		s.add(column+" <= ?", c.values...)
+		s.add(ordered+" <= ?", c.values...)
 	case testContains:
 		s.add(e.db.dialect.contains(column), c.values...)
 	case testNull:

@@ -85,7 +85,16 @@ func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
 	if v1, err = r.downgrade(v2); err != nil {
 		return v1, err
 	}
-	if err := r.v1.checkLimits(before, &v1); err != nil {
+	err = r.v1.checkLimits(before, &v1)
+	if err == nil {
+		err = r.v1.settleNumbers(r.db.dialect, before, &v1, func(number reflect.Value, held Number, path string) error {
+			if string(held) != number.String() {
+				return overLimit(path, "has more digits than there is room for")
+			}
+			return nil
+		})
+	}
+	if err != nil {
 		fault := field(err)
 		fault.Field = r.fieldOfV2(v1, fault.Field, v2)
 		fault.Reason = "V1 cannot hold it: it " + fault.Reason
@@ -170,6 +179,8 @@ func shortValue(f reflect.Value) bool {
 		f = f.Elem()
 	}
 	switch {
+	case f.Type() == reflect.TypeFor[Number]():
+		f.SetString("1")
 	case f.Kind() == reflect.String && f.Len() > 1:
 		f.SetString("x")
 	case f.CanInt():

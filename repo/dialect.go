@@ -111,6 +111,12 @@ type dialect interface {
 	now() string
 	// keyType is the type of V2's key columns, with V1's collation.
 	keyType(c *column) string
+	// holdsNumber reports whether a Number comes back from a column of a type.
+	holdsNumber(sqlType string) bool
+	// ordered is a column as lists are sorted and compared by it.
+	ordered(alias string, c *column) string
+	// held is what a column makes of a number that it is given. It fails where the column cannot hold it.
+	held(c *column, n Number) (Number, error)
 	// columnType is the type of a column that a model declares.
 	columnType(c *column) string
 	// later is a point in time so many milliseconds from now.
@@ -127,6 +133,7 @@ type catalogColumn struct {
 	padded    bool // blanks at the end do not count
 	unique    bool // a unique index or primary key on this column alone
 	generated bool // computed from others
+	double    bool // holds Numbers as SQLite's doubles
 	limits    limits
 }
 

@@ -275,14 +275,14 @@ func (postgres) lockV1(e *entity) []string {
 	return []string{"LOCK TABLE " + strings.Join(e.v1Tables(), ", ") + " IN SHARE ROW EXCLUSIVE MODE"}
 }
 
-// value writes numbers with as many digits as give their bits back, which extra_float_digits has no say in.
+// value writes numbers with the fewest digits that give their bits back, which extra_float_digits has no say in.
 func (postgres) value(alias string, c *column) string {
 	v := alias + "." + quote(c.name)
 	switch t := c.now().sqlType; typeFamily(t) {
 	case "real":
-		return floating(v, "9.99999999EEEE")
+		return floating(v, "real", "1e38", 6, 9)
 	case "double precision":
-		return floating(v, "9.9999999999999999EEEE")
+		return floating(v, "double precision", "1e308", 15, 17)
 	case "text":
 		if c.isKey && strings.HasPrefix(t, "character(") || t == "bpchar" {
 			return "CAST(" + v + " AS text)" // without the blanks that pad it
@@ -291,9 +291,33 @@ func (postgres) value(alias string, c *column) string {
 	return v
 }
 
-func floating(v, digits string) string {
-	return "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) ELSE CAST(to_char(" + v + ", '" + digits + "') AS json) END"
+// floating writes with all digits what is so large that fewer could round it out of range.
+func floating(v, sqlType, large string, least, most int) string {
+	written := func(digits int) string { return "to_char(" + v + ", '9." + strings.Repeat("9", digits-1) + "EEEE')" }
+	s := "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) WHEN abs(" + v + ") > " + large + " THEN CAST(" + written(most) + " AS json)"
+	for digits := least; ; digits++ {
+		text := written(digits)
+		if digits == most {
+			return s + " ELSE CAST(" + text + " AS json) END"
+		}
+		s += " WHEN CAST(" + text + " AS " + sqlType + ") = " + v + " THEN CAST(" + text + " AS json)"
+	}
 }
+
+func (postgres) held(c *column, n Number) (Number, error) {
+	switch t := c.now().sqlType; typeFamily(t) {
+	case "real":
+		return n.float(32)
+	case "double precision":
+		return n.float(64)
+	case "numeric":
+		return n.scaled(t)
+	default:
+		return n, nil
+	}
+}
+
+func (postgres) ordered(alias string, c *column) string { return alias + "." + quote(c.name) }
 
 func (postgres) object(members []member) string {
 	return splitObject(members, func(members []member) string {

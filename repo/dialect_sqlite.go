@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -178,8 +179,21 @@ func (sqlite) value(alias string, c *column) string {
 	if c.isBool {
 		return "CASE " + v + " WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE " + v + " END"
 	}
-	return "CASE typeof(" + v + ") WHEN 'real' THEN CASE WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN json(printf('%!.17g', " + v + "))" +
+	written := func(format string) string { return "printf('" + format + "', " + v + ")" }
+	return "CASE typeof(" + v + ") WHEN 'real' THEN CASE WHEN CAST(" + written("%!.15g") + " AS real) = " + v + " THEN json(" + written("%!.15g") +
+		") WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN json(CASE WHEN CAST(" + written("%!.16g") + " AS real) = " + v + " THEN " + written("%!.16g") + " ELSE " + written("%!.17g") + " END)" +
 		" WHEN " + v + " > 0 THEN 'Infinity' ELSE '-Infinity' END WHEN 'blob' THEN json('{}') ELSE " + v + " END"
+}
+
+// ordered: a column of dates may hold anything. What is no date counts as NULL, and a time of midnight does not count.
+func (sqlite) ordered(alias string, c *column) string {
+	v := alias + "." + quote(c.name)
+	if typeFamily(c.now().sqlType) != "date" {
+		return v
+	}
+	day := "substr(" + v + ", 1, 10)"
+	return "CASE WHEN typeof(" + v + ") = 'text' AND date(" + day + ") = " + day + " AND " + day + " > '0001' AND (length(" + v + ") = 10 OR substr(" + v + ", 11) IN (' 00:00', 'T00:00')" +
+		" OR rtrim(substr(" + v + ", 11), '0') IN (' 00:00:', 'T00:00:', ' 00:00:00.', 'T00:00:00.')) THEN " + day + " END"
 }
 
 func (sqlite) object(members []member) string {
@@ -256,4 +270,18 @@ func (sqlite) keyType(c *column) string {
 	return c.now().sqlType
 }
 
-func (sqlite) columnType(c *column) string { return strings.TrimSpace(c.declared) }
+// held: SQLite has doubles, and integers where the column's affinity lets them be.
+func (sqlite) held(c *column, n Number) (Number, error) {
+	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil && n != "-0" && affinity(c.now().sqlType) != "REAL" {
+		return n, nil
+	}
+	return n.float(64)
+}
+
+// columnType keeps a numeric as text, since SQLite would make a double of it.
+func (sqlite) columnType(c *column) string {
+	if c.isExact() {
+		return "text"
+	}
+	return strings.TrimSpace(c.declared)
+}

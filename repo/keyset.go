@@ -26,7 +26,9 @@ func (p *plan) driver() (string, []any) {
 	var s sqlText
 	v := "NULL"
 	if p.sort != nil {
-		v = p.e.db.dialect.value("t", p.sort)
+		if v = p.e.db.dialect.ordered("t", p.sort); v == "t."+quote(p.sort.name) {
+			v = p.e.db.dialect.value("t", p.sort)
+		}
 	}
 	key := "t." + quote(p.root.key.name)
 	if p.group == nil {
@@ -53,7 +55,7 @@ func (p *plan) sortColumn() string {
 	if p.sort == nil {
 		return "NULL"
 	}
-	return "t." + quote(p.sort.name)
+	return p.e.db.dialect.ordered("t", p.sort)
 }
 
 // order is the ORDER BY of the page, in the direction of paging. Rows without a value are the list's last.

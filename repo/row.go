@@ -16,9 +16,17 @@ type row map[string]any
 func (t *table) row(v reflect.Value) row {
 	r := make(row, len(t.columns)+8)
 	for i := range t.columns {
-		r[t.columns[i].name] = v.FieldByIndex(t.columns[i].index).Interface()
+		r[t.columns[i].name] = t.columns[i].onItsWay(v.FieldByIndex(t.columns[i].index))
 	}
 	return r
+}
+
+// onItsWay is what is written for a field of the model.
+func (c *column) onItsWay(field reflect.Value) any {
+	if number := reflect.Indirect(field); c.isNumber && number.IsValid() && c.now().double {
+		return Number(number.String()).forSQLite()
+	}
+	return field.Interface()
 }
 
 // rows returns the child rows of the aggregate v, with its key; those that have no key of their own with their position.
@@ -87,7 +95,7 @@ func (t *table) differ(before, after any) *difference {
 		c := &t.columns[i]
 		if x, y := v.FieldByIndex(c.index), w.FieldByIndex(c.index); !identical(x, y) {
 			d.columns = append(d.columns, *c)
-			d.row[c.name] = y.Interface()
+			d.row[c.name] = c.onItsWay(y)
 		}
 	}
 	for i := range t.children {

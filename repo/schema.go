@@ -20,6 +20,7 @@ type column struct {
 	isBool   bool
 	isInt    bool
 	isKey    bool // of a root
+	isNumber bool // the field is a Number
 	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may renew it.
 	catalog *atomic.Pointer[catalogColumn]
 }
@@ -33,6 +34,9 @@ func (c *column) now() catalogColumn {
 	}
 	return catalogColumn{sqlType: c.declared, limits: limitsOf(c.declared)}
 }
+
+// isExact reports whether the model wants a decimal kept digit by digit. A Number wants what its column makes of it.
+func (c *column) isExact() bool { return !c.isNumber && typeFamily(c.declared) == "numeric" }
 
 // limits are what a column can hold.
 type limits struct {
@@ -123,6 +127,7 @@ func parseTable(model any, name string) (*table, error) {
 			isBool:   f.GORMDataType == schema.Bool,
 			isInt:    f.GORMDataType == schema.Int || f.GORMDataType == schema.Uint,
 			declared: declaredType(f),
+			isNumber: f.IndirectFieldType == reflect.TypeFor[Number](),
 			catalog:  &atomic.Pointer[catalogColumn]{},
 		}
 		at := goType

@@ -58,6 +58,9 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	if before != nil && r.keyOf(r.v1, before) != r.keyOf(r.v1, after) {
 		return inputError(Faulty(r.v1.key.field(""), "cannot be changed"))
 	}
+	if err := r.settle(before, after); err != nil {
+		return inputError(err)
+	}
 	if err := r.v1.checkLimits(before, after); err != nil {
 		return inputError(err)
 	}
@@ -65,6 +68,25 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 		return refused(nil, validate(after))
 	}
 	return refused(validate(before), validate(after))
+}
+
+// settle makes Numbers what their columns will make of them, so that both shapes get the same. The caller's values stay as they are.
+func (r *Repository[V1, V2]) settle(before, after *V1) error {
+	differs := false
+	err := r.v1.settleNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
+		differs = differs || string(held) != number.String()
+		return nil
+	})
+	if err != nil || !differs {
+		return err
+	}
+	if *after, err = deepCopy(*after); err != nil {
+		return err
+	}
+	return r.v1.settleNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
+		number.SetString(string(held))
+		return nil
+	})
 }
 
 // validate calls the model's own validation, if it has one.

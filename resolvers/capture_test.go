@@ -31,7 +31,7 @@ func TestCapture(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Migrate)
 		s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a"}, models.CustomerV1{CustomerID: "B", CompanyName: "b"})
-		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: 1, Quantity: 1}}})
+		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: "1", Quantity: 1, Discount: "0"}}})
 		s.get(`mutation { updateCustomerV1(input: {customerId: "A", city: "x"}) { customer { city } } updateCustomerV2(input: {customerId: "A", name: "a2"}) { customer { name } }
 			createCustomerV2(input: {customerId: "D", name: "d"}) { customer { name } } deleteCustomerV1(customerId: "D") { deletedKey } }`, nil)
 		for _, entity := range []string{"CUSTOMER", "ORDER"} {
@@ -61,12 +61,12 @@ func TestCapture(t *testing.T) {
 		}
 		// Rows of children, before the order migrates and after.
 		s.exec(`INSERT INTO order_details (order_id, product_id, unit_price, quantity, discount) VALUES (1, 2, 2, 2, 0)`)
-		s.want(`{ orderV2(orderId: "1") { total { amount } lines { productId } } }`, nil, `{"orderV2":{"total":{"amount":"5"},"lines":[{"productId":1},{"productId":2}]}}`)
+		s.want(`{ orderV2(orderId: "1") { total { amount } lines { productId } } }`, nil, `{"orderV2":{"total":{"amount":"5.00"},"lines":[{"productId":1},{"productId":2}]}}`)
 		s.exec(`UPDATE order_details SET quantity = 3 WHERE product_id = 2`)
-		s.want(`{ orderV2(orderId: "1") { total { amount } } }`, nil, `{"orderV2":{"total":{"amount":"7"}}}`)
+		s.want(`{ orderV2(orderId: "1") { total { amount } } }`, nil, `{"orderV2":{"total":{"amount":"7.00"}}}`)
 		s.exec(`DELETE FROM order_details WHERE product_id = 1`)
 		s.want(`{ orderV2(orderId: "1") { total { amount } } customerV2(customerId: "A") { orders { nodes { total { amount } } } } }`, nil,
-			`{"orderV2":{"total":{"amount":"6"}},"customerV2":{"orders":{"nodes":[{"total":{"amount":"6"}}]}}}`)
+			`{"orderV2":{"total":{"amount":"6.00"}},"customerV2":{"orders":{"nodes":[{"total":{"amount":"6.00"}}]}}}`)
 		if c := s.captured("ORDER"); c.BypassWrites != 3 {
 			t.Errorf("after three writes of lines: %+v", c)
 		}
@@ -93,7 +93,7 @@ func TestCapture(t *testing.T) {
 func TestBypassIsRejected(t *testing.T) {
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a"})
-		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: 1, Quantity: 1}}})
+		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: "1", Quantity: 1, Discount: "0"}}})
 		statements := []string{
 			`UPDATE customers SET city = 'bypass'`, `INSERT INTO customers (customer_id, company_name) VALUES ('Z', 'bypass')`, `DELETE FROM order_details`,
 			`INSERT INTO order_details (order_id, product_id, unit_price, quantity, discount) VALUES (1, 9, 1, 1, 0)`, `UPDATE orders SET freight = 1`, `UPDATE order_details SET quantity = 7`,

@@ -97,7 +97,7 @@ func TestGates(t *testing.T) {
 		s.customers(
 			models.CustomerV1{CustomerID: "A", CompanyName: "a", Country: new("UK")}, models.CustomerV1{CustomerID: "B", CompanyName: "b"}, models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},
 		)
-		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: 1, Quantity: 1}}})
+		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: "1", Quantity: 1, Discount: "0"}}})
 		const customer, order = "CUSTOMER", "ORDER"
 		sweep := func(entity string) { t.Helper(); s.succeed("startSweep", vars{"entity": entity}) }
 		verify := func(entity string, repair string) run {

@@ -311,16 +311,16 @@ func (s *server) writePast(t *testing.T) []string {
 	t.Helper()
 	const order = `{ orderV2(orderId: "10248") { shipment { recipient } lines { quantity } total { amount } } }`
 	const customer = `{ customerV2(customerId: "ALFKI") { name } }`
-	const vins, alfreds = `{"orderV2":{"shipment":{"recipient":"Vins et alcools Chevalier"},"lines":[{"quantity":12},{"quantity":10},{"quantity":5}],"total":{"amount":"440"}}}`, `{"customerV2":{"name":"Alfreds Futterkiste"}}`
+	const vins, alfreds = `{"orderV2":{"shipment":{"recipient":"Vins et alcools Chevalier"},"lines":[{"quantity":12},{"quantity":10},{"quantity":5}],"total":{"amount":"440.00"}}}`, `{"customerV2":{"name":"Alfreds Futterkiste"}}`
 	var past []string
 	for i, c := range []struct{ statement, query, want string }{
 		{`UPDATE customers SET company_name = 'Past' WHERE customer_id = 'ALFKI'`, customer, `{"customerV2":{"name":"Past"}}`},
 		{`UPDATE customers SET company_name = 'Alfreds Futterkiste' WHERE customer_id = 'ALFKI'`, customer, alfreds},
 		{`UPDATE orders SET ship_name = 'Past' WHERE order_id = 10248`, order, strings.Replace(vins, "Vins et alcools Chevalier", "Past", 1)},
 		{`UPDATE orders SET ship_name = 'Vins et alcools Chevalier' WHERE order_id = 10248`, order, vins},
-		{`UPDATE order_details SET quantity = 13 WHERE order_id = 10248 AND product_id = 11`, order, strings.Replace(strings.Replace(vins, "12", "13", 1), "440", "454", 1)},
+		{`UPDATE order_details SET quantity = 13 WHERE order_id = 10248 AND product_id = 11`, order, strings.Replace(strings.Replace(vins, "12", "13", 1), "440.00", "454.00", 1)},
 		{`UPDATE order_details SET quantity = 12 WHERE order_id = 10248 AND product_id = 11`, order, vins},
-		{`DELETE FROM order_details WHERE order_id = 10248 AND product_id = 72`, order, strings.Replace(strings.Replace(vins, `,{"quantity":5}`, "", 1), "440", "266", 1)},
+		{`DELETE FROM order_details WHERE order_id = 10248 AND product_id = 72`, order, strings.Replace(strings.Replace(vins, `,{"quantity":5}`, "", 1), "440.00", "266.00", 1)},
 		{`INSERT INTO order_details (order_id, product_id, unit_price, quantity, discount) VALUES (10248, 72, 34.7999992, 5, 0)`, order, vins},
 		{`INSERT INTO customers (customer_id, company_name) VALUES ('ZZZZZ', 'Past')`, `{ customerV2(customerId: "ZZZZZ") { name } }`, `{"customerV2":{"name":"Past"}}`},
 		{`DELETE FROM customers WHERE customer_id = 'ZZZZZ'`, `{ customerV2(customerId: "ZZZZZ") { name } list: customersV2(filter: {keys: ["ZZZZZ"]}) { totalCount } }`, `{"customerV2":null,"list":{"totalCount":0}}`},

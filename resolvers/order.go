@@ -34,17 +34,17 @@ func order(r repo.Record[models.OrderV2], family *siblings) *graph.OrderV2 {
 		o.Shipment.Address = address(graph.AddressKindShipping, v.Shipment.Address)
 	}
 	if v.Shipment.Freight != nil {
-		o.Shipment.Freight = money(v.Shipment.Freight.Decimal())
+		o.Shipment.Freight = money(models.Amount(*v.Shipment.Freight))
 	}
 	for _, l := range v.Lines {
 		o.Lines = append(o.Lines, graph.OrderLine{
-			ProductID: l.ProductID, UnitPrice: money(l.UnitPrice.Decimal()), Quantity: l.Quantity, Discount: l.Discount, Total: money(l.Total()),
+			ProductID: l.ProductID, UnitPrice: money(models.Amount(l.UnitPrice)), Quantity: l.Quantity, Discount: l.Discount, Total: money(l.Total()),
 		})
 	}
 	return o
 }
 
-func money(amount models.Decimal) *graph.Money {
+func money(amount models.Amount) *graph.Money {
 	return &graph.Money{Amount: amount, CurrencyCode: models.Currency}
 }
 

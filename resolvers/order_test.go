@@ -27,9 +27,9 @@ func TestOrder(t *testing.T) {
 			`{"orderV2":{"orderId":"7","customerId":"ALFKI","customer":{"name":"Alfreds Futterkiste"},"employeeId":5,"status":"PLACED","placedOn":"1996-07-04","requiredBy":"1996-08-01","shippedOn":null,
 			"shipment":{"carrierId":3,"recipient":"Vins","address":{"kind":"SHIPPING","street":"59 rue de l'Abbaye","locality":"Reims","region":null,"postalCode":"51100","country":"France","countryCode":"FR"},
 			"freight":{"amount":"32.38","currencyCode":"USD"}},
-			"lines":[{"productId":11,"unitPrice":{"amount":"14.00"},"quantity":12,"discount":"0","total":{"amount":"168"}},
-			{"productId":42,"unitPrice":{"amount":"9.80"},"quantity":10,"discount":"0.15","total":{"amount":"83.3"}}],
-			"total":{"amount":"251.3","currencyCode":"USD"},"note":null,"version":1,"copy":{"origin":"WRITE","refined":false}}}`)
+			"lines":[{"productId":11,"unitPrice":{"amount":"14.00"},"quantity":12,"discount":"0","total":{"amount":"168.00"}},
+			{"productId":42,"unitPrice":{"amount":"9.80"},"quantity":10,"discount":"0.15","total":{"amount":"83.30"}}],
+			"total":{"amount":"251.30","currencyCode":"USD"},"note":null,"version":1,"copy":{"origin":"WRITE","refined":false}}}`)
 
 		// V2 adds a note and another order of the lines; V1 then changes what it can say, and both stay.
 		s.want(`mutation { updateOrderV2(input: {orderId: "7", expectedVersion: 1, note: "ring twice", shippedOn: "1996-07-16",
@@ -61,7 +61,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("child rows are left: %v", rows)
 		}
 		s.want(`mutation { createOrderV2(input: {orderId: "7", customerId: "ALFKI", lines: []}) { order { version total { amount } lines { productId } shipment { address { street } } } } }`, nil,
-			`{"createOrderV2":{"order":{"version":7,"total":{"amount":"0"},"lines":[],"shipment":{"address":null}}}}`)
+			`{"createOrderV2":{"order":{"version":7,"total":{"amount":"0.00"},"lines":[],"shipment":{"address":null}}}}`)
 		s.want(`mutation { deleteOrderV1(orderId: "7") { deletedKey } }`, nil, `{"deleteOrderV1":{"deletedKey":"7"}}`)
 		// The server goes on above the highest key.
 		s.orders(models.OrderV1{OrderID: 40})

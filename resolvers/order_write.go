@@ -88,10 +88,10 @@ func (m mutation) UpdateOrderV2(ctx context.Context, in graph.UpdateOrderV2Input
 		set(&o.ShippedOn, in.ShippedOn)
 		set(&o.Note, in.Note)
 		if s, ok := in.Shipment.ValueOK(); ok {
-			o.Shipment = shipment(s)
+			o.SetShipment(shipment(s))
 		}
 		if list, ok := in.Lines.ValueOK(); ok {
-			o.Lines = lines(list)
+			o.SetLines(lines(list))
 		}
 		return nil
 	})

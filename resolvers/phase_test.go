@@ -199,12 +199,12 @@ func (s *server) lives(step int, phase repo.Phase) {
 	s.want(`query($a: ID!, $o: ID!) { customerV2(customerId: $a) { name contacts { familyName } addresses { countryCode } orders { nodes { orderId } } }
 		orderV2(orderId: $o) { total { amount } customerId } customerV1(customerId: $a) { orders { nodes { orderId } } } }`, v, fmt.Sprintf(
 		`{"customerV2":{"name":"A","contacts":[{"familyName":"Trujillo"}],"addresses":[{"countryCode":"MX"}],"orders":{"nodes":[{"orderId":%q}]}},
-		"orderV2":{"total":{"amount":"19"},"customerId":%q},"customerV1":{"orders":{"nodes":[{"orderId":%q}]}}}`, o, a, o))
+		"orderV2":{"total":{"amount":"19.00"},"customerId":%q},"customerV1":{"orders":{"nodes":[{"orderId":%q}]}}}`, o, a, o))
 
 	const createV2 = `mutation($b: ID, $p: ID, $a: ID!) { createCustomerV2(input: {customerId: $b, name: "B", addresses: [{kind: BILLING, countryCode: "US"}, {countryCode: "GB"}]}) { customer { customerId version addresses { country } } }
 		createOrderV2(input: {orderId: $p, customerId: $a, note: "n", lines: [{productId: 5, unitPrice: "0.10", quantity: 3}]}) { order { orderId version total { amount } } } }`
 	if phase != repo.Expand {
-		made := fmt.Sprintf(`{"createCustomerV2":{"customer":{"customerId":%q,"version":1,"addresses":[{"country":"USA"},{"country":"UK"}]}},"createOrderV2":{"order":{"orderId":%q,"version":1,"total":{"amount":"0.3"}}}}`, b, p)
+		made := fmt.Sprintf(`{"createCustomerV2":{"customer":{"customerId":%q,"version":1,"addresses":[{"country":"USA"},{"country":"UK"}]}},"createOrderV2":{"order":{"orderId":%q,"version":1,"total":{"amount":"0.30"}}}}`, b, p)
 		s.want(createV2, v, made)
 		s.refused(`mutation($b: ID!) { createCustomerV2(input: {customerId: $b, name: "B"}) { customer { name } } }`, v, "ALREADY_EXISTS", "")
 		s.want(`query($b: ID!, $p: ID!) { customerV1(customerId: $b) { companyName country contactName } orderV1(orderId: $p) { details { unitPrice } customer { country } } }`, v,

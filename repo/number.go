@@ -1,0 +1,239 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/shopspring/decimal"
+)
+
+// Number is a number of a V1 or V2 table, exactly. A model's field of this type may be a column of any of the types real, double
+// precision and numeric, whatever its tag says: the tag is for tables that the engine creates.
+//
+// It holds the shortest decimal that gives the value back in the column's own type, without an exponent and without zeros that say
+// nothing: "9.8" from a real, "9.80000019" from a double that was written so. "-0" is not "0". What is no decimal stands as the
+// database writes it: "NaN", "Infinity", "-Infinity", and on SQLite any text that a program put there.
+type Number string
+
+// numberForm is a decimal as databases and JSON write it.
+var numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
+
+// ParseNumber returns a decimal, with an exponent of at most three digits or without one, as a Number. It fails for what is none.
+func ParseNumber(text string) (Number, error) {
+	if !numberForm.MatchString(text) {
+		return "", fmt.Errorf("%.40q is not a number", text)
+	}
+	const exactInDouble = 15 // digits that a double gives back
+	if len(text) <= exactInDouble {
+		if f, err := strconv.ParseFloat(text, 64); err == nil && (f != 0 || isZero(text)) {
+			return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
+		}
+	}
+	d, err := decimal.NewFromString(text)
+	if err != nil {
+		return "", err
+	}
+	if d.IsZero() && text[0] == '-' {
+		return "-0", nil
+	}
+	return Number(d.String()), nil
+}
+
+func isZero(number string) bool {
+	mantissa, _, _ := strings.Cut(strings.ToLower(number), "e")
+	return strings.Trim(mantissa, "-0.") == ""
+}
+
+// Decimal returns the exact value. It fails for what is no decimal.
+func (n Number) Decimal() (decimal.Decimal, error) {
+	if !numberForm.MatchString(string(n)) {
+		return decimal.Zero, fmt.Errorf("%.40q is not a number", string(n))
+	}
+	return decimal.NewFromString(string(n))
+}
+
+// Meaning returns the decimal that people mean by the number. That is its exact value, unless it is what becomes of a float32 that
+// a program has widened to a double, or written with nine digits: 9.800000190734863 and 9.80000019 mean 9.8, as the float32 does. A
+// number of at most two decimals means itself. Meaning fails for what is no decimal.
+func (n Number) Meaning() (decimal.Decimal, error) {
+	const cents, float32Digits = -2, 9
+	exact, err := n.Decimal()
+	if err != nil || exact.Exponent() >= cents {
+		return exact, err
+	}
+	wide, err := strconv.ParseFloat(string(n), 64)
+	if err != nil {
+		return exact, err
+	}
+	narrow, err := strconv.ParseFloat(string(n), 32)
+	if err != nil {
+		return exact, nil //nolint:nilerr // too large for a float32, so it is none
+	}
+	if written, err := strconv.ParseFloat(strconv.FormatFloat(narrow, 'e', float32Digits-1, 64), 64); wide != narrow && (err != nil || wide != written) {
+		return exact, nil //nolint:nilerr // a float32 has a decimal
+	}
+	return decimal.NewFromString(strconv.FormatFloat(narrow, 'f', -1, 32))
+}
+
+// MarshalJSON writes a JSON number, or a string of what is no decimal.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if numberForm.MatchString(string(n)) {
+		return []byte(n), nil
+	}
+	return strconv.AppendQuote(nil, string(n)), nil
+}
+
+// UnmarshalJSON takes a number or a string. It fails for all else.
+func (n *Number) UnmarshalJSON(document []byte) (err error) {
+	text := string(document)
+	switch {
+	case text == "null":
+	case strings.HasPrefix(text, `"`):
+		err = json.Unmarshal(document, (*string)(n))
+	default:
+		*n, err = ParseNumber(text)
+	}
+	return err
+}
+
+// MarshalGQLContext is for gqlgen. It writes the number as it is, and fails with a *ConversionError for what GraphQL cannot say.
+func (n Number) MarshalGQLContext(_ context.Context, w io.Writer) error {
+	if !numberForm.MatchString(string(n)) {
+		return &ConversionError{FieldError: FieldError{Reason: fmt.Sprintf("the database has %.40q in place of a number", string(n))}}
+	}
+	_, err := io.WriteString(w, string(n))
+	return err
+}
+
+// UnmarshalGQLContext is for gqlgen. It takes a number of at most 40 characters in the range of a double, and fails with a
+// *FieldError for all else.
+func (n *Number) UnmarshalGQLContext(_ context.Context, v any) error {
+	const longest = 40
+	text := ""
+	switch v := v.(type) {
+	case float64:
+		text = strconv.FormatFloat(v, 'g', -1, 64)
+	case int, int64, fmt.Stringer: // a json.Number too
+		text = fmt.Sprint(v)
+	}
+	parsed, err := ParseNumber(text)
+	if err != nil || len(text) > longest {
+		return Faulty("", "%.40v is not a number", v)
+	}
+	if f, err := strconv.ParseFloat(text, 64); err != nil || f == 0 && !isZero(text) {
+		return Faulty("", "%.40v is out of range", v)
+	}
+	*n = parsed
+	return nil
+}
+
+// forSQLite returns n as a text that SQLite reads right. It computes with few digits to spare, so that the shortest decimal of a
+// double, which may lie halfway to the next, can become its neighbor: digits that lie at the double itself cannot.
+func (n Number) forSQLite() any {
+	const exact, enough = 15, 19 // digits that SQLite reads right, and digits with which the text lies at the double
+	f, err := strconv.ParseFloat(string(n), 64)
+	if len(n) <= exact || err != nil || !numberForm.MatchString(string(n)) {
+		return n
+	}
+	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		return n
+	}
+	return json.RawMessage(strconv.FormatFloat(f, 'e', enough-1, 64))
+}
+
+// float returns n as a float of so many bits has it, or why none can.
+func (n Number) float(bits int) (Number, error) {
+	f, err := strconv.ParseFloat(string(n), bits)
+	if err != nil {
+		return n, fmt.Errorf("is %s, which is too large", n)
+	}
+	return shortest(f, bits), nil
+}
+
+// shortest is the decimal with the fewest digits that gives a float back, chosen as the dialects choose it in SQL.
+func shortest(f float64, bits int) Number {
+	least, most, large := 6, 9, 1e38
+	if bits == 64 {
+		least, most, large = 15, 17, 1e308
+	}
+	if math.Abs(f) > large {
+		least = most
+	}
+	for digits := least; ; digits++ {
+		text := strconv.FormatFloat(f, 'e', digits-1, 64)
+		if back, err := strconv.ParseFloat(text, bits); digits == most || err == nil && back == f {
+			n, _ := ParseNumber(text)
+			return n
+		}
+	}
+}
+
+// scaled returns n as a column numeric(precision, scale) has it, which rounds half away from zero, or why it cannot hold it.
+func (n Number) scaled(sqlType string) (Number, error) {
+	var precision, scale int32
+	if n == "-0" {
+		n = "0"
+	}
+	if fields, err := fmt.Sscanf(sqlType[strings.Index(sqlType, "(")+1:], "%d,%d", &precision, &scale); err != nil && fields == 0 {
+		return n, nil // numeric, without limits
+	}
+	d, err := n.Decimal()
+	if err != nil {
+		return n, err
+	}
+	d = d.Round(scale)
+	if d.Abs().GreaterThanOrEqual(decimal.New(1, precision-scale)) {
+		return n, fmt.Errorf("is %s, and has more than %d digits before the point", n, precision-scale)
+	}
+	if d.IsZero() {
+		return "0", nil
+	}
+	return Number(d.String()), nil
+}
+
+// settleNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what its column would make
+// of it. What is as in before, unless that is nil, it leaves. It fails with a *FieldError for what a column cannot hold.
+func (t *table) settleNumbers(d dialect, before, v any, settle func(number reflect.Value, held Number, field string) error) error {
+	w, old := reflect.ValueOf(v).Elem(), reflect.Value{}
+	if b := reflect.ValueOf(before); b.IsValid() && !b.IsNil() {
+		old = b.Elem()
+	}
+	each := func(t *table, v reflect.Value, prefix string, same func(*column) bool) error {
+		for i := range t.columns {
+			c := &t.columns[i]
+			number := reflect.Indirect(v.FieldByIndex(c.index))
+			if !c.isNumber || !number.IsValid() || !numberForm.MatchString(number.String()) || same(c) {
+				continue
+			}
+			held, err := d.held(c, Number(number.String()))
+			if err != nil {
+				return overLimit(c.field(prefix), "%v", err)
+			}
+			if err := settle(number, held, c.field(prefix)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := each(t, w, "", func(c *column) bool {
+		return old.IsValid() && identical(old.FieldByIndex(c.index), w.FieldByIndex(c.index))
+	})
+	for i := range t.children {
+		c := &t.children[i]
+		list := w.FieldByIndex(c.index)
+		if old.IsValid() && identical(old.FieldByIndex(c.index), list) {
+			continue
+		}
+		for j := 0; err == nil && j < list.Len(); j++ {
+			err = each(&c.table, list.Index(j), fmt.Sprintf("%s[%d].", c.json, j), func(*column) bool { return false })
+		}
+	}
+	return err
+}
