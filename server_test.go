@@ -273,8 +273,8 @@ func TestStopsCleanlyWithSubscriptionAndSweep(t *testing.T) {
 func TestKilledSweepGoesOn(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		const n = 20_000
-		p, run := sweeping(t, url, n, 5_000)
+		const n = 5_000
+		p, run := sweeping(t, url, n, 1_500)
 		eventually(t, "some rows", func() bool {
 			s := must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total } }`).Run
 			if s.Status != "RUNNING" {

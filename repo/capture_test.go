@@ -87,6 +87,7 @@ func oldProgram(t *testing.T, raw *sql.DB, url string) {
 // A write past the server, whatever it is and at whatever isolation level, is seen by the next V2 read: before the row has
 // migrated, and after. The guard is the trigger of each table; without the one on note_tags, say, child writes go unnoticed.
 func TestBypassWritesAreSeen(t *testing.T) {
+	t.Parallel()
 	for _, c := range bypasses {
 		t.Run(c.name, func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {

@@ -12,6 +12,7 @@ import (
 
 // Several workers of two instances share one run, and every row is counted once.
 func TestSeveralWorkers(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		const rows = 25_000 // three chunks
 		var notes []repotest.NoteV1

@@ -284,7 +284,7 @@ func (postgres) value(alias string, c *column) string {
 	case "double precision":
 		return floating(v, "double precision", "1e308", 15, 17)
 	case "text":
-		if c.isKey && strings.HasPrefix(t, "character(") || t == "bpchar" {
+		if strings.HasPrefix(t, "character(") || t == "bpchar" {
 			return "CAST(" + v + " AS text)" // without the blanks that pad it
 		}
 	}

@@ -81,6 +81,7 @@ func inOrder(t *testing.T, b *repotest.Bench, sort string, desc bool) []string {
 }
 
 func TestPagesOfAnySizeMakeTheList(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		manyNotes(t, b)
 		lists := shapes(t, b)

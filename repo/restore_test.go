@@ -147,6 +147,7 @@ func TestACancelledRestoreIsVoid(t *testing.T) {
 
 // Writes go on while V1 is rebuilt, through both shapes and on two instances, and all of them arrive.
 func TestRestoreWhileWritesGoOn(t *testing.T) {
+	t.Parallel()
 	inContract(t, rows(300), func(t *testing.T, b *repotest.Bench) {
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		for i := range 50 {

@@ -50,6 +50,7 @@ var readers = map[string]func(t *testing.T, b *repotest.Bench) error{
 // ON CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies, child rows for none but the stored and the deletion
 // of no marks but those read in followStore, the tombstone in deleteBoth.
 func TestAReaderThatStoresLate(t *testing.T) {
+	t.Parallel()
 	create := func(t *testing.T, b *repotest.Bench, n repotest.NoteV1) {
 		t.Helper()
 		if _, err := b.Notes.CreateV1(t.Context(), n); err != nil {

@@ -122,6 +122,7 @@ func TestV1UsageOfStrangeNames(t *testing.T) {
 
 // Neither a table that is full nor old uses make it grow for ever.
 func TestV1UsageIsBounded(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		b.Control.RecordV1Usage(useOf("shop", "1", "List", "NoteV1.title"))

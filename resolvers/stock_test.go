@@ -97,6 +97,7 @@ func TestNameContainsInStock(t *testing.T) {
 // A cursor whose row has gone still pages on, in either shape, and page info is true at the edges. What makes no sense is
 // refused at its argument.
 func TestPagesOfStock(t *testing.T) {
+	t.Parallel()
 	eachStock(t, nil, func(t *testing.T, s *server) {
 		type page struct {
 			Nodes    []struct{ CustomerID string }
