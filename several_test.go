@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/alwaysup/coexist/repo/repotest"
 )
@@ -321,5 +322,63 @@ func TestARunWhoseHolderDied(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Three server processes make keys beside a program that makes its own: all get one, and none is given twice.
+func TestKeysFromThreeProcesses(t *testing.T) {
+	t.Parallel()
+	url := repotest.Postgres(t)
+	raw := repotest.Raw(t, url)
+	repotest.Exec(t, raw, stockTables...)
+	repotest.Exec(t, raw, "INSERT INTO orders (order_id) VALUES (11077)")
+	dir, flag := t.TempDir(), "--database-url="+url
+	execute(t, dir, "phase", "ORDER", "MIGRATE", "--force", "--reason=a test", flag)
+	var servers []*program
+	for range 3 {
+		servers = append(servers, serve(t, dir, flag))
+	}
+	stop := make(chan struct{})
+	var program, clients sync.WaitGroup
+	inserted := 0
+	program.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+				// One that comes too late fails, as such programs do.
+				if _, err := raw.ExecContext(t.Context(), "INSERT INTO orders (order_id) SELECT max(order_id) + 1 FROM orders"); err == nil {
+					inserted++
+				}
+			}
+		}
+	})
+	const creates, perClient = 200, 20
+	type payload struct{ Order struct{ OrderID string } }
+	var mu sync.Mutex
+	keys := map[string]bool{}
+	for i := range creates / perClient {
+		clients.Go(func() {
+			for j := range perClient {
+				mutation := `mutation { made: createOrderV1(input: {details: []}) { order { orderId } } }`
+				if j%2 == 0 {
+					mutation = `mutation { made: createOrderV2(input: {lines: []}) { order { orderId } } }`
+				}
+				made := must[struct{ Made payload }](t, servers[(i+j)%len(servers)].url, mutation).Made.Order.OrderID
+				mu.Lock()
+				if keys[made] {
+					t.Errorf("%s is made twice", made)
+				}
+				keys[made] = true
+				mu.Unlock()
+			}
+		})
+	}
+	clients.Wait()
+	close(stop)
+	program.Wait()
+	if n := repotest.One[int64](t, raw, "SELECT count(*) FROM orders"); n != int64(1+creates+inserted) || inserted == 0 {
+		t.Errorf("there are %d orders, %d made and %d inserted", n, len(keys), inserted)
 	}
 }

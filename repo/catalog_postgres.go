@@ -27,8 +27,11 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated)
+		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator)
 		c.padded = strings.HasPrefix(c.sqlType, "character(") || c.sqlType == "bpchar"
+		if !strings.Contains(c.generator, "(") {
+			c.generator = "" // the same each time
+		}
 		return err
 	}, `SELECT a.attname, format_type(b.oid, CASE WHEN y.typtype = 'd' THEN y.typtypmod ELSE a.atttypmod END),
 	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
@@ -36,7 +39,9 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 	a.attnotnull,
 	EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
 		AND i.indpred IS NULL AND i.indisvalid),
-	a.attgenerated <> ''
+	a.attgenerated <> '', a.attidentity = 'a',
+	coalesce(CASE WHEN a.attidentity <> '' THEN 'nextval(' || quote_literal(pg_get_serial_sequence(CAST(a.attrelid AS regclass)::text, a.attname)) || '::regclass)'
+		ELSE (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END, '')
 FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, t.sql)
 	return found, err
 }
@@ -51,6 +56,12 @@ func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreign
 	return found, err
 }
 
+func (postgres) violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error) {
+	n, err := number(ctx, s, `SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.sql, refused.constraint, t.key.name)
+	return n > 0, err
+}
+
 func (postgres) relation(ctx context.Context, s session, t *table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),
@@ -59,7 +70,10 @@ func (postgres) relation(ctx context.Context, s session, t *table) (relation, er
 		WHEN EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) THEN 'a table from which others inherit'
 		WHEN EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid) THEN 'a table that inherits from another' ELSE '' END,
 	'missing', (SELECT json_agg(p.name) FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p(name)
-		WHERE NOT has_table_privilege(c.oid, p.name) AND NOT (p.name <> 'DELETE' AND has_any_column_privilege(c.oid, p.name))))::text
+		WHERE NOT has_table_privilege(c.oid, p.name) AND NOT (p.name <> 'DELETE' AND has_any_column_privilege(c.oid, p.name))),
+	'sequences', (SELECT json_agg(CAST(d.objid AS regclass)::text ORDER BY d.objid) FROM pg_depend d JOIN pg_class s ON s.oid = d.objid
+		WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype IN ('a', 'i')
+			AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(d.objid, 'USAGE') ELSE false END))::text
 FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
 	return found, err
 }

@@ -23,10 +23,8 @@ func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]cata
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c catalogColumn
-		err := rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique, &c.collation)
-		c.double = affinity(c.sqlType) != "TEXT"
-		found[name] = c
-		return err
+		defer func() { found[name] = c }()
+		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique, &c.collation)
 	}, `SELECT c.name, lower(c.type), c."notnull",
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
 		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name),
@@ -50,6 +48,11 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKe
 	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
 	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.name)
 	return found, err
+}
+
+// violatesKey reads the message, which alone says what was violated.
+func (sqlite) violatesKey(_ context.Context, _ session, t *table, refused *constraintError) (bool, error) {
+	return refused.constraint == t.name+"."+t.key.name, nil
 }
 
 func (sqlite) relation(ctx context.Context, s session, t *table) (relation, error) {

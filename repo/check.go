@@ -29,6 +29,8 @@ type relation struct {
 	Hidden  bool     `json:"hidden"`  // row-level security is active for our role
 	Role    string   `json:"role"`    // our role
 	Missing []string `json:"missing"` // rights that our role lacks
+	// Sequences make values of the table's columns, and our role may not use them.
+	Sequences []string `json:"sequences"`
 }
 
 // adviceToInstall is what to do where something of ours is missing.
@@ -159,6 +161,8 @@ func (e *entity) checkRights(ctx context.Context, t *table) error {
 		return fmt.Errorf("entity %s: row-level security may hide rows of table %s from role %s (HIDDEN_ROWS): connect as a role that it does not hold for, such as one with BYPASSRLS", e.name, t.name, about.Role)
 	case len(about.Missing) > 0:
 		return fmt.Errorf("entity %s: role %s lacks the rights %s on table %s: GRANT them", e.name, about.Role, strings.Join(about.Missing, ", "), t.name)
+	case len(about.Sequences) > 0:
+		return fmt.Errorf("entity %s: role %s lacks the right USAGE on sequence %s, which makes values of table %s: GRANT it", e.name, about.Role, strings.Join(about.Sequences, ", "), t.name)
 	default:
 		return nil
 	}

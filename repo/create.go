@@ -1,7 +1,9 @@
 package repo
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,7 +21,7 @@ import (
 // It fails with ErrAlreadyExists, with an *InputError for what V1 cannot hold, and with a *CreateUnknownError where the connection
 // was lost while it committed.
 func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, err error) {
-	err = r.withKey(ctx, r.v1, &v1, func() error {
+	err = r.withKey(ctx, r.v1, &v1, func(made bool) error {
 		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
 			if err := r.mayWriteV1(t); err != nil {
 				return err
@@ -32,12 +34,12 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 					return err
 				}
 				inserted = v1
-				return r.createV1Led(ctx, t, v1)
+				return r.createV1Led(ctx, t, v1, made)
 			}
 			if err := r.holdReferencesV1(ctx, t, nil, &v1, func(field string) string { return field }); err != nil {
 				return err
 			}
-			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &v1)); err != nil {
+			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &v1), made); err != nil {
 				return err
 			}
 			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
@@ -57,7 +59,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 // *NotRepresentableError for what V1 cannot hold, and with a *CreateUnknownError where the connection was lost while it committed.
 func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record[V2], err error) {
 	var v1 V1
-	err = r.withKey(ctx, r.v2, &v2, func() error {
+	err = r.withKey(ctx, r.v2, &v2, func(made bool) error {
 		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
 			if err := r.mayWriteV2(t); err != nil {
 				return err
@@ -66,7 +68,7 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 				return err
 			}
 			if t.fence.leader() == sideV2 {
-				record, v1, err = r.createV2Led(ctx, t, v2)
+				record, v1, err = r.createV2Led(ctx, t, v2, made)
 				return err
 			}
 			if v1, err = r.represent(nil, v2); err != nil {
@@ -75,7 +77,7 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 			if err := r.holdReferencesV1(ctx, t, nil, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
 				return err
 			}
-			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &v2)); err != nil {
+			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &v2), made); err != nil {
 				return err
 			}
 			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
@@ -136,17 +138,18 @@ func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
 		" OR EXISTS (SELECT 1 FROM "+e.v2.sql+" c) OR EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = k.key)", keys)
 }
 
-// mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the database.
-func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string) error {
+// mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the database. A key that the
+// server has made must not be that of an entity that was deleted either.
+func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, made bool) error {
 	s, err := r.see(ctx, t, key)
-	if err == nil && s != nil && !s.absent() {
-		return ErrAlreadyExists
-	}
-	if err != nil || s == nil || !s.state.hasCopy {
+	if err != nil || s == nil {
 		return err
 	}
-	if s.state.gone() {
-		return nil // follow writes over it, with a version above its own
+	if !s.absent() || made && s.state.tombstoned() {
+		return ErrAlreadyExists
+	}
+	if !s.state.hasCopy || s.state.gone() {
+		return nil // follow writes over what is gone, with a version above its own
 	}
 	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be passed.
 	if _, err := t.exec(ctx, "DELETE FROM "+r.v2.sql+" WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?")+" AND "+seqColumn+" = ?", key, s.state.seq); err != nil {
@@ -156,28 +159,45 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string) 
 }
 
 // withKey runs create. Where the aggregate v leaves its key to the server it tries new keys until one is free.
-func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, create func() error) error {
+func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, create func(made bool) error) error {
 	if r.hasKey(t, v) {
 		if !r.validKey(r.keyOf(t, v)) {
 			return inputError(Faulty(t.key.field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
 		}
-		return r.keyUnknown(create(), t, v)
+		return r.keyUnknown(r.taken(ctx, create(false)), t, v)
 	}
 	const tries = 1000
-	for range tries {
-		key, err := r.nextKey(ctx)
+	for try := range tries {
+		key, err := r.nextKey(ctx, try)
 		if err != nil {
 			return err
 		}
+		if key == "" {
+			continue
+		}
 		if !r.validKey(key) {
-			return inputError(Faulty(t.key.field(""), "give a key: the keys that the server makes have run out, the next would be %s", key))
+			return notRepresentable(Faulty(t.key.field(""), "the keys that the server makes have run out, the next would be %s: give one", key))
 		}
 		r.setKey(t, v, key)
-		if err := create(); !errors.Is(err, ErrAlreadyExists) {
+		if err := r.taken(ctx, create(true)); !errors.Is(err, ErrAlreadyExists) {
 			return r.keyUnknown(err, t, v)
 		}
 	}
 	return fmt.Errorf("%w: no key was free in %d tries", ErrUnavailable, tries)
+}
+
+// taken turns the violation of a unique constraint into ErrAlreadyExists, or into a *UniqueError where it is not that of the key.
+func (e *entity) taken(ctx context.Context, err error) error {
+	refused, ok := errors.AsType[*constraintError](err)
+	if !ok || refused.kind != uniqueViolation {
+		return err
+	}
+	for _, t := range []*table{e.v1, e.v2} {
+		if ofKey, err := e.db.dialect.violatesKey(ctx, e.db.reading(), t, refused); ofKey || err != nil {
+			return cmp.Or(err, ErrAlreadyExists)
+		}
+	}
+	return &UniqueError{refused.constraint}
 }
 
 // keyUnknown adds the key of the aggregate v to an ErrOutcomeUnknown.
@@ -206,8 +226,21 @@ func (e *entity) whyNoKey(key string) string {
 	}
 }
 
-// nextKey makes a key of the entity's next serial number. It takes no lock that others wait for until a commit.
-func (r *Repository[V1, V2]) nextKey(ctx context.Context) (string, error) {
+// nextKey makes a key: by the default of V1's column where it has one, else of the entity's next serial number. It takes no lock that
+// others wait for until a commit. try is how many keys in a row were taken; the key may be empty after many.
+func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, err error) {
+	if generator := r.v1.key.now().generator; generator != "" {
+		const few, many = 10, 100
+		next := "SELECT CAST(" + generator + " AS text)"
+		if try >= few { // rows with keys of their own have left the generator far behind
+			next = fmt.Sprintf("SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
+				generator, many, r.v1.sql, quote(r.v1.key.name))
+		}
+		err = r.db.alone(ctx, func(s session) error {
+			return s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&key) }, next)
+		})
+		return key, err
+	}
 	insert := "INSERT INTO " + r.db.own.key + " AS k (entity, value) VALUES (" + literal(r.name) + ", %s) ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value"
 	if !r.intKey || r.newKey != nil {
 		serial, err := r.serial(ctx, fmt.Sprintf(insert, "1", "k.value + 1"))
@@ -217,8 +250,10 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context) (string, error) {
 		return r.newKey(serial), nil
 	}
 	// Other programs make keys too.
-	beyond := "(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + 1 FROM (SELECT max(" + quote(r.v1.key.name) + ") AS value FROM " + r.v1.sql +
-		" UNION ALL SELECT max(" + quote(r.v2.key.name) + ") FROM " + r.v2.sql
+	highest := func(table *table) string {
+		return "SELECT max(" + quote(table.key.name) + ") AS value FROM " + table.sql
+	}
+	beyond := "(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + 1 FROM (" + highest(r.v1) + " UNION ALL " + highest(r.v2)
 	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", beyond+" UNION ALL SELECT k.value) u)"))
 	return strconv.FormatInt(serial, 10), err
 }
@@ -240,7 +275,7 @@ func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(s
 	}
 	switch refused.kind {
 	case uniqueViolation:
-		return ErrAlreadyExists
+		return r.taken(ctx, err)
 	case foreignKeyViolation:
 		found, err := r.danglingReference(ctx, refused, v1)
 		if err != nil {

@@ -123,7 +123,7 @@ func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1,
 }
 
 // createV1Led inserts a V1 aggregate of a client's.
-func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1) error {
+func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1, made bool) error {
 	v2, err := r.derive(v1, nil)
 	if err != nil {
 		return err
@@ -131,12 +131,12 @@ func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1) erro
 	if err := r.holdReferences(ctx, t, nil, &v2, func(i int) *column { return r.v1.column(r.references[i].Column) }); err != nil {
 		return err
 	}
-	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion})
+	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion}, made)
 	return err
 }
 
 // createV2Led inserts a V2 aggregate of a client's. It returns the V1 aggregate that was inserted with it.
-func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2) (record Record[V2], v1 V1, err error) {
+func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made bool) (record Record[V2], v1 V1, err error) {
 	record.Value = v2
 	if t.fence.writesV1() {
 		if v1, err = r.represent(nil, v2); err != nil {
@@ -146,13 +146,13 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2) (rec
 	if err := r.holdReferences(ctx, t, nil, &v2, func(i int) *column { return r.v2.column(r.columnInV2(r.references[i].Column)) }); err != nil {
 		return record, v1, err
 	}
-	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion})
+	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion}, made)
 	return record, v1, err
 }
 
 // insertLed inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
 // tombstone that somebody may have left a moment ago. Then it inserts V1's.
-func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2]) (record Record[V2], err error) {
+func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2], made bool) (record Record[V2], err error) {
 	p := pending{key: r.keyOf(r.v2, &c.value), value: reflect.ValueOf(&c.value).Elem(), mappingVersion: c.mappingVersion, refined: c.refined}
 	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
@@ -174,6 +174,9 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 	s, err := r.see(ctx, t, p.key)
 	if err != nil {
 		return record, err
+	}
+	if made && s.state.tombstoned() {
+		return record, ErrAlreadyExists
 	}
 	if len(s.state.marks) > 0 {
 		if _, err := t.exec(ctx, "UPDATE "+r.v2.sql+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {

@@ -58,6 +58,8 @@ type dialect interface {
 	elsewhere(ctx context.Context, s session, schema, table string) ([]string, error)
 	// columns returns the columns of a table by name, none if there is no such table.
 	columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error)
+	// violatesKey reports whether a unique violation is that of the key of a table.
+	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
 	// relation describes a table that is there.
 	relation(ctx context.Context, s session, t *table) (relation, error)
@@ -130,10 +132,11 @@ type catalogColumn struct {
 	sqlType   string
 	collation string // "" for the default
 	notNull   bool
-	padded    bool // blanks at the end do not count
-	unique    bool // a unique index or primary key on this column alone
-	generated bool // computed from others
-	double    bool // holds Numbers as SQLite's doubles
+	padded    bool   // blanks at the end do not count
+	unique    bool   // a unique index or primary key on this column alone
+	generated bool   // computed from others
+	always    bool   // an identity that is always the database's own, unless a statement says otherwise
+	generator string // SQL for the value that the database would give by itself; "" for none that differs each time
 	limits    limits
 }
 

@@ -275,14 +275,14 @@ func (postgres) lockV1(e *entity) []string {
 	return []string{"LOCK TABLE " + strings.Join(e.v1Tables(), ", ") + " IN SHARE ROW EXCLUSIVE MODE"}
 }
 
-// value writes numbers with the fewest digits that give their bits back, which extra_float_digits has no say in.
+// value writes numbers so that their bits come back, which extra_float_digits has no say in.
 func (postgres) value(alias string, c *column) string {
 	v := alias + "." + quote(c.name)
 	switch t := c.now().sqlType; typeFamily(t) {
 	case "real":
-		return floating(v, "real", "1e38", 6, 9)
+		return floating(v, shortReal(v))
 	case "double precision":
-		return floating(v, "double precision", "1e308", 15, 17)
+		return floating(v, written(v, 17))
 	case "text":
 		if strings.HasPrefix(t, "character(") || t == "bpchar" {
 			return "CAST(" + v + " AS text)" // without the blanks that pad it
@@ -291,25 +291,30 @@ func (postgres) value(alias string, c *column) string {
 	return v
 }
 
-// floating writes with all digits what is so large that fewer could round it out of range.
-func floating(v, sqlType, large string, least, most int) string {
-	written := func(digits int) string { return "to_char(" + v + ", '9." + strings.Repeat("9", digits-1) + "EEEE')" }
-	s := "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) WHEN abs(" + v + ") > " + large + " THEN CAST(" + written(most) + " AS json)"
-	for digits := least; ; digits++ {
-		text := written(digits)
-		if digits == most {
-			return s + " ELSE CAST(" + text + " AS json) END"
-		}
-		s += " WHEN CAST(" + text + " AS " + sqlType + ") = " + v + " THEN CAST(" + text + " AS json)"
+func floating(v, number string) string {
+	return "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) ELSE " + number + " END"
+}
+
+// written is a float with so many digits. ParseNumber finds those of a double that are not needed.
+func written(v string, digits int) string {
+	return "CAST(to_char(" + v + ", '9." + strings.Repeat("9", digits-1) + "EEEE') AS json)"
+}
+
+// shortReal is a real with the fewest digits that give it back, but for those so large that fewer digits could be out of range.
+func shortReal(v string) string {
+	s := "CASE WHEN abs(" + v + ") > 1e38 THEN " + written(v, 9)
+	for digits := 6; digits < 9; digits++ {
+		s += " WHEN CAST(CAST(" + written(v, digits) + " AS text) AS real) = " + v + " THEN " + written(v, digits)
 	}
+	return s + " ELSE " + written(v, 9) + " END"
 }
 
 func (postgres) held(c *column, n Number) (Number, error) {
 	switch t := c.now().sqlType; typeFamily(t) {
 	case "real":
-		return n.float(32)
+		return n.real()
 	case "double precision":
-		return n.float(64)
+		return n.double()
 	case "numeric":
 		return n.scaled(t)
 	default:

@@ -135,6 +135,7 @@ func (sqlite) classify(err error) error {
 	switch failed.ExtendedCode {
 	case sqlite3.ErrConstraintUnique, sqlite3.ErrConstraintPrimaryKey, sqlite3.ErrConstraintRowID:
 		constraint.kind = uniqueViolation
+		_, constraint.constraint, _ = strings.Cut(failed.Error(), "constraint failed: ")
 		return constraint
 	case sqlite3.ErrConstraintForeignKey, sqlite3.ErrConstraintTrigger:
 		constraint.kind = foreignKeyViolation
@@ -179,9 +180,7 @@ func (sqlite) value(alias string, c *column) string {
 	if c.isBool {
 		return "CASE " + v + " WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE " + v + " END"
 	}
-	written := func(format string) string { return "printf('" + format + "', " + v + ")" }
-	return "CASE typeof(" + v + ") WHEN 'real' THEN CASE WHEN CAST(" + written("%!.15g") + " AS real) = " + v + " THEN json(" + written("%!.15g") +
-		") WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN json(CASE WHEN CAST(" + written("%!.16g") + " AS real) = " + v + " THEN " + written("%!.16g") + " ELSE " + written("%!.17g") + " END)" +
+	return "CASE typeof(" + v + ") WHEN 'real' THEN CASE WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN json(printf('%!.16e', " + v + "))" +
 		" WHEN " + v + " > 0 THEN 'Infinity' ELSE '-Infinity' END WHEN 'blob' THEN json('{}') ELSE " + v + " END"
 }
 
@@ -275,7 +274,7 @@ func (sqlite) held(c *column, n Number) (Number, error) {
 	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil && n != "-0" && affinity(c.now().sqlType) != "REAL" {
 		return n, nil
 	}
-	return n.float(64)
+	return n.double()
 }
 
 // columnType keeps a numeric as text, since SQLite would make a double of it.

@@ -13,7 +13,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrAlreadyExists means that the key is taken: choose another, or update.
 	ErrAlreadyExists = errors.New("already exists")
-	// ErrConflict means that other rows still refer to this one: remove them first.
+	// ErrConflict means that other rows still refer to this one: remove them first. A *UniqueError is one too.
 	ErrConflict = errors.New("other rows still refer to it")
 	// ErrStaleVersion means that somebody else wrote since the caller read: read again, then decide.
 	ErrStaleVersion = errors.New("stale version")
@@ -33,6 +33,20 @@ var (
 	// It is an ErrUnavailable too.
 	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened", ErrUnavailable)
 )
+
+// UniqueError is an ErrConflict: a unique constraint of V1's, not that of the key, allows no second row with the same values.
+type UniqueError struct {
+	// Constraint is its name; on SQLite its columns.
+	Constraint string
+}
+
+// Error names the constraint.
+func (e *UniqueError) Error() string {
+	return "another row has the same values, which the unique constraint " + e.Constraint + " does not allow"
+}
+
+// Is reports that target is ErrConflict.
+func (e *UniqueError) Is(target error) bool { return target == ErrConflict }
 
 // CreateUnknownError is an ErrOutcomeUnknown of a create: read Key, or create with it again, to learn whether it has happened.
 type CreateUnknownError struct{ Key string }

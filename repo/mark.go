@@ -50,13 +50,16 @@ type state struct {
 func (s state) fresh() bool { return s.hasCopy && len(s.marks) == 0 && s.seen == s.all }
 
 // gone reports whether the copy lies under a tombstone, so that it must never be merged into what V1 holds now.
-func (s state) gone() bool {
+func (s state) gone() bool { return s.tombstoned() || s.all.Gone > s.seen.Gone }
+
+// tombstoned reports whether a mark says that this key was deleted.
+func (s state) tombstoned() bool {
 	for _, m := range s.marks {
 		if m.Kind == markGone {
 			return true
 		}
 	}
-	return s.all.Gone > s.seen.Gone
+	return false
 }
 
 // changed reports whether the key has a mark that is no tombstone.

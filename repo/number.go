@@ -27,13 +27,14 @@ type Number string
 // numberForm is a decimal as databases and JSON write it.
 var numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
 
-// ParseNumber returns a decimal, with an exponent of at most three digits or without one, as a Number. It fails for what is none.
+// ParseNumber returns a decimal as a Number. One with an exponent, which is of at most three digits, is a double: it is the shortest that
+// gives the double back. ParseNumber fails for what is no decimal.
 func ParseNumber(text string) (Number, error) {
 	if !numberForm.MatchString(text) {
 		return "", fmt.Errorf("%.40q is not a number", text)
 	}
 	const exactInDouble = 15 // digits that a double gives back
-	if len(text) <= exactInDouble {
+	if len(text) <= exactInDouble || strings.ContainsAny(text, "eE") {
 		if f, err := strconv.ParseFloat(text, 64); err == nil && (f != 0 || isZero(text)) {
 			return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
 		}
@@ -136,43 +137,26 @@ func (n *Number) UnmarshalGQLContext(_ context.Context, v any) error {
 	return nil
 }
 
-// forSQLite returns n as a text that SQLite reads right. It computes with few digits to spare, so that the shortest decimal of a
-// double, which may lie halfway to the next, can become its neighbor: digits that lie at the double itself cannot.
-func (n Number) forSQLite() any {
-	const exact, enough = 15, 19 // digits that SQLite reads right, and digits with which the text lies at the double
+// double returns n as a double has it, or why none can.
+func (n Number) double() (Number, error) {
 	f, err := strconv.ParseFloat(string(n), 64)
-	if len(n) <= exact || err != nil || !numberForm.MatchString(string(n)) {
-		return n
-	}
-	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-		return n
-	}
-	return json.RawMessage(strconv.FormatFloat(f, 'e', enough-1, 64))
-}
-
-// float returns n as a float of so many bits has it, or why none can.
-func (n Number) float(bits int) (Number, error) {
-	f, err := strconv.ParseFloat(string(n), bits)
 	if err != nil {
 		return n, fmt.Errorf("is %s, which is too large", n)
 	}
-	return shortest(f, bits), nil
+	return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
 }
 
-// shortest is the decimal with the fewest digits that gives a float back, chosen as the dialects choose it in SQL.
-func shortest(f float64, bits int) Number {
-	least, most, large := 6, 9, 1e38
-	if bits == 64 {
-		least, most, large = 15, 17, 1e308
+// real returns n as PostgreSQL's real has it, with the digits that shortReal chooses, or why none can.
+func (n Number) real() (Number, error) {
+	f, err := strconv.ParseFloat(string(n), 32)
+	if err != nil {
+		return n, fmt.Errorf("is %s, which is too large", n)
 	}
-	if math.Abs(f) > large {
-		least = most
-	}
+	const least, most, large = 6, 9, 1e38
 	for digits := least; ; digits++ {
 		text := strconv.FormatFloat(f, 'e', digits-1, 64)
-		if back, err := strconv.ParseFloat(text, bits); digits == most || err == nil && back == f {
-			n, _ := ParseNumber(text)
-			return n
+		if back, err := strconv.ParseFloat(text, 32); digits == most || math.Abs(f) <= large && err == nil && back == f {
+			return ParseNumber(text)
 		}
 	}
 }

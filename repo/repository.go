@@ -14,8 +14,8 @@ type Config[V1, V2 any] struct {
 	Mapping Mapping[V1, V2]
 	// InitialPhase is the phase of an entity that the database has not seen before. Defaults to Expand.
 	InitialPhase Phase
-	// NewKey makes a key of a serial number, for entities that are created without one. It must be one to one. Defaults to
-	// the number itself in decimal, which suits keys that are integers.
+	// NewKey makes a key of a serial number, for entities that are created without one and whose V1 table has no default or identity
+	// for the key. It must be one to one. Defaults to the number itself in decimal, which suits keys that are integers.
 	NewKey func(serial int64) string
 	// Sorts are the orders that a list may ask for besides that of the key, by name. Defaults to none.
 	Sorts map[string]Sort

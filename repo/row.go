@@ -23,17 +23,10 @@ func (t *table) row(v reflect.Value) row {
 
 // onItsWay is what is written for a field of the model.
 func (c *column) onItsWay(field reflect.Value) any {
-	number := reflect.Indirect(field)
-	switch {
-	case !c.isNumber || !number.IsValid():
-		return field.Interface()
-	case typeFamily(c.declared) == "text":
+	if number := reflect.Indirect(field); c.isNumber && number.IsValid() && typeFamily(c.declared) == "text" {
 		return number.String() // a JSON number would be computed with on its way
-	case c.now().double:
-		return Number(number.String()).forSQLite()
-	default:
-		return field.Interface()
 	}
+	return field.Interface()
 }
 
 // rows returns the child rows of the aggregate v, with its key; those that have no key of their own with their position.

@@ -144,11 +144,14 @@ func nest(d dialect, alias string, columns []column, depth int) []member {
 // insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
 func (e *entity) insertStatement(table string, columns []column, suffix string) string {
 	from, value := e.db.dialect.records(columns)
-	names, values := make([]string, len(columns)), make([]string, len(columns))
+	names, values, overriding := make([]string, len(columns)), make([]string, len(columns)), ""
 	for i, c := range columns {
 		names[i], values[i] = quote(c.name), value(c.name)
+		if c.now().always {
+			overriding = "OVERRIDING SYSTEM VALUE "
+		}
 	}
-	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
+	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") " + overriding + "SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
 }
 
 // updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.

@@ -436,7 +436,7 @@ func TestServerKeysRunOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{Words: "new"})
-		wantField[*repo.InputError](t, err, "id")
+		wantField[*repo.NotRepresentableError](t, err, "id")
 	})
 }
 
