@@ -285,6 +285,7 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 
 // run works out what the database does not keep.
 func (d runDocument) run() Run {
+	d.Done = max(d.Done, d.Migrated+d.Quarantined) // a sweep's last stage stores rows that have come behind the first
 	r := Run{
 		ID: d.ID, Kind: d.Kind, Entity: d.Entity, Status: d.Status, StartedAt: d.StartedAt.UTC(), Actor: d.Actor, Total: max(d.Total, d.Done),
 		Done: d.Done, Migrated: d.Migrated, Quarantined: d.Quarantined, Workers: d.Workers, MaxRowsPerSecond: d.MaxRowsPerSecond,

@@ -456,3 +456,19 @@ func TestInstanceWithAnOlderMapping(t *testing.T) {
 		}
 	})
 }
+
+// Rows that come behind a sweep's position are done too once they are stored: nothing is ever more than the whole.
+func TestRowsThatComeBehindASweep(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		insert(t, b, rows(3)...)
+		pause := b.PauseConversion("k001")
+		run, stop := start(t, b, repo.SweepRequest{})
+		defer stop()
+		pause.Wait()
+		repotest.Exec(t, repotest.Raw(t, b.URL), "INSERT INTO notes (id, title, priority) VALUES ('a', 'a', 1), ('b', 'b', 1)")
+		pause.Release()
+		if run = ended(t, b, run); run.Status != repo.Succeeded || run.Migrated != 5 || run.Done != 5 || run.Total != 5 {
+			t.Errorf("the sweep is %+v", run)
+		}
+	})
+}
