@@ -17,16 +17,13 @@ type sampleFlags struct {
 	Seed      uint64 `default:"1" placeholder:"N" help:"The sample is the same for the same seed. Default: ${default}."`
 }
 
-// maxSample is how many keys models.SampleCustomer has.
-const maxSample = 36 * 36 * 36 * 36
-
 // Validate is called by kong.
 func (f *sampleFlags) Validate() error {
-	if f.Sample < 0 || f.Sample > maxSample {
-		return fmt.Errorf("--sample is %d, possible is 0 to %d", f.Sample, maxSample)
+	if f.Sample < 0 || f.Sample > models.MaxSampleCustomers {
+		return fmt.Errorf("--sample is %d, possible is 0 to %d", f.Sample, models.MaxSampleCustomers)
 	}
-	if f.SampleBad < 0 || f.SampleBad > maxSample {
-		return fmt.Errorf("--sample-bad is %d, possible is 0 to %d", f.SampleBad, maxSample)
+	if f.SampleBad < 0 || f.SampleBad > models.MaxSampleBadCustomers {
+		return fmt.Errorf("--sample-bad is %d, possible is 0 to %d", f.SampleBad, models.MaxSampleBadCustomers)
 	}
 	return nil
 }

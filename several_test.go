@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/alwaysup/coexist/repo/repotest"
 )
@@ -338,22 +337,8 @@ func TestKeysFromThreeProcesses(t *testing.T) {
 	for range 3 {
 		servers = append(servers, serve(t, dir, flag))
 	}
-	stop := make(chan struct{})
-	var program, clients sync.WaitGroup
-	inserted := 0
-	program.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-				// One that comes too late fails, as such programs do.
-				if _, err := raw.ExecContext(t.Context(), "INSERT INTO orders (order_id) SELECT max(order_id) + 1 FROM orders"); err == nil {
-					inserted++
-				}
-			}
-		}
-	})
+	stop := repotest.Repeat(t, raw, "INSERT INTO orders (order_id) SELECT max(order_id) + 1 FROM orders")
+	var clients sync.WaitGroup
 	const creates, perClient = 200, 20
 	type payload struct{ Order struct{ OrderID string } }
 	var mu sync.Mutex
@@ -376,9 +361,8 @@ func TestKeysFromThreeProcesses(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	close(stop)
-	program.Wait()
-	if n := repotest.One[int64](t, raw, "SELECT count(*) FROM orders"); n != int64(1+creates+inserted) || inserted == 0 {
+	inserted := stop()
+	if n := repotest.One[int64](t, raw, "SELECT count(*) FROM orders"); n != int64(1+creates+inserted) {
 		t.Errorf("there are %d orders, %d made and %d inserted", n, len(keys), inserted)
 	}
 }

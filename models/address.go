@@ -53,20 +53,20 @@ func (p Postal) validate(path string) error {
 	return nil
 }
 
-// upgradePostal fails for a country that nobody knows; field is that of V1.
-func upgradePostal(v1 postalV1, field string) (Postal, error) {
+// upgradePostal fails for a country that nobody knows. The names are those of V1's field and V2's.
+func upgradePostal(v1 postalV1, nameV1, nameV2 string) (Postal, error) {
 	p := Postal{Street: v1.street, Locality: v1.city, Region: v1.region, PostalCode: v1.postalCode, Country: v1.country}
 	code, known := countryCode(v1.country)
 	if !known {
-		return p, repo.Faulty(field, "unknown country %q", *v1.country)
+		return p, repo.Unconvertible(nameV1, nameV2, "unknown country %q", *v1.country)
 	}
 	p.CountryCode = code
 	return p, nil
 }
 
-// mergePostal changes only what differs in V1; field is that of V1's country.
-func mergePostal(v1 postalV1, p Postal, field string) (Postal, error) {
-	fresh, err := upgradePostal(v1, field)
+// mergePostal changes only what differs in V1. The names are those of V1's country and V2's.
+func mergePostal(v1 postalV1, p Postal, nameV1, nameV2 string) (Postal, error) {
+	fresh, err := upgradePostal(v1, nameV1, nameV2)
 	if same(p.Country, fresh.Country) {
 		fresh.CountryCode = p.CountryCode
 	}

@@ -141,13 +141,13 @@ func mergeAddresses(v1 postalV1, addresses []Address) ([]Address, error) {
 		if v1.empty() {
 			return addresses, nil
 		}
-		fresh, err := upgradePostal(v1, "country")
+		fresh, err := upgradePostal(v1, "country", element("addresses", 0, "country"))
 		return slices.Insert(slices.Clone(addresses), 0, Address{Kind: AddressMain, Postal: fresh}), err
 	}
 	if v1.empty() && !addresses[i].Empty() {
 		return remove(addresses, i, isMain, func(a *Address) { a.V2Only = true }), nil
 	}
-	merged, err := mergePostal(v1, addresses[i].Postal, "country")
+	merged, err := mergePostal(v1, addresses[i].Postal, "country", element("addresses", i, "country"))
 	addresses = slices.Clone(addresses)
 	addresses[i].Postal = merged
 	return addresses, err

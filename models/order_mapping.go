@@ -29,13 +29,13 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 		PlacedOnSpelling: v2.PlacedOnSpelling, RequiredBySpelling: v2.RequiredBySpelling, ShippedOnSpelling: v2.ShippedOnSpelling,
 		Shipment: Shipment{CarrierID: v1.ShipVia, Recipient: v1.ShipName, FreightSpelling: v2.Shipment.FreightSpelling},
 	}
-	if err := mergeDate("orderDate", v1.OrderDate, &merged.PlacedOn, &merged.PlacedOnSpelling); err != nil {
+	if err := mergeDate("orderDate", "placedOn", v1.OrderDate, &merged.PlacedOn, &merged.PlacedOnSpelling); err != nil {
 		return merged, err
 	}
-	if err := mergeDate("requiredDate", v1.RequiredDate, &merged.RequiredBy, &merged.RequiredBySpelling); err != nil {
+	if err := mergeDate("requiredDate", "requiredBy", v1.RequiredDate, &merged.RequiredBy, &merged.RequiredBySpelling); err != nil {
 		return merged, err
 	}
-	if err := mergeDate("shippedDate", v1.ShippedDate, &merged.ShippedOn, &merged.ShippedOnSpelling); err != nil {
+	if err := mergeDate("shippedDate", "shippedOn", v1.ShippedDate, &merged.ShippedOn, &merged.ShippedOnSpelling); err != nil {
 		return merged, err
 	}
 	if v1.Freight == nil {
@@ -48,12 +48,12 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 			freight = *v2.Shipment.Freight
 		}
 		if err := mergeNumber(*v1.Freight, &freight, &merged.Shipment.FreightSpelling); err != nil {
-			return merged, repo.Faulty("freight", "%v", err)
+			return merged, repo.Unconvertible("freight", "shipment.freight", "%v", err)
 		}
 		merged.Shipment.Freight = &freight
 	}
 	var err error
-	if merged.Shipment.Address, err = mergePostal(v1.postal(), v2.Shipment.Address, "shipCountry"); err != nil {
+	if merged.Shipment.Address, err = mergePostal(v1.postal(), v2.Shipment.Address, "shipCountry", "shipment.address.country"); err != nil {
 		return merged, err
 	}
 	merged.Lines, err = mergeLines(v1.Details, v2.Lines)
@@ -103,17 +103,20 @@ func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error)
 // mergeLine brings a line up to a row of V1's, the i-th of its order.
 func mergeLine(d OrderDetailV1, l OrderLine, i int) (OrderLine, error) {
 	l.ProductID, l.Quantity = d.ProductID, d.Quantity
+	faulty := func(field, format string, args ...any) error {
+		return repo.Unconvertible(element("details", i, field), element("lines", i, field), format, args...)
+	}
 	if err := mergeNumber(d.UnitPrice, &l.UnitPrice, &l.UnitPriceSpelling); err != nil {
-		return l, repo.Faulty(element("details", i, "unitPrice"), "%v", err)
+		return l, faulty("unitPrice", "%v", err)
 	}
 	if !l.UnitPrice.inCents() {
-		return l, repo.Faulty(element("details", i, "unitPrice"), "%s has fractions of a cent", l.UnitPrice)
+		return l, faulty("unitPrice", "%s has fractions of a cent", l.UnitPrice)
 	}
 	if err := mergeNumber(d.Discount, &l.Discount, &l.DiscountSpelling); err != nil {
-		return l, repo.Faulty(element("details", i, "discount"), "%v", err)
+		return l, faulty("discount", "%v", err)
 	}
 	if discount := l.Discount.number(); discount.IsNegative() || discount.GreaterThan(one) {
-		return l, repo.Faulty(element("details", i, "discount"), "%s is not from 0 to 1", l.Discount)
+		return l, faulty("discount", "%s is not from 0 to 1", l.Discount)
 	}
 	return l, nil
 }

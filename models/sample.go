@@ -15,8 +15,23 @@ import (
 // FirstSampleOrder is the key of the first order that SampleOrder makes.
 const FirstSampleOrder = 10248
 
+// A key of a sample's customer is a letter or digit that tells where the key comes from, and a number in base 36.
+const (
+	sampleKeyRange  = 36 * 36 * 36 * 36
+	sampleFirsts    = "SBDEFGHIJKLMNOPQRTUVWYZ0123456789" // of SampleCustomer; A is ALFKI's
+	sampleBadFirst  = "X"
+	customerKeyHead = "C"
+)
+
+// MaxSampleCustomers is how many keys SampleCustomer has: some 55 million.
+const MaxSampleCustomers = len(sampleFirsts) * sampleKeyRange
+
+// MaxSampleBadCustomers is how many keys SampleBadCustomer has.
+const MaxSampleBadCustomers = sampleKeyRange
+
 // SampleCustomer returns the i-th customer, from 0, of the sample that seed makes: the same for the same arguments. All can
-// be converted. Keys are unique up to 36⁴ customers. The first is ALFKI.
+// be converted. Keys are unique up to
+// MaxSampleCustomers. The first is ALFKI.
 func SampleCustomer(seed uint64, i int) CustomerV1 {
 	r := rand.New(rand.NewPCG(seed, uint64(i)<<1)) //nolint:gosec // a sample needs no secret
 	place := pick(r, samplePlaces)
@@ -52,7 +67,7 @@ func SampleCustomer(seed uint64, i int) CustomerV1 {
 // the same arguments. Its key is none of SampleCustomer's.
 func SampleBadCustomer(seed uint64, i int) CustomerV1 {
 	c := SampleCustomer(seed, i+1) // not the first, which is ALFKI by name
-	c.CustomerID, c.Country = "X"+pad(strings.ToUpper(strconv.FormatInt(int64(i), 36)), 4), new("Atlantis")
+	c.CustomerID, c.Country = sampleKey(sampleBadFirst, int64(i)), new("Atlantis")
 	return c
 }
 
@@ -60,15 +75,19 @@ func sampleCustomerID(i int) string {
 	if i == 0 {
 		return "ALFKI"
 	}
-	return "S" + pad(strings.ToUpper(strconv.FormatInt(int64(i), 36)), 4)
+	first := i / sampleKeyRange
+	return sampleKey(sampleFirsts[first:first+1], int64(i%sampleKeyRange))
+}
+
+func sampleKey(first string, n int64) string {
+	digits := strings.ToUpper(strconv.FormatInt(n, 36))
+	return first + strings.Repeat("0", max(0, 4-len(digits))) + digits
 }
 
 // CustomerKey makes a customer's key of a serial number, for customers that are created without one: C0001 to CZZZZ.
 func CustomerKey(serial int64) string {
-	return "C" + pad(strings.ToUpper(strconv.FormatInt(serial, 36)), 4)
+	return sampleKey(customerKeyHead, serial)
 }
-
-func pad(s string, width int) string { return strings.Repeat("0", max(0, width-len(s))) + s }
 
 // SampleOrder returns the i-th order, from 0, of the sample that seed makes, of one of the first customers of SampleCustomer.
 // The first is 10248, ALFKI's.

@@ -61,8 +61,8 @@ func dateV1(day, spelling *Date) *Date {
 	return day
 }
 
-// mergeDate brings a day of V2's, with its spelling, up to V1's, which field names.
-func mergeDate(field string, v1 *Date, day, spelling **Date) error {
+// mergeDate brings a day of V2's, with its spelling, up to V1's. The names are those of V1's field and V2's.
+func mergeDate(nameV1, nameV2 string, v1 *Date, day, spelling **Date) error {
 	if was := dateV1(*day, *spelling); was != nil && v1 != nil && *was == *v1 || was == nil && v1 == nil {
 		return nil
 	}
@@ -71,7 +71,7 @@ func mergeDate(field string, v1 *Date, day, spelling **Date) error {
 	}
 	means, ok := v1.Day()
 	if !ok {
-		return repo.Faulty(field, "%q is not a date", string(*v1))
+		return repo.Unconvertible(nameV1, nameV2, "%q is not a date", string(*v1))
 	}
 	if means != *v1 {
 		*day, *spelling = &means, v1
@@ -199,7 +199,7 @@ func meaning(n repo.Number) (Decimal, error) {
 	}
 	text := d.String()
 	if len(text) > maxDigits {
-		return "", fmt.Errorf("%s has too many digits", n)
+		return "", fmt.Errorf("has more than %d digits: %.40s", maxDigits, string(n))
 	}
 	return Decimal(text), nil
 }

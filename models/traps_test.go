@@ -283,6 +283,13 @@ func TestSample(t *testing.T) {
 			t.Fatalf("bad customer %d: %+v, %v", i, v1, err)
 		}
 	}
+	for _, i := range []int{36*36*36*36 - 1, 36 * 36 * 36 * 36, 10_000_000, models.MaxSampleCustomers - 1} {
+		key := models.SampleCustomer(1, i).CustomerID
+		if len(key) != 5 || keys[key] || strings.ContainsAny(key[:1], "ACX") {
+			t.Fatalf("customer %d is %s", i, key)
+		}
+		keys[key] = true
+	}
 	for i := range orders {
 		v1 := models.SampleOrder(1, i, customers)
 		if _, err := (models.OrderMapping{}).Upgrade(v1); err != nil || !keys[*v1.CustomerID] || v1.OrderID != models.OrderID(models.FirstSampleOrder+i) {

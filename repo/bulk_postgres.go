@@ -19,21 +19,21 @@ import (
 const bulkRows = 200
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (postgres) insertNew(ctx context.Context, t *tx, e *entity, columns []column, rows []row, inserted map[string]bool) (bool, error) {
+func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row, inserted map[string]bool) (bool, error) {
 	if len(rows) < bulkRows {
 		return false, nil
 	}
 	stage := quote("coexist_stage")
 	names := columnNames(columns)
-	if _, err := t.exec(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DROP AS SELECT "+names+" FROM "+e.v2.sql+" WITH NO DATA"); err != nil {
+	if _, err := t.exec(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DROP AS SELECT "+names+" FROM "+into.sql+" WITH NO DATA"); err != nil {
 		return true, err
 	}
 	if err := copyRows(ctx, t, stage, columns, rows); err != nil {
 		return true, err
 	}
-	key := quote(e.v2.key.name)
+	key := quote(into.key.name)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return true, e.returnKeysOf(ctx, t, inserted, "INSERT INTO "+e.v2.sql+" ("+names+") SELECT "+names+" FROM "+stage+" s ORDER BY s."+key+
+	return true, e.returnKeysOf(ctx, t, inserted, "INSERT INTO "+into.sql+" ("+names+") "+overriding(columns)+"SELECT "+names+" FROM "+stage+" s ORDER BY s."+key+
 		" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)", nil)
 }
 
@@ -65,14 +65,6 @@ func copyRows(ctx context.Context, t *tx, table string, columns []column, rows [
 		_, err := c.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &text, statement)
 		return err
 	}))
-}
-
-func columnNames(columns []column) string {
-	names := make([]string, len(columns))
-	for i := range columns {
-		names[i] = quote(columns[i].name)
-	}
-	return strings.Join(names, ", ")
 }
 
 var copyEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)

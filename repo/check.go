@@ -36,13 +36,16 @@ type relation struct {
 // adviceToInstall is what to do where something of ours is missing.
 const adviceToInstall = "start the server with --auto-migrate, or run what `coexist ddl` prints"
 
+// anotherModel is what to do where a table of V2 is not as the model is.
+const anotherModel = "it is of another version of the model: drop V2's tables while the entity is in EXPAND, and let them be created again"
+
 // check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
 func (e *entity) check(ctx context.Context) error {
 	if err := e.checkV1(ctx); err != nil {
 		return err
 	}
 	for _, t := range e.v2.all() {
-		if err := e.checkTable(ctx, t, adviceToInstall); err != nil {
+		if err := e.checkTable(ctx, t, adviceToInstall, anotherModel); err != nil {
 			return err
 		}
 	}
@@ -66,7 +69,7 @@ func (e *entity) check(ctx context.Context) error {
 func (e *entity) checkV1(ctx context.Context) error {
 	e.foreignKeys = map[string][]foreignKey{}
 	for _, t := range e.v1.all() {
-		if err := e.checkTable(ctx, t, "is this the right database?"); err != nil {
+		if err := e.checkTable(ctx, t, "is this the right database?", "is this the right database?"); err != nil {
 			return err
 		}
 		for i := range t.columns {
@@ -89,19 +92,23 @@ func (e *entity) checkV1(ctx context.Context) error {
 	return nil
 }
 
-// checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see.
-func (e *entity) checkTable(ctx context.Context, t *table, advice string) error {
+// checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see. It gives the advice
+// that it is given. Without one a table may be absent.
+func (e *entity) checkTable(ctx context.Context, t *table, ifAbsent, ifIncomplete string) error {
 	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t)
 	if err != nil {
 		return err
+	}
+	if len(catalog) == 0 && ifAbsent == "" {
+		return nil
 	}
 	if len(catalog) == 0 {
 		if schemas, err := e.db.dialect.elsewhere(ctx, e.db.reading(), e.db.schema, t.name); err != nil {
 			return err
 		} else if len(schemas) > 0 {
-			advice = fmt.Sprintf("schema %s has one, which --v1-schema can name", strings.Join(schemas, ", "))
+			ifAbsent = fmt.Sprintf("schema %s has one, which --v1-schema can name", strings.Join(schemas, ", "))
 		}
-		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, strings.ReplaceAll(t.sql, `"`, ""), advice)
+		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, strings.ReplaceAll(t.sql, `"`, ""), ifAbsent)
 	}
 	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
 	if err != nil {
@@ -125,7 +132,7 @@ func (e *entity) checkTable(ctx context.Context, t *table, advice string) error 
 		c.catalog.Store(&found)
 	}
 	if missing != nil {
-		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), advice)
+		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), ifIncomplete)
 	}
 	return nil
 }

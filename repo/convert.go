@@ -109,7 +109,9 @@ func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
 	}
 	if _, err := r.mapping.Upgrade(v1); err != nil {
 		fault := field(err)
-		fault.Field = r.fieldOfV2(v1, fault.Field, v2)
+		if fault.Field = fault.FieldOfV2; fault.Field == "" {
+			fault.Field = r.fieldOfV2(v1, field(err).Field, v2)
+		}
 		return v1, notRepresentable(&fault)
 	}
 	return v1, nil

@@ -49,7 +49,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 			return err
 		})
 	})
-	return inserted, r.explain(ctx, err, func(field string) string { return field }, &v1)
+	return inserted, r.explainV1(ctx, err, &v1)
 }
 
 // CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. Where its key is empty
@@ -104,8 +104,7 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 		for i := range rows {
 			roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
 		}
-		key := quote(r.v1.key.name)
-		if err := r.returnKeys(ctx, t, inserted, r.insertStatement(r.v1.sql, r.v1.columns, " ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), roots); err != nil {
+		if err := r.insertNew(ctx, t, r.v1, r.v1.columns, roots, inserted); err != nil {
 			return err
 		}
 		for i := range rows {
@@ -288,6 +287,16 @@ func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(s
 	default:
 		return inputError(Faulty(path(r.v1.fieldOf(refused.column)), "the database refuses it: %s", firstLine(refused.err)))
 	}
+}
+
+// explainV1 is explain for a client of V1.
+func (r *Repository[V1, V2]) explainV1(ctx context.Context, err error, v1 *V1) error {
+	if conversion, ok := errors.AsType[*ConversionError](err); ok {
+		inV1 := *conversion
+		inV1.FieldOfV2 = ""
+		return &inV1
+	}
+	return r.explain(ctx, err, func(field string) string { return field }, v1)
 }
 
 // fieldOf is the JSON path of a root's column, empty if there is none.

@@ -13,10 +13,10 @@ import (
 // about V1, and no V2 table that is there already. The engine's own tables of an older version it upgrades. Where the database
 // does not let it create triggers, it logs that, and Capture says so.
 //
-// It fails, and changes nothing, where V1's tables are not as Check wants them, and where the engine's own tables are of a version
+// It fails, and changes nothing, where V1's tables, or those of V2 that are there, are not as Check wants them, and where the engine's own tables are of a version
 // that it does not know.
 func (db *DB) Install(ctx context.Context) error {
-	if err := db.checkV1(ctx); err != nil {
+	if err := db.checkBefore(ctx); err != nil {
 		return err
 	}
 	for _, e := range db.entities {
@@ -95,7 +95,7 @@ func (e *entity) installMapping(ctx context.Context) error {
 // DDL returns the statements of Install as one SQL script, for a database administrator to run: those that create all tables,
 // and those that upgrade what is there. It reads V1's catalog, since V2's keys have the types of V1's. It fails as Install does.
 func (db *DB) DDL(ctx context.Context) (string, error) {
-	if err := db.checkV1(ctx); err != nil {
+	if err := db.checkBefore(ctx); err != nil {
 		return "", err
 	}
 	statements, _, err := db.installation(ctx, db.reading())
@@ -113,10 +113,16 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
 }
 
-func (db *DB) checkV1(ctx context.Context) error {
+// checkBefore is the part of Check that holds before Install.
+func (db *DB) checkBefore(ctx context.Context) error {
 	for _, e := range db.entities {
 		if err := e.checkV1(ctx); err != nil {
 			return err
+		}
+		for _, t := range e.v2.all() {
+			if err := e.checkTable(ctx, t, "", anotherModel); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -99,9 +99,9 @@ type dialect interface {
 	lock() string
 	// keyShare is what ends a query that keeps its rows from being deleted.
 	keyShare() string
-	// insertNew inserts root rows of V2 whose key is not there, and adds the keys that were inserted to inserted. It returns false
+	// insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted. It returns false
 	// where it leaves that to others.
-	insertNew(ctx context.Context, t *tx, e *entity, columns []column, rows []row, inserted map[string]bool) (bool, error)
+	insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row, inserted map[string]bool) (bool, error)
 	// insertMany inserts rows. It returns false where it leaves that to others.
 	insertMany(ctx context.Context, t *tx, table string, columns []column, rows []row) (bool, error)
 	// analyze brings the statistics of tables up to date.

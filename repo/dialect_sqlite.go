@@ -240,7 +240,7 @@ func (sqlite) lock() string { return "" }
 func (sqlite) keyShare() string { return "" }
 
 // insertNew and insertMany are for others: JSON is as fast here.
-func (sqlite) insertNew(context.Context, *tx, *entity, []column, []row, map[string]bool) (bool, error) {
+func (sqlite) insertNew(context.Context, *tx, *entity, *table, []column, []row, map[string]bool) (bool, error) {
 	return false, nil
 }
 

@@ -148,8 +148,9 @@ func (e *PhaseUnknownError) Error() string {
 // Unwrap returns ErrUnavailable.
 func (e *PhaseUnknownError) Unwrap() error { return ErrUnavailable }
 
-// ConversionError is what a caller gets for a V1 row that cannot be converted. Field is the field of V1. The row can still be
-// read and repaired through the V1 shape, and it is in quarantine.
+// ConversionError is what a caller gets for a V1 row that cannot be converted. Field is the field of V1, and FieldOfV2 that of V2
+// if the mapping named it and the caller's shape is V2. The row can still be read and repaired through the V1 shape, and it is
+// in quarantine.
 type ConversionError struct {
 	Entity, Key string // empty where a single value is at fault, which its shape has no place for
 	FieldError

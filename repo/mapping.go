@@ -18,7 +18,8 @@ import (
 // The engine proves law 1 or 2 on every conversion before it stores or answers it. Package repotest offers all five as
 // property tests and fuzz targets.
 //
-// A conversion that is impossible returns a *FieldError that names the field of the shape it was given and the reason.
+// A conversion that is impossible returns a *FieldError that names the field of the shape it was given and the reason:
+// Upgrade and Merge by Unconvertible, which names V2's too, Downgrade by Faulty.
 type Mapping[V1, V2 any] interface {
 	// Version numbers the mapping, from 1. Raise it when a bug in the conversion is fixed: copies remember the version that made them.
 	Version() int
@@ -44,6 +45,8 @@ type Validator interface{ Validate() error }
 // "addresses[0].locality"; it is empty when the fault is not in one field.
 type FieldError struct {
 	Field, Reason string
+	// FieldOfV2 is what Unconvertible was given, else empty.
+	FieldOfV2 string
 
 	overLimit bool // a column's declared limit says so
 }
@@ -64,6 +67,12 @@ func overLimit(field, format string, args ...any) error {
 // Faulty returns a *FieldError for field, with the reason formatted as by fmt.Sprintf.
 func Faulty(field, format string, args ...any) error {
 	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Unconvertible is Faulty for a field of V1 that fieldOfV2 cannot be made of. A client that asks for V2 is told fieldOfV2;
+// the quarantine, and a client that writes V1, are told field.
+func Unconvertible(field, fieldOfV2, format string, args ...any) error {
+	return &FieldError{Field: field, FieldOfV2: fieldOfV2, Reason: fmt.Sprintf(format, args...)}
 }
 
 // Identical reports whether a and b, of one type, hold the same value byte for byte: nil pointers differ from pointers to

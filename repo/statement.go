@@ -144,14 +144,27 @@ func nest(d dialect, alias string, columns []column, depth int) []member {
 // insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
 func (e *entity) insertStatement(table string, columns []column, suffix string) string {
 	from, value := e.db.dialect.records(columns)
-	names, values, overriding := make([]string, len(columns)), make([]string, len(columns)), ""
+	values := make([]string, len(columns))
 	for i, c := range columns {
-		names[i], values[i] = quote(c.name), value(c.name)
-		if c.now().always {
-			overriding = "OVERRIDING SYSTEM VALUE "
-		}
+		values[i] = value(c.name)
 	}
-	return "INSERT INTO " + table + " (" + strings.Join(names, ", ") + ") " + overriding + "SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
+	return "INSERT INTO " + table + " (" + columnNames(columns) + ") " + overriding(columns) + "SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
+}
+
+// overriding lets an INSERT give a value to a column that is GENERATED ALWAYS.
+func overriding(columns []column) string {
+	if slices.ContainsFunc(columns, func(c column) bool { return c.now().always }) {
+		return "OVERRIDING SYSTEM VALUE "
+	}
+	return ""
+}
+
+func columnNames(columns []column) string {
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = quote(columns[i].name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.

@@ -110,15 +110,19 @@ func (e *entity) insertCopies(ctx context.Context, t *tx, rows []row, stored map
 	if len(rows) == 0 {
 		return nil
 	}
-	columns := append(append([]column{}, e.v2.columns...), engineColumns...)
-	if done, err := e.db.dialect.insertNew(ctx, t, e, columns, rows, stored); done || err != nil {
+	return e.insertNew(ctx, t, e.v2, append(append([]column{}, e.v2.columns...), engineColumns...), rows, stored)
+}
+
+// insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
+func (e *entity) insertNew(ctx context.Context, t *tx, into *table, columns []column, rows []row, inserted map[string]bool) error {
+	if done, err := e.db.dialect.insertNew(ctx, t, e, into, columns, rows, inserted); done || err != nil {
 		return err
 	}
-	key := quote(e.v2.key.name)
+	key := quote(into.key.name)
 	_, value := e.db.dialect.records(columns)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return e.returnKeys(ctx, t, stored, e.insertStatement(e.v2.sql, columns,
-		" ORDER BY "+value(e.v2.key.name)+" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), rows)
+	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.sql, columns,
+		" ORDER BY "+value(into.key.name)+" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), rows)
 }
 
 func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map[string]bool) error {

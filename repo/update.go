@@ -22,7 +22,7 @@ func (r *Repository[V1, V2]) UpdateV1(ctx context.Context, key string, change fu
 		v1, err = r.updateV1(ctx, t, key, change)
 		return err
 	})
-	return v1, r.explain(ctx, err, func(field string) string { return field }, &v1)
+	return v1, r.explainV1(ctx, err, &v1)
 }
 
 func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, change func(*V1) error) (v1 V1, err error) {

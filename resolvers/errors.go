@@ -1,6 +1,7 @@
 package resolvers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -114,7 +115,7 @@ func translate(err error) (code, message, field string) {
 		return "NOT_REPRESENTABLE_IN_V1", e.Error(), e.Field
 	}
 	if e, ok := errors.AsType[*repo.ConversionError](err); ok {
-		return "CONVERSION_FAILED", e.Error(), e.Field
+		return "CONVERSION_FAILED", e.Error(), cmp.Or(e.FieldOfV2, e.Field)
 	}
 	if e, ok := errors.AsType[*repo.FieldError](err); ok { // a scalar's
 		return codeInput, e.Error(), e.Field

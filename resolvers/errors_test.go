@@ -212,13 +212,13 @@ func TestConversionFailure(t *testing.T) {
 		)
 		for _, phase := range []repo.Phase{repo.Expand, repo.Migrate} {
 			s.phase(phase)
-			failure := s.fails(`{ customerV2(customerId: "B") { name } }`, nil, "CONVERSION_FAILED", "country")
+			failure := s.fails(`{ customerV2(customerId: "B") { name } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
 			if !strings.Contains(failure.Message, "Atlantis") || failure.path() != "customerV2" {
 				t.Errorf("got %+v", failure)
 			}
-			s.fails(`{ orderV2(orderId: "2") { note } }`, nil, "CONVERSION_FAILED", "details[0].unitPrice")
-			s.fails(`{ orderV2(orderId: "3") { note } }`, nil, "CONVERSION_FAILED", "details[1].unitPrice")
-			s.fails(`{ node(id: "Q3VzdG9tZXJWMjpC") { id } }`, nil, "CONVERSION_FAILED", "country")
+			s.fails(`{ orderV2(orderId: "2") { note } }`, nil, "CONVERSION_FAILED", "lines[0].unitPrice")
+			s.fails(`{ orderV2(orderId: "3") { note } }`, nil, "CONVERSION_FAILED", "lines[1].unitPrice")
+			s.fails(`{ node(id: "Q3VzdG9tZXJWMjpC") { id } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
 			for _, c := range []struct{ query, data, paths string }{
 				{`{ customersV2 { nodes { name } } }`, `{"customersV2":{"nodes":[{"name":"a"},null,{"name":"c"}]}}`, "customersV2.nodes.1"},
 				{
@@ -263,7 +263,7 @@ func TestConversionFailure(t *testing.T) {
 			"progress":{"total":3,"migrated":2,"quarantined":1,"fraction":0.6666666666666666}}}`)
 		s.want(`{ migration(entity: ORDER) { quarantine { nodes { key field } } } }`, nil,
 			`{"migration":{"quarantine":{"nodes":[{"key":"2","field":"details[0].unitPrice"},{"key":"3","field":"details[1].unitPrice"}]}}}`)
-		s.refused(`mutation { updateCustomerV2(input: {customerId: "B", name: "x"}) { customer { name } } }`, nil, "CONVERSION_FAILED", "country")
+		s.refused(`mutation { updateCustomerV2(input: {customerId: "B", name: "x"}) { customer { name } } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
 
 		// V1 changes it, makes others like it, deletes them and repairs it.
 		s.want(`mutation { updateCustomerV1(input: {customerId: "B", city: "x"}) { customer { city country } } }`, nil, `{"updateCustomerV1":{"customer":{"city":"x","country":"Atlantis"}}}`)

@@ -64,7 +64,7 @@ func TestProgress(t *testing.T) {
 		progress(true, `{"total":12,"migrated":0,"remaining":12,"stale":0,"quarantined":0,"byOrigin":[],"exact":true,"fraction":0}`)
 		s.get(`{ customerV2(customerId: "ALFKI") { name } }`, nil)
 		s.get(`mutation { updateCustomerV2(input: {customerId: "S0001", name: "x"}) { customer { name } } }`, nil)
-		s.fails(`{ customerV2(customerId: "BAD1") { name } }`, nil, "CONVERSION_FAILED", "country")
+		s.fails(`{ customerV2(customerId: "BAD1") { name } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
 		progress(true, `{"total":12,"migrated":2,"remaining":9,"stale":0,"quarantined":1,"byOrigin":[{"origin":"READ","count":1},{"origin":"WRITE","count":1}],"exact":true,"fraction":0.16666666666666666}`)
 		s.ask(`{ customersV2 { nodes { name } } }`, nil)
 		progress(true, `{"total":12,"migrated":10,"remaining":0,"stale":0,"quarantined":2,

@@ -113,7 +113,7 @@ func TestDatesThatAreNone(t *testing.T) {
 		}
 		s.want(`{ orderV2(orderId: "1") { placedOn } }`, nil, `{"orderV2":{"placedOn":"1996-07-04"}}`)
 		for key := 2; key <= 7; key++ {
-			s.fails(fmt.Sprintf(`{ orderV2(orderId: "%d") { placedOn } }`, key), nil, "CONVERSION_FAILED", "orderDate")
+			s.fails(fmt.Sprintf(`{ orderV2(orderId: "%d") { placedOn } }`, key), nil, "CONVERSION_FAILED", "placedOn")
 		}
 		ids := func(arguments string) string {
 			t.Helper()

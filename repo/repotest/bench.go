@@ -1,6 +1,7 @@
 package repotest
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "github.com/mattn/go-sqlite3"    // the driver "sqlite3"
@@ -236,6 +239,31 @@ func Exec(t testing.TB, raw interface {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
+}
+
+// Repeat runs a statement again and again as another program does, whose failures are its own affair, until stop is called,
+// which returns how often it succeeded: at least once, since Repeat waits for that.
+func Repeat(t testing.TB, raw *sql.DB, statement string) (stop func() int) {
+	t.Helper()
+	var succeeded atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	var program sync.WaitGroup
+	program.Go(func() {
+		for ctx.Err() == nil {
+			if _, err := raw.ExecContext(t.Context(), statement); err == nil {
+				succeeded.Add(1)
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	})
+	stop = func() int {
+		cancel()
+		program.Wait()
+		return int(succeeded.Load())
+	}
+	t.Cleanup(func() { stop() })
+	Until(t, statement, func() bool { return succeeded.Load() > 0 })
+	return stop
 }
 
 // One returns the one value that a query selects, or ends the test. The zero value stands for NULL and for no row.

@@ -1,0 +1,134 @@
+package repo
+
+import (
+	"strings"
+)
+
+// How PostgreSQL is asked for values, and told of them.
+
+// value writes numbers so that their bits come back, which extra_float_digits has no say in.
+func (postgres) value(alias string, c *column) string {
+	v := alias + "." + quote(c.name)
+	switch t := c.now().sqlType; typeFamily(t) {
+	case "real":
+		return floating(v, shortReal(v))
+	case "double precision":
+		return floating(v, written(v, 17))
+	case "text":
+		if strings.HasPrefix(t, "character(") || t == "bpchar" {
+			return "CAST(" + v + " AS text)" // without the blanks that pad it
+		}
+	}
+	return v
+}
+
+func floating(v, number string) string {
+	return "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) ELSE " + number + " END"
+}
+
+// written is a float with so many digits. ParseNumber finds those of a double that are not needed.
+func written(v string, digits int) string {
+	return "CAST(to_char(" + v + ", '9." + strings.Repeat("9", digits-1) + "EEEE') AS json)"
+}
+
+// shortReal is a real with the fewest digits that give it back, but for those so large that fewer digits could be out of range.
+func shortReal(v string) string {
+	s := "CASE WHEN abs(" + v + ") > 1e38 THEN " + written(v, 9)
+	for digits := 6; digits < 9; digits++ {
+		s += " WHEN CAST(CAST(" + written(v, digits) + " AS text) AS real) = " + v + " THEN " + written(v, digits)
+	}
+	return s + " ELSE " + written(v, 9) + " END"
+}
+
+func (postgres) held(c *column, n Number) (Number, error) {
+	switch t := c.now().sqlType; typeFamily(t) {
+	case "real":
+		return n.real()
+	case "double precision":
+		return n.double()
+	case "numeric":
+		return n.scaled(t)
+	default:
+		return n, nil
+	}
+}
+
+func (postgres) ordered(alias string, c *column) string { return alias + "." + quote(c.name) }
+
+func (postgres) object(members []member) string {
+	return splitObject(members, func(members []member) string {
+		return "json_build_object(" + joinMembers(members) + ")"
+	}, func(a, b string) string {
+		// As text: jsonb would change numbers, such as -0.
+		return "CAST(left(CAST(" + a + " AS text), -1) || ', ' || substr(CAST(" + b + " AS text), 2) AS json)"
+	})
+}
+
+func joinMembers(members []member) string {
+	parts := make([]string, len(members))
+	for i, m := range members {
+		parts[i] = literal(m.name) + ", " + m.expression
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (postgres) list(element, from, order string) string {
+	return "(SELECT coalesce(json_agg(" + element + " ORDER BY " + order + "), '[]') FROM " + from + ")"
+}
+
+func (postgres) text(expression string) string { return "CAST(" + expression + ` AS text) COLLATE "C"` }
+
+func (p postgres) contains(expression string) string {
+	return "strpos(" + p.text(expression) + ", CAST(? AS text)) > 0"
+}
+
+func (postgres) asKey(c *column, expression string) string {
+	return "CAST(" + expression + " AS " + comparedAs(c) + ")"
+}
+
+// comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string off.
+func comparedAs(c *column) string {
+	name, _, _ := strings.Cut(c.now().sqlType, "(")
+	switch {
+	case c.isInt:
+		return "bigint"
+	case name == "character" || name == "bpchar":
+		return "bpchar"
+	case name == "character varying" || name == "varchar" || name == "":
+		return "text"
+	default:
+		return c.now().sqlType
+	}
+}
+
+func (postgres) keyList(c *column) string {
+	return "SELECT CAST(j.value AS " + comparedAs(c) + ") AS key, j.ord - 1 AS ord FROM json_array_elements_text(CAST(? AS json)) WITH ORDINALITY AS j(value, ord)"
+}
+
+func (postgres) scalar(c *column) string {
+	return "CAST(CAST(? AS json) #>> '{}' AS " + comparedAs(c) + ")"
+}
+
+func (postgres) records(columns []column) (string, func(string) string) {
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = quote(c.name) + " " + c.now().sqlType
+	}
+	return "json_to_recordset(CAST(? AS json)) AS r(" + strings.Join(parts, ", ") + ")", func(name string) string { return "r." + quote(name) }
+}
+
+func (postgres) markID() string { return "uuid" }
+
+func (postgres) once() string { return " OFFSET 0" }
+
+func (postgres) lock() string { return " FOR UPDATE" }
+
+func (postgres) keyShare() string { return " FOR KEY SHARE" }
+
+func (postgres) analyze(tables []string) []string {
+	statements := make([]string, len(tables))
+	for i, t := range tables {
+		statements[i] = "ANALYZE " + t
+	}
+	return statements
+}
