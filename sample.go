@@ -34,6 +34,11 @@ const ordersPerCustomer = 5
 func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, total int64)) ([]any, error) {
 	orders := f.Sample * ordersPerCustomer
 	total := int64(f.Sample + f.SampleBad + orders)
+	if orders > 0 { // nothing is inserted where the last could not be
+		if err := db.resolver.Orders.CheckV1(models.SampleOrder(f.Seed, orders-1, f.Sample)); err != nil {
+			return nil, fmt.Errorf("--sample is too large for this database, its last order has no room: %w", err)
+		}
+	}
 	inserted, err := insert(ctx, db.resolver.Customers, f.Sample, func(i int) models.CustomerV1 { return models.SampleCustomer(f.Seed, i) },
 		func(n int64) { done(n, total) })
 	if err != nil {

@@ -123,6 +123,21 @@ func TestGivenDatabaseIsNotFilledUnasked(t *testing.T) {
 	})
 }
 
+// A sample that V1's key column has no room for is refused before anything is inserted.
+func TestSampleThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	url := repotest.Postgres(t)
+	raw := repotest.Raw(t, url)
+	repotest.Exec(t, raw, stockTables...)
+	p := launch(t, t.TempDir(), "seed", "--database-url="+url, "--sample=4505")
+	if p.wait() != 1 || !strings.Contains(p.text(), "--sample is too large") || !strings.Contains(p.text(), "32767") {
+		t.Errorf("seed: %s", p.text())
+	}
+	if n := repotest.One[int64](t, raw, "SELECT count(*) FROM customers"); n != 0 {
+		t.Errorf("%d customers were inserted", n)
+	}
+}
+
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {

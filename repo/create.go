@@ -91,7 +91,7 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 }
 
 // InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is there. It is for seeding: it writes no
-// copies, but marks in their place, and checks nothing. It returns the number of rows that were inserted. It fails with an
+// copies, but marks in their place, and checks nothing, which CheckV1 does. It returns the number of rows that were inserted. It fails with an
 // *InputError from CUTOVER on, where V1 is not the truth.
 func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, error) {
 	inserted := map[string]bool{}
@@ -126,6 +126,10 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 	})
 	return int64(len(inserted)), err
 }
+
+// CheckV1 returns an *InputError where the columns of V1's tables, as the database has them, cannot hold v1, or where its model's
+// Validate refuses it. It does not look whether the key is free, nor at references.
+func (r *Repository[V1, V2]) CheckV1(v1 V1) error { return r.acceptable(nil, &v1) }
 
 // markAll appends a mark for each of many keys, unless nothing has happened yet that could have passed them.
 func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {

@@ -144,6 +144,15 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	if err != nil {
 		return err
 	}
+	swept, err := number(ctx, s, "SELECT count(*) FROM "+e.db.own.run+" r JOIN "+e.db.own.entity+" x ON x.name = r.entity WHERE r.entity = ? AND r.kind = '"+string(Sweep)+"'"+
+		" AND r.status = '"+string(Succeeded)+"' AND r.older_than_mapping_version IS NULL AND r.epoch = x.epoch AND r.capture_generation = x.capture_generation AND x.capture"+
+		" AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key IS NULL AND m.at > r.started_at)", e.name)
+	if err != nil {
+		return err
+	}
+	if swept > 0 { // what a sweep with capture on has left behind, or what has come since, has a mark or is in quarantine
+		copies = p.Total
+	}
 	p.Quarantined = min(quarantined, p.Total)
 	p.Stale = min(marks, copies, p.Total-p.Quarantined)
 	p.Migrated = max(0, min(copies-p.Stale, p.Total-p.Quarantined-p.Stale))
