@@ -57,6 +57,7 @@ type databaseFlags struct {
 	V1Schema    string        `name:"v1-schema" default:"public" placeholder:"NAME" help:"On PostgreSQL the schema of the V1 tables, in which V2's and the engine's own are created too; no search_path changes that. Default: ${default}."`
 	Pooler      bool          `help:"PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: keep no prepared statements."`
 	Patience    time.Duration `name:"database-patience" default:"10s" placeholder:"TIME" help:"How long to try at the start while the database does not answer. Default: ${default}."`
+	PhaseTime   time.Duration `name:"phase-patience" default:"30s" placeholder:"TIME" help:"How long a change of phase tries while transactions of others are in its way. Writers never wait behind it for longer than a moment. Default: ${default}."`
 	MaxConns    int           `default:"8" placeholder:"N" help:"Connections to PostgreSQL, or readers of SQLite. Default: ${default}."`
 }
 
@@ -70,6 +71,9 @@ func (f *databaseFlags) Validate() error {
 	}
 	if f.Patience < 0 {
 		return fmt.Errorf("--database-patience is %v, and cannot be negative", f.Patience)
+	}
+	if f.PhaseTime <= 0 {
+		return fmt.Errorf("--phase-patience is %v, and must be positive", f.PhaseTime)
 	}
 	return nil
 }

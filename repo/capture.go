@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -48,34 +49,107 @@ func (t capturedTable) fill(template string, more ...string) string {
 	return strings.NewReplacer(append([]string{"{entity}", literal(t.entity), "{key}", quote(t.key), "{gone}", string(t.gone), "{all}", string(t.all)}, more...)...).Replace(template)
 }
 
-// installCapture creates the triggers that are missing. It never makes an old program wait for longer than a moment: it gives
-// up and tries again. Where the database does not let it, it says so in the log, and the gate to CUTOVER says so too.
-func (e *entity) installCapture(ctx context.Context) error {
-	deadline := time.Now().Add(20 * time.Second)
+// captureState is what is known of an entity's triggers, and what the catalog says of them.
+type captureState struct {
+	Known bool // a fingerprint was recorded
+	Kept  bool // the fingerprint is the one that was recorded
+	Whole bool // all triggers are there, and see each write
+}
+
+func (e *entity) captureState(ctx context.Context, s session) (state captureState, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&state.Known, &state.Kept, &state.Whole) },
+		"SELECT x.capture_fingerprint IS NOT NULL, coalesce(x.capture_fingerprint = "+e.db.dialect.fingerprint(e)+", false), "+e.db.dialect.captured(e)+
+			" FROM "+e.db.own.entity+" x WHERE x.name = ?", e.name)
+	return state, err
+}
+
+// installCapture creates the triggers that are missing and switches those on that are off, unless that would make old programs wait for
+// longer than a moment, again and again. Where the database does not let it, it says so in the log, and the gate to CUTOVER says so too.
+func (e *entity) installCapture(ctx context.Context) error { return e.mendCapture(ctx, 20*time.Second) }
+
+// checkCapture notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a table that is
+// another one. It is cheap where there was none. A database that was given no triggers gets none by it.
+func (e *entity) checkCapture(ctx context.Context) error {
+	state, err := e.captureState(ctx, e.db.reading())
+	if err != nil || state.Kept || !state.Known {
+		return err
+	}
+	return e.mendCapture(ctx, time.Second)
+}
+
+// mendCapture does what installCapture says, and where there was a gap it records that: every copy is stale then, and nothing is
+// verified any more.
+func (e *entity) mendCapture(ctx context.Context, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
+	var wait lockWait
 	for try := 1; ; try++ {
-		statements, err := e.db.dialect.capture(ctx, e.db.reading(), e, captureMissing)
+		statements, err := e.mending(ctx, e.db.reading())
 		if err != nil || len(statements) == 0 {
 			return err
 		}
-		err = e.db.classify(e.db.dialect.install(ctx, e.db, these(append(statements, e.gap())...)))
+		err = e.db.classify(e.db.dialect.install(ctx, e.db, func(s session) ([]string, error) {
+			statements, err := e.mending(ctx, s)
+			// Whoever writes to V1 meanwhile waits behind CREATE TRIGGER, which waits for who has written already.
+			return append(e.db.dialect.waitFor(wait.next()), statements...), err
+		}))
 		_, busy := errors.AsType[*busyError](err)
+		if busy {
+			wait.after(e.blockers(ctx))
+		}
 		switch {
 		case err == nil:
 			return nil
 		case busy && time.Now().Before(deadline) && pause(ctx, backOff(try)) == nil:
-		default:
-			e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints", "entity", e.name, "error", err)
-			return nil
+			continue
 		}
+		e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints", "entity", e.name, "error", err)
+		if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
+			return err // known already
+		}
+		return e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(), e.gap("true")...)...)))
 	}
 }
 
-// gap is the mark that makes every copy stale, since V1 may have changed while nobody looked. Copies that are under way count
-// too: it is left out only where nobody can have begun to make one.
-func (e *entity) gap() string {
-	return "INSERT INTO " + e.markTable + " (key, kind) SELECT NULL, '" + string(markAllStale) + "' WHERE EXISTS (SELECT 1 FROM " + e.v2.sql + ")" +
+// mending are the statements of mendCapture, none where all is as it should be. The mark comes last: of what was written in the gap, any
+// copy that was read without the mark may know nothing.
+func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
+	state, err := e.captureState(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	statements, err := e.db.dialect.capture(ctx, s, e, captureMissing)
+	if err != nil || len(statements) == 0 && state.Kept {
+		return nil, err
+	}
+	if state.Kept && state.Whole { // a newer version of a function
+		return e.renewCapture(statements), nil
+	}
+	return slices.Concat(statements, e.record(), e.gap("true")), nil
+}
+
+// renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap itself. One that was
+// there before it makes known.
+func (e *entity) renewCapture(statements []string) []string {
+	broken := "EXISTS (SELECT 1 FROM " + e.db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND NOT (coalesce(x.capture_fingerprint, '') = " +
+		e.db.dialect.fingerprint(e) + " AND " + e.db.dialect.captured(e) + "))"
+	return slices.Concat(e.db.dialect.lockV1(e), e.gap(broken), statements, e.record())
+}
+
+// record records what the triggers are now.
+func (e *entity) record() []string {
+	return []string{"UPDATE " + e.db.own.entity + " SET capture_fingerprint = " + e.db.dialect.fingerprint(e) + " WHERE name = " + literal(e.name)}
+}
+
+// gap makes every copy stale under a condition, since V1 may have changed while nobody looked, and what was verified is verified no more.
+// Copies that are under way count too: the mark is left out only where nobody can have begun to make one.
+func (e *entity) gap(condition string) []string {
+	begun := "EXISTS (SELECT 1 FROM " + e.v2.sql + ")" +
 		" OR EXISTS (SELECT 1 FROM " + e.db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND x.phase <> '" + string(Expand) + "' AND (x.capture_generation > 1" +
 		" OR EXISTS (SELECT 1 FROM " + e.db.own.phaseChange + " h WHERE h.entity = x.name)))"
+	return []string{
+		"INSERT INTO " + e.markTable + " (key, kind) SELECT NULL, '" + string(markAllStale) + "' WHERE (" + condition + ") AND (" + begun + ")",
+		"UPDATE " + e.db.own.entity + " SET capture_generation = capture_generation + 1 WHERE name = " + literal(e.name) + " AND (" + condition + ") AND (" + begun + ")",
+	}
 }
 
 // SetCapture switches the capture of bypass writes on or off. Off means that old programs' writes to V1 are neither noticed
@@ -96,8 +170,12 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		if err != nil || n == 0 || !enabled {
 			return err
 		}
-		_, err = t.exec(ctx, e.gap())
-		return err
+		for _, statement := range e.gap("true") {
+			if _, err := t.exec(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return Capture{}, err
@@ -112,7 +190,7 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 		return Capture{}, err
 	}
 	s := c.db.reading()
-	installed, err := c.db.dialect.captured(ctx, s, e)
+	state, err := e.captureState(ctx, s)
 	if err != nil {
 		return Capture{}, err
 	}
@@ -131,7 +209,7 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 		at := found.At.UTC()
 		found.At = &at
 	}
-	return Capture{Enabled: found.Capture && installed, BypassWrites: found.Count, LastBypassWriteAt: found.At}, err
+	return Capture{Enabled: found.Capture && state.Whole, BypassWrites: found.Count, LastBypassWriteAt: found.At}, err
 }
 
 // bypassWrites is a scalar subquery: how many marks of bypass writes there were ever.

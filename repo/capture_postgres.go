@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 )
@@ -48,6 +49,13 @@ BEGIN
 END
 `
 
+var postgresTriggers = []struct{ name, events string }{
+	{"coexist_capture", "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW WHEN (current_setting('coexist.writer', true) IS DISTINCT FROM {entity} OR pg_trigger_depth() > 0)"},
+	{"coexist_capture_truncate", "AFTER TRUNCATE ON {table} FOR EACH STATEMENT"},
+}
+
+const triggerNames = "'coexist_capture', 'coexist_capture_truncate'"
+
 func (postgres) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
@@ -67,39 +75,49 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 		if which == captureOutdated {
 			continue
 		}
-		for _, trigger := range []struct{ name, events string }{
-			{"coexist_capture", "AFTER INSERT OR UPDATE OR DELETE ON " + on + " FOR EACH ROW WHEN (current_setting('coexist.writer', true) IS DISTINCT FROM " +
-				literal(e.name) + " OR pg_trigger_depth() > 0)"},
-			{"coexist_capture_truncate", "AFTER TRUNCATE ON " + on + " FOR EACH STATEMENT"},
-		} {
-			there, err := number(ctx, s, "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(?) AND tgname = ?", on, trigger.name)
-			if err != nil {
+		for _, trigger := range postgresTriggers {
+			var found struct{ there, enabled, always, ours bool }
+			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.there, &found.enabled, &found.always, &found.ours) },
+				"SELECT t.oid IS NOT NULL, coalesce(t.tgenabled IN ('O', 'A'), false), coalesce(t.tgenabled = 'A', false), pg_has_role(c.relowner, 'USAGE')"+
+					" FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = ? WHERE c.oid = to_regclass(?)", trigger.name, on); err != nil {
 				return nil, err
-			}
-			if there > 0 && which != captureAll {
-				continue
 			}
 			if which == captureAll {
 				statements = append(statements, "DROP TRIGGER IF EXISTS "+trigger.name+" ON "+on)
 			}
-			statements = append(statements, "CREATE TRIGGER "+trigger.name+" "+trigger.events+" EXECUTE FUNCTION "+name+"()",
+			if which == captureAll || !found.there {
+				statements = append(statements, "CREATE TRIGGER "+trigger.name+" "+strings.NewReplacer("{table}", on, "{entity}", literal(e.name)).Replace(trigger.events)+
+					" EXECUTE FUNCTION "+name+"()")
+			}
+			if which == captureAll || !found.enabled || !found.always && found.ours {
 				// Writes of replication fire it too, where the table is ours to alter.
-				"DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = "+literal(on)+"::regclass), 'USAGE') THEN ALTER TABLE "+
+				statements = append(statements, "DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = "+literal(on)+"::regclass), 'USAGE') THEN ALTER TABLE "+
 					on+" ENABLE ALWAYS TRIGGER "+trigger.name+"; END IF; END $coexist$")
+			}
 		}
-	}
-	if len(statements) > 0 && which == captureMissing {
-		// Whoever writes to V1 meanwhile waits behind CREATE TRIGGER, which waits for who has written already.
-		statements = append([]string{"SELECT set_config('lock_timeout', '" + milliseconds(phaseLockTimeout) + "', true)"}, statements...)
 	}
 	return statements, nil
 }
 
-func (postgres) captured(ctx context.Context, s session, e *entity) (bool, error) {
-	var names []string
+// captured: a table with heirs or partitions does not see each write to it.
+func (postgres) captured(e *entity) string {
+	return fmt.Sprintf("(SELECT count(*) = %d FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE c.oid IN (%s) AND t.tgname IN (%s) AND t.tgenabled IN ('O', 'A')"+
+		" AND c.relkind = 'r' AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)))",
+		len(e.v1.all())*len(postgresTriggers), e.v1OIDs(), triggerNames)
+}
+
+// fingerprint: xmin is the transaction that has changed a trigger or its function last, if only to switch it off and on again.
+func (postgres) fingerprint(e *entity) string {
+	return "(SELECT coalesce(string_agg(f.part, ' ' ORDER BY f.part), '') FROM (SELECT concat_ws(':', c.oid, c.relkind, (SELECT count(*) FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))," +
+		" t.oid, t.tgenabled, t.xmin, p.xmin, md5(p.prosrc)) AS part FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname IN (" + triggerNames +
+		") LEFT JOIN pg_proc p ON p.oid = t.tgfoid WHERE c.oid IN (" + e.v1OIDs() + ")) f)"
+}
+
+// v1OIDs lists V1's tables as the catalog knows them.
+func (e *entity) v1OIDs() string {
+	var list []string
 	for _, t := range e.v1.all() {
-		names = append(names, "to_regclass("+literal(t.sql)+")")
+		list = append(list, "to_regclass("+literal(t.sql)+")")
 	}
-	n, err := number(ctx, s, "SELECT count(*) FROM pg_trigger WHERE tgrelid IN ("+strings.Join(names, ", ")+") AND tgname IN ('coexist_capture', 'coexist_capture_truncate') AND tgenabled <> 'D'")
-	return n == int64(2*len(names)), err
+	return strings.Join(list, ", ")
 }

@@ -148,7 +148,7 @@ func checkFirst(first int) error {
 //
 // It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force without a
 // reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else has changed the phase meanwhile, and with
-// a *BlockedError where transactions in flight do not end within ten seconds.
+// a *BlockedError where transactions in flight do not end within Options.PhasePatience.
 func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration, error) {
 	e, err := c.entity(request.Entity)
 	if err != nil {
@@ -170,23 +170,38 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 	if err := nextPhase(f.Phase, request.To); err != nil {
 		return Migration{}, inputError(err)
 	}
-	found, marksBefore, err := c.facts(ctx, e, f, request.To, true)
-	if err != nil {
-		return Migration{}, err
+	for try := 1; ; try++ {
+		found, marksBefore, err := c.facts(ctx, e, f, request.To, true)
+		if err != nil {
+			return Migration{}, err
+		}
+		if err := mayPass(found, request.Force, request.Reason); err != nil {
+			return Migration{}, err
+		}
+		err = e.fenced(ctx, func(ctx context.Context, t *tx) error { return e.setPhase(ctx, t, f, found, marksBefore, request) })
+		switch {
+		case err == nil:
+			return c.Migration(ctx, e.name)
+		case !errors.Is(err, errCaptureGap) || try == 5:
+			return Migration{}, err
+		}
 	}
-	if err := mayPass(found, request.Force, request.Reason); err != nil {
-		return Migration{}, err
-	}
-	if err := e.fenced(ctx, func(ctx context.Context, t *tx) error { return e.setPhase(ctx, t, f, found, marksBefore, request) }); err != nil {
-		return Migration{}, err
-	}
-	return c.Migration(ctx, e.name)
 }
+
+// errCaptureGap means that the capture has had a gap since the facts were gathered: gather them again, with the copies that are stale by it.
+var errCaptureGap = fmt.Errorf("%w: the triggers on V1 are being changed", ErrUnavailable)
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
 func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks, request PhaseRequest) error {
 	if t.fence.Phase != before.Phase || t.fence.Epoch != before.Epoch {
 		return fmt.Errorf("%w: it is %s now", ErrPhaseChanged, t.fence.Phase)
+	}
+	state, err := e.captureState(ctx, t.session)
+	if err != nil {
+		return err
+	}
+	if state.Known && !state.Kept {
+		return errCaptureGap
 	}
 	if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {
 		return err
@@ -200,7 +215,7 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 		string(request.To), incomplete, false, e.name); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, "INSERT INTO "+e.db.own.phaseChange+" (entity, from_phase, to_phase, at, actor, reason, forced) VALUES (?, ?, ?, "+now+", ?, ?, ?)",
+	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.phaseChange+" (entity, from_phase, to_phase, at, actor, reason, forced) VALUES (?, ?, ?, "+now+", ?, ?, ?)",
 		e.name, string(before.Phase), string(request.To), request.Actor, request.Reason, len(found.blockers()) > 0)
 	return err
 }
@@ -208,23 +223,74 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 // fenced runs fn while no other transaction is at work on the entity, nor an old program's on its V1 tables. It waits for them only for
 // moments, in which others wait behind it, and tries again with back-off. It fails with a *BlockedError when they do not end.
 func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error) error {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(e.db.phasePatience)
 	blocked := &BlockedError{Entity: e.name}
+	var wait lockWait
 	for try := 1; ; try++ {
 		conn, err := e.db.writerDB.Conn(ctx)
 		if err != nil {
 			return e.db.classify(err)
 		}
-		err = e.transactOn(ctx, conn, e.db.dialect.changePhase, fn)
+		err = e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
+			return e.db.dialect.changePhase(ctx, t, e, wait.next())
+		}, fn)
 		if _, busy := errors.AsType[*busyError](err); !busy {
 			return err
 		}
-		if by, err := e.db.dialect.blockers(ctx, e.db.reading(), e); err == nil && len(by) > 0 {
+		if by := e.blockers(ctx); len(by) > 0 {
 			blocked.By = by
+			wait.after(by)
 		}
 		if time.Now().After(deadline) || pause(ctx, backOff(try)) != nil {
 			return blocked
 		}
+	}
+}
+
+// blockers is who is in the way of a phase change, nothing where that cannot be told.
+func (e *entity) blockers(ctx context.Context) []Transaction {
+	by, err := e.db.dialect.blockers(ctx, e.db.reading(), e)
+	if err != nil {
+		e.db.logger.DebugContext(ctx, "cannot tell who blocks", "entity", e.name, "error", err)
+	}
+	return by
+}
+
+const (
+	phaseLockWait = 300 * time.Millisecond // of a try to lock V1, during which writers queue behind it
+	// vacuumWait is that of one try where nobody but an autovacuum is in the way: PostgreSQL cancels it for who waits, after deadlock_timeout,
+	// which is one second unless somebody has changed it.
+	vacuumWait = 1500 * time.Millisecond
+)
+
+// lockWait says how long the next try to lock V1 may wait.
+type lockWait struct {
+	long   bool
+	waited map[int]bool // processes of autovacuum that were waited for
+}
+
+func (w *lockWait) next() time.Duration {
+	if w.long {
+		return vacuumWait
+	}
+	return phaseLockWait
+}
+
+// after learns who was in the way of a try.
+func (w *lockWait) after(by []Transaction) {
+	w.long = false
+	for _, t := range by {
+		if !t.Autovacuum || t.Wraparound {
+			w.long = false
+			return
+		}
+		w.long = w.long || !w.waited[t.PID]
+	}
+	if w.waited == nil {
+		w.waited = map[int]bool{}
+	}
+	for _, t := range by {
+		w.waited[t.PID] = true
 	}
 }
 

@@ -29,6 +29,9 @@ type Options struct {
 	// Patience is how long Open tries while the database does not answer: it may be starting too. Defaults to 10 s, less than 0
 	// is one try.
 	Patience time.Duration
+	// PhasePatience is how long a change of phase, or of capture, tries while transactions are in its way. Defaults to 30 s. It waits for
+	// a moment at a time, so that writers never wait behind it for longer.
+	PhasePatience time.Duration
 	// OnStatement is called with each SQL statement before it is sent, from many goroutines, to count or trace them.
 	// Defaults to nothing.
 	OnStatement func(sql string)
@@ -48,6 +51,8 @@ type DB struct {
 	entities    []*entity
 	wake        chan struct{} // for Control.Work: a run was started or resumed here
 	usage       *usageCounter
+	// phasePatience is Options.PhasePatience.
+	phasePatience time.Duration
 }
 
 // Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is created
@@ -63,7 +68,10 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}
-	db := &DB{logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), schema: cmp.Or(o.Schema, "public")}
+	if o.PhasePatience <= 0 {
+		o.PhasePatience = 30 * time.Second
+	}
+	db := &DB{phasePatience: o.PhasePatience, logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), schema: cmp.Or(o.Schema, "public")}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):

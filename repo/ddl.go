@@ -47,7 +47,7 @@ func (db *DB) installTables(ctx context.Context) error {
 	return db.installPatiently(ctx, func(s session) ([]string, error) {
 		statements, upgrades, err := db.installation(ctx, s)
 		if upgrades {
-			statements = append(db.dialect.shortWait(), statements...)
+			statements = append(db.dialect.waitFor(phaseLockWait), statements...)
 		}
 		return statements, err
 	})
@@ -88,7 +88,7 @@ func (e *entity) installMapping(ctx context.Context) error {
 		if err != nil || older == 0 {
 			return nil, err
 		}
-		return append(e.db.dialect.shortWait(), e.raiseMapping()...), nil
+		return append(e.db.dialect.waitFor(phaseLockWait), e.raiseMapping()...), nil
 	})
 }
 
@@ -108,7 +108,7 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", db.classify(err)
 		}
-		statements = append(statements, triggers...)
+		statements = append(statements, e.renewCapture(triggers)...)
 	}
 	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
 }

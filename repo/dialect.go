@@ -15,7 +15,8 @@ type dialect interface {
 	commit(ctx context.Context, t *tx) error
 	// changePhase opens a transaction that no other transaction on the entity overlaps, nor an old program's on its V1 tables.
 	// It fails with a *busyError.
-	changePhase(ctx context.Context, t *tx, e *entity) error
+	// It waits for them no longer than wait.
+	changePhase(ctx context.Context, t *tx, e *entity, wait time.Duration) error
 	// blockers names who is in the way of changePhase, as far as the database tells.
 	blockers(ctx context.Context, s session, e *entity) ([]Transaction, error)
 	// shareFence keeps the phase of another entity as it is until the transaction ends.
@@ -23,7 +24,9 @@ type dialect interface {
 	// capture are the statements that install the capture of bypass writes to e's V1 tables; they may run again and again.
 	capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error)
 	// captured reports whether the capture of e's V1 tables is installed and at work.
-	captured(ctx context.Context, s session, e *entity) (bool, error)
+	captured(e *entity) string
+	// fingerprint is a text that is another one once a trigger, its function or a V1 table is not the one that it was.
+	fingerprint(e *entity) string
 	// classify returns nil for an error that it does not know.
 	classify(err error) error
 	// mayAnswerLater reports whether an error of Ping may pass by itself.
@@ -34,8 +37,8 @@ type dialect interface {
 	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and keep
 	// others out until their own ends.
 	stopWriters(e *entity, condition string) []string
-	// shortWait are statements after which the transaction waits for a lock no longer than a change of phase does.
-	shortWait() []string
+	// waitFor are statements after which the transaction waits for a lock no longer than that.
+	waitFor(wait time.Duration) []string
 	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.
 	deleteMarks(e *entity) string
 	// deleteBypassMarks are the statements that do so, and log those of bypass writes.

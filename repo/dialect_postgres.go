@@ -27,7 +27,6 @@ const (
 	writeLockTimeout = 2 * time.Second        // of a user's write that waits for its first row, before it backs off and tries again
 	heldLockTimeout  = 100 * time.Millisecond // of all that waits while it holds rows: less than PostgreSQL's deadlock_timeout, so that no old program is a dead-lock's victim
 	lazyLockTimeout  = 10 * time.Millisecond  // of a lazy store, before it gives up
-	phaseLockTimeout = 300 * time.Millisecond // of a phase change, during which writers queue behind it
 	idleTimeout      = 30 * time.Second       // of a transaction whose client has gone
 )
 
@@ -106,10 +105,10 @@ func fenceLock(e *entity) string { return "coexist/" + e.name }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 
-func (p postgres) changePhase(ctx context.Context, t *tx, e *entity) error {
+func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.Duration) error {
 	b := pipeline{db: t.db}
 	b.add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.add(nil, settings, e.name, milliseconds(phaseLockTimeout), milliseconds(idleTimeout), false)
+	b.add(nil, settings, e.name, milliseconds(wait), milliseconds(idleTimeout), false)
 	// All entities' phases change one after another, since they depend on each other.
 	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))")
 	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e))
@@ -126,7 +125,12 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity) error {
 func (postgres) blockers(ctx context.Context, s session, e *entity) ([]Transaction, error) {
 	var blockers []Transaction
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &blockers) },
-		`SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start)
+		// Of other roles' sessions some see no more than the process and the role, of which an autovacuum has none.
+		`SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start,
+	'maintains', coalesce((SELECT 'VACUUM of ' || relid::regclass FROM pg_stat_progress_vacuum p WHERE p.pid = a.pid),
+		(SELECT 'ANALYZE of ' || relid::regclass FROM pg_stat_progress_analyze p WHERE p.pid = a.pid),
+		(SELECT p.command || ' on ' || relid::regclass FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), CASE WHEN a.usesysid IS NULL THEN 'autovacuum' END, ''),
+	'autovacuum', a.usesysid IS NULL, 'wraparound', a.usesysid IS NULL AND coalesce(a.query LIKE '%(to prevent wraparound)', false))
 	ORDER BY a.xact_start), '[]')::text
 FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.pid IN (
 	SELECT l.pid FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
@@ -164,8 +168,8 @@ func (postgres) stopWriters(e *entity, condition string) []string {
 	return []string{"SELECT pg_advisory_xact_lock(hashtextextended(" + literal(fenceLock(e)) + ", 0)) WHERE " + condition}
 }
 
-func (postgres) shortWait() []string {
-	return []string{"SET LOCAL lock_timeout = '" + milliseconds(phaseLockTimeout) + "'"}
+func (postgres) waitFor(wait time.Duration) []string {
+	return []string{"SET LOCAL lock_timeout = '" + milliseconds(wait) + "'"}
 }
 
 func (postgres) commit(ctx context.Context, t *tx) error {

@@ -76,7 +76,7 @@ func (sqlite) patience(ctx context.Context, t *tx, d time.Duration) error {
 }
 
 // changePhase is begin: no other transaction overlaps one that writes.
-func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity) error {
+func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity, _ time.Duration) error {
 	return d.begin(ctx, t, e, opening{})
 }
 
@@ -116,7 +116,7 @@ func (sqlite) shareFence(context.Context, *tx, *entity) error { return nil }
 // stopWriters is not needed either.
 func (sqlite) stopWriters(*entity, string) []string { return nil }
 
-func (sqlite) shortWait() []string { return nil }
+func (sqlite) waitFor(time.Duration) []string { return nil }
 
 func (sqlite) commit(ctx context.Context, t *tx) error {
 	if _, err := t.exec(ctx, "UPDATE coexist_writer SET entity = NULL"); err != nil {

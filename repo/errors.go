@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,6 +85,11 @@ type Transaction struct {
 	Application string     `json:"application"` // as the program calls itself, "" where it does not
 	State       string     `json:"state"`       // what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
 	Since       *time.Time `json:"since"`       // when it began, nil where our role may not see it
+	// Maintains says which table it vacuums, analyzes or makes an index on, such as "VACUUM of orders"; "" where it does none of these.
+	Maintains string `json:"maintains"`
+	// Autovacuum is true for a worker of PostgreSQL's own, and Wraparound for one that nothing may stop.
+	Autovacuum bool `json:"autovacuum"`
+	Wraparound bool `json:"wraparound"`
 }
 
 // String describes the transaction to an operator, its age in seconds where that is known.
@@ -92,10 +98,17 @@ func (t Transaction) String() string {
 	if t.Application != "" {
 		said += " (" + t.Application + ")"
 	}
-	if t.Since == nil {
-		return said + ", in a transaction"
+	doing := cmp.Or(t.Maintains, "in a transaction")
+	if t.Since != nil {
+		doing = fmt.Sprintf("%s for %.0f s", doing, time.Since(*t.Since).Seconds())
 	}
-	return fmt.Sprintf("%s, in a transaction for %.0f s", said, time.Since(*t.Since).Seconds())
+	switch {
+	case t.Wraparound:
+		doing += ", an autovacuum against wraparound, which must end by itself"
+	case t.Maintains != "":
+		doing += fmt.Sprintf(", which SELECT pg_cancel_backend(%d) ends", t.PID)
+	}
+	return said + ", " + doing
 }
 
 // Error names who is in the way.

@@ -30,6 +30,9 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact bool) (found facts, before allMarks, err error) {
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
 	s := c.db.reading()
+	if err := e.checkCapture(ctx); err != nil {
+		return found, before, err
+	}
 	if before, err = e.readAllMarks(ctx, s); err != nil {
 		return found, before, err
 	}
@@ -41,9 +44,11 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 	if err := e.cheapFacts(ctx, s, &found); err != nil {
 		return found, before, err
 	}
-	if found.capture, err = c.db.dialect.captured(ctx, s, e); err != nil {
+	state, err := e.captureState(ctx, s)
+	if err != nil {
 		return found, before, err
 	}
+	found.capture = state.Kept && state.Whole
 	return found, before, e.runFacts(ctx, s, &found)
 }
 

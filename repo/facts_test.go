@@ -49,7 +49,7 @@ func TestBlockers(t *testing.T) {
 		"to CONTRACT, not verified":            {Cutover, Contract, func(f *facts) { f.verified = false }, "NOT_VERIFIED"},
 		"to CONTRACT, red":                     {Cutover, Contract, func(f *facts) { f.drift = 1 }, "DRIFT"},
 		"to CONTRACT, others first":            {Cutover, Contract, func(f *facts) { f.firstForward = []string{"A", "B"} }, "REFERENCE"},
-		"to CONTRACT, capture is not asked":    {Cutover, Contract, func(f *facts) { f.capture, f.bypass = false, 3 }, ""},
+		"to CONTRACT, capture is off":          {Cutover, Contract, func(f *facts) { f.capture, f.bypass = false, 3 }, "CAPTURE_OFF"},
 		"back from CONTRACT":                   {Contract, Cutover, func(*facts) {}, ""},
 		"back from CONTRACT, not restored":     {Contract, Cutover, func(f *facts) { f.restored = false }, "V1_NOT_RESTORED"},
 		"back from CONTRACT, badly restored":   {Contract, Cutover, func(f *facts) { f.restoreFindings = 2 }, "V1_NOT_RESTORED"},

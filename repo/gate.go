@@ -76,7 +76,7 @@ func (f facts) blockers() []Blocker {
 	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
 		return append(f.rows(), f.verification(f.from == Migrate)...)
 	case f.from == Cutover && f.to == Contract:
-		return slices.Concat(f.rows(), f.verification(false), f.order(f.firstForward, Contract))
+		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract))
 	case f.from == Contract && f.to == Cutover:
 		return append(f.toRestored(), f.order(f.firstBack, Cutover)...)
 	default:
@@ -129,15 +129,15 @@ func (f facts) verification(withCapture bool) []Blocker {
 	if !withCapture {
 		return found
 	}
-	if f.bypass > 0 && f.verified {
+	if f.bypass > 0 && f.verified && f.from == Migrate { // later they are rejected
 		found = append(found, Blocker{Code: BypassWrites, Count: f.bypass, Message: fmt.Sprintf(
 			"%d times other programs have written to V1 since the newest clean verification began: they will be rejected in CUTOVER, so stop them, and start another verification", f.bypass)})
 	}
 	switch {
 	case !f.capture:
-		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "writes that bypass the server are not captured: switch capture on, sweep and verify"})
+		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "writes that bypass the server are not captured: switch capture on, or let a DBA run what `coexist ddl` prints, then sweep and verify; a table that was partitioned or inherited from cannot be captured"})
 	case f.verified && !f.captureKept:
-		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "capture was off since the newest clean verification began: start another verification"})
+		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "capture was off or had a gap since the newest clean verification began: sweep, and start another verification"})
 	}
 	return found
 }

@@ -340,6 +340,9 @@ func (c *Control) WatchRun(ctx context.Context, id int64) (<-chan Run, error) {
 	}), nil
 }
 
+// captureCheck is how often Work looks for gaps in the capture.
+const captureCheck = 30 * time.Second
+
 // Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and every
 // two seconds what was started elsewhere or was left by a process that died. Any number of processes may work.
 func (c *Control) Work(ctx context.Context) error {
@@ -348,10 +351,14 @@ func (c *Control) Work(ctx context.Context) error {
 	defer workers.Wait()
 	var mu sync.Mutex
 	working := map[int64]int{}
-	for round := 0; ; round++ {
-		if round%30 == 0 {
-			if err := c.db.foldBypassLog(ctx); err != nil {
-				c.db.logger.DebugContext(ctx, "cannot fold the log of bypass writes", "error", err)
+	var checked time.Time
+	for {
+		if time.Since(checked) > captureCheck {
+			checked = time.Now()
+			for _, e := range c.db.entities {
+				if err := e.checkCapture(ctx); err != nil && ctx.Err() == nil {
+					c.db.logger.WarnContext(ctx, "cannot look whether bypass writes are captured", "entity", e.name, "error", err)
+				}
 			}
 		}
 		runs, err := c.runs(ctx, "r.status = 'RUNNING'", maxPage)

@@ -93,6 +93,9 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	if err := q.check(e); err != nil {
 		return Run{}, inputError(err)
 	}
+	if err := e.checkCapture(ctx); err != nil {
+		return Run{}, err
+	}
 	led := e.v1
 	if q.kind == Restore {
 		led = e.v2

@@ -13,11 +13,11 @@ import (
 // creates what is missing; an older one says so and does nothing.
 
 // ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds to upgrades.
-const ownVersion = 3
+const ownVersion = 4
 
 // upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they start
 // from. They run when the tables that a new database gets are there.
-var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2}
+var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2, 3: upgradeFrom3}
 
 // ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried none.
 func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
@@ -106,4 +106,13 @@ func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 		statements = append(statements, triggers...)
 	}
 	return append(statements, "DROP TABLE "+marks, "DROP TABLE "+quarantine), nil
+}
+
+// upgradeFrom3 gives each entity a place for its capture's fingerprint. What capture is then it takes for what it has been.
+func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
+	statements := []string{"ALTER TABLE " + db.own.entity + " ADD COLUMN capture_fingerprint text"}
+	for _, e := range db.entities {
+		statements = append(statements, e.record()...)
+	}
+	return statements, nil
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql/handler"
 	"github.com/99designs/gqlgen/graphql/handler/transport"
@@ -66,7 +67,7 @@ func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options 
 	t.Helper()
 	s := &server{t: t}
 	logger := slog.New(slog.NewTextHandler(&s.log, nil))
-	options.Logger, options.OnStatement = logger, s.count
+	options.Logger, options.OnStatement, options.PhasePatience = logger, s.count, 5*time.Second
 	var err error
 	if s.db, err = repo.Open(t.Context(), way, options); err != nil {
 		t.Fatal(err)
