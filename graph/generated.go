@@ -2499,6 +2499,8 @@ enum BlockerCode {
   BYPASS_WRITES
   "Writes of other programs have not been captured since before the newest clean verification."
   CAPTURE_OFF
+  "Row-level security may hide rows from the server's role."
+  HIDDEN_ROWS
   "An entity that refers to this one, or one to which it refers, has to take the step first."
   REFERENCE
   "V1 has not been rebuilt from V2."

@@ -1050,6 +1050,8 @@ const (
 	BlockerCodeBypassWrites BlockerCode = "BYPASS_WRITES"
 	// Writes of other programs have not been captured since before the newest clean verification.
 	BlockerCodeCaptureOff BlockerCode = "CAPTURE_OFF"
+	// Row-level security may hide rows from the server's role.
+	BlockerCodeHiddenRows BlockerCode = "HIDDEN_ROWS"
 	// An entity that refers to this one, or one to which it refers, has to take the step first.
 	BlockerCodeReference BlockerCode = "REFERENCE"
 	// V1 has not been rebuilt from V2.
@@ -1065,13 +1067,14 @@ var AllBlockerCode = []BlockerCode{
 	BlockerCodeDrift,
 	BlockerCodeBypassWrites,
 	BlockerCodeCaptureOff,
+	BlockerCodeHiddenRows,
 	BlockerCodeReference,
 	BlockerCodeV1NotRestored,
 }
 
 func (e BlockerCode) IsValid() bool {
 	switch e {
-	case BlockerCodeNotRehearsed, BlockerCodeUnmigrated, BlockerCodeStale, BlockerCodeQuarantined, BlockerCodeNotVerified, BlockerCodeDrift, BlockerCodeBypassWrites, BlockerCodeCaptureOff, BlockerCodeReference, BlockerCodeV1NotRestored:
+	case BlockerCodeNotRehearsed, BlockerCodeUnmigrated, BlockerCodeStale, BlockerCodeQuarantined, BlockerCodeNotVerified, BlockerCodeDrift, BlockerCodeBypassWrites, BlockerCodeCaptureOff, BlockerCodeHiddenRows, BlockerCodeReference, BlockerCodeV1NotRestored:
 		return true
 	}
 	return false

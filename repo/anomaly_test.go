@@ -27,6 +27,8 @@ import (
 //	 8 forgotten red               TestARedVerificationStaysRed     facts.go: Red against Clean in runFacts
 //	 9 overlap with a bypass       TestABypassTransactionThatOverlapsAStorer, TestAReaderAcrossAGapInTheCapture
 //	                                                                capture_*.go: the marks; capture.go: gap; store.go: only marks that were read are deleted
+//	                               TestGapsInTheCapture             capture.go: Kept in checkCapture; capture_*.go: fingerprint
+//	                               TestAGapBeforeTheLocksOfAStep    control.go: errCaptureGap
 //	10 bypass across a phase       TestABypassTransactionInFlightAcrossCutover, TestBypassWriteBetweenTheCountAndTheLocks
 //	                                                                dialect_postgres.go: LOCK TABLE in changePhase; control.go: changedSince in setPhase
 //	                               TestABypassTransactionThatWritesAfterCutover
@@ -34,7 +36,9 @@ import (
 //	11 an old program suffers      TestOwnWriteAgainstAProgramThatLocksChildrenFirst, TestAnOldProgramDoesNotWaitForAnOwnWriter
 //	                                                                entity.go: NOWAIT in locks
 //	                               TestInstallDoesNotStopOldPrograms
-//	                                                                capture_postgres.go: lock_timeout
+//	                                                                capture.go: waitFor in mendCapture
+//	                               TestPhaseChangeBesideAnAutovacuum
+//	                                                                control.go: vacuumWait
 //	                               TestBypassWritesAreSeen          capture_postgres.go: SECURITY DEFINER
 //	   dangling references         TestAReferrerAgainstADelete      cutover.go: keyShare in hold, referred
 

@@ -24,6 +24,8 @@ type Capture struct {
 type capturedTable struct {
 	entity, table, key string
 	gone, all          markKind // what a delete and a TRUNCATE mean
+	root               bool
+	columns            []string // that the model knows
 }
 
 // captureParts says which statements are asked for.
@@ -37,9 +39,9 @@ const (
 
 // captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
 func (e *entity) captured() []capturedTable {
-	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, markGone, markAllGone}}
+	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, markGone, markAllGone, true, columnList(e.v1.columns)}}
 	for _, c := range e.v1.children {
-		tables = append(tables, capturedTable{e.name, c.name, c.parentKey, markChange, markAllStale})
+		tables = append(tables, capturedTable{e.name, c.name, c.parentKey, markChange, markAllStale, false, append(columnList(c.columns), c.parentKey)})
 	}
 	return tables
 }
@@ -52,15 +54,26 @@ func (t capturedTable) fill(template string, more ...string) string {
 // captureState is what is known of an entity's triggers, and what the catalog says of them.
 type captureState struct {
 	Known bool // a fingerprint was recorded
-	Kept  bool // the fingerprint is the one that was recorded
+	Kept  bool // there was no gap since
+	Same  bool // the fingerprint is the one that was recorded
 	Whole bool // all triggers are there, and see each write
 }
 
 func (e *entity) captureState(ctx context.Context, s session) (state captureState, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&state.Known, &state.Kept, &state.Whole) },
-		"SELECT x.capture_fingerprint IS NOT NULL, coalesce(x.capture_fingerprint = "+e.db.dialect.fingerprint(e)+", false), "+e.db.dialect.captured(e)+
-			" FROM "+e.db.own.entity+" x WHERE x.name = ?", e.name)
+	var recorded sql.NullString
+	var now string
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &now, &state.Whole) },
+		"SELECT x.capture_fingerprint, "+e.db.dialect.fingerprint(e)+", "+e.db.dialect.captured(e)+" FROM "+e.db.own.entity+" x WHERE x.name = ?", e.name)
+	state.Known, state.Kept, state.Same = recorded.Valid, recorded.Valid && (recorded.String == now || e.db.dialect.kept(recorded.String, now)), recorded.String == now
 	return state, err
+}
+
+func columnList(columns []column) []string {
+	names := make([]string, len(columns))
+	for i := range columns {
+		names[i] = columns[i].name
+	}
+	return names
 }
 
 // installCapture creates the triggers that are missing and switches those on that are off, unless that would make old programs wait for
@@ -71,7 +84,7 @@ func (e *entity) installCapture(ctx context.Context) error { return e.mendCaptur
 // another one. It is cheap where there was none. A database that was given no triggers gets none by it.
 func (e *entity) checkCapture(ctx context.Context) error {
 	state, err := e.captureState(ctx, e.db.reading())
-	if err != nil || state.Kept || !state.Known {
+	if err != nil || state.Kept && state.Same || !state.Known {
 		return err
 	}
 	return e.mendCapture(ctx, time.Second)
@@ -118,10 +131,12 @@ func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 		return nil, err
 	}
 	statements, err := e.db.dialect.capture(ctx, s, e, captureMissing)
-	if err != nil || len(statements) == 0 && state.Kept {
+	switch {
+	case err != nil || len(statements) == 0 && state.Same:
 		return nil, err
-	}
-	if state.Kept && state.Whole { // a newer version of a function
+	case len(statements) == 0 && state.Kept:
+		return e.record(), nil
+	case state.Same && state.Whole: // a newer version of a function
 		return e.renewCapture(statements), nil
 	}
 	return slices.Concat(statements, e.record(), e.gap("true")), nil

@@ -62,6 +62,8 @@ func (sqlite) fingerprint(e *entity) string {
 		" WHERE type = 'trigger' AND name IN (" + triggers + ") OR type = 'table' AND name COLLATE NOCASE IN (" + tables + ") ORDER BY rowid) f)"
 }
 
+func (sqlite) kept(recorded, now string) bool { return recorded == now }
+
 // sqliteCaptured lists the names of V1's tables and of their triggers.
 func sqliteCaptured(e *entity) (tables, triggers string) {
 	var list, names []string

@@ -62,6 +62,29 @@ WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.
 	return n > 0, err
 }
 
+func (postgres) hidden(ctx context.Context, s session, tables []string) ([]string, error) {
+	return texts(ctx, s, "SELECT CAST(c.oid::regclass AS text) FROM pg_class c WHERE c.oid IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))"+
+		" AND row_security_active(c.oid) ORDER BY 1", jsonList(tables))
+}
+
+func (postgres) referrers(ctx context.Context, s session, tables, others []string) (secret, readable []string, err error) {
+	const listed = "(SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name) WHERE to_regclass(t.name) IS NOT NULL)"
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var name string
+		var mayRead bool
+		err := rows.Scan(&name, &mayRead)
+		if mayRead {
+			readable = append(readable, name)
+		} else {
+			secret = append(secret, name)
+		}
+		return err
+	}, "SELECT DISTINCT format('%I.%I', n.nspname, c.relname), has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"+
+		" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"+
+		" WHERE k.contype = 'f' AND k.confrelid IN "+listed+" AND k.conrelid NOT IN "+listed+" ORDER BY 1", jsonList(tables), jsonList(others))
+	return secret, readable, err
+}
+
 func (postgres) relation(ctx context.Context, s session, t *table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),

@@ -55,6 +55,15 @@ func (sqlite) violatesKey(_ context.Context, _ session, t *table, refused *const
 	return refused.constraint == t.name+"."+t.key.name, nil
 }
 
+func (sqlite) hidden(context.Context, session, []string) ([]string, error) { return nil, nil }
+
+func (sqlite) referrers(ctx context.Context, s session, tables, others []string) (secret, readable []string, err error) {
+	const listed = "(SELECT t.value FROM json_each(?) t)"
+	readable, err = texts(ctx, s, `SELECT DISTINCT '"' || replace(m.name, '"', '""') || '"' FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' AND ('"' || replace(f."table", '"', '""') || '"') COLLATE NOCASE IN `+listed+
+		` AND ('"' || replace(m.name, '"', '""') || '"') COLLATE NOCASE NOT IN `+listed+" ORDER BY 1", jsonList(tables), jsonList(others))
+	return nil, readable, err
+}
+
 func (sqlite) relation(ctx context.Context, s session, t *table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.Kind) },

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -53,6 +54,9 @@ func (e *entity) check(ctx context.Context) error {
 		if err := e.checkRights(ctx, t); err != nil {
 			return err
 		}
+	}
+	if hidden, err := e.hiddenTables(ctx, e.db.reading()); err != nil || len(hidden) > 0 {
+		return cmp.Or(err, fmt.Errorf("entity %s: row-level security may hide rows of table %s from our role (HIDDEN_ROWS): switch it off there", e.name, strings.Join(hidden, ", ")))
 	}
 	if v1, v2 := e.v1.key.now().collation, e.v2.key.now().collation; v1 != v2 {
 		return fmt.Errorf("entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",

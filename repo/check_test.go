@@ -198,6 +198,7 @@ func TestRightsOnTables(t *testing.T) {
 		{"REVOKE INSERT ON notes_v2 FROM " + role, "GRANT INSERT ON notes_v2 TO " + role, "lacks the rights INSERT on table notes_v2"},
 		{"ALTER TABLE notes ENABLE ROW LEVEL SECURITY", "ALTER TABLE notes DISABLE ROW LEVEL SECURITY", "row-level security may hide rows of table notes from role " + role + " (HIDDEN_ROWS)"},
 		{"ALTER TABLE notes_v2_labels ENABLE ROW LEVEL SECURITY", "ALTER TABLE notes_v2_labels DISABLE ROW LEVEL SECURITY", "HIDDEN_ROWS"},
+		{"ALTER TABLE coexist_note_mark ENABLE ROW LEVEL SECURITY", "ALTER TABLE coexist_note_mark DISABLE ROW LEVEL SECURITY", "coexist_note_mark"},
 		{"ALTER ROLE " + role + " NOINHERIT", "ALTER ROLE " + role + " INHERIT", ""},
 	} {
 		repotest.Exec(t, raw, c.made)

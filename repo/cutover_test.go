@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
@@ -142,8 +143,8 @@ func TestABypassTransactionThatWritesAfterCutover(t *testing.T) {
 // A transaction that does not end blocks the phase change, which names it and changes nothing, and in the meantime lets
 // others write.
 func TestSetPhaseNamesWhoBlocksIt(t *testing.T) {
-	t.Parallel() // it takes the ten seconds that a phase change waits
-	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
+	t.Parallel()
+	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate, Options: repo.Options{PhasePatience: 2 * time.Second}})
 	raw := repotest.Raw(t, b.URL)
 	insert(t, b, note("a", "work: begin"), note("b", "b"))
 	open, err := raw.Begin()

@@ -27,6 +27,8 @@ type dialect interface {
 	captured(e *entity) string
 	// fingerprint is a text that is another one once a trigger, its function or a V1 table is not the one that it was.
 	fingerprint(e *entity) string
+	// kept reports whether a fingerprint that has become another one means no gap in the capture.
+	kept(recorded, now string) bool
 	// classify returns nil for an error that it does not know.
 	classify(err error) error
 	// mayAnswerLater reports whether an error of Ping may pass by itself.
@@ -37,6 +39,11 @@ type dialect interface {
 	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and keep
 	// others out until their own ends.
 	stopWriters(e *entity, condition string) []string
+	// hidden names those of the tables whose rows row-level security may hide from our role.
+	hidden(ctx context.Context, s session, tables []string) ([]string, error)
+	// referrers names the tables besides others that have a foreign key to one of tables, those first that our role may not read. The names
+	// are quoted.
+	referrers(ctx context.Context, s session, tables, others []string) (secret, readable []string, err error)
 	// waitFor are statements after which the transaction waits for a lock no longer than that.
 	waitFor(wait time.Duration) []string
 	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.

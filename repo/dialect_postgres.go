@@ -223,6 +223,8 @@ func (postgres) classify(err error) error {
 			return constraint
 		case "42501":
 			return fmt.Errorf("%w: %w", errDenied, err)
+		case "42703", "42P01", "42804", "42883", "3F000": // no such column, table or schema; another type, for which there is no such operator
+			return fmt.Errorf("%w: %w", ErrAltered, err)
 		case "57014", "25P03", "25006": // cancelled, idle for too long, a standby
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}

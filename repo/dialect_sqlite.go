@@ -156,6 +156,12 @@ func (sqlite) classify(err error) error {
 	case sqlite3.ErrInterrupt, sqlite3.ErrIoErr, sqlite3.ErrFull, sqlite3.ErrCantOpen, sqlite3.ErrReadonly, sqlite3.ErrPerm,
 		sqlite3.ErrNomem, sqlite3.ErrProtocol, sqlite3.ErrSchema:
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case sqlite3.ErrError:
+		for _, part := range []string{"no such column", "no such table", "has no column named"} {
+			if strings.Contains(failed.Error(), part) {
+				return fmt.Errorf("%w: %w", ErrAltered, err)
+			}
+		}
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ var (
 	ErrRunEnded = errors.New("the run has ended")
 	// ErrUnavailable means that the database could not be reached or was too busy, and nothing was written: try again later.
 	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrAltered means that a table or a column is not there, or is of a type that does not fit the model: somebody has altered the table since
+	// Check. Undo that, or run a version whose model fits. Nothing was written. It is an ErrUnavailable too.
+	ErrAltered = fmt.Errorf("%w: a table has been altered, and does not fit this version", ErrUnavailable)
 	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try again.
 	// It is an ErrUnavailable too.
 	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened", ErrUnavailable)

@@ -44,6 +44,9 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 	if err := e.cheapFacts(ctx, s, &found); err != nil {
 		return found, before, err
 	}
+	if err := e.catalogFacts(ctx, s, &found); err != nil {
+		return found, before, err
+	}
 	state, err := e.captureState(ctx, s)
 	if err != nil {
 		return found, before, err
@@ -119,6 +122,56 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 		}
 	}
 	return e.orderFacts(ctx, s, f)
+}
+
+// catalogFacts are about tables.
+func (e *entity) catalogFacts(ctx context.Context, s session, f *facts) (err error) {
+	var entities []string
+	for _, other := range e.db.entities {
+		entities = append(entities, other.v1Tables()...)
+	}
+	if f.hidden, err = e.hiddenTables(ctx, s); err != nil || f.to != Contract {
+		return err
+	}
+	f.referrers, err = e.referrers(ctx, s, entities)
+	return err
+}
+
+// referrers names the tables besides those of entities that refer to V1, and have rows or do not let us see any.
+func (e *entity) referrers(ctx context.Context, s session, entities []string) ([]string, error) {
+	found, readable, err := e.db.dialect.referrers(ctx, s, e.v1Tables(), entities)
+	for _, name := range readable {
+		rows, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+name+" LIMIT 1) r")
+		if err != nil {
+			return nil, err
+		}
+		if rows > 0 {
+			found = append(found, name)
+		}
+	}
+	return found, err
+}
+
+// hiddenTables names the tables, V1's, V2's and the engine's own, whose rows row-level security may hide.
+func (e *entity) hiddenTables(ctx context.Context, s session) ([]string, error) {
+	own := e.db.own
+	all := append(e.v1Tables(), e.markTable, e.quarantineTable, own.entity, own.phaseChange, own.bypass, own.run, own.chunk, own.cut, own.finding)
+	for _, t := range e.v2.all() {
+		all = append(all, t.sql)
+	}
+	return e.db.dialect.hidden(ctx, s, all)
+}
+
+// texts are the texts that a query selects.
+func texts(ctx context.Context, s session, query string, args ...any) ([]string, error) {
+	var found []string
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var text string
+		err := rows.Scan(&text)
+		found = append(found, text)
+		return err
+	}, query, args...)
+	return found, err
 }
 
 // orderFacts names the entities that have to go first.
@@ -254,6 +307,9 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 		f.quarantined = max(f.quarantined, quarantined)
 	}
 	f.firstForward, f.firstBack = nil, nil
+	if err := e.catalogFacts(ctx, s, f); err != nil {
+		return err
+	}
 	if err := e.cheapFacts(ctx, s, f); err != nil {
 		return err
 	}

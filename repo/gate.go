@@ -27,8 +27,11 @@ const (
 	BypassWrites BlockerCode = "BYPASS_WRITES"
 	// CaptureOff: bypass writes have not been captured all the time since before the newest clean verification.
 	CaptureOff BlockerCode = "CAPTURE_OFF"
-	// ReferenceOrder: an entity that refers to this one, or one that this one refers to, has to take the step first.
+	// ReferenceOrder: an entity that refers to this one, or one that this one refers to, has to take the step first; or, on the way to
+	// CONTRACT and as a warning that force passes, rows of no entity's table refer to V1's.
 	ReferenceOrder BlockerCode = "REFERENCE"
+	// HiddenRows: row-level security may hide rows from the server's role.
+	HiddenRows BlockerCode = "HIDDEN_ROWS"
 	// V1NotRestored: V1 has not been rebuilt from V2.
 	V1NotRestored BlockerCode = "V1_NOT_RESTORED"
 )
@@ -41,6 +44,8 @@ type Blocker struct {
 	Message string
 	// ExampleKey is the key of a row that is concerned, nil where it is not about rows.
 	ExampleKey *string
+
+	warning bool // force passes it, although it passes no other of its code
 }
 
 // facts are what a gate decides on.
@@ -60,8 +65,9 @@ type facts struct {
 	bypass       int64 // since the clean one began
 	capture      bool  // now
 	captureKept  bool  // since the clean one began
-	// Other entities.
-	firstForward, firstBack []string
+	// Other entities, and tables of none.
+	firstForward, firstBack, referrers []string
+	hidden                             []string // tables whose rows may be hidden
 	// Restore.
 	restored        bool
 	restoreFindings int64
@@ -72,13 +78,13 @@ type facts struct {
 func (f facts) blockers() []Blocker {
 	switch {
 	case f.from == Expand && f.to == Migrate:
-		return f.toMigrate()
+		return append(f.toMigrate(), f.hiddenRows()...)
 	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
-		return append(f.rows(), f.verification(f.from == Migrate)...)
+		return slices.Concat(f.rows(), f.verification(f.from == Migrate), f.hiddenRows())
 	case f.from == Cutover && f.to == Contract:
-		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract))
+		return slices.Concat(f.rows(), f.verification(true), f.hiddenRows(), f.order(f.firstForward, Contract), f.outside())
 	case f.from == Contract && f.to == Cutover:
-		return append(f.toRestored(), f.order(f.firstBack, Cutover)...)
+		return slices.Concat(f.toRestored(), f.hiddenRows(), f.order(f.firstBack, Cutover))
 	default:
 		return nil // back to MIGRATE and to EXPAND any time
 	}
@@ -150,6 +156,23 @@ func (f facts) order(entities []string, to Phase) []Blocker {
 		"set the phase of %s to %s first: rows refer from one to the other", strings.Join(entities, " and "), to)}}
 }
 
+func (f facts) outside() []Blocker {
+	if len(f.referrers) == 0 {
+		return nil
+	}
+	return []Blocker{{Code: ReferenceOrder, Count: int64(len(f.referrers)), warning: true, Message: fmt.Sprintf(
+		"rows of tables outside the migration refer to V1: %s. In CONTRACT new rows of %s do not get there, so that these tables cannot refer to them, and deleted ones stay there: "+
+			"let these tables refer to V2, drop their foreign keys, or pass this by force", strings.Join(f.referrers, ", "), f.entity)}}
+}
+
+func (f facts) hiddenRows() []Blocker {
+	if len(f.hidden) == 0 {
+		return nil
+	}
+	return []Blocker{{Code: HiddenRows, Count: int64(len(f.hidden)), Message: fmt.Sprintf(
+		"row-level security may hide rows of %s from the server's role: let it connect as one that the policies do not hold for, such as one with BYPASSRLS", strings.Join(f.hidden, ", "))}}
+}
+
 func (f facts) toRestored() []Blocker {
 	switch {
 	case f.restoreFindings > 0:
@@ -182,7 +205,7 @@ func mayPass(f facts, force bool, reason *string) error {
 		return nil
 	}
 	for _, b := range blockers {
-		if !force || !forceable(b.Code, f.from, f.to) {
+		if !force || !b.warning && !forceable(b.Code, f.from, f.to) {
 			return &GateClosedError{To: f.to, Blockers: blockers}
 		}
 	}

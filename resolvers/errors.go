@@ -40,6 +40,9 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 			logger.ErrorContext(ctx, "internal error", "reference", reference, "operation", operationName(ctx), "path", presented.Path.String(), "error", cause)
 			message = "internal error, reference " + reference
 		}
+		if errors.Is(cause, repo.ErrAltered) {
+			logger.ErrorContext(ctx, "a table has been altered: undo that, or run a version that fits", "operation", operationName(ctx), "error", cause)
+		}
 		if code == codeInput && field == "" {
 			field = atInput(ctx, presented)
 		}
@@ -140,6 +143,8 @@ func translate(err error) (code, message, field string) {
 	switch {
 	case errors.Is(err, repo.ErrOutcomeUnknown):
 		return codeUnavailable, "the connection to the database was lost while it committed: look whether it has happened before you try again", ""
+	case errors.Is(err, repo.ErrAltered):
+		return codeUnavailable, "a table in the database has been altered, and does not fit this version of the server: its log says which", ""
 	case errors.Is(err, repo.ErrUnavailable):
 		return codeUnavailable, "the database is unavailable: try again later", ""
 	case errors.Is(err, context.DeadlineExceeded):

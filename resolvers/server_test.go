@@ -67,7 +67,7 @@ func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options 
 	t.Helper()
 	s := &server{t: t}
 	logger := slog.New(slog.NewTextHandler(&s.log, nil))
-	options.Logger, options.OnStatement, options.PhasePatience = logger, s.count, 5*time.Second
+	options.Logger, options.OnStatement, options.PhasePatience = logger, s.count, 3*time.Second
 	var err error
 	if s.db, err = repo.Open(t.Context(), way, options); err != nil {
 		t.Fatal(err)
