@@ -57,14 +57,16 @@ type captureState struct {
 	Kept  bool // there was no gap since
 	Same  bool // the fingerprint is the one that was recorded
 	Whole bool // all triggers are there, and see each write
+
+	fingerprint string
 }
 
 func (e *entity) captureState(ctx context.Context, s session) (state captureState, err error) {
 	var recorded sql.NullString
-	var now string
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &now, &state.Whole) },
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &state.fingerprint, &state.Whole) },
 		"SELECT x.capture_fingerprint, "+e.db.dialect.fingerprint(e)+", "+e.db.dialect.captured(e)+" FROM "+e.db.own.entity+" x WHERE x.name = ?", e.name)
-	state.Known, state.Kept, state.Same = recorded.Valid, recorded.Valid && (recorded.String == now || e.db.dialect.kept(recorded.String, now)), recorded.String == now
+	state.Known, state.Same = recorded.Valid, recorded.Valid && recorded.String == state.fingerprint
+	state.Kept = state.Same || state.Known && e.db.dialect.kept(recorded.String, state.fingerprint)
 	return state, err
 }
 
@@ -119,7 +121,7 @@ func (e *entity) mendCapture(ctx context.Context, patience time.Duration) error 
 		if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
 			return err // known already
 		}
-		return e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(), e.gap("true")...)...)))
+		return e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
 	}
 }
 
@@ -135,11 +137,11 @@ func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 	case err != nil || len(statements) == 0 && state.Same:
 		return nil, err
 	case len(statements) == 0 && state.Kept:
-		return e.record(), nil
+		return e.record(literal(state.fingerprint)), nil // what was found to be no gap, and nothing that has come since
 	case state.Same && state.Whole: // a newer version of a function
 		return e.renewCapture(statements), nil
 	}
-	return slices.Concat(statements, e.record(), e.gap("true")), nil
+	return slices.Concat(statements, e.record(e.db.dialect.fingerprint(e)), e.gap("true")), nil
 }
 
 // renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap itself. One that was
@@ -147,12 +149,12 @@ func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 func (e *entity) renewCapture(statements []string) []string {
 	broken := "EXISTS (SELECT 1 FROM " + e.db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND NOT (coalesce(x.capture_fingerprint, '') = " +
 		e.db.dialect.fingerprint(e) + " AND " + e.db.dialect.captured(e) + "))"
-	return slices.Concat(e.db.dialect.lockV1(e), e.gap(broken), statements, e.record())
+	return slices.Concat(e.db.dialect.lockV1(e), e.gap(broken), statements, e.record(e.db.dialect.fingerprint(e)))
 }
 
-// record records what the triggers are now.
-func (e *entity) record() []string {
-	return []string{"UPDATE " + e.db.own.entity + " SET capture_fingerprint = " + e.db.dialect.fingerprint(e) + " WHERE name = " + literal(e.name)}
+// record records a fingerprint, an expression.
+func (e *entity) record(fingerprint string) []string {
+	return []string{"UPDATE " + e.db.own.entity + " SET capture_fingerprint = " + fingerprint + " WHERE name = " + literal(e.name)}
 }
 
 // gap makes every copy stale under a condition, since V1 may have changed while nobody looked, and what was verified is verified no more.

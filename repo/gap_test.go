@@ -231,6 +231,24 @@ func TestHeirsAreAGap(t *testing.T) {
 	}
 }
 
+// A gap that comes while a change is recorded that is none, here a wider column, is not recorded with it: the guard is the fingerprint that was
+// judged, in place of the one at the time of recording.
+func TestAGapBesideWhatIsNone(t *testing.T) {
+	t.Parallel()
+	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
+	raw := repotest.Raw(t, b.URL)
+	insert(t, b, note("a", "work: begin"))
+	clean(t, b, sweep(t, b, repo.SweepRequest{}))
+	clean(t, b, verify(t, b, false))
+	repotest.Exec(t, raw, "ALTER TABLE notes ALTER title TYPE varchar(50)")
+	b.Before("SET capture_fingerprint", func() { makeGap(t, b.URL, gaps["postgres"]["switched off and always on"]) })
+	gate(t, b, repo.Cutover)
+	if err := setPhase(t, b, repo.Cutover); err == nil {
+		t.Fatal("CUTOVER after a gap in the capture")
+	}
+	unseen(t, b)
+}
+
 // What is no gap leaves every copy fresh.
 func TestWhatIsNoGap(t *testing.T) {
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {

@@ -112,7 +112,7 @@ func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
 	statements := []string{"ALTER TABLE " + db.own.entity + " ADD COLUMN capture_fingerprint text"}
 	for _, e := range db.entities {
-		statements = append(statements, e.record()...)
+		statements = append(statements, e.record(db.dialect.fingerprint(e))...)
 	}
 	return statements, nil
 }
