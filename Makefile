@@ -38,7 +38,8 @@ fmt: $(GOLANGCI) ## Format the Go files
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Check style, likely bugs and the import rules
-	$(GOLANGCI) run
+	# Built as make test builds, so that the packages are compiled once.
+	GOFLAGS=-race $(GOLANGCI) run
 
 .PHONY: test
 test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and PostgreSQL

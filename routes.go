@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,7 +16,7 @@ import (
 // newRoutes returns the handler of all paths.
 func newRoutes(db *database, logger *slog.Logger, streams *streams) http.Handler {
 	telemetry := newTelemetry()
-	telemetry.registry.MustRegister(v1Operations{db.control()})
+	telemetry.registry.MustRegister(v1Operations{db.control()}, storeFailures{db.control()})
 	playground := console.Playground()
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", guard(newGraphQL(db.resolver, logger, telemetry, streams)))
@@ -41,7 +42,8 @@ func writeText(w http.ResponseWriter, status int, content string) {
 	_, _ = w.Write([]byte(content)) // a client that hangs up is none of our business
 }
 
-// readiness answers 200 when the database answers and knows the entities, else 503.
+// readiness answers 200 when the database answers and knows the entities, else 503. With copies that cannot be stored the server
+// is ready, since it answers reads; what is wrong stands in the answer.
 func readiness(db *database, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
@@ -51,8 +53,19 @@ func readiness(db *database, logger *slog.Logger) http.Handler {
 			writeText(w, http.StatusServiceUnavailable, "the database is unavailable\n")
 			return
 		}
-		writeText(w, http.StatusOK, "ok\n")
+		writeText(w, http.StatusOK, "ok\n"+degraded(db.control()))
 	})
+}
+
+// degraded has a line for each entity whose copies cannot be stored.
+func degraded(control *repo.Control) string {
+	var lines strings.Builder
+	for _, f := range control.StoreFailures() {
+		if f.FailingSince != nil {
+			fmt.Fprintf(&lines, "degraded: copies of %s cannot be stored since %s, see the log\n", f.Entity, f.FailingSince.UTC().Format(time.RFC3339))
+		}
+	}
+	return lines.String()
 }
 
 func ready(ctx context.Context, db interface {

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/alwaysup/coexist/repo"
 )
 
 // telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever clients send.
@@ -73,4 +75,32 @@ func (t *telemetry) InterceptResponse(ctx context.Context, next graphql.Response
 		t.duration.WithLabelValues(string(operation.Operation.Operation)).Observe(graphql.Now().Sub(operation.Stats.OperationStart).Seconds())
 	}
 	return response
+}
+
+// storeFailures describes copies that cannot be stored, as metrics.
+type storeFailures struct{ control *repo.Control }
+
+var (
+	storeFailuresMetric = prometheus.NewDesc("coexist_copy_store_failures_total",
+		"Stores of copies that failed for a technical reason, such as a missing right or a full disk.", []string{"entity"}, nil)
+	storeFailingMetric = prometheus.NewDesc("coexist_copy_store_failing",
+		"1 while the last store of copies failed for a technical reason.", []string{"entity"}, nil)
+)
+
+// Describe is part of Prometheus's interface.
+func (storeFailures) Describe(metrics chan<- *prometheus.Desc) {
+	metrics <- storeFailuresMetric
+	metrics <- storeFailingMetric
+}
+
+// Collect is part of Prometheus's interface.
+func (s storeFailures) Collect(metrics chan<- prometheus.Metric) {
+	for _, f := range s.control.StoreFailures() {
+		failing := 0.0
+		if f.FailingSince != nil {
+			failing = 1
+		}
+		metrics <- prometheus.MustNewConstMetric(storeFailuresMetric, prometheus.CounterValue, float64(f.Total), f.Entity)
+		metrics <- prometheus.MustNewConstMetric(storeFailingMetric, prometheus.GaugeValue, failing, f.Entity)
+	}
 }

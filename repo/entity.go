@@ -28,6 +28,7 @@ type entity struct {
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
 	lastFence                  atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
+	storing                    storing
 }
 
 // V2's root table has these columns besides the model's. Nobody but the engine needs them.

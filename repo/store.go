@@ -73,7 +73,10 @@ func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, fail
 }
 
 // store writes copies, and returns the keys of those that were written. The others have changed since they were read.
-func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origin) (map[string]bool, error) {
+func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origin) (_ map[string]bool, err error) {
+	if len(items) > 0 {
+		defer func() { e.storeEnded(ctx, err) }()
+	}
 	var absent, stale []row
 	for i := range items {
 		r := e.copyRow(t, &items[i], origin)

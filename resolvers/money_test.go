@@ -168,6 +168,7 @@ func TestNorthwindsOfOtherMakes(t *testing.T) {
 			"ALTER TABLE orders ALTER ship_name TYPE text, ALTER ship_country TYPE text"),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			eachStock(t, made, func(t *testing.T, s *server) {
 				rows, customers := s.v1Rows(), "91"
 				if strings.HasPrefix(name, "char") {

@@ -28,6 +28,7 @@ func TestNorthwind(t *testing.T) {
 		return
 	}
 	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
 		url := repotest.Postgres(t)
 		restoreDump(t, url, filepath.Join(folder, "northwind.sql"))
 		s := openServer(t, url, repo.Expand)
@@ -49,6 +50,7 @@ func TestNorthwind(t *testing.T) {
 		s.want(`mutation { createOrderV2(input: {customerId: "ALFKI", lines: []}) { order { customer { name } } } }`, nil, `{"createOrderV2":{"order":{"customer":{"name":"Alfreds Futterkiste"}}}}`)
 	})
 	t.Run("hostile postgres through a pooler", func(t *testing.T) {
+		t.Parallel()
 		url := repotest.HostilePostgres(t)
 		restoreDump(t, url, filepath.Join(folder, "northwind.sql"))
 		s := openServerThrough(t, url, repotest.Pooler(t, url), repo.Expand, repo.Options{Pooler: true})
@@ -63,6 +65,7 @@ func TestNorthwind(t *testing.T) {
 		northwindInV2(t, s, true)
 	})
 	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
 		s := openServer(t, repotest.SQLite(t), repo.Expand)
 		if err := s.db.CreateV1Tables(t.Context()); err != nil {
 			t.Fatal(err)
@@ -203,7 +206,7 @@ func migrateNorthwind(t *testing.T, s *server) {
 	s.work()
 	rows := s.v1Rows()
 	const v1Order = `{ orderId customerId employeeId orderDate requiredDate shippedDate shipVia freight shipName shipAddress shipCity shipRegion shipPostalCode shipCountry
-		details { productId unitPrice quantity discount } customer ` + allOfCustomerV1 + ` }`
+		details { productId unitPrice quantity discount } customer { companyName } }`
 	v1 := func() string {
 		return strings.Join(append(s.readAll("customersV1", allOfCustomerV1), s.readAll("ordersV1", v1Order)...), "\n")
 	}

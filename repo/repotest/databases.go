@@ -42,11 +42,18 @@ func Main(m *testing.M) {
 	m.Run()
 }
 
-// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database.
+// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database. They run at the same time, once
+// the test that calls Each has returned: it has nothing to do after Each.
 func Each(t *testing.T, f func(t *testing.T, url string)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { f(t, SQLite(t)) })
-	t.Run("postgres", func(t *testing.T) { f(t, Postgres(t)) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		f(t, SQLite(t))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		f(t, Postgres(t))
+	})
 }
 
 // SQLite returns the URL, "sqlite:PATH", of a file that does not exist yet, in a directory that is removed with the test.
