@@ -63,3 +63,23 @@ func TestSeveralWorkers(t *testing.T) {
 		}
 	})
 }
+
+// A chunk that somebody works on is left alone: another worker makes the next.
+func TestAChunkInWorkIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		raw := repotest.Raw(t, b.URL)
+		repotest.Exec(t, raw, `INSERT INTO notes (id, title, priority)
+WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 20050) SELECT 'k' || i, 't', 1 FROM n`)
+		inWork := b.PauseConversion("k10020")
+		run, _ := start(t, b, repo.SweepRequest{Workers: new(2)})
+		inWork.Wait()
+		repotest.Until(t, "another chunk is done", func() bool {
+			return repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk WHERE finished") == 1
+		})
+		inWork.Release()
+		if run = ended(t, b, run); run.Status != repo.Succeeded || run.Done != 10_051 || b.Conversions("k10020") != 1 {
+			t.Errorf("%+v, and k10020 was converted %d times", run, b.Conversions("k10020"))
+		}
+	})
+}

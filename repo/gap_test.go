@@ -16,6 +16,7 @@ var gaps = map[string]map[string][]string{
 	"postgres": {
 		"switched off and on":            {"ALTER TABLE notes DISABLE TRIGGER ALL", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER ALL"},
 		"switched off and always on":     {"ALTER TABLE notes DISABLE TRIGGER coexist_capture_update", unseenWrite, "ALTER TABLE notes ENABLE ALWAYS TRIGGER coexist_capture_update"},
+		"one switched off and on":        {"ALTER TABLE notes DISABLE TRIGGER coexist_capture_update", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER coexist_capture_update"},
 		"switched off":                   {"ALTER TABLE notes DISABLE TRIGGER coexist_capture_update", unseenWrite},
 		"only for replication":           {"ALTER TABLE notes ENABLE REPLICA TRIGGER coexist_capture_update", unseenWrite},
 		"that of TRUNCATE, off and on":   {"ALTER TABLE notes DISABLE TRIGGER USER", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER USER"},

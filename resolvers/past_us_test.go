@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/repo/repotest"
 )
 
 // A restore switches all triggers of the table off, writes, and switches them on again; on SQLite a schema tool makes the table anew, with a column
@@ -89,5 +90,30 @@ func TestReferrersOutsideInStock(t *testing.T) {
 		if f := s.fails(`mutation { setPhase(input: {entity: CUSTOMER, to: CUTOVER}) { migration { phase } } }`, nil, "GATE_CLOSED", ""); !strings.Contains(f.Message, "restore") {
 			t.Errorf("%+v", f)
 		}
+	})
+}
+
+// A policy is switched on after the verification, and hides 80 customers from the server's role: no step forward then, with force neither.
+func TestHiddenRowsInStock(t *testing.T) {
+	eachStock(t, []string{}, func(t *testing.T, owner *server) {
+		role := repotest.NewRole(t, owner.url)
+		owner.exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + role)
+		owner.exec("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO " + role)
+		s := openServerThrough(t, owner.url, repotest.WithUser(t, owner.url, role), repo.Migrate, repo.Options{})
+		s.work()
+		s.clean("startSweep", "CUSTOMER")
+		s.clean("startVerification", "CUSTOMER")
+		const gate = `{ migration(entity: CUSTOMER) { gate(to: CUTOVER) { code count message } } }`
+		s.want(gate, nil, `{"migration":{"gate":[]}}`)
+		owner.exec("ALTER TABLE customers ENABLE ROW LEVEL SECURITY")
+		owner.exec("CREATE POLICY p ON customers USING (country = 'Germany')")
+		if got := s.get(gate, nil); !strings.Contains(got, `"code":"HIDDEN_ROWS","count":1,"message":"row-level security may hide rows of customers `) {
+			t.Errorf("the gate says %s", got)
+		}
+		for _, force := range []string{"", `, force: true, reason: "a test"`} {
+			s.fails(`mutation { setPhase(input: {entity: CUSTOMER, to: CUTOVER`+force+`}) { migration { phase } } }`, nil, "GATE_CLOSED", "")
+		}
+		owner.exec("ALTER TABLE customers DISABLE ROW LEVEL SECURITY")
+		s.want(`mutation { setPhase(input: {entity: CUSTOMER, to: CUTOVER}) { migration { phase } } }`, nil, `{"setPhase":{"migration":{"phase":"CUTOVER"}}}`)
 	})
 }

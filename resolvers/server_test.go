@@ -35,6 +35,7 @@ type vars map[string]any
 type server struct {
 	*resolvers.Resolver
 	t      *testing.T
+	url    string
 	db     *repo.DB
 	raw    *sql.DB // the same database, past the engine
 	sqlite bool
@@ -65,7 +66,7 @@ func openServer(t *testing.T, url string, phase repo.Phase) *server {
 // openServerThrough is openServer for a server that reaches the database at url by another way.
 func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options repo.Options) *server {
 	t.Helper()
-	s := &server{t: t}
+	s := &server{t: t, url: url}
 	logger := slog.New(slog.NewTextHandler(&s.log, nil))
 	options.Logger, options.OnStatement, options.PhasePatience = logger, s.count, 3*time.Second
 	var err error
