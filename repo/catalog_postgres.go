@@ -140,20 +140,37 @@ func typeFamily(sqlType string) string {
 	}
 }
 
-// estimate trusts the statistics of a large table.
-func (postgres) estimate(ctx context.Context, s session, t *table) (int64, bool, error) {
+// estimate trusts the statistics of a large table: those of its last ANALYZE, and the counters that follow each transaction.
+func (postgres) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
 	const large = 100_000
-	rows, err := number(ctx, s, "SELECT CAST(greatest(reltuples, 0) AS bigint) FROM pg_class WHERE oid = to_regclass(?)", t.sql)
+	rows, err := number(ctx, s, "SELECT CAST(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c WHERE c.oid = to_regclass(?)", table)
 	if err != nil || rows > large {
 		return rows, false, err
 	}
 	// Statistics are missing or say that the table is small: count, but not further than what is large.
-	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", t.sql, 2*large))
+	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", table, 2*large))
 	return rows, err == nil && rows < 2*large, err
 }
 
-func (postgres) roughOrigins() string {
-	return `SELECT o.origin, CAST(o.share * greatest(c.reltuples, 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text
-	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(origin, share)
-	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '` + originColumn + `' ORDER BY 1`
+func (postgres) roughCounts(column string) string {
+	return `SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text
+	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(value, share)
+	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '` + column + `' ORDER BY 1`
+}
+
+func (postgres) outgrown(ctx context.Context, s session, tables []string) ([]string, error) {
+	var outgrown []string
+	for _, table := range tables {
+		// By pages, which are there before the statement that fills them is committed, and by rows, which are not; where we may.
+		grown, err := number(ctx, s, `SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')
+			AND (pg_relation_size(c.oid) > 2 * greatest(c.relpages, 50) * CAST(current_setting('block_size') AS bigint)
+				OR pg_stat_get_live_tuples(c.oid) > 10 * greatest(c.reltuples, 1000))`, table)
+		if err != nil {
+			return nil, err
+		}
+		if grown > 0 {
+			outgrown = append(outgrown, table)
+		}
+	}
+	return outgrown, nil
 }

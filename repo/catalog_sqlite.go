@@ -108,10 +108,13 @@ func affinity(sqlType string) string {
 	}
 }
 
-func (sqlite) estimate(ctx context.Context, s session, t *table) (int64, bool, error) {
-	rows, err := number(ctx, s, "SELECT count(*) FROM "+t.sql)
+func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
+	rows, err := number(ctx, s, "SELECT count(*) FROM "+table)
 	return rows, true, err
 }
 
-// roughOrigins is not needed: estimate is exact.
-func (sqlite) roughOrigins() string { return "SELECT '', 0 WHERE ? IS NULL" }
+// roughCounts is not needed: estimate is exact.
+func (sqlite) roughCounts(string) string { return "SELECT '', 0 WHERE ? IS NULL" }
+
+// outgrown is not needed: no plan changes with the size of a table.
+func (sqlite) outgrown(context.Context, session, []string) ([]string, error) { return nil, nil }

@@ -77,10 +77,12 @@ type dialect interface {
 	// other way round.
 	holds(sqlType, declared string) bool
 	// estimate counts a table's rows: at once and roughly when it is large, exactly when it is small.
-	estimate(ctx context.Context, s session, t *table) (rows int64, exact bool, err error)
-
-	// roughOrigins is a query of origins and their counts by statistics; its argument is the V2 table.
-	roughOrigins() string
+	estimate(ctx context.Context, s session, table string) (rows int64, exact bool, err error)
+	// roughCounts is a query of the values of a column and their counts by statistics, nothing where there are none; its argument
+	// is the table.
+	roughCounts(column string) string
+	// outgrown names those of the tables that have grown so much since their last ANALYZE that plans made then are wrong now.
+	outgrown(ctx context.Context, s session, tables []string) ([]string, error)
 
 	// value is a column's value in a JSON document.
 	value(alias string, c *column) string

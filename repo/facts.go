@@ -69,16 +69,19 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 	}
 	s := c.db.reading()
 	f.remaining, f.stale, f.quarantined = p.Remaining, p.Stale, p.Quarantined
-	key := "CAST(t." + quote(e.v1.key.name) + " AS text)"
+	key, some := "CAST(t."+quote(e.v1.key.name)+" AS text)", ""
+	if !p.Exact {
+		some = " LIMIT 10000" // where an example is looked for, in constant time
+	}
 	for _, example := range []struct {
 		n     int64
 		to    **string
 		query string
 	}{
-		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM " + e.v1.sql + " t WHERE NOT EXISTS (SELECT 1 FROM " + e.v2.sql +
+		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM (SELECT * FROM " + e.v1.sql + some + ") t WHERE NOT EXISTS (SELECT 1 FROM " + e.v2.sql +
 			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
-		{f.stale, &f.staleExample, "SELECT CAST(m.key AS text) FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
-			" WHERE m.kind = 'CHANGE' AND NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
+		{f.stale, &f.staleExample, "SELECT CAST(m.key AS text) FROM (SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE' ORDER BY m.key" + some +
+			") m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
 		{f.quarantined, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM " + e.quarantineTable + " q WHERE " + e.unresolved("q.key") + " ORDER BY q.key LIMIT 1"},
 	} {
 		if example.n == 0 {
@@ -111,7 +114,7 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 	}
 	husks := "SELECT CAST(m.key AS text) AS key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
 		" WHERE m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + e.v2.sql +
-		" c WHERE " + e.underTruncate()
+		" c WHERE " + e.countAll(markAllGone) + " > 0 AND " + e.underTruncate()
 	var err error
 	if f.husks, err = number(ctx, s, "SELECT count(*) FROM ("+husks+") h"); err != nil {
 		return err

@@ -3,7 +3,9 @@ package repo
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -70,7 +72,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err = e.countCopies(ctx, s, &p, exact)
 		return p, err
 	}
-	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1)
+	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1.sql)
 	if err != nil {
 		return p, err
 	}
@@ -97,11 +99,11 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 
 // countCopies is all there is to count where V2 leads: what V1 holds besides is history.
 func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact bool) error {
-	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2)
+	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.sql)
 	origins, args := "SELECT "+originColumn+", count(*) FROM "+e.v2.sql+" GROUP BY 1 ORDER BY 1", []any(nil)
 	if p.Exact = true; !exact && !small {
 		p.Exact = false
-		origins, args = e.db.dialect.roughOrigins(), []any{e.v2.sql}
+		origins, args = e.db.dialect.roughCounts(originColumn), []any{e.v2.sql}
 	} else if err == nil {
 		rows, err = number(ctx, s, "SELECT count(*) FROM "+e.v2.sql)
 	}
@@ -131,16 +133,20 @@ func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error
 
 // countRoughly takes Total as given.
 func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error {
-	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2)
+	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2.sql)
 	if err != nil {
 		return err
 	}
-	const most = "100000" // more are as good as these
-	marks, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.markTable+" m WHERE m.kind = 'CHANGE' LIMIT "+most+") r")
+	const most = 100_000 // as far as is counted
+	limit := fmt.Sprintf(" LIMIT %d) r", most)
+	marks, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'"+limit)
+	if err == nil && marks == most {
+		marks, _, err = e.db.dialect.estimate(ctx, s, e.markTable) // nearly all of them are such marks then
+	}
 	if err != nil {
 		return err
 	}
-	quarantined, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.quarantineTable+" q LIMIT "+most+") r")
+	quarantined, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.quarantineTable+" q"+limit)
 	if err != nil {
 		return err
 	}
@@ -152,12 +158,41 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	}
 	if swept > 0 { // what a sweep with capture on has left behind, or what has come since, has a mark or is in quarantine
 		copies = p.Total
+	} else if unseen, err := e.countUnseenRoughly(ctx, s, copies); err != nil {
+		return err
+	} else {
+		marks = max(marks, unseen)
 	}
 	p.Quarantined = min(quarantined, p.Total)
 	p.Stale = min(marks, copies, p.Total-p.Quarantined)
 	p.Migrated = max(0, min(copies-p.Stale, p.Total-p.Quarantined-p.Stale))
 	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
-	return e.countOrigins(ctx, s, p, e.db.dialect.roughOrigins(), e.v2.sql)
+	return e.countOrigins(ctx, s, p, e.db.dialect.roughCounts(originColumn), e.v2.sql)
+}
+
+// countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the statistics say
+// have not seen the mark, without those that the latest sweep since has been over.
+func (e *entity) countUnseenRoughly(ctx context.Context, s session, copies int64) (int64, error) {
+	all, err := e.readAllMarks(ctx, s)
+	if err != nil || all.Stale == 0 {
+		return 0, err
+	}
+	var unseen int64
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var seen string
+		var count int64
+		err := rows.Scan(&seen, &count)
+		if seen != strconv.FormatInt(all.Stale, 10) {
+			unseen += count
+		}
+		return err
+	}, e.db.dialect.roughCounts(staleSeenColumn), e.v2.sql)
+	if err != nil || unseen == 0 {
+		return 0, err
+	}
+	done, err := number(ctx, s, "SELECT coalesce(sum(k.done), 0) FROM "+e.db.own.chunk+" k WHERE k.run_id = (SELECT max(r.id) FROM "+e.db.own.run+" r WHERE r.entity = ? AND r.kind = '"+
+		string(Sweep)+"' AND r.older_than_mapping_version IS NULL AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key IS NULL AND m.at > r.started_at))", e.name)
+	return max(0, min(unseen, copies-done)), err
 }
 
 func (e *entity) countOrigins(ctx context.Context, s session, p *Progress, statement string, args ...any) error {

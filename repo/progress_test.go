@@ -36,4 +36,35 @@ func TestProgressByStatistics(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("with capture off", repo.Progress{Total: 300_000, Migrated: 289_999, Remaining: 10_000, Stale: 1})
+	repotest.Exec(t, raw, "ANALYZE notes_v2")
+	if _, err := b.Control.SetCapture(t.Context(), "NOTE", true); err != nil {
+		t.Fatal(err)
+	}
+	want("after a gap in the capture", repo.Progress{Total: 300_000, Remaining: 10_000, Stale: 290_000})
+	sweep(t, b, repo.SweepRequest{})
+	want("after another sweep", repo.Progress{Total: 300_000, Migrated: 300_000})
+	repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 120000) i")
+	repotest.Until(t, "so many marks", func() bool {
+		p, err := b.Control.Progress(t.Context(), "NOTE", false)
+		return err == nil && p.Stale >= 120_000 && p.Stale < 121_000
+	})
+}
+
+// Plans are made for tables of the size that they are of: while another program's statement fills the log of marks nobody has to wait for
+// the database's own daemon.
+func TestOutgrownStatistics(t *testing.T) {
+	t.Parallel()
+	url := repotest.Postgres(t)
+	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+	raw := repotest.Raw(t, url)
+	work(t, b)
+	pages := func(table string) int64 {
+		return repotest.One[int64](t, raw, "SELECT relpages FROM pg_class WHERE relname = $1", table)
+	}
+	repotest.Exec(t, raw, "ALTER TABLE coexist_note_mark SET (autovacuum_enabled = off)", "ALTER TABLE notes SET (autovacuum_enabled = off)", "ANALYZE coexist_note_mark",
+		"INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 20000) i")
+	repotest.Until(t, "the log is analyzed", func() bool { return pages("coexist_note_mark") > 100 })
+	if n := pages("notes"); n > 0 {
+		t.Errorf("V1's table is analyzed: %d pages", n)
+	}
 }

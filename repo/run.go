@@ -381,6 +381,9 @@ func (c *Control) Work(ctx context.Context) error {
 			}
 			mu.Unlock()
 		}
+		for _, e := range c.db.entities {
+			e.analyzeOutgrown(ctx)
+		}
 		if err := c.db.foldBypassLog(ctx); err != nil && ctx.Err() == nil {
 			c.db.logger.DebugContext(ctx, "cannot fold the log of bypass writes", "error", err)
 		}

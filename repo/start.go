@@ -100,7 +100,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	if q.kind == Restore {
 		led = e.v2
 	}
-	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led)
+	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led.sql)
 	if err != nil {
 		return Run{}, err
 	}

@@ -39,6 +39,7 @@ func (postgres) entityTables(e *entity) []string {
 	kind text NOT NULL, floor bigint NOT NULL DEFAULT 0, bypass boolean NOT NULL DEFAULT false, at timestamptz NOT NULL DEFAULT clock_timestamp())`,
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_key")) + " ON " + e.markTable + " (key)",
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_open")) + " ON " + e.markTable + " (at) WHERE kind IN ('CHANGE', 'ALL_STALE')",
+		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_gone")) + " ON " + e.markTable + " (key) WHERE kind = 'GONE'",
 		"CREATE TABLE IF NOT EXISTS " + e.quarantineTable + " (key " + key + ` PRIMARY KEY, code text NOT NULL, field text, message text NOT NULL,
 	mapping_version integer NOT NULL, attempts integer NOT NULL DEFAULT 1, first_seen_at timestamptz NOT NULL DEFAULT now(),
 	last_seen_at timestamptz NOT NULL DEFAULT now())`,

@@ -43,6 +43,7 @@ func (d sqlite) entityTables(e *entity) []string {
 	kind TEXT NOT NULL, floor INTEGER NOT NULL DEFAULT 0, bypass INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL DEFAULT ` + sqliteNow + ")",
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_key")) + " ON " + e.markTable + " (key)",
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_open")) + " ON " + e.markTable + " (at) WHERE kind IN ('CHANGE', 'ALL_STALE')",
+		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_gone")) + " ON " + e.markTable + " (key) WHERE kind = 'GONE'",
 		"CREATE TABLE IF NOT EXISTS " + e.quarantineTable + " (key " + key + ` PRIMARY KEY NOT NULL, code TEXT NOT NULL, field TEXT, message TEXT NOT NULL,
 	mapping_version INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 1, first_seen_at TEXT NOT NULL DEFAULT ` + sqliteNow + `,
 	last_seen_at TEXT NOT NULL DEFAULT ` + sqliteNow + ")",

@@ -142,11 +142,31 @@ func (e *entity) analyze(ctx context.Context, run Run) {
 	if err != nil || ended == 0 {
 		return
 	}
-	var tables []string
+	e.analyzeTables(ctx, e.growing())
+}
+
+// growing are the tables that a migration fills.
+func (e *entity) growing() []string {
+	tables := []string{e.markTable, e.quarantineTable}
 	for _, t := range e.v2.all() {
 		tables = append(tables, t.sql)
 	}
-	for _, statement := range e.db.dialect.analyze(append(tables, e.markTable)) {
+	return tables
+}
+
+// analyzeOutgrown keeps plans from being those of an empty table while a sweep fills V2, or another program's statement marks a
+// million rows: each read would go over all of them until the database's own daemon comes.
+func (e *entity) analyzeOutgrown(ctx context.Context) {
+	outgrown, err := e.db.dialect.outgrown(ctx, e.db.reading(), e.growing())
+	if err != nil {
+		e.db.logger.DebugContext(ctx, "cannot tell whether tables have grown", "entity", e.name, "error", err)
+		return
+	}
+	e.analyzeTables(ctx, outgrown)
+}
+
+func (e *entity) analyzeTables(ctx context.Context, tables []string) {
+	for _, statement := range e.db.dialect.analyze(tables) {
 		if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, statement); err != nil {
 			e.db.logger.DebugContext(ctx, "cannot analyze", "entity", e.name, "error", err)
 			return
