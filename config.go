@@ -57,7 +57,7 @@ type databaseFlags struct {
 	V1Schema    string        `name:"v1-schema" default:"public" placeholder:"NAME" help:"On PostgreSQL the schema of the V1 tables, in which V2's and the engine's own are created too; no search_path changes that. Default: ${default}."`
 	Pooler      bool          `help:"PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: keep no prepared statements."`
 	Patience    time.Duration `name:"database-patience" default:"10s" placeholder:"TIME" help:"How long to try at the start while the database does not answer. Default: ${default}."`
-	PhaseTime   time.Duration `name:"phase-patience" default:"30s" placeholder:"TIME" help:"How long a change of phase tries while transactions of others are in its way. Writers never wait behind it for longer than a moment. Default: ${default}."`
+	PhaseTime   time.Duration `name:"phase-patience" default:"30s" placeholder:"TIME" help:"How long a change of phase tries while transactions of others are in its way. Writers never wait behind it for longer than a moment. A change that the API asks for ends after a minute at the latest. Default: ${default}."`
 	MaxConns    int           `default:"8" placeholder:"N" help:"Connections to PostgreSQL, or readers of SQLite. Default: ${default}."`
 }
 
