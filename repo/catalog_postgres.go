@@ -37,8 +37,8 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
 		WHERE c.oid = a.attcollation AND a.attcollation <> b.typcollation), ''),
 	a.attnotnull,
-	EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
-		AND i.indpred IS NULL AND i.indisvalid),
+	coalesce((SELECT bool_and(i.indimmediate) FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+		AND i.indpred IS NULL AND i.indisvalid), false),
 	a.attgenerated <> '', a.attidentity = 'a',
 	coalesce(CASE WHEN a.attidentity <> '' THEN 'nextval(' || quote_literal(pg_get_serial_sequence(CAST(a.attrelid AS regclass)::text, a.attname)) || '::regclass)'
 		ELSE (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END, '')

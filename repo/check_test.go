@@ -109,6 +109,11 @@ func TestV1TablesThatCannotMigrateAreRefused(t *testing.T) {
 		},
 		"text as numbers": {"sqlite", []string{"CREATE TABLE notes (id varchar(12) PRIMARY KEY, title DECIMAL(10), body text, priority int)", tags}, // '007' becomes 7
 			[]string{"title of table notes is decimal(10)"}},
+		"deferrable key": {
+			"postgres",
+			[]string{"CREATE TABLE notes " + columns + ", PRIMARY KEY (id) DEFERRABLE)", tags},
+			[]string{"column id of table notes", "a deferrable constraint"},
+		},
 		"child's": {"", []string{"CREATE TABLE notes " + columns + ", PRIMARY KEY (id))", strings.Replace(tags, "varchar(20)", "integer", 1)}, []string{"name of table note_tags is integer"}},
 		"generated": {
 			"postgres",

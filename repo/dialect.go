@@ -145,7 +145,7 @@ type catalogColumn struct {
 	collation string // "" for the default
 	notNull   bool
 	padded    bool   // blanks at the end do not count
-	unique    bool   // a unique index or primary key on this column alone
+	unique    bool   // a unique index or primary key on this column alone, and none that is deferrable
 	generated bool   // computed from others
 	always    bool   // an identity that is always the database's own, unless a statement says otherwise
 	generator string // SQL for the value that the database would give by itself; "" for none that differs each time

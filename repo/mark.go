@@ -19,7 +19,7 @@ const (
 
 // mark is a line of the append-only log that says "V1 of this key changed without its copy".
 type mark struct {
-	ID     string   `json:"id"` // random, so that no order of ids means anything: they are compared for equality alone
+	ID     string   `json:"id"` // random, for equality alone; marks that one statement leaves for several keys may share it
 	Key    string   `json:"key"`
 	Kind   markKind `json:"kind"`
 	Floor  int64    `json:"floor"`  // of a tombstone: the version that was deleted

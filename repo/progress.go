@@ -92,8 +92,9 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err := scanJSON(rows, &at)
 		p.OldestMarkAt = at.At
 		return err
-	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "m.at"}})+" AS text) FROM "+e.markTable+" m WHERE (m.kind = 'CHANGE' OR m.kind = 'ALL_STALE' AND NOT EXISTS ("+
-		"SELECT 1 FROM "+c.db.own.run+" r WHERE r.entity = ? AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) ORDER BY m.at LIMIT 1", e.name)
+	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "min(o.at)"}})+" AS text) FROM (SELECT min(m.at) AS at FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'"+
+		" UNION ALL SELECT min(m.at) FROM "+e.markTable+" m WHERE m.key IS NULL AND m.kind = 'ALL_STALE' AND NOT EXISTS ("+
+		"SELECT 1 FROM "+c.db.own.run+" r WHERE r.entity = ? AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) o", e.name)
 	return p, err
 }
 

@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/alwaysup/coexist/repo"
@@ -66,5 +67,27 @@ func TestOutgrownStatistics(t *testing.T) {
 	repotest.Until(t, "the log is analyzed", func() bool { return pages("coexist_note_mark") > 100 })
 	if n := pages("notes"); n > 0 {
 		t.Errorf("V1's table is analyzed: %d pages", n)
+	}
+}
+
+// While a program past us is about to commit very many marks, and the planner knows of none, each read still counts the marks of all keys by an index of theirs alone.
+func TestMarksThatAreNotCommittedSlowNoRead(t *testing.T) {
+	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
+	raw := repotest.Raw(t, b.URL)
+	repotest.Exec(t, raw, "ALTER TABLE coexist_note_mark SET (autovacuum_enabled = off)", "ANALYZE coexist_note_mark")
+	program, err := raw.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Rollback() //nolint:errcheck // the test is over
+	if _, err := program.ExecContext(t.Context(), "INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 20000) i"); err != nil {
+		t.Fatal(err)
+	}
+	repotest.Exec(t, raw, "ANALYZE coexist_note_mark")
+	for _, kind := range []string{"ALL_GONE", "ALL_STALE"} {
+		plan := repotest.One[string](t, raw, "EXPLAIN (FORMAT JSON) SELECT count(*) FROM coexist_note_mark a WHERE a.key IS NULL AND a.kind = '"+kind+"'")
+		if !strings.Contains(plan, `"coexist_note_mark_all"`) {
+			t.Errorf("%s: %s", kind, plan)
+		}
 	}
 }

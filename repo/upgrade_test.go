@@ -106,7 +106,7 @@ func wantUpgraded(t *testing.T, url string) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	for query, want := range map[string]int64{
-		"SELECT version FROM coexist_schema":                            4,
+		"SELECT version FROM coexist_schema":                            5,
 		"SELECT count(*) FROM coexist_note_mark":                        4,
 		"SELECT floor FROM coexist_note_mark WHERE key = 'gone'":        9,
 		"SELECT attempts FROM coexist_note_quarantine":                  3,
@@ -143,6 +143,22 @@ func wantUpgraded(t *testing.T, url string) {
 	if run := sweep(t, b, repo.SweepRequest{}); run.Quarantined != 1 || run.Done != 5 {
 		t.Errorf("%+v", run)
 	}
+}
+
+// An index of version 4 misled the planner: it must be gone, not only have others beside it.
+func TestVersion5DropsAnIndex(t *testing.T) {
+	repotest.Each(t, func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{})
+		fresh := catalog(t, url, everyTable)
+		repotest.Exec(t, repotest.Raw(t, url), "DROP INDEX coexist_note_mark_all", "DROP INDEX coexist_note_mark_change",
+			"CREATE INDEX coexist_note_mark_open ON coexist_note_mark (at) WHERE kind IN ('CHANGE', 'ALL_STALE')", "UPDATE coexist_schema SET version = 4")
+		if err := b.DB.Install(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if after := catalog(t, url, everyTable); !slices.Equal(fresh, after) {
+			t.Errorf("the upgrade leaves\n%s\nwhere a new database has\n%s", strings.Join(after, "\n"), strings.Join(fresh, "\n"))
+		}
+	})
 }
 
 // The lock on V1 in upgradeFrom2: an old program's trigger writes to the log that goes, so the upgrade waits for who is in
@@ -184,7 +200,7 @@ func TestOwnTablesOfAnotherVersion(t *testing.T) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		raw := repotest.Raw(t, url)
 		for _, c := range []struct{ made, names string }{
-			{"UPDATE coexist_schema SET version = 5", "version 5, and this program knows version 4: a newer one"},
+			{"UPDATE coexist_schema SET version = 6", "version 6, and this program knows version 5: a newer one"},
 			{"UPDATE coexist_schema SET version = 1", "version 1, which was never released"},
 			{"UPDATE coexist_schema SET version = 2; INSERT INTO coexist_entity (name, phase, mapping_version) VALUES ('OTHER', 'EXPAND', 1)", "entities OTHER, which this program does not describe"},
 			{"DROP TABLE coexist_schema", "version 1, which was never released"}, // the first had no version
