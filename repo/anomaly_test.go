@@ -8,7 +8,7 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// The anomalies that must never be seen (DESIGN section 6), the tests that force their schedules, and the guards without which
+// The anomalies that must never be seen, the tests that force their schedules, and the guards without which
 // they fail. Each guard was taken out once and its test seen to fail, on each database that has it.
 //
 //	 1 lost update                 TestAReaderThatStoresLate        store.go: ON CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies

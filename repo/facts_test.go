@@ -72,7 +72,7 @@ func TestBlockers(t *testing.T) {
 	}
 }
 
-// What force does to each blocker: DESIGN section 3, PROTOCOL section 4.
+// What force does to each blocker.
 func TestForceable(t *testing.T) {
 	steps := [][2]Phase{{Expand, Migrate}, {Migrate, Cutover}, {Cutover, Cutover}, {Cutover, Contract}, {Contract, Cutover}}
 	for code, want := range map[BlockerCode]string{

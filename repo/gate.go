@@ -9,7 +9,7 @@ import (
 // BlockerCode says what kind of thing blocks a step to another phase.
 type BlockerCode string
 
-// The blockers. DESIGN: what force does to each is in forceable.
+// The blockers. What force does to each is in forceable.
 const (
 	// NotRehearsed: no rehearsal has succeeded.
 	NotRehearsed BlockerCode = "NOT_REHEARSED"

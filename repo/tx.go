@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// opening says how a transaction on an entity begins (PROTOCOL: fence, then the locks of the leading rows).
+// opening says how a transaction on an entity begins: fence, then the locks of the leading rows.
 type opening struct {
 	key      string // the aggregate whose V1 rows are locked; "" for none
 	deleting bool   // lock against references too

@@ -42,10 +42,11 @@ func TestPhaseChangeBesideAVacuum(t *testing.T) {
 	repotest.Until(t, "the vacuum begins", func() bool { return repotest.One[int64](t, raw, vacuums) == 1 })
 	err = setPhase(t, b, repo.Expand)
 	blocked, ok := errors.AsType[*repo.BlockedError](err)
-	if !ok || len(blocked.By) != 1 || blocked.By[0].Autovacuum || !strings.HasSuffix(blocked.By[0].Maintains, "VACUUM of notes") {
+	sees := repotest.Pinned(url) == url // a role without pg_read_all_stats does not see what another's process does
+	if !ok || len(blocked.By) != 1 || blocked.By[0].Autovacuum || sees && !strings.HasSuffix(blocked.By[0].Maintains, "VACUUM of notes") {
 		t.Fatalf("beside a vacuum: %v", err)
 	}
-	if cancel := fmt.Sprintf("pg_cancel_backend(%d)", blocked.By[0].PID); !strings.Contains(err.Error(), cancel) {
+	if cancel := fmt.Sprintf("pg_cancel_backend(%d)", blocked.By[0].PID); sees && !strings.Contains(err.Error(), cancel) {
 		t.Errorf("%v does not say %s", err, cancel)
 	}
 	repotest.Exec(t, raw, fmt.Sprintf("SELECT pg_cancel_backend(%d)", blocked.By[0].PID))
