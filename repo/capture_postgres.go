@@ -12,15 +12,15 @@ import (
 // engine's tables. In a transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they read
 // the phase FOR SHARE, which fails then with a serialization failure.
 //
-// Triggers per statement mark all its rows at once, which costs an old program's mass update much less than one per row; all under one
-// id, since a random number per row is half of what the marks cost then. Two things
-// they do not see: which old key became which new one, and what logical replication applies. The first has a row trigger that fires for
-// nothing else; for the second the row trigger of all events is there, which fires for replicas only. Where V1's table is not ours to alter,
-// so that we may not say so, that one does all the work.
+// Triggers per statement mark all its rows at once, under one id, which costs an old program's mass update much less than a trigger and a
+// random number per row. Two things they do not see: which old key became which new one, and what logical replication applies. The first has
+// a row trigger that fires for nothing else; for the second the row trigger of all events is there, which fires for replicas only. Where V1's
+// table is not ours to alter, so that we may not say so, that one does all the work.
 
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
 const captureBody = `
+<<coexist>>
 DECLARE
 	found_phase text;
 	capturing boolean;
@@ -48,21 +48,21 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Write through Coexist, or ask its operator to go back to MIGRATE.';
 	END IF;
 	IF TG_OP = 'TRUNCATE' THEN
-		INSERT INTO {marks} (key, kind, bypass) VALUES (NULL, '{all}', true);
+		INSERT INTO {marks} (id, key, kind, bypass) VALUES (mark_id, NULL, '{all}', true);
 	ELSIF TG_LEVEL = 'STATEMENT' THEN
 		IF TG_OP = 'INSERT' THEN
-			INSERT INTO {marks} (id, key, kind, bypass) SELECT {distinct}mark_id, r.{key}, 'CHANGE', true FROM coexist_new r;
+			INSERT INTO {marks} (id, key, kind, bypass) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', true FROM coexist_new r;
 		ELSIF TG_OP = 'DELETE' THEN
-			INSERT INTO {marks} (id, key, kind, bypass) SELECT {distinct}mark_id, r.{key}, '{gone}', true FROM coexist_old r;
+			INSERT INTO {marks} (id, key, kind, bypass) SELECT {distinct}coexist.mark_id, r.{key}, '{gone}', true FROM coexist_old r;
 		ELSE
-			INSERT INTO {marks} (id, key, kind, bypass) SELECT mark_id, r.{key}, 'CHANGE', true FROM ({updated}) r;
+			INSERT INTO {marks} (id, key, kind, bypass) SELECT coexist.mark_id, r.{key}, 'CHANGE', true FROM ({updated}) r;
 		END IF;
 	ELSE
 		IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN
-			INSERT INTO {marks} (key, kind, bypass) VALUES (OLD.{key}, '{gone}', true);
+			INSERT INTO {marks} (id, key, kind, bypass) VALUES (mark_id, OLD.{key}, '{gone}', true);
 		END IF;
 		IF TG_OP = 'INSERT' OR TG_OP = 'UPDATE' AND TG_NAME <> 'coexist_capture_key' THEN
-			INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', true);
+			INSERT INTO {marks} (id, key, kind, bypass) VALUES (mark_id, NEW.{key}, 'CHANGE', true);
 		END IF;
 	END IF;
 	RETURN NULL;

@@ -45,6 +45,10 @@ var bypasses = []bypass{
 	{"as a replica", "postgres", []string{"SET LOCAL session_replication_role = replica", "UPDATE notes SET title = 'past us' WHERE id = 'a'"}, nil, []string{"a"}},
 	{"children as a replica", "postgres", []string{"SET LOCAL session_replication_role = replica", "DELETE FROM note_tags WHERE note_id = 'a'"}, nil, []string{"a"}},
 	{"copy", "postgres", []string{"COPY notes (id, title, priority) FROM PROGRAM 'printf \"new,past us,1\\n\"' (FORMAT csv)"}, nil, []string{"new"}},
+	{"with columns of our names", "postgres", []string{
+		"ALTER TABLE notes ADD COLUMN IF NOT EXISTS mark_id text, ADD COLUMN IF NOT EXISTS touched text", "ALTER TABLE note_tags ADD COLUMN IF NOT EXISTS mark_id text",
+		"UPDATE notes SET title = 'past us' WHERE id = 'a'", "INSERT INTO note_tags (note_id, rank, name) VALUES ('b', 7, 'late')",
+	}, nil, []string{"a", "b"}},
 	{"merge by a writable CTE", "postgres", []string{"WITH d AS (DELETE FROM note_tags WHERE note_id = 'a' RETURNING *) UPDATE notes SET title = 'past us' WHERE id = 'b'"}, nil, []string{"a", "b"}},
 	{"by a role without rights on our tables", "postgres", []string{"SET LOCAL ROLE old_program", "UPDATE notes SET title = 'past us' WHERE id = 'a'", "INSERT INTO note_tags (note_id, rank, name) VALUES ('a', 7, 'late')"}, nil, []string{"a"}},
 	{"by a trigger of V1's own", "postgres", []string{
