@@ -91,7 +91,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 		e.foreignKeys[t.name] = keys
 	}
 	if !e.v1.key.now().unique {
-		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique at all times (a deferrable constraint does not)", e.v1.key.name, e.v1.name, e.name)
+		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
 	}
 	return nil
 }
