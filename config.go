@@ -47,6 +47,7 @@ type commandLine struct {
 	Verify   verifyCommand   `cmd:"" help:"Compare both shapes row by row, and show what differs."`
 	Restore  restoreCommand  `cmd:"" help:"Rebuild V1 from V2, for going back from CONTRACT."`
 	Phase    phaseCommand    `cmd:"" help:"Show the phase of an entity and what blocks the next, or change it."`
+	Token    tokenCommand    `cmd:"" help:"Make a token, and its line for serve --tokens-file."`
 	Status   statusCommand   `cmd:"" help:"Show how far each migration is."`
 }
 

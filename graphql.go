@@ -23,9 +23,10 @@ var schemaSource string
 
 // The codes of errors that are made here; resolvers has the others.
 const (
-	codeInput       = "BAD_USER_INPUT"
-	codeForbidden   = "FORBIDDEN"
-	codeUnavailable = "UNAVAILABLE"
+	codeInput           = "BAD_USER_INPUT"
+	codeUnauthenticated = "UNAUTHENTICATED"
+	codeForbidden       = "FORBIDDEN"
+	codeUnavailable     = "UNAVAILABLE"
 )
 
 // loadSchema returns the schema as clients see it: without @defer, which would lose data over plain JSON.
@@ -56,11 +57,11 @@ func init() {
 
 // newGraphQL returns the handler of /graphql: queries over POST and GET, mutations over POST, all three kinds of operation
 // over WebSocket (graphql-transport-ws) and server-sent events.
-func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams) http.Handler {
-	config := graph.Config{Schema: loadSchema(), Resolvers: root}
+func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams, auth *authenticator) http.Handler {
+	config := graph.Config{Schema: loadSchema(), Resolvers: root, Directives: resolvers.Directives()}
 	setComplexity(&config.Complexity)
 	server := handler.New(graph.NewExecutableSchema(config))
-	server.AddTransport(newSocketTransport(streams))
+	server.AddTransport(newSocketTransport(streams, auth))
 	server.AddTransport(httpTransport{streams})
 	server.SetErrorPresenter(resolvers.PresentError(logger))
 	server.SetRecoverFunc(resolvers.Recover)

@@ -23,6 +23,12 @@ import (
 // newTestServer serves a small sample in MIGRATE from within the test.
 func newTestServer(t *testing.T, address string) *httptest.Server {
 	t.Helper()
+	return newGuardedServer(t, address, &authenticator{})
+}
+
+// newGuardedServer is newTestServer for those who show credentials.
+func newGuardedServer(t *testing.T, address string, auth *authenticator) *httptest.Server {
+	t.Helper()
 	env := &environment{stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler), database: &databaseFlags{AutoMigrate: true, MaxConns: 4}}
 	db, err := env.openAt(t.Context(), address, repo.Migrate, connecting)
 	if err != nil {
@@ -39,7 +45,7 @@ func newTestServer(t *testing.T, address string) *httptest.Server {
 			t.Error(err)
 		}
 	})
-	server := httptest.NewServer(newServer(db, env.logger).handler)
+	server := httptest.NewServer(newServer(db, env.logger, auth).handler)
 	t.Cleanup(server.Close)
 	return server
 }
@@ -132,7 +138,7 @@ func TestPaths(t *testing.T) {
 		"too many fields":       {"POST", "/graphql", q("{" + strings.Repeat("__typename ", maxFields+1) + "}"), jsonType, 200, "fields"},
 		"nested pages":          {"POST", "/graphql", q("{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }"), jsonType, 200, "complexity"},
 		"old socket protocol":   {"GET", "/graphql", "", "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Protocol: graphql-ws", 400, "graphql-transport-ws"},
-		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"skip"},{"name":"specifiedBy"}]}}}`},
+		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"operator"},{"name":"skip"},{"name":"specifiedBy"},{"name":"writer"}]}}}`},
 	} {
 		t.Run(name, func(t *testing.T) { e.check(t, server.URL) })
 	}

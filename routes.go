@@ -14,19 +14,19 @@ import (
 )
 
 // newRoutes returns the handler of all paths.
-func newRoutes(db *database, logger *slog.Logger, streams *streams) http.Handler {
+func newRoutes(db *database, logger *slog.Logger, streams *streams, auth *authenticator) http.Handler {
 	telemetry := newTelemetry()
 	telemetry.registry.MustRegister(v1Operations{db.control()}, storeFailures{db.control()})
 	playground := console.Playground()
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", guard(newGraphQL(db.resolver, logger, telemetry, streams)))
+	mux.Handle("/graphql", guard(auth.open(), auth.handler(newGraphQL(db.resolver, logger, telemetry, streams, auth))))
 	mux.Handle("/playground", playground)
 	mux.Handle("/playground/", playground)
 	mux.Handle("GET /{$}", http.RedirectHandler("/playground", http.StatusFound)) // until there is a console
 	mux.Handle("GET /schema.graphqls", text(printSchema(loadSchema())))
 	mux.Handle("GET /healthz", text("ok\n"))
 	mux.Handle("GET /readyz", readiness(db, logger))
-	mux.Handle("GET /metrics", telemetry.handler())
+	mux.Handle("GET /metrics", auth.handler(telemetry.handler()))
 	return mux
 }
 
@@ -80,18 +80,18 @@ func ready(ctx context.Context, db interface {
 	return err
 }
 
-// guard keeps pages of other sites away: everyone who reaches a loopback address is an operator, and a browser does so for
-// any page. It refuses what a page of another origin sends, and host names that are not loopback ones, which such a page may
-// have had point here.
-func guard(next http.Handler) http.Handler {
+// guard keeps pages of other sites away. It refuses what a page of another origin sends. Where everyone who reaches a loopback
+// address is an operator, and a browser reaches it for any page, it refuses host names that are not loopback ones too, which
+// such a page may have had point here.
+func guard(open bool, next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusForbidden, codeForbidden, "a page of another origin may not use this server")
 	}))
 	next = protection.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isLoopbackHost(r.Host) {
-			refuse(w, http.StatusForbidden, codeForbidden, "this server answers only to loopback names, such as 127.0.0.1 and localhost")
+		if open && !isLoopbackHost(r.Host) {
+			refuse(w, http.StatusForbidden, codeForbidden, "without credentials this server answers only to loopback names, such as 127.0.0.1 and localhost")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -43,13 +43,18 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 
 // serveCommand is `coexist serve`.
 type serveCommand struct {
-	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen: a loopback address, since this version knows no credentials. Port 0 takes a free one. Default: ${default}."`
+	Addr       string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
+	TokensFile string `placeholder:"PATH" help:"A file of lines NAME SHA-256 ROLE: who may send which token, as Authorization: Bearer TOKEN, and what for. The command token makes such lines. A change is seen within seconds. Default: no credentials, and everybody is an operator."`
 	sampleFlags
 }
 
 // Run serves until ctx ends, then lets requests in flight end, and returns nil.
 func (c *serveCommand) Run(ctx context.Context, env *environment) error {
-	address, err := loopback(c.Addr)
+	auth, err := c.authenticator(env.logger)
+	if err != nil {
+		return err
+	}
+	address, err := c.address(auth)
 	if err != nil {
 		return err
 	}
@@ -64,10 +69,10 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	}
 	// What the database has not confirmed by now is lost in any case.
 	defer db.Close() //nolint:errcheck // see above
-	if err := logStart(ctx, env.logger, listener.Addr(), db); err != nil {
+	if err := logStart(ctx, env.logger, listener.Addr(), db, auth); err != nil {
 		return err
 	}
-	return newServer(db, env.logger).serve(ctx, listener)
+	return newServer(db, env.logger, auth).serve(ctx, listener)
 }
 
 // openDatabase opens the database that was given, or coexist.db, which it fills with the sample when it is new.
@@ -80,19 +85,32 @@ func (c *serveCommand) openDatabase(ctx context.Context, env *environment) (*dat
 	return env.open(ctx, installing)
 }
 
-// loopback resolves an address. It fails on one that others can reach: everyone who reaches this server is an operator.
-func loopback(addr string) (*net.TCPAddr, error) {
-	address, err := net.ResolveTCPAddr("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
+// authenticator knows the credentials that were configured.
+func (c *serveCommand) authenticator(logger *slog.Logger) (*authenticator, error) {
+	auth := &authenticator{}
+	if c.TokensFile != "" {
+		tokens, err := openTokenFile(c.TokensFile, logger)
+		if err != nil {
+			return nil, err
+		}
+		auth.verifiers = append(auth.verifiers, tokens)
 	}
-	if !address.IP.IsLoopback() {
-		return nil, fmt.Errorf("refusing to listen on %s: this version knows no credentials, so it serves loopback addresses only, such as 127.0.0.1:8080", addr)
+	return auth, nil
+}
+
+// address resolves where to listen. It fails on an address that others can reach while everyone who reaches it is an operator.
+func (c *serveCommand) address(auth *authenticator) (*net.TCPAddr, error) {
+	address, err := net.ResolveTCPAddr("tcp", c.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", c.Addr, err)
+	}
+	if auth.open() && !address.IP.IsLoopback() {
+		return nil, fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file, or a loopback address such as 127.0.0.1:8080", c.Addr)
 	}
 	return address, nil
 }
 
-func logStart(ctx context.Context, logger *slog.Logger, address net.Addr, db *database) error {
+func logStart(ctx context.Context, logger *slog.Logger, address net.Addr, db *database, auth *authenticator) error {
 	migrations, err := db.control().Migrations(ctx)
 	if err != nil {
 		return err
@@ -102,7 +120,9 @@ func logStart(ctx context.Context, logger *slog.Logger, address net.Addr, db *da
 		phases = append(phases, m.Entity+" "+string(m.Phase))
 	}
 	logger.Info("serving", "url", "http://"+address.String(), "database", db.name, "phases", strings.Join(phases, ", "))
-	logger.Warn("no credentials are configured: everyone who reaches this loopback address is an operator")
+	if auth.open() {
+		logger.Warn("no credentials are configured: everyone who reaches this loopback address is an operator")
+	}
 	return nil
 }
 
@@ -121,9 +141,9 @@ const (
 	maxHeader = 64 << 10
 )
 
-func newServer(db *database, logger *slog.Logger) *server {
+func newServer(db *database, logger *slog.Logger, auth *authenticator) *server {
 	s := &server{db: db, logger: logger, streams: newStreams()}
-	s.handler = newRoutes(db, logger, s.streams)
+	s.handler = newRoutes(db, logger, s.streams, auth)
 	return s
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -28,23 +29,38 @@ type socketTransport struct {
 	streams *streams
 }
 
-func newSocketTransport(streams *streams) socketTransport {
+func newSocketTransport(streams *streams, auth *authenticator) socketTransport {
 	limit := int64(maxBody)
 	return socketTransport{transport.Websocket{
-		Implementation: acceptor{streams: streams}, InitFunc: countOperations, InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
+		Implementation: acceptor{streams: streams}, InitFunc: admission(auth), InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
 		PayloadReadLimit: &limit,
 	}, streams}
 }
 
 // Supports is part of gqlgen's interface.
-func (t socketTransport) Supports(r *http.Request) bool {
+func (t socketTransport) Supports(r *http.Request) bool { return isSocket(r) }
+
+// isSocket reports whether a request asks for a socket of the protocol that is spoken.
+func isSocket(r *http.Request) bool {
 	offered := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
 		slices.ContainsFunc(offered, func(p string) bool { return strings.TrimSpace(p) == socketProtocol })
 }
 
+// canUpgrade reports whether a handshake has what RFC 6455, section 4.2.1, asks for. gqlgen answers others twice.
+func canUpgrade(r *http.Request) bool {
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	connection := strings.ToLower(strings.Join(r.Header.Values("Connection"), ","))
+	return r.Method == http.MethodGet && r.ProtoAtLeast(1, 1) && err == nil && len(key) == 16 && len(r.Header.Values("Sec-WebSocket-Key")) == 1 &&
+		r.Header.Get("Sec-WebSocket-Version") == "13" && slices.ContainsFunc(strings.Split(connection, ","), func(option string) bool { return strings.TrimSpace(option) == "upgrade" })
+}
+
 // Do is part of gqlgen's interface.
 func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
+	if !canUpgrade(r) {
+		refuse(w, http.StatusBadRequest, codeInput, "the WebSocket handshake is not one of RFC 6455")
+		return
+	}
 	// A browser lets any page open a socket, so it is up to us.
 	if origin, err := url.Parse(r.Header.Get("Origin")); err != nil || origin.Host != "" && !strings.EqualFold(origin.Host, r.Host) {
 		refuse(w, http.StatusForbidden, codeForbidden, "a page of another origin may not use this server")
@@ -56,7 +72,56 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 		return
 	}
 	defer leave()
-	t.Websocket.Do(w, r.WithContext(ctx), exec)
+	session := &socketSession{}
+	defer session.close()
+	t.Websocket.Do(w, r.WithContext(context.WithValue(ctx, sessionKey{}, session)), exec)
+}
+
+// socketSession is what is known of a socket while it is open.
+type socketSession struct {
+	conn    fullConn
+	running atomic.Int32 // operations
+	refused atomic.Bool  // the credentials have ended
+}
+
+// close lets go of a connection that gqlgen has left open, as it does after a payload that is no object.
+func (s *socketSession) close() {
+	if s.conn != nil {
+		_ = s.conn.Close()
+	}
+}
+
+type sessionKey struct{}
+
+// sessionOf returns nil for what is not on a socket.
+func sessionOf(ctx context.Context) *socketSession {
+	session, _ := ctx.Value(sessionKey{}).(*socketSession)
+	return session
+}
+
+// closeForbidden is the protocol's code for a socket whose credentials are not good, or no longer. Clients ask for new ones, and
+// come back after a while.
+const closeForbidden = 4403
+
+// admission lets a socket in whose connection_init, or else the request that opened it, shows credentials, and closes it when
+// they end.
+func admission(auth *authenticator) transport.WebsocketInitFunc {
+	return func(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
+		who, known := callerOf(ctx)
+		if header := payload.Authorization(); header != "" || !known {
+			var err error
+			if who, err = auth.authenticate(ctx, header); err != nil {
+				return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, "Forbidden"), closeForbidden), nil, err
+			}
+		}
+		ctx, cancel := context.WithCancel(withCaller(ctx, who))
+		session := sessionOf(ctx)
+		go who.watch(ctx, func() {
+			session.refused.Store(true)
+			cancel()
+		})
+		return ctx, nil, nil
+	}
 }
 
 // acceptor accepts sockets.
@@ -69,7 +134,9 @@ func (a acceptor) Accept(w http.ResponseWriter, r *http.Request, o transport.Web
 	if err != nil {
 		return nil, err
 	}
-	return socket{newEndOnce(conn.(fullConn)), a.streams.ctx}, nil
+	session := sessionOf(r.Context())
+	session.conn = conn.(fullConn)
+	return socket{newEndOnce(session.conn), session, a.streams.ctx}, nil
 }
 
 type fullConn interface {
@@ -82,22 +149,20 @@ type fullConn interface {
 // is what gqlgen has for it, they take their subscriptions for complete.
 type socket struct {
 	fullConn
-	server context.Context
+	session *socketSession
+	server  context.Context
 }
 
 // WriteClose is part of gqlgen's interface.
 func (s socket) WriteClose(code int, message string) error {
-	if code == transport.WebsocketCloseNormalClosure && s.server.Err() != nil {
+	switch {
+	case code != transport.WebsocketCloseNormalClosure:
+	case s.server.Err() != nil:
 		code, message = int(websocket.StatusGoingAway), "the server is stopping"
+	case s.session.refused.Load():
+		code, message = closeForbidden, "Forbidden"
 	}
 	return s.fullConn.WriteClose(code, message)
-}
-
-// operationCount is the key, in a socket's context, of the number of its operations.
-type operationCount struct{}
-
-func countOperations(ctx context.Context, _ transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-	return context.WithValue(ctx, operationCount{}, new(atomic.Int32)), nil, nil
 }
 
 // socketLimit is an extension that limits the operations that run at once on a socket.
@@ -111,10 +176,11 @@ func (socketLimit) Validate(graphql.ExecutableSchema) error { return nil }
 
 // InterceptOperation counts an operation until its context ends, which on a socket is its own.
 func (socketLimit) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	running, onSocket := ctx.Value(operationCount{}).(*atomic.Int32)
-	if !onSocket {
+	session := sessionOf(ctx)
+	if session == nil {
 		return next(ctx)
 	}
+	running := &session.running
 	if running.Add(1) > maxPerSocket {
 		running.Add(-1)
 		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{

@@ -78,7 +78,7 @@ func (s *streams) wait(ctx context.Context) error {
 const heartbeat = 15 * time.Second
 
 // stream answers by server-sent events, as https://github.com/enisdenjo/graphql-sse has them in its "distinct connections
-// mode". A stream that ends because the server stops has no event "complete", so that clients connect again.
+// mode". A stream that ends because the server stops, or because the caller's credentials have ended, has no event "complete", so that clients connect again.
 func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, operation *graphql.OperationContext, errs gqlerror.List) {
 	ctx, leave, ok := t.streams.join(graphql.WithOperationContext(r.Context(), operation))
 	if !ok {
@@ -96,6 +96,9 @@ func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graph
 	defer beating.Wait()
 	defer cancel()
 	beating.Go(func() { events.beat(ctx) })
+	if who, known := callerOf(ctx); known {
+		beating.Go(func() { who.watch(ctx, cancel) })
+	}
 	if errs != nil {
 		events.next(exec.DispatchError(ctx, errs))
 	} else {

@@ -36,6 +36,10 @@ func (httpTransport) Supports(*http.Request) bool { return true }
 // Do is part of gqlgen's interface.
 func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	setHeaders(w.Header())
+	if _, known := callerOf(r.Context()); !known {
+		refuseCaller(w, errNoCredentials)
+		return
+	}
 	form, acceptable := negotiate(r.Header.Values("Accept"))
 	if !acceptable {
 		refuse(w, http.StatusNotAcceptable, codeInput, "accept application/graphql-response+json, application/json or text/event-stream")

@@ -46,6 +46,8 @@ type ResolverRoot interface {
 }
 
 type DirectiveRoot struct {
+	Operator func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
+	Writer   func(ctx context.Context, obj any, next graphql.Resolver) (res any, err error)
 }
 
 type ComplexityRoot struct {
@@ -2415,6 +2417,11 @@ scalar DateTime
 "A count that may pass 2^31, as a JSON number."
 scalar Int64
 
+"Needs the role operator. An answer without it has the error FORBIDDEN."
+directive @operator on FIELD_DEFINITION
+"Needs the role writer, or operator. An answer without it has the error FORBIDDEN."
+directive @writer on FIELD_DEFINITION
+
 "Whatever has a global id."
 interface Node {
   "Opaque, and unique among all types. Give it back to node."
@@ -2781,43 +2788,43 @@ type Query {
   "Whatever has these global ids, in their order; null where there is nothing. At most 100."
   nodes(ids: [ID!]!): [Node]!
   "All migrations."
-  migrations: [Migration!]!
+  migrations: [Migration!]! @operator
   "One migration. exact counts progress row by row, which takes long on large tables."
-  migration(entity: Entity!, exact: Boolean = false): Migration!
+  migration(entity: Entity!, exact: Boolean = false): Migration! @operator
   "A run, by its global id; null if there is none."
-  run(id: ID!): Run
+  run(id: ID!): Run @operator
 }
 
 "What can be changed."
 type Mutation {
   "Changes the phase of an entity once its gate is open, and returns when it is in force everywhere. The phase that is in force already is no change, except that an incomplete CUTOVER becomes complete when its gate is open."
-  setPhase(input: SetPhaseInput!): SetPhasePayload!
+  setPhase(input: SetPhaseInput!): SetPhasePayload! @operator
   "Starts the sweep that migrates what use did not, and returns at once. Follow it with runProgress."
-  startSweep(input: StartSweepInput!): RunPayload!
+  startSweep(input: StartSweepInput!): RunPayload! @operator
   "Starts the rehearsal that converts every row and stores none, and returns at once."
-  startRehearsal(input: StartRunInput!): RunPayload!
+  startRehearsal(input: StartRunInput!): RunPayload! @operator
   "Starts the verification that compares both shapes, and returns at once."
-  startVerification(input: StartVerificationInput!): RunPayload!
+  startVerification(input: StartVerificationInput!): RunPayload! @operator
   "Starts the restore that rebuilds V1 from V2, and returns at once. From then on writes in CONTRACT go to both shapes again."
-  startRestore(input: StartRunInput!): RunPayload!
+  startRestore(input: StartRunInput!): RunPayload! @operator
   "Stops a run for the time being, and returns once the batch in flight has ended."
-  pauseRun(id: ID!): RunPayload!
+  pauseRun(id: ID!): RunPayload! @operator
   "Lets a paused run go on."
-  resumeRun(id: ID!): RunPayload!
+  resumeRun(id: ID!): RunPayload! @operator
   "Ends a run, and returns once the batch in flight has ended. What was migrated stays; a restore is void."
-  cancelRun(id: ID!): RunPayload!
+  cancelRun(id: ID!): RunPayload! @operator
   "Changes the limits of a run while it runs."
-  tuneRun(input: TuneRunInput!): RunPayload!
+  tuneRun(input: TuneRunInput!): RunPayload! @operator
   "Switches the capture of writes that bypass this server on or off. Switched on again it makes every copy stale, since V1 may have changed meanwhile."
-  setCapture(input: SetCaptureInput!): SetCapturePayload!
+  setCapture(input: SetCaptureInput!): SetCapturePayload! @operator
 }
 
 "What can be watched: over WebSocket, with the subprotocol graphql-transport-ws, or as server-sent events."
 type Subscription {
   "Sends the current state at once, then each change; completes when the run ends."
-  runProgress(id: ID!): Run!
+  runProgress(id: ID!): Run! @operator
   "Sends the current state at once, then each change of phase or progress."
-  migrationProgress(entity: Entity!): Migration!
+  migrationProgress(entity: Entity!): Migration! @operator
 }
 
 "Asks for a phase."
@@ -3394,29 +3401,29 @@ type OrderV2Edge {
 
 extend type Mutation {
   "Makes a customer through the old shape."
-  createCustomerV1(input: CreateCustomerV1Input!): CustomerV1Payload! @deprecated(reason: "Use createCustomerV2.")
+  createCustomerV1(input: CreateCustomerV1Input!): CustomerV1Payload! @writer @deprecated(reason: "Use createCustomerV2.")
   "Changes a customer through the old shape. What V1 cannot express stays as it is."
-  updateCustomerV1(input: UpdateCustomerV1Input!): CustomerV1Payload! @deprecated(reason: "Use updateCustomerV2.")
+  updateCustomerV1(input: UpdateCustomerV1Input!): CustomerV1Payload! @writer @deprecated(reason: "Use updateCustomerV2.")
   "Removes a customer from both shapes."
-  deleteCustomerV1(customerId: ID!): DeletePayload! @deprecated(reason: "Use deleteCustomerV2.")
+  deleteCustomerV1(customerId: ID!): DeletePayload! @writer @deprecated(reason: "Use deleteCustomerV2.")
   "Makes a customer through the new shape."
-  createCustomerV2(input: CreateCustomerV2Input!): CustomerV2Payload!
+  createCustomerV2(input: CreateCustomerV2Input!): CustomerV2Payload! @writer
   "Changes a customer through the new shape. Refused where V1 cannot hold it."
-  updateCustomerV2(input: UpdateCustomerV2Input!): CustomerV2Payload!
+  updateCustomerV2(input: UpdateCustomerV2Input!): CustomerV2Payload! @writer
   "Removes a customer from both shapes."
-  deleteCustomerV2(customerId: ID!, expectedVersion: Int): DeletePayload!
+  deleteCustomerV2(customerId: ID!, expectedVersion: Int): DeletePayload! @writer
   "Makes an order through the old shape."
-  createOrderV1(input: CreateOrderV1Input!): OrderV1Payload! @deprecated(reason: "Use createOrderV2.")
+  createOrderV1(input: CreateOrderV1Input!): OrderV1Payload! @writer @deprecated(reason: "Use createOrderV2.")
   "Changes an order through the old shape. What V1 cannot express stays as it is."
-  updateOrderV1(input: UpdateOrderV1Input!): OrderV1Payload! @deprecated(reason: "Use updateOrderV2.")
+  updateOrderV1(input: UpdateOrderV1Input!): OrderV1Payload! @writer @deprecated(reason: "Use updateOrderV2.")
   "Removes an order from both shapes."
-  deleteOrderV1(orderId: ID!): DeletePayload! @deprecated(reason: "Use deleteOrderV2.")
+  deleteOrderV1(orderId: ID!): DeletePayload! @writer @deprecated(reason: "Use deleteOrderV2.")
   "Makes an order through the new shape."
-  createOrderV2(input: CreateOrderV2Input!): OrderV2Payload!
+  createOrderV2(input: CreateOrderV2Input!): OrderV2Payload! @writer
   "Changes an order through the new shape. Refused where V1 cannot hold it."
-  updateOrderV2(input: UpdateOrderV2Input!): OrderV2Payload!
+  updateOrderV2(input: UpdateOrderV2Input!): OrderV2Payload! @writer
   "Removes an order from both shapes."
-  deleteOrderV2(orderId: ID!, expectedVersion: Int): DeletePayload!
+  deleteOrderV2(orderId: ID!, expectedVersion: Int): DeletePayload! @writer
 }
 
 "The answer of a mutation on customers."
@@ -7959,7 +7966,20 @@ func (ec *executionContext) _Mutation_setPhase(ctx context.Context, field graphq
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SetPhase(ctx, fc.Args["input"].(SetPhaseInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *SetPhasePayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *SetPhasePayload) graphql.Marshaler {
 			return ec.marshalNSetPhasePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetPhasePayload(ctx, selections, v)
 		},
@@ -8003,7 +8023,20 @@ func (ec *executionContext) _Mutation_startSweep(ctx context.Context, field grap
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().StartSweep(ctx, fc.Args["input"].(StartSweepInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8047,7 +8080,20 @@ func (ec *executionContext) _Mutation_startRehearsal(ctx context.Context, field 
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().StartRehearsal(ctx, fc.Args["input"].(StartRunInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8091,7 +8137,20 @@ func (ec *executionContext) _Mutation_startVerification(ctx context.Context, fie
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().StartVerification(ctx, fc.Args["input"].(StartVerificationInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8135,7 +8194,20 @@ func (ec *executionContext) _Mutation_startRestore(ctx context.Context, field gr
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().StartRestore(ctx, fc.Args["input"].(StartRunInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8179,7 +8251,20 @@ func (ec *executionContext) _Mutation_pauseRun(ctx context.Context, field graphq
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().PauseRun(ctx, fc.Args["id"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8223,7 +8308,20 @@ func (ec *executionContext) _Mutation_resumeRun(ctx context.Context, field graph
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().ResumeRun(ctx, fc.Args["id"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8267,7 +8365,20 @@ func (ec *executionContext) _Mutation_cancelRun(ctx context.Context, field graph
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CancelRun(ctx, fc.Args["id"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8311,7 +8422,20 @@ func (ec *executionContext) _Mutation_tuneRun(ctx context.Context, field graphql
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().TuneRun(ctx, fc.Args["input"].(TuneRunInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *RunPayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
 			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
@@ -8355,7 +8479,20 @@ func (ec *executionContext) _Mutation_setCapture(ctx context.Context, field grap
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().SetCapture(ctx, fc.Args["input"].(SetCaptureInput))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *SetCapturePayload
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *SetCapturePayload) graphql.Marshaler {
 			return ec.marshalNSetCapturePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetCapturePayload(ctx, selections, v)
 		},
@@ -8399,7 +8536,20 @@ func (ec *executionContext) _Mutation_createCustomerV1(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CreateCustomerV1(ctx, fc.Args["input"].(CreateCustomerV1Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *CustomerV1Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV1Payload) graphql.Marshaler {
 			return ec.marshalNCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx, selections, v)
 		},
@@ -8443,7 +8593,20 @@ func (ec *executionContext) _Mutation_updateCustomerV1(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().UpdateCustomerV1(ctx, fc.Args["input"].(UpdateCustomerV1Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *CustomerV1Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV1Payload) graphql.Marshaler {
 			return ec.marshalNCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx, selections, v)
 		},
@@ -8487,7 +8650,20 @@ func (ec *executionContext) _Mutation_deleteCustomerV1(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteCustomerV1(ctx, fc.Args["customerId"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *DeletePayload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
 			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
@@ -8531,7 +8707,20 @@ func (ec *executionContext) _Mutation_createCustomerV2(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CreateCustomerV2(ctx, fc.Args["input"].(CreateCustomerV2Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *CustomerV2Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV2Payload) graphql.Marshaler {
 			return ec.marshalNCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx, selections, v)
 		},
@@ -8575,7 +8764,20 @@ func (ec *executionContext) _Mutation_updateCustomerV2(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().UpdateCustomerV2(ctx, fc.Args["input"].(UpdateCustomerV2Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *CustomerV2Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV2Payload) graphql.Marshaler {
 			return ec.marshalNCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx, selections, v)
 		},
@@ -8619,7 +8821,20 @@ func (ec *executionContext) _Mutation_deleteCustomerV2(ctx context.Context, fiel
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteCustomerV2(ctx, fc.Args["customerId"].(string), fc.Args["expectedVersion"].(*int))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *DeletePayload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
 			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
@@ -8663,7 +8878,20 @@ func (ec *executionContext) _Mutation_createOrderV1(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CreateOrderV1(ctx, fc.Args["input"].(CreateOrderV1Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *OrderV1Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV1Payload) graphql.Marshaler {
 			return ec.marshalNOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx, selections, v)
 		},
@@ -8707,7 +8935,20 @@ func (ec *executionContext) _Mutation_updateOrderV1(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().UpdateOrderV1(ctx, fc.Args["input"].(UpdateOrderV1Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *OrderV1Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV1Payload) graphql.Marshaler {
 			return ec.marshalNOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx, selections, v)
 		},
@@ -8751,7 +8992,20 @@ func (ec *executionContext) _Mutation_deleteOrderV1(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteOrderV1(ctx, fc.Args["orderId"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *DeletePayload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
 			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
@@ -8795,7 +9049,20 @@ func (ec *executionContext) _Mutation_createOrderV2(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().CreateOrderV2(ctx, fc.Args["input"].(CreateOrderV2Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *OrderV2Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV2Payload) graphql.Marshaler {
 			return ec.marshalNOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx, selections, v)
 		},
@@ -8839,7 +9106,20 @@ func (ec *executionContext) _Mutation_updateOrderV2(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().UpdateOrderV2(ctx, fc.Args["input"].(UpdateOrderV2Input))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *OrderV2Payload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV2Payload) graphql.Marshaler {
 			return ec.marshalNOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx, selections, v)
 		},
@@ -8883,7 +9163,20 @@ func (ec *executionContext) _Mutation_deleteOrderV2(ctx context.Context, field g
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Mutation().DeleteOrderV2(ctx, fc.Args["orderId"].(string), fc.Args["expectedVersion"].(*int))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Writer == nil {
+					var zeroVal *DeletePayload
+					return zeroVal, errors.New("directive writer is not implemented")
+				}
+				return ec.Directives.Writer(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
 			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
@@ -11107,7 +11400,20 @@ func (ec *executionContext) _Query_migrations(ctx context.Context, field graphql
 		func(ctx context.Context) (any, error) {
 			return ec.Resolvers.Query().Migrations(ctx)
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal []Migration
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v []Migration) graphql.Marshaler {
 			return ec.marshalNMigration2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigrationᚄ(ctx, selections, v)
 		},
@@ -11140,7 +11446,20 @@ func (ec *executionContext) _Query_migration(ctx context.Context, field graphql.
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Migration(ctx, fc.Args["entity"].(Entity), fc.Args["exact"].(*bool))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *Migration
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *Migration) graphql.Marshaler {
 			return ec.marshalNMigration2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigration(ctx, selections, v)
 		},
@@ -11184,7 +11503,20 @@ func (ec *executionContext) _Query_run(ctx context.Context, field graphql.Collec
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Query().Run(ctx, fc.Args["id"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *Run
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *Run) graphql.Marshaler {
 			return ec.marshalORun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx, selections, v)
 		},
@@ -12320,7 +12652,20 @@ func (ec *executionContext) _Subscription_runProgress(ctx context.Context, field
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Subscription().RunProgress(ctx, fc.Args["id"].(string))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *Run
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *Run) graphql.Marshaler {
 			return ec.marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx, selections, v)
 		},
@@ -12364,7 +12709,20 @@ func (ec *executionContext) _Subscription_migrationProgress(ctx context.Context,
 			fc := graphql.GetFieldContext(ctx)
 			return ec.Resolvers.Subscription().MigrationProgress(ctx, fc.Args["entity"].(Entity))
 		},
-		nil,
+		func(ctx context.Context, next graphql.Resolver) graphql.Resolver {
+			directive0 := next
+
+			directive1 := func(ctx context.Context) (any, error) {
+				if ec.Directives.Operator == nil {
+					var zeroVal *Migration
+					return zeroVal, errors.New("directive operator is not implemented")
+				}
+				return ec.Directives.Operator(ctx, nil, directive0)
+			}
+
+			next = directive1
+			return next
+		},
 		func(ctx context.Context, selections ast.SelectionSet, v *Migration) graphql.Marshaler {
 			return ec.marshalNMigration2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigration(ctx, selections, v)
 		},

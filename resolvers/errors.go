@@ -19,6 +19,7 @@ import (
 // The codes in an error's extensions.code.
 const (
 	codeInput       = "BAD_USER_INPUT"
+	codeForbidden   = "FORBIDDEN"
 	codeUnavailable = "UNAVAILABLE"
 	codeInternal    = "INTERNAL"
 )
@@ -141,6 +142,8 @@ func translate(err error) (code, message, field string) {
 		}
 	}
 	switch {
+	case errors.Is(err, errForbidden):
+		return codeForbidden, err.Error(), ""
 	case errors.Is(err, repo.ErrOutcomeUnknown):
 		return codeUnavailable, "the connection to the database was lost while it committed: look whether it has happened before you try again", ""
 	case errors.Is(err, repo.ErrAltered):

@@ -8,9 +8,6 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// operator is who asks for phases and runs. Everybody who reaches the server is one: it listens on a loopback address only.
-const operator = "operator"
-
 func migrationOf(m repo.Migration) *graph.Migration {
 	return &graph.Migration{
 		ID: globalID(migrationNode, m.Entity), Entity: graph.Entity(m.Entity), Phase: graph.Phase(m.Phase), PhaseChangedAt: m.PhaseChangedAt,
@@ -152,7 +149,7 @@ func (m mutation) SetCapture(ctx context.Context, input graph.SetCaptureInput) (
 func (m mutation) SetPhase(ctx context.Context, input graph.SetPhaseInput) (*graph.SetPhasePayload, error) {
 	force, _ := given(input.Force)
 	changed, err := m.Control.SetPhase(ctx, repo.PhaseRequest{
-		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(), Actor: operator,
+		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(), Actor: IdentityOf(ctx).Name,
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -131,10 +132,20 @@ func (q query) runNodes(ctx context.Context, keys []string) ([]graph.Node, []err
 	})
 }
 
+// forOperators is read for operators; others get an error for each key. It is what the directive @operator is for a field.
+func forOperators(read readNodes) readNodes {
+	return func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
+		if err := require(ctx, Operator); err != nil {
+			return make([]graph.Node, len(keys)), slices.Repeat([]error{err}, len(keys)), nil
+		}
+		return read(ctx, keys)
+	}
+}
+
 // nodes reads each type in one batch.
 func (q query) nodes(ctx context.Context, field string, ids []string) ([]graph.Node, []error, error) {
 	types := q.rowNodes()
-	types[migrationNode], types[runNode] = q.migrationNodes, q.runNodes
+	types[migrationNode], types[runNode] = forOperators(q.migrationNodes), forOperators(q.runNodes)
 	keys, places := map[string][]string{}, map[string][]int{}
 	for i, id := range ids {
 		kind, key, err := parseGlobalID(field, id)

@@ -28,29 +28,29 @@ func (q query) Run(ctx context.Context, id string) (*graph.Run, error) {
 func (m mutation) StartSweep(ctx context.Context, input graph.StartSweepInput) (*graph.RunPayload, error) {
 	run, err := m.Control.StartSweep(ctx, repo.SweepRequest{
 		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
-		OlderThanMappingVersion: input.OlderThanMappingVersion.Value(), Actor: operator,
+		OlderThanMappingVersion: input.OlderThanMappingVersion.Value(), Actor: IdentityOf(ctx).Name,
 	})
 	return runPayload(run, err)
 }
 
 func (m mutation) StartRehearsal(ctx context.Context, input graph.StartRunInput) (*graph.RunPayload, error) {
-	return runPayload(m.Control.StartRehearsal(ctx, runRequest(input)))
+	return runPayload(m.Control.StartRehearsal(ctx, runRequest(ctx, input)))
 }
 
 func (m mutation) StartVerification(ctx context.Context, input graph.StartVerificationInput) (*graph.RunPayload, error) {
 	repair, _ := given(input.Repair)
 	return runPayload(m.Control.StartVerification(ctx, repo.VerificationRequest{
 		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
-		Repair: repair == graph.RepairFromSourceOfTruth, Actor: operator,
+		Repair: repair == graph.RepairFromSourceOfTruth, Actor: IdentityOf(ctx).Name,
 	}))
 }
 
 func (m mutation) StartRestore(ctx context.Context, input graph.StartRunInput) (*graph.RunPayload, error) {
-	return runPayload(m.Control.StartRestore(ctx, runRequest(input)))
+	return runPayload(m.Control.StartRestore(ctx, runRequest(ctx, input)))
 }
 
-func runRequest(input graph.StartRunInput) repo.RunRequest {
-	return repo.RunRequest{Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(), Actor: operator}
+func runRequest(ctx context.Context, input graph.StartRunInput) repo.RunRequest {
+	return repo.RunRequest{Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(), Actor: IdentityOf(ctx).Name}
 }
 
 func (r run) Findings(ctx context.Context, obj *graph.Run, first *int, after *string) (*graph.FindingConnection, error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -85,12 +86,14 @@ func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options 
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: s.Resolver}))
+	h := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: s.Resolver, Directives: resolvers.Directives()}))
 	h.AddTransport(transport.Websocket{})
 	h.AddTransport(transport.POST{})
 	h.SetErrorPresenter(resolvers.PresentError(logger))
 	h.SetRecoverFunc(resolvers.Recover)
-	s.http = httptest.NewServer(h)
+	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(resolvers.WithIdentity(r.Context(), resolvers.Identity{Name: "operator", Role: resolvers.Operator})))
+	}))
 	t.Cleanup(func() {
 		s.http.Close()
 		if err := s.db.Close(); err != nil {
