@@ -13,6 +13,7 @@ import (
 // caller is who asks, with how long that holds.
 type caller struct {
 	resolvers.Identity
+	client  string      // as whom the limits count the caller: a name, or where everybody is an operator an address
 	expires time.Time   // the zero time for never
 	revoked func() bool // nil for never
 }
@@ -106,6 +107,9 @@ func (a *authenticator) handler(next http.Handler) http.Handler {
 		if err != nil {
 			refuseCaller(w, err)
 			return
+		}
+		if a.open() {
+			c.client = addressOf(r.RemoteAddr)
 		}
 		next.ServeHTTP(w, r.WithContext(withCaller(r.Context(), c)))
 	})

@@ -200,7 +200,7 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 		}
 	}
 
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t))
+	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
 	tokens := []string{resolvers.Reader: "ann-reader", resolvers.Writer: "bob-writer", resolvers.Operator: "cleo-operator"}
 	tried := 0
 	for _, role := range []resolvers.Role{resolvers.Reader, resolvers.Writer, resolvers.Operator} {
@@ -236,7 +236,7 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 }
 
 func TestNobodyIsServedWithoutCredentials(t *testing.T) {
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t))
+	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
 	const q, jsonType = `{"query": "{ __typename }"}`, "Content-Type: application/json\n"
 	for name, e := range map[string]exchange{
 		"none":               {"POST", "/graphql", q, jsonType, 401, `Www-Authenticate:[Bearer realm="coexist"]`},
@@ -299,7 +299,7 @@ func (s *testSocket) answer(t *testing.T) string {
 }
 
 func TestSocketsShowCredentials(t *testing.T) {
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t))
+	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
 	for name, c := range map[string]struct {
 		payload any
 		headers http.Header
@@ -332,7 +332,7 @@ func TestSocketsShowCredentials(t *testing.T) {
 
 func TestStreamsEndWithTheirCredentials(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens")
-	server := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"), tokenLine("cleo", "operator")))
+	server := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"), tokenLine("cleo", "operator")), clientFlags{})
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"
 	socket, _ := initiate(t, server.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil)
 	socket.send(t, message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": watch}})

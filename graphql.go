@@ -57,12 +57,12 @@ func init() {
 
 // newGraphQL returns the handler of /graphql: queries over POST and GET, mutations over POST, all three kinds of operation
 // over WebSocket (graphql-transport-ws) and server-sent events.
-func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams, auth *authenticator) http.Handler {
+func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams, auth *authenticator, clients *clients) http.Handler {
 	config := graph.Config{Schema: loadSchema(), Resolvers: root, Directives: resolvers.Directives()}
 	setComplexity(&config.Complexity)
 	server := handler.New(graph.NewExecutableSchema(config))
-	server.AddTransport(newSocketTransport(streams, auth))
-	server.AddTransport(httpTransport{streams})
+	server.AddTransport(newSocketTransport(streams, auth, clients))
+	server.AddTransport(httpTransport{streams, clients})
 	server.SetErrorPresenter(resolvers.PresentError(logger))
 	server.SetRecoverFunc(resolvers.Recover)
 	server.SetParserTokenLimit(maxTokens)
@@ -70,9 +70,10 @@ func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *teleme
 	server.Use(telemetry)
 	server.Use(extension.Introspection{})
 	server.Use(extension.AutomaticPersistedQuery{Cache: lru.New[string](1000)})
-	server.Use(documentLimits{}) // after the document of a persisted query is known
+	server.Use(newDocumentLimits()) // after the document of a persisted query is known
 	server.Use(extension.FixedComplexityLimit(maxComplexity))
-	server.Use(socketLimit{})
+	server.Use(cost{})
+	server.Use(socketLimit{clients})
 	server.Use(newV1Usage(root.Control))
 	return server
 }

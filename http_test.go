@@ -23,11 +23,11 @@ import (
 // newTestServer serves a small sample in MIGRATE from within the test.
 func newTestServer(t *testing.T, address string) *httptest.Server {
 	t.Helper()
-	return newGuardedServer(t, address, &authenticator{})
+	return newGuardedServer(t, address, &authenticator{}, clientFlags{})
 }
 
-// newGuardedServer is newTestServer for those who show credentials.
-func newGuardedServer(t *testing.T, address string, auth *authenticator) *httptest.Server {
+// newGuardedServer is newTestServer for those who show credentials, within limits.
+func newGuardedServer(t *testing.T, address string, auth *authenticator, limits clientFlags) *httptest.Server {
 	t.Helper()
 	env := &environment{stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler), database: &databaseFlags{AutoMigrate: true, MaxConns: 4}}
 	db, err := env.openAt(t.Context(), address, repo.Migrate, connecting)
@@ -45,7 +45,7 @@ func newGuardedServer(t *testing.T, address string, auth *authenticator) *httpte
 			t.Error(err)
 		}
 	})
-	server := httptest.NewServer(newServer(db, env.logger, auth).handler)
+	server := httptest.NewServer(newServer(db, env.logger, auth, newClients(limits)).handler)
 	t.Cleanup(server.Close)
 	return server
 }
@@ -110,8 +110,8 @@ func TestPaths(t *testing.T) {
 		"readiness":             {"GET", "/readyz", "", "", 200, "ok"},
 		"metrics":               {"GET", "/metrics", "", "", 200, "go_goroutines"},
 		"unknown path":          {"GET", "/nothing", "", "", 404, ""},
-		"query":                 {"POST", "/graphql", q("{ __typename }"), jsonType, 200, `{"data":{"__typename":"Query"}}`},
-		"query by GET":          {"GET", get("{ __typename }"), "", "", 200, `{"data":{"__typename":"Query"}}`},
+		"query":                 {"POST", "/graphql", q("{ __typename }"), jsonType, 200, `{"data":{"__typename":"Query"},"extensions":{"cost":{"complexity":1,"limit":50000}}}`},
+		"query by GET":          {"GET", get("{ __typename }"), "", "", 200, `{"data":{"__typename":"Query"},"extensions":{"cost":{"complexity":1,"limit":50000}}}`},
 		"urql's Accept":         {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed", 200, "application/graphql-response+json"},
 		"query as a stream":     {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: text/event-stream", 200, "event: complete"},
 		"mutation by GET":       {"GET", get(`mutation { pauseRun(id: "x") { run { id } } }`), "", "", 405, "Allow:[POST]"},
@@ -138,7 +138,7 @@ func TestPaths(t *testing.T) {
 		"too many fields":       {"POST", "/graphql", q("{" + strings.Repeat("__typename ", maxFields+1) + "}"), jsonType, 200, "fields"},
 		"nested pages":          {"POST", "/graphql", q("{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }"), jsonType, 200, "complexity"},
 		"old socket protocol":   {"GET", "/graphql", "", "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Protocol: graphql-ws", 400, "graphql-transport-ws"},
-		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"operator"},{"name":"skip"},{"name":"specifiedBy"},{"name":"writer"}]}}}`},
+		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"operator"},{"name":"skip"},{"name":"specifiedBy"},{"name":"writer"}]}}`},
 	} {
 		t.Run(name, func(t *testing.T) { e.check(t, server.URL) })
 	}

@@ -2,10 +2,11 @@ package main
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/99designs/gqlgen/graphql/handler/extension"
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -13,24 +14,49 @@ import (
 	"github.com/alwaysup/coexist/graph"
 )
 
+// What a request may be. Most of it is judged before a document is validated, since validating takes time that grows with the
+// square of the document's fields.
 const (
 	// maxBody limits a request's body, and a message on a socket, in bytes.
 	maxBody = 1 << 20
+	// maxDocument limits a document, in bytes. Documents are kept in caches.
+	maxDocument = 64 << 10
 	// maxTokens limits a document.
 	maxTokens = 3000
-	// maxFields limits the fields of a document, each counted as often as fragments repeat it: validating takes time that
-	// grows with the square of it.
+	// maxFields limits the fields of a document, each counted as often as fragments repeat it.
 	maxFields = 1000
+	// maxRootFields limits the fields at the top of an operation: how many questions it asks at once.
+	maxRootFields = 50
+	// maxAliases limits the fields of a document that are given another name.
+	maxAliases = 200
 	// maxDirectives limits the directives of a document.
 	maxDirectives = 100
+	// maxDepth limits how deep the fields of a document lie in each other.
+	maxDepth = 20
+	// maxIntrospection limits what is asked of the schema, by the weights of introspectionWeights.
+	maxIntrospection = 1_000_000
 	// maxComplexity limits the fields of an answer.
 	maxComplexity = 50_000
-	// shortDocument is a length, in bytes, up to which a document without fragments cannot do harm.
-	shortDocument = 1000
 )
 
-// documentLimits is an extension that refuses documents which would take long merely to validate.
-type documentLimits struct{}
+// introspectionWeights says about how many elements the lists of introspection have. A question about the members of the types
+// of members multiplies them, and gqlgen's complexity counts nothing of it.
+var introspectionWeights = map[string]int{
+	"types": 150, "fields": 12, "inputFields": 12, "args": 4, "enumValues": 8, "possibleTypes": 4, "interfaces": 2, "directives": 8,
+}
+
+// documentLimits is an extension that refuses documents which ask for too much, or would take long merely to validate.
+type documentLimits struct {
+	accepted *lru.Cache[string, struct{}] // documents that have passed
+}
+
+func newDocumentLimits() documentLimits {
+	accepted, err := lru.New[string, struct{}](queryCacheSize)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return documentLimits{accepted}
+}
 
 // ExtensionName is part of gqlgen's interface.
 func (documentLimits) ExtensionName() string { return "DocumentLimits" }
@@ -39,70 +65,151 @@ func (documentLimits) ExtensionName() string { return "DocumentLimits" }
 func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationParameters is called before a document is parsed and validated.
-func (documentLimits) MutateOperationParameters(_ context.Context, params *graphql.RawParams) *gqlerror.Error {
-	if len(params.Query) <= shortDocument && !strings.Contains(params.Query, "fragment") {
+func (l documentLimits) MutateOperationParameters(_ context.Context, params *graphql.RawParams) *gqlerror.Error {
+	if l.accepted.Contains(params.Query) {
 		return nil
+	}
+	if len(params.Query) > maxDocument {
+		return gqlerror.Errorf("the document has %d bytes, possible are %d: ask for less at once, and send values as variables", len(params.Query), maxDocument)
 	}
 	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, maxTokens)
 	if err != nil {
 		return nil //nolint:nilerr // whoever parses it next says what is wrong with it
 	}
-	c := documentSize{fragments: document.Fragments, sizes: map[string]int{}}
-	fields := 0
+	if err := judgeSize(document); err != nil {
+		return err
+	}
+	l.accepted.Add(params.Query, struct{}{})
+	return nil
+}
+
+// judgeSize returns an error for a document beyond one of the limits.
+func judgeSize(document *ast.QueryDocument) *gqlerror.Error {
+	m := measure{fragments: document.Fragments, known: map[string]documentSize{}}
+	var whole documentSize
+	roots := 0
 	for _, o := range document.Operations {
-		c.directives += len(o.Directives)
-		fields += c.count(o.SelectionSet)
+		operation := m.selections(o.SelectionSet)
+		roots = max(roots, operation.top)
+		whole = whole.and(operation).and(documentSize{directives: len(o.Directives)})
 	}
 	for _, f := range document.Fragments { // those that nobody uses are validated too
-		fields += c.fragment(f.Name)
+		whole = whole.and(m.fragment(f.Name))
 	}
-	if fields > maxFields {
-		return gqlerror.Errorf("the document has more than %d fields, with those that its fragments repeat: ask for less at once", maxFields)
+	for _, limit := range []struct {
+		what      string
+		got, most int
+	}{
+		{"fields, with those that its fragments repeat", whole.fields, maxFields},
+		{"fields at the top", roots, maxRootFields},
+		{"aliases", whole.aliases, maxAliases},
+		{"directives", whole.directives, maxDirectives},
+		{"levels of fields", whole.depth, maxDepth},
+	} {
+		if limit.got > limit.most {
+			return gqlerror.Errorf("the document has more than %d %s: ask for less at once", limit.most, limit.what)
+		}
 	}
-	if c.directives > maxDirectives {
-		return gqlerror.Errorf("the document has more than %d directives: ask for less at once", maxDirectives)
+	if whole.introspection > maxIntrospection {
+		return gqlerror.Errorf("the document asks for too much of the schema: ask for less at once, or take it from /schema.graphqls")
 	}
 	return nil
 }
 
-// documentSize counts the selections of a document.
+// documentSize is how much is in a selection, as if fragments were written out. What is beyond a limit stays so.
 type documentSize struct {
-	fragments  ast.FragmentDefinitionList
-	sizes      map[string]int // of the fragments, as far as they are counted
-	directives int
+	top           int // fields that lie in no other
+	fields        int // all of them
+	aliases       int
+	directives    int
+	depth         int
+	introspection int
 }
 
-// count returns the number of selections, as if fragments were written out, or some number beyond maxFields.
-func (c *documentSize) count(set ast.SelectionSet) int {
-	n := 0
+// and is the size of two selections side by side.
+func (s documentSize) and(o documentSize) documentSize {
+	return documentSize{
+		top: min(s.top+o.top, maxRootFields+1), fields: min(s.fields+o.fields, maxFields+1), aliases: min(s.aliases+o.aliases, maxAliases+1),
+		directives: min(s.directives+o.directives, maxDirectives+1), depth: max(s.depth, o.depth),
+		introspection: min(s.introspection+o.introspection, maxIntrospection+1),
+	}
+}
+
+// measure measures the selections of a document.
+type measure struct {
+	fragments ast.FragmentDefinitionList
+	known     map[string]documentSize // of the fragments, as far as they are measured
+}
+
+func (m measure) selections(set ast.SelectionSet) documentSize {
+	var whole documentSize
 	for _, selection := range set {
-		n++
 		switch s := selection.(type) {
 		case *ast.Field:
-			c.directives += len(s.Directives)
-			n += c.count(s.SelectionSet)
+			whole = whole.and(m.field(s))
 		case *ast.InlineFragment:
-			c.directives += len(s.Directives)
-			n += c.count(s.SelectionSet)
+			whole = whole.and(m.selections(s.SelectionSet)).and(documentSize{fields: 1, directives: len(s.Directives)})
 		case *ast.FragmentSpread:
-			c.directives += len(s.Directives)
-			n += c.fragment(s.Name)
+			whole = whole.and(m.fragment(s.Name)).and(documentSize{fields: 1, directives: len(s.Directives)})
 		}
-		n = min(n, maxFields+1)
 	}
-	return n
+	return whole
 }
 
-// fragment is count for a fragment. One that contains itself counts once: it is refused later.
-func (c *documentSize) fragment(name string) int {
-	if n, counted := c.sizes[name]; counted {
-		return n
+func (m measure) field(f *ast.Field) documentSize {
+	inside := m.selections(f.SelectionSet)
+	inside.introspection *= max(introspectionWeights[f.Name], 1) // at most that of one list beyond the limit, so it never overflows
+	inside.depth++
+	inside.top = 0
+	self := documentSize{top: 1, fields: 1, directives: len(f.Directives), introspection: 1}
+	if f.Alias != f.Name {
+		self.aliases = 1
 	}
-	c.sizes[name] = 0
-	if f := c.fragments.ForName(name); f != nil {
-		c.sizes[name] = c.count(f.SelectionSet)
+	return inside.and(self)
+}
+
+// fragment is the size of a fragment. One that contains itself counts once: it is refused later.
+func (m measure) fragment(name string) documentSize {
+	if size, known := m.known[name]; known {
+		return size
 	}
-	return c.sizes[name]
+	m.known[name] = documentSize{}
+	if f := m.fragments.ForName(name); f != nil {
+		m.known[name] = m.selections(f.SelectionSet)
+	}
+	return m.known[name]
+}
+
+// cost is an extension that says in each answer what it cost, of what is possible, so that clients see it coming. Events of
+// subscriptions do not say it.
+type cost struct{}
+
+// ExtensionName is part of gqlgen's interface.
+func (cost) ExtensionName() string { return "Cost" }
+
+// Validate is part of gqlgen's interface.
+func (cost) Validate(graphql.ExecutableSchema) error { return nil }
+
+// InterceptResponse adds extensions.cost.
+func (cost) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	response := next(ctx)
+	operation := graphql.GetOperationContext(ctx)
+	if response == nil || operation.Operation == nil || operation.Operation.Operation == ast.Subscription {
+		return response
+	}
+	if stats := extension.GetComplexityStats(ctx); stats != nil {
+		if response.Extensions == nil {
+			response.Extensions = map[string]any{}
+		}
+		response.Extensions["cost"] = operationCost{stats.Complexity, stats.ComplexityLimit}
+	}
+	return response
+}
+
+// operationCost is what an operation costs, in fields of its answer as far as they can be foreseen.
+type operationCost struct {
+	Complexity int `json:"complexity"`
+	Limit      int `json:"limit"`
 }
 
 // many is the complexity of a list of n elements.

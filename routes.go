@@ -14,12 +14,12 @@ import (
 )
 
 // newRoutes returns the handler of all paths.
-func newRoutes(db *database, logger *slog.Logger, streams *streams, auth *authenticator) http.Handler {
+func newRoutes(db *database, logger *slog.Logger, streams *streams, auth *authenticator, clients *clients) http.Handler {
 	telemetry := newTelemetry()
 	telemetry.registry.MustRegister(v1Operations{db.control()}, storeFailures{db.control()})
 	playground := console.Playground()
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", guard(auth.open(), auth.handler(newGraphQL(db.resolver, logger, telemetry, streams, auth))))
+	mux.Handle("/graphql", guard(auth.open(), auth.handler(newGraphQL(db.resolver, logger, telemetry, streams, auth, clients))))
 	mux.Handle("/playground", playground)
 	mux.Handle("/playground/", playground)
 	mux.Handle("GET /{$}", http.RedirectHandler("/playground", http.StatusFound)) // until there is a console

@@ -45,7 +45,13 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 type serveCommand struct {
 	Addr       string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
 	TokensFile string `placeholder:"PATH" help:"A file of lines NAME SHA-256 ROLE: who may send which token, as Authorization: Bearer TOKEN, and what for. The command token makes such lines. A change is seen within seconds. Default: no credentials, and everybody is an operator."`
+	clientFlags
 	sampleFlags
+}
+
+// Validate is called by kong.
+func (c *serveCommand) Validate() error {
+	return errors.Join(c.clientFlags.Validate(), c.sampleFlags.Validate())
 }
 
 // Run serves until ctx ends, then lets requests in flight end, and returns nil.
@@ -72,7 +78,7 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	if err := logStart(ctx, env.logger, listener.Addr(), db, auth); err != nil {
 		return err
 	}
-	return newServer(db, env.logger, auth).serve(ctx, listener)
+	return newServer(db, env.logger, auth, newClients(c.clientFlags)).serve(ctx, listener)
 }
 
 // openDatabase opens the database that was given, or coexist.db, which it fills with the sample when it is new.
@@ -141,9 +147,9 @@ const (
 	maxHeader = 64 << 10
 )
 
-func newServer(db *database, logger *slog.Logger, auth *authenticator) *server {
+func newServer(db *database, logger *slog.Logger, auth *authenticator, clients *clients) *server {
 	s := &server{db: db, logger: logger, streams: newStreams()}
-	s.handler = newRoutes(db, logger, s.streams, auth)
+	s.handler = newRoutes(db, logger, s.streams, auth, clients)
 	return s
 }
 

@@ -33,14 +33,14 @@ func codeOf(url, query string) string {
 	return a.code()
 }
 
-// client writes its own customer through any of the servers, and knows what may have become of it.
-type client struct {
+// testClient writes its own customer through any of the servers, and knows what may have become of it.
+type testClient struct {
 	key    string
 	names  map[string]bool // those that it may have now: one, but where an answer has not come
 	orders int             // made, as far as answered
 }
 
-func (c *client) live(t *testing.T, servers []*program, rounds int, killed *atomic.Bool) {
+func (c *testClient) live(t *testing.T, servers []*program, rounds int, killed *atomic.Bool) {
 	for round := range rounds {
 		url := servers[round%len(servers)].url
 		name := fmt.Sprintf("name %d", round)
@@ -113,11 +113,11 @@ func threeProcesses(t *testing.T, url string, flags ...string) {
 		run("phase", entity, "MIGRATE", "--force", "--reason=a test")
 	}
 	sweep := must[started](t, servers[1].url, `mutation { startSweep(input: {entity: CUSTOMER, workers: 2, maxRowsPerSecond: 300}) { run { id } } }`).StartSweep.Run.ID
-	all := make([]*client, clients)
+	all := make([]*testClient, clients)
 	var working sync.WaitGroup
 	var killed atomic.Bool
 	for i := range all {
-		c := &client{key: fmt.Sprint(10_001 + i*n/clients), names: map[string]bool{}}
+		c := &testClient{key: fmt.Sprint(10_001 + i*n/clients), names: map[string]bool{}}
 		all[i] = c
 		working.Go(func() { c.live(t, servers, rounds, &killed) })
 	}

@@ -20,21 +20,19 @@ import (
 // socketProtocol is the only one spoken: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
 const socketProtocol = "graphql-transport-ws"
 
-// maxPerSocket limits the operations that run at once on a socket.
-const maxPerSocket = 100
-
 // socketTransport is gqlgen's WebSocket transport, and ends its sockets with the server.
 type socketTransport struct {
 	transport.Websocket
 	streams *streams
+	clients *clients
 }
 
-func newSocketTransport(streams *streams, auth *authenticator) socketTransport {
+func newSocketTransport(streams *streams, auth *authenticator, clients *clients) socketTransport {
 	limit := int64(maxBody)
 	return socketTransport{transport.Websocket{
-		Implementation: acceptor{streams: streams}, InitFunc: admission(auth), InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
+		Implementation: acceptor{streams: streams}, InitFunc: admission(auth, clients), InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
 		PayloadReadLimit: &limit,
-	}, streams}
+	}, streams, clients}
 }
 
 // Supports is part of gqlgen's interface.
@@ -72,7 +70,12 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 		return
 	}
 	defer leave()
-	session := &socketSession{}
+	place := &t.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets // until it is known whose the socket is
+	if !place.take() {
+		refuseClient(w, errSockets)
+		return
+	}
+	session := &socketSession{place: place}
 	defer session.close()
 	t.Websocket.Do(w, r.WithContext(context.WithValue(ctx, sessionKey{}, session)), exec)
 }
@@ -80,12 +83,13 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 // socketSession is what is known of a socket while it is open.
 type socketSession struct {
 	conn    fullConn
-	running atomic.Int32 // operations
-	refused atomic.Bool  // the credentials have ended
+	place   *slots      // the one that the socket takes
+	refused atomic.Bool // the credentials have ended
 }
 
 // close lets go of a connection that gqlgen has left open, as it does after a payload that is no object.
 func (s *socketSession) close() {
+	s.place.giveBack()
 	if s.conn != nil {
 		_ = s.conn.Close()
 	}
@@ -103,9 +107,12 @@ func sessionOf(ctx context.Context) *socketSession {
 // come back after a while.
 const closeForbidden = 4403
 
+// closeTooMany is that of a client with too many sockets.
+const closeTooMany = 4429
+
 // admission lets a socket in whose connection_init, or else the request that opened it, shows credentials, and closes it when
 // they end.
-func admission(auth *authenticator) transport.WebsocketInitFunc {
+func admission(auth *authenticator, clients *clients) transport.WebsocketInitFunc {
 	return func(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
 		who, known := callerOf(ctx)
 		if header := payload.Authorization(); header != "" || !known {
@@ -114,8 +121,13 @@ func admission(auth *authenticator) transport.WebsocketInitFunc {
 				return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, "Forbidden"), closeForbidden), nil, err
 			}
 		}
+		session, places := sessionOf(ctx), &clients.of(who.client).sockets
+		if !places.take() {
+			return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, errSockets.Error()), closeTooMany), nil, errSockets
+		}
+		session.place.giveBack()
+		session.place = places
 		ctx, cancel := context.WithCancel(withCaller(ctx, who))
-		session := sessionOf(ctx)
 		go who.watch(ctx, func() {
 			session.refused.Store(true)
 			cancel()
@@ -165,8 +177,8 @@ func (s socket) WriteClose(code int, message string) error {
 	return s.fullConn.WriteClose(code, message)
 }
 
-// socketLimit is an extension that limits the operations that run at once on a socket.
-type socketLimit struct{}
+// socketLimit is an extension that limits the operations of a client on its sockets, as httpTransport does by itself.
+type socketLimit struct{ clients *clients }
 
 // ExtensionName is part of gqlgen's interface.
 func (socketLimit) ExtensionName() string { return "SocketLimit" }
@@ -175,24 +187,29 @@ func (socketLimit) ExtensionName() string { return "SocketLimit" }
 func (socketLimit) Validate(graphql.ExecutableSchema) error { return nil }
 
 // InterceptOperation counts an operation until its context ends, which on a socket is its own.
-func (socketLimit) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
-	session := sessionOf(ctx)
-	if session == nil {
+func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
+	if sessionOf(ctx) == nil {
 		return next(ctx)
 	}
-	running := &session.running
-	if running.Add(1) > maxPerSocket {
-		running.Add(-1)
-		return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{
-			Message:    "too many operations at once on this socket: end some, or open another",
-			Extensions: map[string]any{"code": codeInput},
-		}}})
+	who, _ := callerOf(ctx)
+	client, kind := l.clients.of(who.client), graphql.GetOperationContext(ctx).Operation.Operation
+	if !client.rate.Allow() {
+		return tooMuch(errTooFast)
 	}
-	context.AfterFunc(ctx, func() { running.Add(-1) })
-	if graphql.GetOperationContext(ctx).Operation.Operation != ast.Subscription {
+	place, err := client.begin(kind)
+	if err != nil {
+		return tooMuch(err)
+	}
+	context.AfterFunc(ctx, place.giveBack)
+	if kind != ast.Subscription {
 		timed, cancel := context.WithTimeout(ctx, operationTime)
 		context.AfterFunc(timed, cancel)
 		ctx = timed
 	}
 	return next(ctx)
+}
+
+// tooMuch is the answer to an operation of a client that does too much.
+func tooMuch(err error) graphql.ResponseHandler {
+	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: err.Error(), Extensions: map[string]any{"code": codeUnavailable}}}})
 }

@@ -49,7 +49,7 @@ func (f *tokenFile) verify(_ context.Context, token string) (caller, error) {
 	if !found {
 		return caller{}, errUnknownToken
 	}
-	return caller{Identity: identity, revoked: func() bool {
+	return caller{Identity: identity, client: "token " + identity.Name, revoked: func() bool {
 		now, found := f.lookUp(hash)
 		return !found || now != identity
 	}}, nil

@@ -26,7 +26,10 @@ const (
 
 // httpTransport answers GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), in the form that the client
 // prefers: application/json, application/graphql-response+json, or server-sent events, which alone can answer a subscription.
-type httpTransport struct{ streams *streams }
+type httpTransport struct {
+	streams *streams
+	clients *clients
+}
 
 var _ graphql.Transport = httpTransport{}
 
@@ -36,10 +39,22 @@ func (httpTransport) Supports(*http.Request) bool { return true }
 // Do is part of gqlgen's interface.
 func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	setHeaders(w.Header())
-	if _, known := callerOf(r.Context()); !known {
+	who, known := callerOf(r.Context())
+	if !known {
 		refuseCaller(w, errNoCredentials)
 		return
 	}
+	client := t.clients.of(who.client)
+	if !client.rate.Allow() {
+		refuseClient(w, errTooFast)
+		return
+	}
+	place, err := client.begin(ast.Query) // or a mutation: until the request is read that is unknown
+	if err != nil {
+		refuseClient(w, err)
+		return
+	}
+	defer func() { place.giveBack() }()
 	form, acceptable := negotiate(r.Header.Values("Accept"))
 	if !acceptable {
 		refuse(w, http.StatusNotAcceptable, codeInput, "accept application/graphql-response+json, application/json or text/event-stream")
@@ -58,6 +73,15 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, codeInput, "send mutations by POST")
 	case form == eventStream:
+		if errs == nil && operation.Operation.Operation == ast.Subscription {
+			subscription, err := client.begin(ast.Subscription)
+			if err != nil {
+				refuseClient(w, err)
+				return
+			}
+			place.giveBack()
+			place = subscription
+		}
 		t.stream(w, r, exec, operation, errs)
 	case errs != nil:
 		status := http.StatusOK // as clients of application/json expect

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/vektah/gqlparser/v2/ast"
+	"golang.org/x/time/rate"
+)
+
+// clientFlags say what one client may do. A client is a name, where it has shown credentials, else an address.
+type clientFlags struct {
+	ClientRate          int `default:"1000" placeholder:"N" help:"How many operations a second a client may send, over HTTP and sockets together; as many more at once after a pause. A client is the name of a token, without credentials an address. 0 for any number. Default: ${default}."`
+	ClientOperations    int `default:"200" placeholder:"N" help:"How many queries and mutations of a client may run at once; 0 for any number. Default: ${default}."`
+	ClientSubscriptions int `default:"200" placeholder:"N" help:"How many subscriptions a client may have at once, and how many sockets; 0 for any number. Default: ${default}."`
+}
+
+// Validate is called by kong.
+func (f *clientFlags) Validate() error {
+	if min(f.ClientRate, f.ClientOperations, f.ClientSubscriptions) < 0 {
+		return errors.New("--client-rate, --client-operations and --client-subscriptions cannot be negative: 0 is for any number")
+	}
+	return nil
+}
+
+// maxClients is how many clients are remembered. One that is forgotten begins anew.
+const maxClients = 10_000
+
+// clients counts what each client does.
+type clients struct {
+	limits clientFlags
+	known  *lru.Cache[string, *client]
+}
+
+func newClients(limits clientFlags) *clients {
+	known, err := lru.New[string, *client](maxClients)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &clients{limits, known}
+}
+
+// client is what one client does at the moment.
+type client struct {
+	operations, subscriptions, sockets slots
+	rate                               *rate.Limiter
+}
+
+func (c *clients) of(name string) *client {
+	if found, known := c.known.Get(name); known {
+		return found
+	}
+	perSecond, burst := rate.Limit(c.limits.ClientRate), c.limits.ClientRate
+	if burst == 0 {
+		perSecond = rate.Inf
+	}
+	fresh := &client{
+		operations: slots{most: int32(c.limits.ClientOperations)}, subscriptions: slots{most: int32(c.limits.ClientSubscriptions)},
+		sockets: slots{most: int32(c.limits.ClientSubscriptions)}, rate: rate.NewLimiter(perSecond, burst),
+	}
+	if earlier, found, _ := c.known.PeekOrAdd(name, fresh); found {
+		return earlier
+	}
+	return fresh
+}
+
+// slots is a number of things that may be at once.
+type slots struct {
+	most int32 // 0 for any number
+	busy atomic.Int32
+}
+
+// take returns false when there are too many. Otherwise the caller gives back.
+func (s *slots) take() bool {
+	if n := s.busy.Add(1); s.most > 0 && n > s.most {
+		s.busy.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (s *slots) giveBack() { s.busy.Add(-1) }
+
+// addressOf is the client behind the address of a connection; of an IPv6 address the part that a network is given.
+func addressOf(remoteAddr string) string {
+	address, err := netip.ParseAddrPort(remoteAddr)
+	if err != nil {
+		return remoteAddr
+	}
+	ip := address.Addr().Unmap()
+	if ip.Is6() {
+		if prefix, err := ip.Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return ip.String()
+}
+
+// The errors of a client that does too much.
+var (
+	errTooFast       = errors.New("too many requests in a short time: wait a moment")
+	errTooMany       = errors.New("too many operations at once: let some end first")
+	errSubscriptions = errors.New("too many subscriptions at once: end some first")
+	errSockets       = errors.New("too many sockets at once: use one for several subscriptions, or close some first")
+)
+
+// begin takes a place for an operation of a kind, for the caller to give back.
+func (c *client) begin(kind ast.Operation) (*slots, error) {
+	places, err := &c.operations, errTooMany
+	if kind == ast.Subscription {
+		places, err = &c.subscriptions, errSubscriptions
+	}
+	if !places.take() {
+		return nil, err
+	}
+	return places, nil
+}
+
+// refuseClient answers a request of a client that does too much.
+func refuseClient(w http.ResponseWriter, err error) {
+	w.Header().Set("Retry-After", "1")
+	refuse(w, http.StatusTooManyRequests, codeUnavailable, err.Error())
+}
