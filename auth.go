@@ -3,12 +3,51 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/alwaysup/coexist/resolvers"
 )
+
+// authFlags say whose credentials are good. Without any everybody is an operator.
+type authFlags struct {
+	TokensFile    string `placeholder:"PATH" help:"A file of lines NAME SHA-256 ROLE: who may send which token, as Authorization: Bearer TOKEN, and what for. The command token makes such lines. A change is seen within seconds. Default: none."`
+	OIDCIssuer    string `name:"oidc-issuer" placeholder:"URL" help:"The OpenID Connect provider whose signed tokens are good. Its keys are fetched, and again when they change. Default: none."`
+	OIDCAudience  string `name:"oidc-audience" placeholder:"NAME" help:"The audience that such a token must be for: what the provider calls this server."`
+	OIDCRoleClaim string `name:"oidc-role-claim" default:"roles" placeholder:"CLAIM" help:"The claim that names reader, writer or operator, in a list or a text; a path such as realm_access.roles leads into objects. Default: ${default}."`
+}
+
+// Validate is called by kong.
+func (f *authFlags) Validate() error {
+	switch {
+	case f.OIDCIssuer == "" && f.OIDCAudience == "":
+		return nil
+	case f.OIDCIssuer == "" || f.OIDCAudience == "":
+		return errors.New("--oidc-issuer and --oidc-audience need each other: a token for another audience must not be good here")
+	case f.OIDCRoleClaim == "":
+		return errors.New("--oidc-role-claim is empty: name the claim that says reader, writer or operator")
+	default:
+		return checkIssuer(f.OIDCIssuer)
+	}
+}
+
+// authenticator knows the credentials that were configured.
+func (f *authFlags) authenticator(ctx context.Context, logger *slog.Logger) (*authenticator, error) {
+	auth := &authenticator{}
+	if f.TokensFile != "" {
+		tokens, err := openTokenFile(f.TokensFile, logger)
+		if err != nil {
+			return nil, err
+		}
+		auth.verifiers = append(auth.verifiers, tokens)
+	}
+	if f.OIDCIssuer != "" {
+		auth.verifiers = append(auth.verifiers, newOIDCVerifier(ctx, f.OIDCIssuer, f.OIDCAudience, f.OIDCRoleClaim, logger))
+	}
+	return auth, nil
+}
 
 // caller is who asks, with how long that holds.
 type caller struct {
@@ -77,22 +116,24 @@ type authenticator struct {
 // open reports whether everybody is an operator.
 func (a *authenticator) open() bool { return len(a.verifiers) == 0 }
 
-// authenticate returns whose credentials an Authorization header holds. It fails with errNoCredentials or errUnknownToken.
+// authenticate returns whose credentials an Authorization header holds. It fails with errNoCredentials, errUnknownToken, errNoRole
+// or errProvider.
 func (a *authenticator) authenticate(ctx context.Context, header string) (caller, error) {
 	if a.open() {
 		return caller{Identity: resolvers.Identity{Name: "operator", Role: resolvers.Operator}}, nil
 	}
 	scheme, token, _ := strings.Cut(header, " ")
+	err := errNoCredentials
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return caller{}, errNoCredentials
+		return caller{}, err
 	}
 	for _, v := range a.verifiers {
-		c, err := v.verify(ctx, strings.TrimSpace(token))
-		if !errors.Is(err, errUnknownToken) {
+		var c caller
+		if c, err = v.verify(ctx, strings.TrimSpace(token)); !errors.Is(err, errUnknownToken) {
 			return c, err
 		}
 	}
-	return caller{}, errUnknownToken
+	return caller{}, err
 }
 
 // handler lets callers in who show credentials. A socket may show them later, in its connection_init.
@@ -115,8 +156,17 @@ func (a *authenticator) handler(next http.Handler) http.Handler {
 	})
 }
 
-// refuseCaller answers a request whose credentials are missing or not good.
+// refuseCaller answers a request whose credentials are missing, not good, or cannot be looked at.
 func refuseCaller(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, errProvider):
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, codeUnavailable, err.Error())
+		return
+	case errors.Is(err, errNoRole):
+		refuse(w, http.StatusForbidden, codeForbidden, err.Error())
+		return
+	}
 	challenge := `Bearer realm="coexist"`
 	if !errors.Is(err, errNoCredentials) {
 		challenge += `, error="invalid_token"`

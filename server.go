@@ -43,20 +43,20 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 
 // serveCommand is `coexist serve`.
 type serveCommand struct {
-	Addr       string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
-	TokensFile string `placeholder:"PATH" help:"A file of lines NAME SHA-256 ROLE: who may send which token, as Authorization: Bearer TOKEN, and what for. The command token makes such lines. A change is seen within seconds. Default: no credentials, and everybody is an operator."`
+	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
+	authFlags
 	clientFlags
 	sampleFlags
 }
 
 // Validate is called by kong.
 func (c *serveCommand) Validate() error {
-	return errors.Join(c.clientFlags.Validate(), c.sampleFlags.Validate())
+	return errors.Join(c.authFlags.Validate(), c.clientFlags.Validate(), c.sampleFlags.Validate())
 }
 
 // Run serves until ctx ends, then lets requests in flight end, and returns nil.
 func (c *serveCommand) Run(ctx context.Context, env *environment) error {
-	auth, err := c.authenticator(env.logger)
+	auth, err := c.authenticator(ctx, env.logger)
 	if err != nil {
 		return err
 	}
@@ -91,19 +91,6 @@ func (c *serveCommand) openDatabase(ctx context.Context, env *environment) (*dat
 	return env.open(ctx, installing)
 }
 
-// authenticator knows the credentials that were configured.
-func (c *serveCommand) authenticator(logger *slog.Logger) (*authenticator, error) {
-	auth := &authenticator{}
-	if c.TokensFile != "" {
-		tokens, err := openTokenFile(c.TokensFile, logger)
-		if err != nil {
-			return nil, err
-		}
-		auth.verifiers = append(auth.verifiers, tokens)
-	}
-	return auth, nil
-}
-
 // address resolves where to listen. It fails on an address that others can reach while everyone who reaches it is an operator.
 func (c *serveCommand) address(auth *authenticator) (*net.TCPAddr, error) {
 	address, err := net.ResolveTCPAddr("tcp", c.Addr)
@@ -111,7 +98,7 @@ func (c *serveCommand) address(auth *authenticator) (*net.TCPAddr, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", c.Addr, err)
 	}
 	if auth.open() && !address.IP.IsLoopback() {
-		return nil, fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file, or a loopback address such as 127.0.0.1:8080", c.Addr)
+		return nil, fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file or --oidc-issuer, or a loopback address such as 127.0.0.1:8080", c.Addr)
 	}
 	return address, nil
 }

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/alwaysup/coexist/resolvers"
+)
+
+// oidcVerifier is a verifier of the tokens that an OpenID Connect provider signs. What it needs of the provider it fetches by itself:
+// again when a token has a key that it does not know, and from time to time, so that a key that was withdrawn ends.
+type oidcVerifier struct {
+	issuer, audience, claim string
+	logger                  *slog.Logger
+	keys                    *keysTransport
+
+	mu       sync.Mutex
+	tokens   *oidc.IDTokenVerifier // nil until the provider has answered
+	since    time.Time             // of tokens
+	tried    time.Time
+	maxAge   time.Duration
+	retrying time.Duration
+}
+
+const (
+	// providerPatience is how long a provider may take to answer.
+	providerPatience = 10 * time.Second
+	// maxProviderAnswer limits its answers, in bytes.
+	maxProviderAnswer = 1 << 20
+)
+
+// newOIDCVerifier asks the provider, too. One that does not answer yet is asked again when there is a token.
+func newOIDCVerifier(ctx context.Context, issuer, audience, claim string, logger *slog.Logger) *oidcVerifier {
+	v := &oidcVerifier{
+		issuer: issuer, audience: audience, claim: claim, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second,
+		keys: &keysTransport{},
+	}
+	_, _ = v.verifier(ctx) // which logs it
+	return v
+}
+
+var (
+	errProvider = errors.New("the identity provider does not answer: try again later")
+	errExpired  = fmt.Errorf("%w any more: it has expired", errUnknownToken)
+	errNoRole   = errors.New("the token has no role")
+)
+
+// verify is part of verifier. It fails with errNoRole for a token that is good for nothing here, and with errProvider.
+func (v *oidcVerifier) verify(ctx context.Context, text string) (caller, error) {
+	tokens, err := v.verifier(ctx)
+	if err != nil {
+		return caller{}, err
+	}
+	token, err := tokens.Verify(ctx, text)
+	if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
+		return caller{}, errExpired
+	}
+	if err != nil {
+		v.logger.Debug("a token is refused", "error", err)
+		if v.keys.failing() {
+			return caller{}, errProvider
+		}
+		return caller{}, errUnknownToken
+	}
+	var claims map[string]any
+	if err := token.Claims(&claims); err != nil {
+		return caller{}, errUnknownToken
+	}
+	role := roleIn(claims, v.claim)
+	if role == 0 {
+		return caller{}, fmt.Errorf("%w: its claim %s must name reader, writer or operator", errNoRole, v.claim)
+	}
+	return caller{Identity: resolvers.Identity{Name: actorOf(token.Subject, claims), Role: role}, client: "subject " + token.Subject, expires: token.Expiry}, nil
+}
+
+// verifier returns what verifies tokens. While the provider does not answer, what was known of it stays good. It fails with
+// errProvider where nothing is.
+func (v *oidcVerifier) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	if v.tokens != nil && now.Sub(v.since) < v.maxAge || now.Sub(v.tried) < v.retrying {
+		return v.known()
+	}
+	v.tried = now
+	if v.tokens != nil { // nobody has to wait
+		go func() {
+			tokens := v.discover(ctx)
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.learn(tokens)
+		}()
+		return v.tokens, nil
+	}
+	v.learn(v.discover(ctx))
+	return v.known()
+}
+
+func (v *oidcVerifier) known() (*oidc.IDTokenVerifier, error) {
+	if v.tokens == nil {
+		return nil, errProvider
+	}
+	return v.tokens, nil
+}
+
+func (v *oidcVerifier) learn(tokens *oidc.IDTokenVerifier) {
+	if tokens != nil {
+		v.tokens, v.since = tokens, time.Now()
+	}
+}
+
+// discover asks the provider about itself, and returns nil where that fails.
+func (v *oidcVerifier) discover(ctx context.Context) *oidc.IDTokenVerifier {
+	ctx = context.WithoutCancel(ctx)
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: boundedTransport{}}), v.issuer)
+	if err != nil {
+		v.logger.Error("the identity provider does not answer as it should", "issuer", v.issuer, "error", err)
+		return nil
+	}
+	return found.VerifierContext(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: v.keys}), &oidc.Config{ClientID: v.audience})
+}
+
+// fetch returns what is at a URL of the provider. A status other than 200 is an error.
+func fetch(r *http.Request) ([]byte, error) {
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s", r.URL, response.Status)
+	}
+	return io.ReadAll(io.LimitReader(response.Body, maxProviderAnswer))
+}
+
+// answerOf200 is an answer with this body.
+func answerOf200(body []byte) *http.Response {
+	return &http.Response{
+		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}
+}
+
+// boundedTransport asks, and reads so much of an answer as is reasonable.
+type boundedTransport struct{}
+
+// RoundTrip is part of http.RoundTripper.
+func (boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := fetch(r)
+	if err != nil {
+		return nil, err
+	}
+	return answerOf200(body), nil
+}
+
+// keysTransport asks for keys once a second at most, and else gives the last answer: whoever sends tokens with keys of their own must
+// not make us send a flood of requests.
+type keysTransport struct {
+	mu    sync.Mutex
+	asked time.Time
+	body  []byte
+	err   error // of the last request
+}
+
+// RoundTrip is part of http.RoundTripper.
+func (t *keysTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.asked.IsZero() || time.Since(t.asked) >= time.Second {
+		t.body, t.err = fetch(r)
+		t.asked = time.Now()
+	}
+	if t.err != nil {
+		return nil, t.err
+	}
+	return answerOf200(t.body), nil
+}
+
+// failing reports whether the last request was in vain.
+func (t *keysTransport) failing() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err != nil
+}
+
+// roleIn returns the highest role that a claim names, 0 where it names none. The claim is a list of words, or a text of them; its name
+// may be a path, such as realm_access.roles.
+func roleIn(claims map[string]any, claim string) resolvers.Role {
+	value, found := claims[claim]
+	if !found {
+		outer, rest, isPath := strings.Cut(claim, ".")
+		inside, isObject := claims[outer].(map[string]any)
+		if !isPath || !isObject {
+			return 0
+		}
+		return roleIn(inside, rest)
+	}
+	var words []string
+	switch v := value.(type) {
+	case string:
+		words = strings.Fields(v)
+	case []any:
+		for _, element := range v {
+			if word, isText := element.(string); isText {
+				words = append(words, word)
+			}
+		}
+	}
+	var highest resolvers.Role
+	for _, word := range words {
+		if role, err := resolvers.ParseRole(word); err == nil {
+			highest = max(highest, role)
+		}
+	}
+	return highest
+}
+
+// actorOf names who acts: the subject, which stays the same, with the name that people know where the provider says one.
+func actorOf(subject string, claims map[string]any) string {
+	name, _ := claims["preferred_username"].(string)
+	if email, _ := claims["email"].(string); email != "" {
+		name = email
+	}
+	if name == "" || name == subject {
+		return printable(subject)
+	}
+	return printable(name) + " (" + printable(subject) + ")"
+}
+
+// printable is a text as a history can show it.
+func printable(text string) string {
+	const most = 100
+	runes := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text))
+	return string(runes[:min(len(runes), most)])
+}
+
+// checkIssuer fails for a URL over which keys could not be trusted.
+func checkIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	trusted := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopbackHost(u.Host))
+	if !trusted {
+		return fmt.Errorf("--oidc-issuer is %.100q: it must be a URL of https, or of http on a loopback address", issuer)
+	}
+	return nil
+}
