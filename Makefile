@@ -11,6 +11,7 @@ TEST_TIMEOUT ?= 25m
 HOSTILE ?= .
 SOAK ?= 10m
 SEED ?= 0
+DATABASES ?= sqlite,postgres
 
 .PHONY: help
 help: ## Show this help
@@ -66,14 +67,18 @@ fuzz: ensure-postgres ## Fuzz each target for FUZZTIME (10s)
 soak: ensure-postgres ## Soak each database for SOAK (10m) with operations drawn from SEED, and check every key's history
 	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -soak $(SOAK) -seed $(SEED)
 
-.PHONY: e2e
-e2e: build console/node_modules ## Test the web pages in a browser, against a server of their own
+.PHONY: browser
+browser: build console/node_modules ## Test the web pages in a browser, against a server of their own
 	scripts/ensure-chromium.sh
-	scripts/e2e.sh bin/coexist
+	scripts/browser.sh bin/coexist
 
-.PHONY: clients
-clients: build e2e/node_modules ensure-postgres ## Run the audits, real clients and their tools against the server, on both databases
-	scripts/with-postgres.sh node e2e/run.mjs bin/coexist
+.PHONY: attack
+attack: ensure-postgres ## Send hostile requests to a server of its own, and print what each gets and how fast (a minute)
+	go test -count=1 -v . -run 'TestHostileRequestsAreRefused$$'
+
+.PHONY: e2e
+e2e: build e2e/node_modules ensure-postgres ## Run the audits, real clients and their tools against the server, on DATABASES (sqlite,postgres)
+	DATABASES=$(DATABASES) scripts/with-postgres.sh node e2e/run.mjs bin/coexist
 
 .PHONY: check-generate
 check-generate: ## Fail if graph/ is not what schema.graphqls generates
@@ -97,8 +102,8 @@ verify: ## Run every check, those of CI and the longer ones
 	$(MAKE) test-console
 	$(MAKE) check-swap
 	$(MAKE) fuzz
-	$(MAKE) clients
 	$(MAKE) e2e
+	$(MAKE) browser
 
 .PHONY: clean
 clean: ## Remove what was built, and the sample database

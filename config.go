@@ -109,7 +109,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, *environment, erro
 	if line.LogFormat == "json" {
 		handler = slog.NewJSONHandler(stderr, options)
 	}
-	env := &environment{stdout: stdout, stderr: stderr, logger: slog.New(handler), database: &line.databaseFlags}
+	env := &environment{stdout: stdout, stderr: stderr, logger: slog.New(requestLog{handler}), database: &line.databaseFlags}
 	slog.SetDefault(env.logger)
 	return parsed.Selected().Target.Addr().Interface().(command), env, nil
 }

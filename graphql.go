@@ -57,23 +57,24 @@ func init() {
 
 // newGraphQL returns the handler of /graphql: queries over POST and GET, mutations over POST, all three kinds of operation
 // over WebSocket (graphql-transport-ws) and server-sent events.
-func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams, auth *authenticator, clients *clients) http.Handler {
+func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams, access access) http.Handler {
 	config := graph.Config{Schema: loadSchema(), Resolvers: root, Directives: resolvers.Directives()}
 	setComplexity(&config.Complexity)
 	server := handler.New(graph.NewExecutableSchema(config))
-	server.AddTransport(newSocketTransport(streams, auth, clients))
-	server.AddTransport(httpTransport{streams, clients})
+	server.AddTransport(newSocketTransport(streams, access))
+	server.AddTransport(httpTransport{streams, access.clients})
 	server.SetErrorPresenter(resolvers.PresentError(logger))
 	server.SetRecoverFunc(resolvers.Recover)
 	server.SetParserTokenLimit(maxTokens)
 	server.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))
 	server.Use(telemetry)
+	server.Use(operationLog{logger})
 	server.Use(extension.Introspection{})
 	server.Use(extension.AutomaticPersistedQuery{Cache: lru.New[string](1000)})
 	server.Use(newDocumentLimits()) // after the document of a persisted query is known
 	server.Use(extension.FixedComplexityLimit(maxComplexity))
 	server.Use(cost{})
-	server.Use(socketLimit{clients})
+	server.Use(socketLimit{access.clients})
 	server.Use(newV1Usage(root.Control))
 	return server
 }

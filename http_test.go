@@ -45,7 +45,7 @@ func newGuardedServer(t *testing.T, address string, auth *authenticator, limits 
 			t.Error(err)
 		}
 	})
-	server := httptest.NewServer(newServer(db, env.logger, auth, newClients(limits)).handler)
+	server := httptest.NewServer(newServer(db, env.logger, access{auth: auth, clients: newClients(limits)}).handler)
 	t.Cleanup(server.Close)
 	return server
 }

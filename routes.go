@@ -1,6 +1,7 @@
 package main
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,25 +10,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
 	"github.com/alwaysup/coexist/console"
 	"github.com/alwaysup/coexist/repo"
 )
 
 // newRoutes returns the handler of all paths.
-func newRoutes(db *database, logger *slog.Logger, streams *streams, auth *authenticator, clients *clients) http.Handler {
+func newRoutes(db *database, logger *slog.Logger, streams *streams, access access) http.Handler {
 	telemetry := newTelemetry()
 	telemetry.registry.MustRegister(v1Operations{db.control()}, storeFailures{db.control()})
-	playground := console.Playground()
+	auth, playground := access.auth, console.Playground()
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", guard(auth.open(), auth.handler(newGraphQL(db.resolver, logger, telemetry, streams, auth, clients))))
+	mux.Handle("/graphql", guardHost(auth.open(), access.origins.guard(compress(auth.handler(newGraphQL(db.resolver, logger, telemetry, streams, access))))))
 	mux.Handle("/playground", playground)
 	mux.Handle("/playground/", playground)
 	mux.Handle("GET /{$}", http.RedirectHandler("/playground", http.StatusFound)) // until there is a console
-	mux.Handle("GET /schema.graphqls", text(printSchema(loadSchema())))
+	mux.Handle("GET /schema.graphqls", access.origins.guard(compress(text(printSchema(loadSchema())))))
 	mux.Handle("GET /healthz", text("ok\n"))
 	mux.Handle("GET /readyz", readiness(db, logger))
 	mux.Handle("GET /metrics", auth.handler(telemetry.handler()))
-	return mux
+	return limitBodyTime(withRequestID(telemetry.count(mux)))
 }
 
 func text(content string) http.Handler {
@@ -80,15 +83,26 @@ func ready(ctx context.Context, db interface {
 	return err
 }
 
-// guard keeps pages of other sites away. It refuses what a page of another origin sends. Where everyone who reaches a loopback
-// address is an operator, and a browser reaches it for any page, it refuses host names that are not loopback ones too, which
-// such a page may have had point here.
-func guard(open bool, next http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusForbidden, codeForbidden, "a page of another origin may not use this server")
-	}))
-	next = protection.Handler(next)
+// access says who may use the server, from where, and how much.
+type access struct {
+	auth    *authenticator
+	origins origins
+	clients *clients
+}
+
+// compress compresses answers of some size for clients that take that. Streams are sent as they come.
+var compress = func() func(http.Handler) http.HandlerFunc {
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1400), gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.EnableZstd(false),
+		gzhttp.ContentTypes([]string{"application/json", "application/graphql-response+json", "text/plain"}))
+	if err != nil {
+		panic(err) // only for options that make no sense
+	}
+	return wrap
+}()
+
+// guardHost refuses host names that are not loopback ones where everyone who reaches a loopback address is an operator: a page of
+// another site may have had its own name point here.
+func guardHost(open bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if open && !isLoopbackHost(r.Host) {
 			refuse(w, http.StatusForbidden, codeForbidden, "without credentials this server answers only to loopback names, such as 127.0.0.1 and localhost")

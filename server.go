@@ -45,18 +45,23 @@ func oneLine(err error) string { return strings.Join(strings.Fields(err.Error())
 type serveCommand struct {
 	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
 	authFlags
+	originFlags
 	clientFlags
 	sampleFlags
 }
 
 // Validate is called by kong.
 func (c *serveCommand) Validate() error {
-	return errors.Join(c.authFlags.Validate(), c.clientFlags.Validate(), c.sampleFlags.Validate())
+	return errors.Join(c.authFlags.Validate(), c.originFlags.Validate(), c.clientFlags.Validate(), c.sampleFlags.Validate())
 }
 
 // Run serves until ctx ends, then lets requests in flight end, and returns nil.
 func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	auth, err := c.authenticator(ctx, env.logger)
+	if err != nil {
+		return err
+	}
+	origins, err := c.origins(auth)
 	if err != nil {
 		return err
 	}
@@ -78,7 +83,7 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	if err := logStart(ctx, env.logger, listener.Addr(), db, auth); err != nil {
 		return err
 	}
-	return newServer(db, env.logger, auth, newClients(c.clientFlags)).serve(ctx, listener)
+	return newServer(db, env.logger, access{auth, origins, newClients(c.clientFlags)}).serve(ctx, listener)
 }
 
 // openDatabase opens the database that was given, or coexist.db, which it fills with the sample when it is new.
@@ -134,9 +139,9 @@ const (
 	maxHeader = 64 << 10
 )
 
-func newServer(db *database, logger *slog.Logger, auth *authenticator, clients *clients) *server {
+func newServer(db *database, logger *slog.Logger, access access) *server {
 	s := &server{db: db, logger: logger, streams: newStreams()}
-	s.handler = newRoutes(db, logger, s.streams, auth, clients)
+	s.handler = newRoutes(db, logger, s.streams, access)
 	return s
 }
 

@@ -16,6 +16,7 @@ import (
 // telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever clients send.
 type telemetry struct {
 	registry *prometheus.Registry
+	http     *prometheus.CounterVec
 	requests *prometheus.CounterVec
 	errors   *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -24,6 +25,9 @@ type telemetry struct {
 func newTelemetry() *telemetry {
 	t := &telemetry{
 		registry: prometheus.NewRegistry(),
+		http: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "coexist_http_requests_total", Help: "HTTP requests by status, those that were refused too. A stream counts when it ends.",
+		}, []string{"code"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coexist_graphql_requests_total", Help: "GraphQL requests by operation: query, mutation, subscription, or invalid.",
 		}, []string{"operation"}),
@@ -35,7 +39,7 @@ func newTelemetry() *telemetry {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"operation"}),
 	}
-	t.registry.MustRegister(t.requests, t.errors, t.duration,
+	t.registry.MustRegister(t.http, t.requests, t.errors, t.duration,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return t
 }
@@ -43,6 +47,11 @@ func newTelemetry() *telemetry {
 // handler answers /metrics.
 func (t *telemetry) handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{Registry: t.registry})
+}
+
+// count counts the requests that next answers.
+func (t *telemetry) count(next http.Handler) http.Handler {
+	return promhttp.InstrumentHandlerCounter(t.http, next)
 }
 
 // ExtensionName is part of gqlgen's interface.

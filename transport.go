@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -111,7 +112,9 @@ func answer(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.
 }
 
 func setHeaders(h http.Header) {
-	h.Set("Vary", "Accept")
+	if !slices.Contains(h.Values("Vary"), "Accept") {
+		h.Add("Vary", "Accept")
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 }
@@ -146,6 +149,17 @@ func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *ba
 	return params, refused
 }
 
+// limitBodyTime limits how long a client may take to send a body. The deadline stays where the body is not read to its end: Go's server
+// reads on then, before it sends the answer.
+func limitBodyTime(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(transferTime)) // a connection without deadlines has none to miss
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 func readURL(query string, params *graphql.RawParams) *badRequest {
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -166,10 +180,10 @@ func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams)
 	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return &badRequest{http.StatusUnsupportedMediaType, "send Content-Type: application/json, in UTF-8"}
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(transferTime)) // a connection without deadlines has none to miss
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = control.SetReadDeadline(time.Time{})
+	if err == nil {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // which limitBodyTime has set
+	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return &badRequest{http.StatusRequestEntityTooLarge, "the body is too large: possible is 1 MiB"}
 	}
@@ -211,6 +225,10 @@ type refusal struct {
 // refuse answers a request that is no GraphQL request, or that may not be made so.
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	setHeaders(w.Header())
+	if status != http.StatusBadRequest {
+		// The body may not have been read: else Go's server would do so before it answers, at the pace of whoever sends it.
+		w.Header().Set("Connection", "close")
+	}
 	// Clients read an answer of this type whatever its status is; one of application/json some throw away.
 	writeJSON(w, responseJSON, status, refusal{Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}}})
 }

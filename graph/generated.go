@@ -2508,10 +2508,7 @@ enum BlockerCode {
   CAPTURE_OFF
   "Row-level security may hide rows from the server's role."
   HIDDEN_ROWS
-  """
-  An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the
-  migration refer to V1, which a force passes.
-  """
+  "An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the migration refer to V1, which a force passes."
   REFERENCE
   "V1 has not been rebuilt from V2."
   V1_NOT_RESTORED

@@ -1052,8 +1052,7 @@ const (
 	BlockerCodeCaptureOff BlockerCode = "CAPTURE_OFF"
 	// Row-level security may hide rows from the server's role.
 	BlockerCodeHiddenRows BlockerCode = "HIDDEN_ROWS"
-	// An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the
-	// migration refer to V1, which a force passes.
+	// An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the migration refer to V1, which a force passes.
 	BlockerCodeReference BlockerCode = "REFERENCE"
 	// V1 has not been rebuilt from V2.
 	BlockerCodeV1NotRestored BlockerCode = "V1_NOT_RESTORED"

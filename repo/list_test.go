@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,10 @@ func inOrder(t *testing.T, b *repotest.Bench, sort string, desc bool) []string {
 
 func TestPagesOfAnySizeMakeTheList(t *testing.T) {
 	t.Parallel()
+	// Each of rapid's checks is many lists, in each phase of both databases, and no other test here uses rapid.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		t.Fatal(err)
+	}
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		manyNotes(t, b)
 		lists := shapes(t, b)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,8 +11,8 @@ const run = promisify(execFile);
 
 /** A server of our own, on a free port, with sample data and both entities in MIGRATE. */
 export class Server {
-  /** Seeds the database at a URL, or a new SQLite file where there is none, and serves it. */
-  static async start(binary, databaseURL) {
+  /** Seeds the database at a URL, or a new SQLite file where there is none, and serves it; to those with tokens, roles by token, where there are some. */
+  static async start(binary, databaseURL, tokens) {
     const directory = await mkdtemp(join(tmpdir(), 'coexist-e2e-'));
     const database = databaseURL ?? `sqlite:${join(directory, 'clients.db')}`;
     const { DATABASE_URL, ...rest } = process.env;
@@ -22,7 +23,13 @@ export class Server {
       await command('rehearse', entity);
       await command('phase', entity, 'MIGRATE', '--reason', 'the clients are next');
     }
-    const child = spawn(binary, ['serve', '--addr', '127.0.0.1:0'], { cwd: directory, env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const options = [];
+    if (tokens) {
+      const lines = Object.entries(tokens).map(([token, role]) => `${role} ${createHash('sha256').update(token).digest('hex')} ${role}\n`);
+      await writeFile(join(directory, 'tokens'), lines.join(''));
+      options.push('--tokens-file', 'tokens');
+    }
+    const child = spawn(binary, ['serve', '--addr', '127.0.0.1:0', ...options], { cwd: directory, env, stdio: ['ignore', 'ignore', 'pipe'] });
     const server = new Server(child, directory);
     await server.#serving();
     return server;

@@ -32,7 +32,7 @@ const skipVariable = "COEXIST_TEST_SKIP_POSTGRES"
 
 // shared is the cluster of this process, started by the first test that asks.
 var shared = sync.OnceValues(func() (*Cluster, error) {
-	return newCluster("fsync=off", "full_page_writes=off")
+	return newCluster("fsync=off", "full_page_writes=off", "jit=off") // compiling takes longer than queries on a few rows
 })
 
 // Main runs the tests of a package and then stops every cluster that they started. Call it from TestMain. It starts

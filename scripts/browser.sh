@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# usage: scripts/e2e.sh SERVER
+# usage: scripts/browser.sh SERVER
 # Starts the server on a free port and a new sample database, runs the browser tests against it, and stops it.
 set -euo pipefail
-server=$(realpath "${1:?usage: scripts/e2e.sh SERVER}")
+server=$(realpath "${1:?usage: scripts/browser.sh SERVER}")
 cd "$(dirname "$0")/../console"
 
 work=$(mktemp -d)

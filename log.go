@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/alwaysup/coexist/resolvers"
+)
+
+// requestIDHeader names a request in the logs of all who had a part in it.
+const requestIDHeader = "X-Request-Id"
+
+// requestID is what is taken from others: what could not be misread in a log.
+var requestID = regexp.MustCompile(`^[\w.:/+=@-]{1,128}$`)
+
+type requestIDKey struct{}
+
+// withRequestID gives each request an id: the one that it brings, else a new one. The answer has it too.
+func withRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(requestIDHeader)
+		if !requestID.MatchString(id) {
+			id = rand.Text()
+		}
+		w.Header().Set(requestIDHeader, id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+	})
+}
+
+// requestLog is a log that says with each record to which request it belongs.
+type requestLog struct{ slog.Handler }
+
+// Handle is part of slog.Handler.
+func (l requestLog) Handle(ctx context.Context, record slog.Record) error {
+	if id, known := ctx.Value(requestIDKey{}).(string); known {
+		record.AddAttrs(slog.String("request_id", id))
+	}
+	return l.Handler.Handle(ctx, record)
+}
+
+// WithAttrs is part of slog.Handler.
+func (l requestLog) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestLog{l.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup is part of slog.Handler.
+func (l requestLog) WithGroup(name string) slog.Handler { return requestLog{l.Handler.WithGroup(name)} }
+
+// operationLog is an extension that logs operations: those of operators that change something always, others for those who look for
+// a fault (level debug). It logs neither documents nor variables, which may hold what is nobody's business.
+type operationLog struct{ logger *slog.Logger }
+
+// ExtensionName is part of gqlgen's interface.
+func (operationLog) ExtensionName() string { return "OperationLog" }
+
+// Validate is part of gqlgen's interface.
+func (operationLog) Validate(graphql.ExecutableSchema) error { return nil }
+
+// InterceptResponse logs an answer; of a subscription the first event.
+func (l operationLog) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
+	request := graphql.GetOperationContext(ctx)
+	level := slog.LevelDebug
+	if request.Operation != nil && request.Operation.Operation == ast.Mutation && forOperators(request.Operation.SelectionSet) {
+		level = slog.LevelInfo
+	}
+	if !l.logger.Enabled(ctx, level) {
+		return next(ctx)
+	}
+	response := next(ctx)
+	if response == nil {
+		return nil
+	}
+	kind := "invalid"
+	if request.Operation != nil {
+		kind = string(request.Operation.Operation)
+	}
+	codes := []string{}
+	for _, err := range response.Errors {
+		code, _ := err.Extensions["code"].(string)
+		codes = append(codes, code)
+	}
+	name := request.OperationName
+	if name == "" && request.Operation != nil {
+		name = request.Operation.Name
+	}
+	client, version := nameOfClient(ctx, request)
+	l.logger.LogAttrs(ctx, level, "operation", slog.String("kind", kind), slog.String("name", name), slog.Any("fields", rootNames(request)),
+		slog.String("actor", resolvers.IdentityOf(ctx).Name), slog.String("client", client), slog.String("client_version", version),
+		slog.Duration("took", time.Since(request.Stats.OperationStart)), slog.Any("errors", codes))
+	return response
+}
+
+// forOperators reports whether one of the fields needs the role operator.
+func forOperators(set ast.SelectionSet) bool {
+	for _, selection := range set {
+		switch s := selection.(type) {
+		case *ast.Field:
+			if s.Definition != nil && s.Definition.Directives.ForName("operator") != nil {
+				return true
+			}
+		case *ast.InlineFragment:
+			if forOperators(s.SelectionSet) {
+				return true
+			}
+		case *ast.FragmentSpread:
+			if s.Definition != nil && forOperators(s.Definition.SelectionSet) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// rootNames are the fields at the top of an operation, but for those in fragments.
+func rootNames(request *graphql.OperationContext) []string {
+	names := []string{}
+	if request.Operation == nil {
+		return names
+	}
+	for _, selection := range request.Operation.SelectionSet {
+		if f, isField := selection.(*ast.Field); isField {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
