@@ -76,8 +76,8 @@ type v1Schema struct {
 	fields map[*ast.FieldDefinition]repo.V1Field
 }
 
-// newV1Schema finds them: they are deprecated, and their type, or their own name in a type that has both shapes, has V1 in its
-// name, after the name of the entity.
+// newV1Schema finds them: their type, or their own name in a type that has both shapes, has V1 in its name, after the name of the
+// entity.
 func newV1Schema(schema *ast.Schema) *v1Schema {
 	var entities []string
 	if enum := schema.Types["Entity"]; enum != nil {
@@ -91,9 +91,6 @@ func newV1Schema(schema *ast.Schema) *v1Schema {
 			continue
 		}
 		for _, f := range definition.Fields {
-			if f.Directives.ForName("deprecated") == nil {
-				continue
-			}
 			if entity := cmp.Or(entityIn(definition.Name, entities), entityIn(f.Name, entities)); entity != "" {
 				found.fields[f] = repo.V1Field{Entity: entity, Name: definition.Name + "." + f.Name}
 			}

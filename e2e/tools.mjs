@@ -4,7 +4,9 @@ import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { CriticalityLevel, diff } from '@graphql-inspector/core';
-import { buildSchema, isInterfaceType, isObjectType } from 'graphql';
+import {
+  assertValidSchema, buildClientSchema, buildSchema, getIntrospectionQuery, isInputObjectType, isInterfaceType, isNonNullType, isObjectType,
+} from 'graphql';
 
 import { packageVersion } from './lib/report.mjs';
 
@@ -19,6 +21,15 @@ async function program(name, ...args) {
   } catch (error) {
     throw new Error(`${name} ${args.join(' ')}: ${error.message}\n${error.stdout}${error.stderr}`);
   }
+}
+
+/** Whether an argument or a field of an input must be given. */
+const isRequiredInput = ({ type, defaultValue }) => isNonNullType(type) && defaultValue === undefined;
+
+/** Posts a query without any client. */
+async function post(server, query) {
+  const response = await fetch(server.url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ query }) });
+  return response.json();
 }
 
 /** What looks at the schema, and what makes code of it. The code goes to build/, where the clients take it from. */
@@ -52,22 +63,59 @@ export async function tools(report, server) {
         assert.ok(edge.getFields().node.type.getInterfaces().some((i) => i.name === 'Node'), edge.name);
       }
     },
-    'every field of V1 is deprecated in favour of something that is there': async () => {
+    'what leads to V1, and what may be null in it, is deprecated in favour of something that is there': async () => {
       let n = 0;
       const known = new Set(Object.values(schema.getTypeMap()).flatMap((type) => [type.name, ...Object.keys(type.getFields?.() ?? {}).flatMap((field) =>
         [`${type.name}.${field}`, ...(/^(Query|Mutation)$/.test(type.name) ? [field] : [])])]));
       for (const type of Object.values(schema.getTypeMap())) {
         if (!isObjectType(type) && !isInterfaceType(type)) continue;
         for (const field of Object.values(type.getFields())) {
-          const isV1 = /.V1/.test(type.name) || /V1$/.test(field.name);
-          assert.equal(field.deprecationReason != null, isV1, `${type.name}.${field.name}`);
-          if (!isV1) continue;
+          const isOld = (/.V1/.test(type.name) && !isNonNullType(field.type)) || /V1$/.test(field.name);
+          assert.equal(field.deprecationReason != null, isOld, `${type.name}.${field.name}`);
+          if (!isOld) continue;
           n++;
           const [, instead] = /^Use ([\w.]+)\.$/.exec(field.deprecationReason) ?? [];
           assert.ok(known.has(instead) && !/V1/.test(instead), `${type.name}.${field.name}: ${field.deprecationReason}`);
         }
       }
       return `${n} fields`;
+    },
+  });
+  await report.group(packageVersion('graphql'), {
+    'introspection with its defaults makes a valid schema of clients, and so does the file': async () => {
+      const { data, errors } = await post(server, getIntrospectionQuery());
+      assert.equal(errors, undefined);
+      assertValidSchema(buildClientSchema(data));
+      assertValidSchema(schema);
+    },
+    'no type looks empty to those who do not ask for what is deprecated': async () => {
+      const { data } = await post(server, `{
+        a: __type(name: "CustomerV1") { fields { name } }
+        b: __type(name: "UpdateCustomerV1Input") { inputFields { name } }
+        c: __type(name: "OrderDetailV1") { fields { name } }
+      }`);
+      for (const members of [data.a.fields, data.b.inputFields, data.c.fields]) assert.ok(members.length > 0);
+      const all = await post(server, '{ __schema { types { name kind fields { name } inputFields { name } enumValues { name } } } }');
+      for (const { name, kind, fields, inputFields, enumValues } of all.data.__schema.types) {
+        const members = { OBJECT: fields, INTERFACE: fields, INPUT_OBJECT: inputFields, ENUM: enumValues }[kind];
+        assert.ok(members === undefined || members.length > 0, `${name} looks empty`);
+      }
+    },
+    'nothing that is required is deprecated': async () => {
+      const fields = (name) => schema.getType(name).getFields();
+      for (const [type, member] of [
+        ['CustomerV1', 'customerId'], ['OrderV1', 'details'], ['OrderDetailV1', 'unitPrice'],
+        ['CreateCustomerV1Input', 'companyName'], ['UpdateCustomerV1Input', 'customerId'], ['OrderDetailV1Input', 'unitPrice'],
+      ]) assert.equal(fields(type)[member].deprecationReason, undefined, `${type}.${member}`);
+      let n = 0;
+      for (const type of Object.values(schema.getTypeMap())) {
+        const inputs = isInputObjectType(type) ? Object.values(type.getFields()) : Object.values(type.getFields?.() ?? {}).flatMap(({ args }) => args);
+        for (const input of inputs.filter(isRequiredInput)) {
+          assert.equal(input.deprecationReason, undefined, `${type.name}: ${input.name}`);
+          n++;
+        }
+      }
+      return `${n} required arguments and fields of inputs`;
     },
   });
   await report.group(packageVersion('@graphql-inspector/core'), {
@@ -79,6 +127,11 @@ export async function tools(report, server) {
     },
   });
   await report.group([packageVersion('@graphql-codegen/cli'), packageVersion('@graphql-codegen/client-preset')].join(', '), {
+    'it makes types from the server\'s own answers, with its default settings': async () => {
+      await writeFile(new URL('codegen.server.yml', build), `schema: ${server.url}\ngenerates:\n  build/from-server/:\n    preset: client\ndocuments: build/typed/*.ts\n`);
+      await program('graphql-codegen', '--config', 'build/codegen.server.yml');
+      assert.match(await read('build/from-server/graphql.ts'), /customerId/);
+    },
     'it makes types of all documents': async () => { await program('graphql-codegen', '--config', 'codegen.yml'); },
   });
   await report.group(packageVersion('relay-compiler'), {

@@ -2944,9 +2944,9 @@ enum Entity {
 "A customer in the old shape: a row of the table customers."
 type CustomerV1 {
   "The key, up to 5 characters."
-  customerId: ID! @deprecated(reason: "Use CustomerV2.customerId.")
+  customerId: ID!
   "The company."
-  companyName: String! @deprecated(reason: "Use CustomerV2.name.")
+  companyName: String!
   "The one contact."
   contactName: String @deprecated(reason: "Use CustomerV2.contacts.")
   "The contact's title."
@@ -2975,13 +2975,13 @@ type CustomerV1 {
     last: Int @deprecated(reason: "Use CustomerV2.orders.")
     "Only rows before this cursor."
     before: String @deprecated(reason: "Use CustomerV2.orders.")
-  ): OrderV1Connection! @deprecated(reason: "Use CustomerV2.orders.")
+  ): OrderV1Connection!
 }
 
 "An order in the old shape: a row of the table orders, with its details."
 type OrderV1 {
   "The key, a whole number."
-  orderId: ID! @deprecated(reason: "Use OrderV2.orderId.")
+  orderId: ID!
   "The customer's key."
   customerId: ID @deprecated(reason: "Use OrderV2.customerId.")
   "The customer; null where there is none."
@@ -3011,19 +3011,19 @@ type OrderV1 {
   "The country, as people wrote it."
   shipCountry: String @deprecated(reason: "Use OrderV2.shipment.")
   "What was ordered, by product."
-  details: [OrderDetailV1!]! @deprecated(reason: "Use OrderV2.lines.")
+  details: [OrderDetailV1!]!
 }
 
 "One product of an order in the old shape."
 type OrderDetailV1 {
   "The product."
-  productId: Int! @deprecated(reason: "Use OrderLine.productId.")
+  productId: Int!
   "The price of one, rounded to a 32-bit number."
-  unitPrice: Float! @deprecated(reason: "Use OrderLine.unitPrice.")
+  unitPrice: Float!
   "How many."
-  quantity: Int! @deprecated(reason: "Use OrderLine.quantity.")
+  quantity: Int!
   "0 to 1."
-  discount: Float! @deprecated(reason: "Use OrderLine.discount.")
+  discount: Float!
 }
 
 "A customer in the new shape."
@@ -3319,19 +3319,19 @@ extend type Query {
 "A cursor of either connection of an entity is valid in the other, and in every phase. A node is null, with an error at its path, where its row could not be converted."
 type CustomerV1Connection {
   "The rows with their cursors."
-  edges: [CustomerV1Edge!]! @deprecated(reason: "Use CustomerV2Connection.")
+  edges: [CustomerV1Edge!]!
   "The rows."
-  nodes: [CustomerV1]! @deprecated(reason: "Use CustomerV2Connection.")
+  nodes: [CustomerV1]!
   "Where the page stands."
-  pageInfo: PageInfo! @deprecated(reason: "Use CustomerV2Connection.")
+  pageInfo: PageInfo!
   "The number of rows on all pages; counted only when asked for."
-  totalCount: Int! @deprecated(reason: "Use CustomerV2Connection.")
+  totalCount: Int!
 }
 
 "A row with its cursor."
 type CustomerV1Edge {
   "For after and before."
-  cursor: String! @deprecated(reason: "Use CustomerV2Edge.")
+  cursor: String!
   "The row."
   node: CustomerV1 @deprecated(reason: "Use CustomerV2Edge.")
 }
@@ -3359,19 +3359,19 @@ type CustomerV2Edge {
 "A cursor of either connection of an entity is valid in the other, and in every phase. A node is null, with an error at its path, where its row could not be converted."
 type OrderV1Connection {
   "The rows with their cursors."
-  edges: [OrderV1Edge!]! @deprecated(reason: "Use OrderV2Connection.")
+  edges: [OrderV1Edge!]!
   "The rows."
-  nodes: [OrderV1]! @deprecated(reason: "Use OrderV2Connection.")
+  nodes: [OrderV1]!
   "Where the page stands."
-  pageInfo: PageInfo! @deprecated(reason: "Use OrderV2Connection.")
+  pageInfo: PageInfo!
   "The number of rows on all pages; counted only when asked for."
-  totalCount: Int! @deprecated(reason: "Use OrderV2Connection.")
+  totalCount: Int!
 }
 
 "A row with its cursor."
 type OrderV1Edge {
   "For after and before."
-  cursor: String! @deprecated(reason: "Use OrderV2Edge.")
+  cursor: String!
   "The row."
   node: OrderV1 @deprecated(reason: "Use OrderV2Edge.")
 }
@@ -3426,7 +3426,7 @@ extend type Mutation {
 "The answer of a mutation on customers."
 type CustomerV1Payload {
   "It as it now is."
-  customer: CustomerV1! @deprecated(reason: "Use CustomerV2Payload.customer.")
+  customer: CustomerV1!
 }
 
 "The answer of a mutation on customers."
@@ -3438,7 +3438,7 @@ type CustomerV2Payload {
 "The answer of a mutation on orders."
 type OrderV1Payload {
   "It as it now is."
-  order: OrderV1! @deprecated(reason: "Use OrderV2Payload.order.")
+  order: OrderV1!
 }
 
 "The answer of a mutation on orders."
