@@ -63,7 +63,7 @@ func (operationLog) ExtensionName() string { return "OperationLog" }
 // Validate is part of gqlgen's interface.
 func (operationLog) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptResponse logs an answer; of a subscription the first event.
+// InterceptResponse logs an answer; of a subscription each event.
 func (l operationLog) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	request := graphql.GetOperationContext(ctx)
 	level := slog.LevelDebug
