@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/alwaysup/coexist/repo"
@@ -51,6 +53,53 @@ func show(ctx context.Context, env *environment, control *repo.Control, m repo.M
 	}
 	for _, b := range blockers {
 		fmt.Fprintf(env.stdout, "%s blocks the step to %s: %s\n", b.Code, next, b.Message)
+	}
+	if m.Phase != repo.Cutover {
+		return nil
+	}
+	return showV1Use(ctx, env, control, m.Entity)
+}
+
+const (
+	v1UseDays  = 30
+	v1UseLines = 10
+)
+
+// showV1Use prints which clients have asked for V1 lately: whom the step to CONTRACT concerns. It blocks nothing, since V1
+// answers in CONTRACT too.
+func showV1Use(ctx context.Context, env *environment, control *repo.Control, entity string) error {
+	usage, err := control.V1Usage(ctx, entity, time.Now().AddDate(0, 0, -v1UseDays))
+	if err != nil {
+		return err
+	}
+	type operation struct{ client, version, name string }
+	var newestFirst []operation
+	times, fields := map[operation]int64{}, map[operation]int{}
+	last := map[operation]time.Time{}
+	for _, u := range usage {
+		o := operation{u.ClientName, u.ClientVersion, u.OperationName}
+		if fields[o] == 0 {
+			newestFirst = append(newestFirst, o)
+			last[o] = u.LastSeenAt
+		}
+		fields[o]++
+		times[o] = max(times[o], u.Count)
+	}
+	if len(newestFirst) == 0 {
+		fmt.Fprintf(env.stdout, "no client has asked for V1 in the last %d days\n", v1UseDays)
+		return nil
+	}
+	fmt.Fprintf(env.stdout, "V1 was asked for in the last %d days by\n", v1UseDays)
+	w := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "  CLIENT\tVERSION\tOPERATION\tFIELDS\tTIMES\tLAST")
+	for _, o := range newestFirst[:min(len(newestFirst), v1UseLines)] {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%d\t%s\n", cmp.Or(o.client, "-"), cmp.Or(o.version, "-"), cmp.Or(o.name, "-"), fields[o], times[o], last[o].Format(time.RFC3339))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if more := len(newestFirst) - v1UseLines; more > 0 {
+		fmt.Fprintf(env.stdout, "  and %d more, which v1Usage of GraphQL lists by field\n", more)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -229,6 +230,11 @@ func TestV1UsageOverRestarts(t *testing.T) {
 		use(first, "shop") // not looked at, only kept when the server stops
 		if got := first.stop(syscall.SIGTERM); got != 0 {
 			t.Errorf("exits %d", got)
+		}
+		execute(t, dir, "phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test", flag)
+		shown := execute(t, dir, "phase", "CUSTOMER", "CUTOVER", "--force", "--reason=a test", flag)
+		if !regexp.MustCompile(`V1 was asked for in the last 30 days by\n.*\n  shop +1 +Old +2 +2 +20`).MatchString(shown) {
+			t.Errorf("beside the gate to CONTRACT stands %s", shown)
 		}
 		servers := []*program{serve(t, dir, flag), serve(t, dir, flag)}
 		want = []string{"shop 1 Old CustomerV1.city 2", "shop 1 Old Query.customerV1 2"}
