@@ -74,6 +74,9 @@ func TestCapture(t *testing.T) {
 			t.Errorf("those of orders count for customers: %+v", c)
 		}
 
+		repotest.Until(t, "E is stored", func() bool { // a reader that would have to wait for long stores none
+			return strings.Contains(s.get(`{ customerV2(customerId: "E") { copy { stored } } }`, nil), "true")
+		})
 		// Off: nothing is noticed. On again: no copy is believed. The order is left as it is.
 		s.want(setCapture, vars{"e": "CUSTOMER", "enabled": false}, `{"setCapture":{"migration":{"entity":"CUSTOMER","capture":{"enabled":false}}}}`)
 		s.exec(`UPDATE customers SET company_name = 'unseen' WHERE customer_id = 'E'`)
