@@ -9,8 +9,11 @@ GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 10s
 TEST_TIMEOUT ?= 25m
 HOSTILE ?= .
+GUARD ?= 1m
+FAILOVERS ?= 10
 SOAK ?= 10m
 SEED ?= 0
+HISTORIES ?= bin/histories
 DATABASES ?= sqlite,postgres
 
 .PHONY: help
@@ -66,7 +69,20 @@ fuzz: ensure-postgres ## Fuzz each target for FUZZTIME (10s)
 
 .PHONY: soak
 soak: ensure-postgres ## Soak each database for SOAK (10m) with operations drawn from SEED, and check every key's history
-	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -soak $(SOAK) -seed $(SEED)
+	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -soak $(SOAK) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
+
+.PHONY: soak-pooler
+soak-pooler: ensure-postgres ## Soak PostgreSQL with servers that reach it through PgBouncer
+	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -pooler -soak $(SOAK) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
+
+.PHONY: failover
+failover: ensure-postgres ## Soak three PostgreSQL servers under Patroni (installed by apt) until their primary was killed FAILOVERS (10) times
+	scripts/ensure-failover.sh
+	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -failovers $(FAILOVERS) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
+
+.PHONY: guards
+guards: ensure-postgres ## Take each guard out of the engine in turn, and soak each database for up to GUARD (1m) until something goes wrong
+	go run ./repo/model -soak $(GUARD)
 
 .PHONY: browser
 browser: build console/node_modules ## Test the web pages in a browser, against a server of their own

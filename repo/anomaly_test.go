@@ -1,7 +1,10 @@
 package repo_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/alwaysup/coexist/repo"
@@ -12,6 +15,7 @@ import (
 // they fail. Each guard was taken out once and its test seen to fail, on each database that has it.
 //
 //	 1 lost update                 TestAReaderThatStoresLate        store.go: ON CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies
+//	                               TestTheDatabaseDiesBetweenAReadAndItsStore  phase.go: Instance in same
 //	 2 resurrection                TestAReaderThatStoresLate        write.go: the tombstone in deleteBoth
 //	 3 lost V2-only information    TestAReaderThatStoresLate        store.go: seq; mark.go: gone
 //	 4 torn aggregate              TestNoTornAggregate              statement.go: one statement; store.go: children of those stored only
@@ -129,4 +133,55 @@ func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
 	}
 	advance(t, b, repo.Cutover)
 	agree(t, b, "a")
+}
+
+// The database dies between a read and what it stores, and with it the newest copies and values of the sequence, for which
+// nobody waits: the seq that was read is that of another copy by now. The guard is the fence's instance.
+func TestTheDatabaseDiesBetweenAReadAndItsStore(t *testing.T) {
+	cluster := repotest.StartCluster(t)
+	url := cluster.Database(t)
+	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+	raw := repotest.Raw(t, url)
+	insert(t, b, note("a", "work: begin"))
+	agree(t, b, "a")
+	seq := repotest.One[int64](t, raw, "SELECT coexist_seq FROM notes_v2 WHERE id = 'a'")
+	for name, read := range map[string]func() error{
+		"reader": func() error { return errOf(b.Notes.GetV2(t.Context(), "a")) },
+		"sweep": func() error {
+			_, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test"})
+			return err
+		},
+	} {
+		if name == "sweep" {
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			go func() { _ = b.Control.Work(ctx) }() // until the test ends
+		}
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'work: middle'", fmt.Sprintf("UPDATE notes_v2 SET coexist_seq = %d", seq))
+		pause := b.PauseConversion("a")
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			if err := read(); err != nil {
+				t.Errorf("the %s fails: %v", name, err)
+			}
+		})
+		pause.Wait()
+		cluster.Kill()
+		cluster.Restart()
+		repotest.Until(t, "the database is back", func() bool { return b.DB.Ping(t.Context()) == nil && raw.Ping() == nil })
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'work: end'")
+		repotest.Until(t, "the copy is stored again", func() bool { return agree(t, b, "a").Copy.Stored })
+		repotest.Exec(t, raw, fmt.Sprintf("UPDATE notes_v2 SET coexist_seq = %d", seq)) // as the sequence does that has lost its newest values
+		pause.Release()
+		reading.Wait()
+		if name == "sweep" {
+			repotest.Until(t, "the sweep ends", func() bool {
+				runs, err := b.Control.Runs(t.Context(), "NOTE", repo.Sweep, 1)
+				return err == nil && len(runs) == 1 && runs[0].Status == repo.Succeeded
+			})
+		}
+		if r := agree(t, b, "a"); r.Value.Headline != "end" {
+			t.Errorf("the %s stores what is no longer so: %+v", name, r)
+		}
+	}
 }

@@ -96,13 +96,16 @@ func oldProgram(t *testing.T, raw *sql.DB, url string) {
 // migrated, and after. The guard is the trigger of each table; without the one on note_tags, say, child writes go unnoticed.
 func TestBypassWritesAreSeen(t *testing.T) {
 	t.Parallel()
-	for _, c := range bypasses {
+	for n, c := range bypasses {
 		t.Run(c.name, func(t *testing.T) {
 			on(t, c.database, func(t *testing.T, url string) {
 				b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 				raw := repotest.Raw(t, url)
 				oldProgram(t, raw, url)
 				for i, isolation := range isolations(url) {
+					if i > 0 && (i+n)%2 == 0 { // one of the two that are alike
+						continue
+					}
 					for _, migrated := range []bool{true, false} {
 						if i > 0 && migrated == (isolation == "SERIALIZABLE") { // a snapshot is a snapshot: each of the two once
 							continue

@@ -287,6 +287,10 @@ func (postgres) skipLocked() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
 
 func (postgres) now() string { return "clock_timestamp()" }
 
+func (postgres) instance() string {
+	return "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
+}
+
 func (postgres) later(ms string) string {
 	return "clock_timestamp() + make_interval(secs => CAST(" + ms + " AS double precision) / 1000)"
 }

@@ -262,6 +262,8 @@ func (sqlite) breather() time.Duration { return 5 * time.Millisecond }
 
 func (sqlite) skipLocked() string { return "" }
 
+func (sqlite) instance() string { return "''" }
+
 func (sqlite) now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
 
 func (sqlite) later(ms string) string {

@@ -38,6 +38,14 @@ type fence struct {
 	Restoring      bool     `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
 	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
 	Now            string   `json:"now"`        // the database's clock
+	// Instance is the life of the database server: another one after a crash or a failover, which may have lost what was
+	// committed without waiting for the disk, and may hand out a seq again that somebody has read.
+	Instance string `json:"instance"`
+}
+
+// same reports whether what was read under f may be stored under now.
+func (f fence) same(now fence) bool {
+	return f.Phase == now.Phase && f.Epoch == now.Epoch && f.Instance == now.Instance
 }
 
 // check returns an error when this version of the engine does not know the phase in force.

@@ -58,7 +58,7 @@
 //	holdReference, insertLead, readMarks    cutover.go holdReferences, hold, insertLed
 //	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; cutover.go referred
 //	prepareRange, prepareMarks, sort        sweep.go prepareSweep, markedKeys, sort
-//	batchBegin, nextBatch, refuse           work.go mayWork, commitBatch, workOnChunk
+//	batchBegin, nextBatch, refuse           chunk.go mayWork, commitBatch; work.go workOnChunk
 //	foldVanished, foldMarks                 sweep.go fold, lockMarks
 //	countAll, countRows                     facts.go facts, rowFacts; gate.go mayPass
 //	fencePhase, lockTables                  dialect_*.go changePhase

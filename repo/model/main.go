@@ -12,9 +12,16 @@ import (
 func main() {
 	family := flag.String("family", "", "only the scenarios of this family, with all guards")
 	without := flag.String("without", "", "only without this guard, with the shortest trace that is found")
+	soak := flag.Duration("soak", 0, "take guards out of the engine itself, and soak each database for so long, such as 1m")
 	flag.Parse()
 	var ok bool
 	switch {
+	case *soak > 0:
+		err := takeOut(os.Stdout, *without, *soak)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		ok = err == nil
 	case *family != "":
 		ok = whole(os.Stdout, func(s *scenario) bool { return s.family == *family })
 	case *without != "":

@@ -76,8 +76,10 @@ func DescribeNotes(t testing.TB, url string, s Setup) *Bench {
 	b := &Bench{URL: url, t: t, pauses: map[string]*Pause{}, conversions: map[string]int{}, before: map[string]func(){}}
 	s.Options.OnStatement = b.onStatement
 	s.Options.Logger = slog.New(slog.DiscardHandler)
+	way, pooled := EnginesURL(t, url)
+	s.Options.Pooler = s.Options.Pooler || pooled
 	var err error
-	if b.DB, err = repo.Open(t.Context(), url, s.Options); err != nil {
+	if b.DB, err = repo.Open(t.Context(), way, s.Options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)

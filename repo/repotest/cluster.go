@@ -176,21 +176,30 @@ func (c *Cluster) kill() error {
 	if c.postmaster == 0 {
 		return errors.New("it is not running")
 	}
+	err := killServer(c.postmaster)
+	if err == nil {
+		c.postmaster = 0
+	}
+	return err
+}
+
+// killServer kills a postmaster and its children, and returns when they are gone.
+func killServer(postmaster int) error {
 	// A stopped postmaster starts no more children, and does not react to the death of those it has.
-	if err := syscall.Kill(c.postmaster, syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
 		return err
 	}
 	var all map[int]process
 	err := await(func() (_ bool, err error) {
 		all, err = processes()
-		return !all[c.postmaster].alive() || all[c.postmaster].state == 'T', err
+		return !all[postmaster].alive() || all[postmaster].state == 'T', err
 	})
 	if err != nil {
 		return err
 	}
-	victims := []int{c.postmaster}
+	victims := []int{postmaster}
 	for pid, p := range all {
-		if p.parent == c.postmaster {
+		if p.parent == postmaster {
 			victims = append(victims, pid)
 		}
 	}
@@ -199,7 +208,6 @@ func (c *Cluster) kill() error {
 			return err
 		}
 	}
-	c.postmaster = 0
 	return await(func() (bool, error) {
 		all, err := processes()
 		for _, pid := range victims {

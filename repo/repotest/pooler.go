@@ -1,53 +1,155 @@
 package repotest
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 )
+
+// poolerVariable, set to 1, has the engine of every test reach PostgreSQL through PgBouncer.
+const poolerVariable = "COEXIST_TEST_POOLER"
 
 // Pooler starts PgBouncer before a database on PostgreSQL, with a pool of two connections that each transaction gets anew, and
 // returns the database's URL through it. It ends with the test. The test fails where PgBouncer is not installed.
 func Pooler(t testing.TB, database string) string {
 	t.Helper()
-	program := "/usr/sbin/pgbouncer" // where Debian puts it, which may not be in PATH
-	if found, err := exec.LookPath("pgbouncer"); err == nil {
-		program = found
-	} else if !isProgram(program) {
-		t.Fatal("PgBouncer is not installed: run scripts/ensure-postgres.sh, or install the package pgbouncer")
-	}
-	u, err := url.Parse(database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	g, err := newGuard()
+	p, err := startPooler(database, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("PgBouncer's log:\n%s", g.logTail(0))
+			t.Logf("PgBouncer's log:\n%s", p.guard.logTail(0))
 		}
-		if err := g.end(); err != nil {
+		if err := p.guard.end(); err != nil {
 			t.Error(err)
 		}
 	})
-	for name, content := range map[string]string{
-		"users": fmt.Sprintf("%q \"\"\n", u.User.Username()),
-		"pgbouncer.ini": fmt.Sprintf("[databases]\n* = host=%s port=%s\n[pgbouncer]\nlisten_addr =\nlisten_port = %s\nunix_socket_dir = %s\nauth_type = trust\nauth_file = %s\n"+
-			"pool_mode = transaction\ndefault_pool_size = 2\nmax_client_conn = 200\nmax_db_connections = 2\n", q.Get("host"), q.Get("port"), q.Get("port"), g.dir, filepath.Join(g.dir, "users")),
-	} {
+	return p.through(database)
+}
+
+// EnginesURL returns the URL by which the engine is to reach a database, and whether a proxy that pools transactions is on
+// the way: one stands before each cluster where COEXIST_TEST_POOLER is 1. Its pool is large enough for tests in which
+// transactions wait for each other.
+func EnginesURL(t testing.TB, database string) (way string, pooled bool) {
+	t.Helper()
+	if os.Getenv(poolerVariable) != "1" || !strings.HasPrefix(database, "postgres") || poolers.known(database) {
+		return database, false
+	}
+	p, err := poolers.before(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.through(database), true
+}
+
+// superuser is the one of every cluster of ours.
+const superuser = "coexist"
+
+// pooler is a PgBouncer before a cluster.
+type pooler struct{ guard *guard }
+
+// through is the URL of a database of its cluster through it.
+func (p pooler) through(database string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return database
+	}
+	q := u.Query()
+	q.Set("host", p.guard.dir)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// poolers are those that all tests of the process share, by the directory of their cluster.
+var poolers sharedPoolers
+
+type sharedPoolers struct {
+	mu      sync.Mutex
+	started map[string]pooler
+}
+
+func (s *sharedPoolers) before(database string) (pooler, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cluster := hostOf(database)
+	p, ok := s.started[cluster]
+	if ok {
+		return p, nil
+	}
+	p, err := startPooler(database, 20)
+	if err == nil {
+		if s.started == nil {
+			s.started = map[string]pooler{}
+		}
+		s.started[cluster] = p
+	}
+	return p, err
+}
+
+// known reports whether a URL leads through one of them already.
+func (s *sharedPoolers) known(database string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.started {
+		if hostOf(database) == p.guard.dir {
+			return true
+		}
+	}
+	return false
+}
+
+func hostOf(database string) string {
+	u, err := url.Parse(database)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("host")
+}
+
+// startPooler starts PgBouncer before the cluster of a database, with a pool of so many connections to each.
+func startPooler(database string, size int) (p pooler, err error) {
+	program := "/usr/sbin/pgbouncer" // where Debian puts it, which may not be in PATH
+	if found, err := exec.LookPath("pgbouncer"); err == nil {
+		program = found
+	} else if !isProgram(program) {
+		return p, errors.New("PgBouncer is not installed: run scripts/ensure-postgres.sh, or install the package pgbouncer")
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		return p, err
+	}
+	q := u.Query()
+	g, err := newGuard()
+	if err != nil {
+		return p, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.end())
+		}
+	}()
+	// Roles that a test makes are looked up in the cluster. A cluster that was away is asked again soon.
+	files := map[string]string{
+		"users": fmt.Sprintf("%q \"\"\n", superuser),
+		"pgbouncer.ini": fmt.Sprintf("[databases]\n* = host=%s port=%s auth_user=%s\n[pgbouncer]\nlisten_addr =\nlisten_port = %s\nunix_socket_dir = %s\nauth_type = trust\nauth_file = %s\n"+
+			"pool_mode = transaction\ndefault_pool_size = %d\nmax_db_connections = %d\nmax_client_conn = 1000\nlisten_backlog = 1000\nserver_login_retry = 1\n",
+			q.Get("host"), q.Get("port"), superuser, q.Get("port"), g.dir, filepath.Join(g.dir, "users"), size, size),
+	}
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // another user reads it, and nothing in it is secret
-			t.Fatal(err)
+			return p, err
 		}
 	}
 	if _, err := g.do(quote(program) + " " + quote(filepath.Join(g.dir, "pgbouncer.ini")) + " & server=$!"); err != nil {
-		t.Fatal(err)
+		return p, err
 	}
 	if err := await(func() (bool, error) {
 		conn, err := net.Dial("unix", filepath.Join(g.dir, ".s.PGSQL."+q.Get("port")))
@@ -56,9 +158,7 @@ func Pooler(t testing.TB, database string) string {
 		}
 		return err == nil, nil
 	}); err != nil {
-		t.Fatalf("PgBouncer does not answer: %v", err)
+		return p, fmt.Errorf("PgBouncer does not answer: %w", err)
 	}
-	q.Set("host", g.dir)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return pooler{g}, nil
 }

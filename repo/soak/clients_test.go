@@ -184,13 +184,16 @@ func (r *round) chaos(ctx context.Context, random *rand.Rand) {
 		}
 	}
 	kind := random.IntN(10)
-	if kind < 2 && r.database.kill == nil {
+	if r.database.replicated {
+		kind = 0
+	} else if kind < 2 && r.database.kill == nil {
 		kind = 3
 	}
 	pause(time.Duration(random.IntN(1500)) * time.Millisecond)
 	switch {
 	case kind < 2:
 		r.database.kill()
+		r.killed()
 		pause(time.Duration(random.IntN(500)) * time.Millisecond)
 		r.database.restart()
 		r.count(&r.stats.databaseKills)

@@ -79,6 +79,8 @@ func (s state) step(in input, out output) (bool, state) {
 	switch in.verb {
 	case setPhase:
 		return true, s.enter(in.to)
+	case lookAtPhase:
+		return in.to == s.phase, s
 	case restoring:
 		s.restoring = true
 		return true, s
@@ -309,11 +311,15 @@ func describe(in input, out output) string {
 
 // check holds the history of one key against the model. A check that takes too long is Unknown.
 func check(initial state, events []event, patience time.Duration) porcupine.CheckResult {
+	return porcupine.CheckOperationsTimeout(model(initial), operations(events), patience)
+}
+
+func operations(events []event) []porcupine.Operation {
 	operations := make([]porcupine.Operation, len(events))
 	for i, e := range events {
 		operations[i] = porcupine.Operation{ClientId: i, Input: e.in, Call: e.call, Output: e.out, Return: e.ret}
 	}
-	return porcupine.CheckOperationsTimeout(model(initial), operations, patience)
+	return operations
 }
 
 // shorten returns a short part of a history that is already impossible: its shortest start that is, without the reads and

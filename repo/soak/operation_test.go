@@ -49,7 +49,9 @@ const (
 )
 
 // reads says which verbs change nothing.
-func (v verb) reads() bool { return v == getV1 || v == getV2 || v == listV1 || v == listV2 }
+func (v verb) reads() bool {
+	return v == getV1 || v == getV2 || v == listV1 || v == listV2 || v == lookAtPhase
+}
 
 // set is what a write sets; a part that is negative is kept. Each part is a number, of which the columns are made.
 type set struct{ Title, Prio, Tags, Extra int }

@@ -29,9 +29,12 @@ type process struct {
 }
 
 // startProcess returns once the process serves.
-func startProcess(url string) (*process, error) {
+func startProcess(d database) (*process, error) {
 	p := &process{cmd: exec.Command(os.Args[0]), ended: make(chan struct{}), waiting: map[int]chan reply{}}
-	p.cmd.Env = append(os.Environ(), workerURL+"="+url, "GORACE=atexit_sleep_ms=0 halt_on_error=1")
+	p.cmd.Env = append(os.Environ(), workerURL+"="+d.way, "GORACE=atexit_sleep_ms=0 halt_on_error=1")
+	if d.pooled {
+		p.cmd.Env = append(p.cmd.Env, workerPooler+"=1")
+	}
 	p.cmd.Stderr = &p.log
 	var err error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
@@ -175,8 +178,8 @@ func (l *logTail) String() string {
 
 // fleet is the processes over one database. A place whose process was killed is empty until the next one serves.
 type fleet struct {
-	url    string
-	places []*place
+	database database
+	places   []*place
 }
 
 type place struct {
@@ -184,10 +187,10 @@ type place struct {
 	process *process
 }
 
-func startFleet(url string, n int) (*fleet, error) {
-	f := &fleet{url: url}
-	for range n {
-		p, err := startProcess(url) // one after another: the first one creates the tables
+func startFleet(d database) (*fleet, error) {
+	f := &fleet{database: d}
+	for range d.processes {
+		p, err := startProcess(d) // one after another: the first one creates the tables
 		if err != nil {
 			return nil, errors.Join(err, f.stop())
 		}
@@ -213,7 +216,7 @@ func (f *fleet) killAndRestart(i int, after time.Duration) error {
 	place.process.kill()
 	time.Sleep(after) // a server is away for a while
 	for range 5 {     // on a machine that has much to do, or while the database is down
-		p, err := startProcess(f.url)
+		p, err := startProcess(f.database)
 		if err == nil {
 			place.process = p
 			return fault

@@ -22,24 +22,14 @@ import (
 type database struct {
 	name      string
 	url       string
+	way       string // the URL by which the servers reach it
+	pooled    bool   // through a proxy that pools transactions
 	postgres  bool
 	processes int
-	kill      func() // nil for one that cannot be killed
-	restart   func()
-}
-
-// figures are what a soak prints.
-type figures struct {
-	rounds, operations, histories, undecided, kills, stops, databaseKills, phases, runs, bypass, rejected, truncates, unavailable, unknown int64
-	longestCheck                                                                                                                           time.Duration
-	anomalies                                                                                                                              []string
-}
-
-func (f figures) String() string {
-	return fmt.Sprintf("%d rounds, %d operations (%d unavailable, %d of unknown outcome), %d histories checked (%d undecided, the longest took %v), %d kills of a server, %d stops, %d kills of the database, "+
-		"%d phase changes, %d runs, %d bypass writes (%d rejected, %d TRUNCATE), %d anomalies",
-		f.rounds, f.operations, f.unavailable, f.unknown, f.histories, f.undecided, f.longestCheck.Round(time.Millisecond), f.kills, f.stops, f.databaseKills,
-		f.phases, f.runs, f.bypass, f.rejected, f.truncates, len(f.anomalies))
+	// replicated: the primary is killed in each round, and clients go on meanwhile.
+	replicated bool
+	kill       func() // nil for one that cannot be killed
+	restart    func()
 }
 
 // round is a few seconds of work by everybody, then quiet, then the checks.
@@ -52,6 +42,8 @@ type round struct {
 	keyLocks    map[string]*sync.Mutex
 	back        map[string]bool // the operator's direction
 
+	seed uint64 // of what is played now
+
 	mu        sync.Mutex
 	excused   map[string]bool // notes that comments may refer to although they are not there
 	numbers   int
@@ -59,7 +51,8 @@ type round struct {
 	events    map[string][]event // by entity and key
 	initial   map[string]state
 	anomalies []string
-	chaotic   bool // something was killed or stopped in this round
+	chaotic   bool  // something was killed or stopped in this round
+	killedAt  int64 // when the database was killed, until a client's write that came later has succeeded; else 0
 }
 
 func newRound(d database, f *fleet, raw *sql.DB) *round {
@@ -107,6 +100,17 @@ func (r *round) add(e event) {
 	defer r.mu.Unlock()
 	name := e.in.entity + e.in.key
 	r.events[name] = append(r.events[name], e)
+	if r.killedAt > 0 && e.call > r.killedAt && e.out.code == "" && !e.in.verb.reads() && strings.HasPrefix(e.who, "client") {
+		r.stats.longestOutage = max(r.stats.longestOutage, time.Duration(e.ret-r.killedAt))
+		r.killedAt = 0
+	}
+}
+
+// killed notes that the database was killed now.
+func (r *round) killed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.killedAt = r.now()
 }
 
 // addToAll adds an event that concerns every key of an entity.
@@ -126,12 +130,12 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 		panic("a round has not ended within five minutes")
 	})
 	defer hung.Stop()
-	r.numbers, r.events, r.anomalies = 0, map[string][]event{}, nil
+	r.numbers, r.events, r.anomalies, r.seed = 0, map[string][]event{}, nil, seed
 	random := func(part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	chance := random(1)
-	r.chaotic = chance.IntN(10) < 7
+	r.chaotic = chance.IntN(10) < 7 || r.database.replicated
 	var workers sync.WaitGroup
 	for place := range r.fleet.places {
 		for i := range 3 {
@@ -164,7 +168,9 @@ func (r *round) settle(t *testing.T, random *rand.Rand) {
 	}
 	r.invariants(t, random)
 	for _, entity := range []string{"NOTE", "COMMENT"} {
+		call := r.now()
 		phase := r.phaseOf(random, entity)
+		r.addToAll(event{who: "the end", in: input{entity: entity, verb: lookAtPhase, to: phase}, call: call, ret: r.now()})
 		var isRestoring bool
 		if err := r.raw.QueryRow("SELECT restoring FROM coexist_entity WHERE name = $1", entity).Scan(&isRestoring); err != nil {
 			r.anomaly("%v", err)
@@ -173,7 +179,7 @@ func (r *round) settle(t *testing.T, random *rand.Rand) {
 			r.write(random, command{Verb: getV1, Entity: entity, Keys: []string{key}, Set: keepAll})
 		}
 		c := command{Verb: getV2, Entity: entity, Keys: keysOf(entity), Set: keepAll}
-		call := r.now()
+		call = r.now()
 		reply := r.ask(random, c)
 		r.record("the end", c, reply, call, r.now(), nil)
 		if len(reply.Answers) != len(c.Keys) {
@@ -247,8 +253,9 @@ func (r *round) check(t *testing.T) {
 				t.Logf("%s: the history of %s %s, of %d operations, is undecided after %v", r.database.name, entity, key, len(events), checkPatience)
 			default:
 				r.stats.histories++
-				r.anomaly("the history of %s %s, of %d operations, is impossible; what matters of it, from %+v:\n%s", entity, key, len(events), initial,
-					lines(shorten(initial, events, 2*time.Second)))
+				short := shorten(initial, events, 2*time.Second)
+				r.anomaly("the history of %s %s, of %d operations, is impossible; what matters of it, from %+v:\n%s%s", entity, key, len(events), initial,
+					lines(short), r.keep(entity, key, initial, short))
 			}
 			if next, ok := r.initial[name+"/next"]; ok {
 				r.initial[name] = next

@@ -23,9 +23,12 @@ import (
 // over its standard input until that ends.
 const workerURL = "COEXIST_SOAK_WORKER"
 
+// workerPooler tells it that a proxy is on the way.
+const workerPooler = "COEXIST_SOAK_WORKER_POOLER"
+
 // serve is the whole life of a process. It returns its exit status.
-func serve(url string, in io.Reader, out io.Writer) int {
-	s, err := openServer(url)
+func serve(url string, pooled bool, in io.Reader, out io.Writer) int {
+	s, err := openServer(url, pooled)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -65,9 +68,9 @@ type server struct {
 	writing map[string]int // who is writing, by note
 }
 
-func openServer(url string) (*server, error) {
+func openServer(url string, pooled bool) (*server, error) {
 	ctx := context.Background()
-	db, err := repo.Open(ctx, url, repo.Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	db, err := repo.Open(ctx, url, repo.Options{Pooler: pooled, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// soaked are the databases of the soak.
+var soaked = []string{"sqlite", "postgres"}
+
+// takeOut takes each guard, or only the one that is named, out of the engine itself and soaks what is left, on each database
+// until there is an anomaly or the time is up. It prints what was found and after how long, with what the model finds beside it,
+// and fails where neither finds anything. The engine's files stay as they are: the compiler is given others in their place.
+func takeOut(out io.Writer, only string, patience time.Duration) error {
+	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/alwaysup/coexist/repo").Output()
+	if err != nil {
+		return fmt.Errorf("run this within the repository: %w", err)
+	}
+	engine := strings.TrimSpace(string(dir))
+	work, err := os.MkdirTemp("", "coexist-guards-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work) //nolint:errcheck // no more than a leftover
+	fmt.Fprintf(out, "Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
+	var unmissed []string
+	looked, bySoak := 0, 0
+	for _, g := range guardList {
+		if only != "" && only != g.name {
+			continue
+		}
+		looked++
+		fmt.Fprintf(out, "%s: %s\n", g.name, g.rule)
+		r := withoutGuard(g)
+		found := r.violations > 0
+		if found {
+			fmt.Fprintf(out, "  %-9s %4d steps  %s\n", "model", len(r.shortest.trace), r.rule())
+		} else {
+			fmt.Fprintf(out, "  %-9s             -\n", "model")
+		}
+		if reason, ok := notSoaked[g.guard]; ok {
+			fmt.Fprintf(out, "  not soaked: %s\n", reason)
+		} else {
+			missed, err := soakWithout(out, engine, work, g, patience)
+			if err != nil {
+				return fmt.Errorf("without %s: %w", g.name, err)
+			}
+			if missed {
+				bySoak++
+			}
+			found = found || missed
+		}
+		if !found {
+			unmissed = append(unmissed, g.name)
+		}
+	}
+	if looked == 0 {
+		return fmt.Errorf("there is no guard %q", only)
+	}
+	fmt.Fprintf(out, "%d guards: the soak misses %d of the %d that were taken out of the engine\n", looked, bySoak, looked-countNotSoaked(only))
+	if len(unmissed) > 0 {
+		return fmt.Errorf("nothing misses %s", strings.Join(unmissed, ", "))
+	}
+	return nil
+}
+
+func countNotSoaked(only string) int {
+	n := 0
+	for _, g := range guardList {
+		if _, not := notSoaked[g.guard]; not && (only == "" || only == g.name) {
+			n++
+		}
+	}
+	return n
+}
+
+// soakWithout prints what the soak finds without a guard, and reports whether that is anything.
+func soakWithout(out io.Writer, engine, work string, g guardInfo, patience time.Duration) (missed bool, err error) {
+	program := filepath.Join(work, "soak.test")
+	if err := buildWithout(engine, work, program, edits[g.guard]); err != nil {
+		return false, err
+	}
+	for _, database := range soaked {
+		anomaly, took, err := soakUntil(engine, program, database, patience)
+		if err != nil {
+			return false, err
+		}
+		missed = missed || anomaly != ""
+		if anomaly == "" {
+			anomaly = "-"
+		}
+		fmt.Fprintf(out, "  %-9s %8.0f s  %s\n", database, took.Seconds(), anomaly)
+	}
+	return missed, nil
+}
+
+// buildWithout builds the soak with an engine that was edited.
+func buildWithout(engine, work, program string, all []edit) error {
+	files, err := edited(engine, all)
+	if err != nil {
+		return err
+	}
+	replace := map[string]string{}
+	for name, text := range files {
+		with := filepath.Join(work, name)
+		if err := os.WriteFile(with, []byte(text), 0o600); err != nil {
+			return err
+		}
+		replace[filepath.Join(engine, name)] = with
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	list := filepath.Join(work, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return err
+	}
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, "./soak")
+	build.Dir = engine
+	if said, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
+}
+
+// edited returns the files of the engine that the edits change, by name.
+func edited(engine string, all []edit) (map[string]string, error) {
+	files := map[string]string{}
+	for _, e := range all {
+		text, ok := files[e.file]
+		if !ok {
+			content, err := os.ReadFile(filepath.Join(engine, e.file))
+			if err != nil {
+				return nil, err
+			}
+			text = string(content)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("%s has %d times what is to be taken out: %s", e.file, n, e.old)
+		}
+		files[e.file] = strings.Replace(text, e.old, e.new, 1)
+	}
+	return files, nil
+}
+
+var anomalies = regexp.MustCompile(`ANOMALY: ([^;\n]{1,160})`)
+
+// soakUntil returns the first line of the first anomaly, "" where there was none, and how long it took to find.
+func soakUntil(engine, program, database string, patience time.Duration) (anomaly string, took time.Duration, err error) {
+	began := time.Now()
+	soak := exec.Command(program, "-test.run", "TestSoak/"+database+"$", "-test.timeout", (patience + 10*time.Minute).String(), "-soak", patience.String(), "-seed", "1", "-histories", filepath.Dir(program))
+	soak.Dir = filepath.Join(engine, "soak")
+	said, err := soak.CombinedOutput()
+	took = time.Since(began)
+	if err == nil {
+		return "", took, nil
+	}
+	if line := anomalies.FindSubmatch(said); line != nil {
+		return string(line[1]), took, nil
+	}
+	if text := strings.TrimSpace(string(said)); strings.Contains(text, "panic: ") || strings.Contains(text, "--- FAIL") {
+		line := regexp.MustCompile(`(?m)^.*(panic: |_test\.go:\d+: ).*$`).FindString(text)
+		return strings.TrimSpace(line), took, nil
+	}
+	return "", took, fmt.Errorf("%w: %s", err, said)
+}
