@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 //
 //	 1 lost update                 TestAReaderThatStoresLate        store.go: ON CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies
 //	                               TestTheDatabaseDiesBetweenAReadAndItsStore  phase.go: Instance in same
+//	                               TestAStandbyIsNotBelieved        phase.go: Standby in check; dialect_postgres.go: ValidateConnect
 //	 2 resurrection                TestAReaderThatStoresLate        write.go: the tombstone in deleteBoth
 //	 3 lost V2-only information    TestAReaderThatStoresLate        store.go: seq; mark.go: gone
 //	 4 torn aggregate              TestNoTornAggregate              statement.go: one statement; store.go: children of those stored only
@@ -182,6 +184,40 @@ func TestTheDatabaseDiesBetweenAReadAndItsStore(t *testing.T) {
 		}
 		if r := agree(t, b, "a"); r.Value.Headline != "end" {
 			t.Errorf("the %s stores what is no longer so: %+v", name, r)
+		}
+	}
+}
+
+// A replica answers, which may lag behind what was acknowledged: as a new connection, and to one that a pooler leads there. Nothing is
+// answered with what it says.
+func TestAStandbyIsNotBelieved(t *testing.T) {
+	cluster := repotest.StartCluster(t)
+	url := cluster.Database(t)
+	direct := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+	pooled := repotest.OpenNotes(t, repotest.Pooler(t, url), repotest.Setup{Options: repo.Options{Pooler: true}})
+	insert(t, direct, note("a", "work: begin"))
+	agree(t, direct, "a")
+	agree(t, pooled, "a")
+	cluster.Standby()
+	defer cluster.Kill()
+	raw := repotest.Raw(t, url)
+	repotest.Until(t, "the standby answers", func() bool { return raw.Ping() == nil })
+	if title := repotest.One[string](t, raw, "SELECT title FROM notes WHERE id = 'a'"); title != "work: begin" {
+		t.Errorf("the standby says %q", title)
+	}
+	if _, err := direct.Control.Runs(t.Context(), "NOTE", "", 1); !errors.Is(err, repo.ErrUnavailable) { // no connection to it is kept
+		t.Errorf("runs: %v", err)
+	}
+	for name, b := range map[string]*repotest.Bench{"direct": direct, "pooled": pooled} {
+		_, listed := b.Notes.ListV1(t.Context(), repo.Query{})
+		_, phase := b.Control.Migration(t.Context(), "NOTE")
+		for what, err := range map[string]error{
+			"a read of V1": errOf(b.Notes.GetV1(t.Context(), "a")), "a read of V2": errOf(b.Notes.GetV2(t.Context(), "a")), "a list": listed, "the phase": phase,
+			"a write": errOf(b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title = "x"; return nil })),
+		} {
+			if !errors.Is(err, repo.ErrUnavailable) {
+				t.Errorf("%s, %s: %v", name, what, err)
+			}
 		}
 	}
 }

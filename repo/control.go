@@ -76,7 +76,7 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 		return Migration{}, err
 	}
 	m := Migration{Entity: e.name}
-	found := false
+	found, standby := false, false
 	d := c.db.dialect
 	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
 		found = true
@@ -85,8 +85,10 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 			PhaseChangedAt *time.Time `json:"phaseChangedAt"`
 			Incomplete     *bool      `json:"incomplete"`
 			MappingVersion *int       `json:"mappingVersion"`
-		}{&m.Phase, &m.PhaseChangedAt, &m.Incomplete, &m.MappingVersion})
+			Standby        *bool      `json:"standby"`
+		}{&m.Phase, &m.PhaseChangedAt, &m.Incomplete, &m.MappingVersion, &standby})
 	}, "SELECT CAST("+d.object([]member{
+		{"standby", d.standby()},
 		{"phase", "e.phase"},
 		{"phaseChangedAt", "e.phase_changed_at"},
 		{"incomplete", d.value("e", &column{name: "incomplete", isBool: true})},
@@ -94,6 +96,9 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 	})+" AS text) FROM "+c.db.own.entity+" e WHERE e.name = ?", e.name)
 	if err == nil && !found {
 		err = e.decodeFence(nil, nil)
+	}
+	if err == nil && standby {
+		return Migration{}, errStandby
 	}
 	m.PhaseChangedAt = m.PhaseChangedAt.UTC()
 	return m, err

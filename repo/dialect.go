@@ -125,6 +125,8 @@ type dialect interface {
 	now() string
 	// instance is an expression for the life of the database server, a text. It is the same for ever where a commit is never lost.
 	instance() string
+	// standby is an expression that is true, as JSON, where a replica answers.
+	standby() string
 	// keyType is the type of V2's key columns, with V1's collation.
 	keyType(c *column) string
 	// holdsNumber reports whether a Number comes back from a column of a type.

@@ -38,6 +38,10 @@ func openPostgres(db *DB, url string, o Options) error {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
 	}
+	if config.ValidateConnect == nil {
+		// While a replica becomes the primary it may answer with what was before.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 	if o.Pooler {
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
@@ -290,6 +294,8 @@ func (postgres) now() string { return "clock_timestamp()" }
 func (postgres) instance() string {
 	return "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
 }
+
+func (postgres) standby() string { return "pg_is_in_recovery()" }
 
 func (postgres) later(ms string) string {
 	return "clock_timestamp() + make_interval(secs => CAST(" + ms + " AS double precision) / 1000)"

@@ -264,6 +264,8 @@ func (sqlite) skipLocked() string { return "" }
 
 func (sqlite) instance() string { return "''" }
 
+func (sqlite) standby() string { return "json('false')" }
+
 func (sqlite) now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
 
 func (sqlite) later(ms string) string {

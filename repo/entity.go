@@ -111,6 +111,7 @@ func (e *entity) fenceQuery() string {
 		{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
 		{"now", d.now()},
 		{"instance", d.instance()},
+		{"standby", d.standby()},
 	}) + " FROM " + e.db.own.entity + " e WHERE e.name = " + literal(e.name) + ")"
 }
 

@@ -41,6 +41,8 @@ type fence struct {
 	// Instance is the life of the database server: another one after a crash or a failover, which may have lost what was
 	// committed without waiting for the disk, and may hand out a seq again that somebody has read.
 	Instance string `json:"instance"`
+	// Standby: a replica has answered, which may not have got as far as what was acknowledged.
+	Standby bool `json:"standby"`
 }
 
 // same reports whether what was read under f may be stored under now.
@@ -48,8 +50,13 @@ func (f fence) same(now fence) bool {
 	return f.Phase == now.Phase && f.Epoch == now.Epoch && f.Instance == now.Instance
 }
 
-// check returns an error when this version of the engine does not know the phase in force.
+var errStandby = fmt.Errorf("%w: it is a standby", ErrUnavailable)
+
+// check returns an error when this version of the engine does not know the phase in force, or when a replica says it.
 func (f fence) check() error {
+	if f.Standby {
+		return errStandby
+	}
 	switch f.Phase {
 	case Expand, Migrate, Cutover, Contract:
 		return nil

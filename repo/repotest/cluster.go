@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,6 +58,14 @@ func (c *Cluster) Kill() { c.report("kill", c.kill) }
 
 // Restart starts the server after Kill, or stops and starts one that runs, and returns when it accepts connections.
 func (c *Cluster) Restart() { c.report("restart", c.restart) }
+
+// Standby kills the server and starts it as a replica, which answers reads and follows nobody.
+func (c *Cluster) Standby() {
+	c.report("make a standby of", func() error {
+		_, err := c.guard.do("touch data/standby.signal")
+		return errors.Join(err, c.kill(), c.restart())
+	})
+}
 
 // Stop ends the server and removes the cluster. It is called at the end of the test anyway. The cluster is of no more use.
 func (c *Cluster) Stop() { c.report("stop", c.stop) }
@@ -159,7 +168,7 @@ func (c *Cluster) ready(postmaster int) (bool, error) {
 	const pidLine, statusLine = 0, 7
 	content, err := os.ReadFile(filepath.Join(c.guard.dir, "data", "postmaster.pid"))
 	if lines := strings.Split(string(content), "\n"); err == nil && len(lines) > statusLine &&
-		lines[pidLine] == strconv.Itoa(postmaster) && strings.TrimSpace(lines[statusLine]) == "ready" {
+		lines[pidLine] == strconv.Itoa(postmaster) && slices.Contains([]string{"ready", "standby"}, strings.TrimSpace(lines[statusLine])) {
 		return true, nil
 	}
 	all, err := processes()

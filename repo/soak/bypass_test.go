@@ -275,6 +275,6 @@ func openRaw(url string) (*sql.DB, bool, error) {
 		raw, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_foreign_keys=on&_busy_timeout=10000&_txlock=immediate", path))
 		return raw, false, err
 	}
-	raw, err := sql.Open("pgx", repotest.Pinned(url)+"&application_name=old")
+	raw, err := sql.Open("pgx", repotest.Pinned(url)+"&application_name=old&target_session_attrs=primary")
 	return raw, true, err
 }

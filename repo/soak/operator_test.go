@@ -228,7 +228,7 @@ func (r *round) captureOff(random *rand.Rand, entity string) {
 	r.ask(random, command{Verb: setCapture, Entity: entity})
 	time.Sleep(time.Duration(random.IntN(30)) * time.Millisecond)
 	call := r.now()
-	for range 200 {
+	for range 1200 { // a minute: a failover takes a while
 		reply := r.ask(random, command{Verb: setCapture, Entity: entity, On: true})
 		if reply.Code == "" {
 			r.addToAll(event{who: "operator", in: input{entity: entity, verb: captureGap}, call: call, ret: r.now()})
