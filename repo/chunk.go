@@ -235,8 +235,8 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 		return fmt.Errorf("%w: it is %s, and a %s runs in %s", ErrPhaseChanged, t.fence.Phase, run.Kind, run.Kind.phases())
 	case run.Kind.needsEpoch() && t.fence.Epoch != run.epoch:
 		return fmt.Errorf("%w since the %s was started: start another", ErrPhaseChanged, run.Kind)
-	case !b.fence.same(t.fence):
-		return &busyError{ErrPhaseChanged} // it went away and came back, or the database did: read again
+	case t.fence.Epoch != b.fence.Epoch:
+		return &busyError{ErrPhaseChanged} // it went away and came back: read again
 	case t.fence.MappingVersion > e.mappingVersion:
 		return fmt.Errorf("%w: %s is at version %d of its mapping, this instance has version %d", errLeaseLost, e.name, t.fence.MappingVersion, e.mappingVersion)
 	default:

@@ -142,7 +142,6 @@ func (db *DB) qualify(table string) string { return db.dialect.qualify(db.schema
 // ownTables are the engine's own tables that all entities share, as statements name them. Each entity has two more.
 type ownTables struct {
 	version, writer, entity, phaseChange, bypass, run, chunk, cut, finding, key, usage string
-	sequence                                                                           string // PostgreSQL's, of what a copy's seq is
 }
 
 func ownTablesOf(db *DB) ownTables {
@@ -150,7 +149,7 @@ func ownTablesOf(db *DB) ownTables {
 		version: db.qualify("coexist_schema"), writer: db.qualify("coexist_writer"), entity: db.qualify("coexist_entity"),
 		phaseChange: db.qualify("coexist_phase_change"), bypass: db.qualify("coexist_bypass"), run: db.qualify("coexist_run"),
 		chunk: db.qualify("coexist_chunk"), cut: db.qualify("coexist_cut"), finding: db.qualify("coexist_finding"),
-		key: db.qualify("coexist_key"), usage: db.qualify("coexist_v1_usage"), sequence: db.qualify("coexist_seq"),
+		key: db.qualify("coexist_key"), usage: db.qualify("coexist_v1_usage"),
 	}
 }
 

@@ -123,8 +123,6 @@ type dialect interface {
 	// skipLocked is what ends a query that locks the rows that nobody has locked.
 	skipLocked() string
 	now() string
-	// instance is an expression for the life of the database server, a text. It is the same for ever where a commit is never lost.
-	instance() string
 	// standby is an expression that is true, as JSON, where a replica answers.
 	standby() string
 	// keyType is the type of V2's key columns, with V1's collation.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"regexp"
 	"strings"
@@ -67,7 +68,9 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	free := true
 	b.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
 	var fenceJSON []byte
-	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON, &t.seq) }, "SELECT CAST("+e.fenceQuery()+" AS text), nextval("+literal(t.db.own.sequence)+")")
+	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, "SELECT CAST("+e.fenceQuery()+" AS text)")
+	// Of the database's sequence a crash takes back what nobody waited for on the disk, while somebody may have read it.
+	t.seq = 1 + rand.Int64N(1<<53)
 	guess := e.guess()
 	if o.key != "" {
 		locks := e.locks(guess, o.deleting)
@@ -290,10 +293,6 @@ func (postgres) breather() time.Duration { return 0 }
 func (postgres) skipLocked() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
 
 func (postgres) now() string { return "clock_timestamp()" }
-
-func (postgres) instance() string {
-	return "CAST(extract(epoch FROM pg_postmaster_start_time()) AS text)"
-}
 
 func (postgres) standby() string { return "pg_is_in_recovery()" }
 

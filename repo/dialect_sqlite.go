@@ -262,8 +262,6 @@ func (sqlite) breather() time.Duration { return 5 * time.Millisecond }
 
 func (sqlite) skipLocked() string { return "" }
 
-func (sqlite) instance() string { return "''" }
-
 func (sqlite) standby() string { return "json('false')" }
 
 func (sqlite) now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }

@@ -110,7 +110,6 @@ func (e *entity) fenceQuery() string {
 		{"restoring", d.value("e", flag("restoring"))},
 		{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
 		{"now", d.now()},
-		{"instance", d.instance()},
 		{"standby", d.standby()},
 	}) + " FROM " + e.db.own.entity + " e WHERE e.name = " + literal(e.name) + ")"
 }

@@ -38,7 +38,7 @@ func (a allMarks) sum() int64 { return a.Gone + a.Stale }
 // state is what one statement saw of one key, values apart: enough to decide freshness and version.
 type state struct {
 	hasCopy bool
-	seq     int64    // of the copy; changes with every write to it and is never reused
+	seq     int64    // of the copy; another with every write to it, and never the same again
 	version int64    // of the copy
 	seen    allMarks // of the copy: what its storer saw of the marks of all keys
 	marks   []mark

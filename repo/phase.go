@@ -38,16 +38,7 @@ type fence struct {
 	Restoring      bool     `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
 	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
 	Now            string   `json:"now"`        // the database's clock
-	// Instance is the life of the database server: another one after a crash or a failover, which may have lost what was
-	// committed without waiting for the disk, and may hand out a seq again that somebody has read.
-	Instance string `json:"instance"`
-	// Standby: a replica has answered, which may not have got as far as what was acknowledged.
-	Standby bool `json:"standby"`
-}
-
-// same reports whether what was read under f may be stored under now.
-func (f fence) same(now fence) bool {
-	return f.Phase == now.Phase && f.Epoch == now.Epoch && f.Instance == now.Instance
+	Standby        bool     `json:"standby"`    // a replica has answered, which may not have got as far as what was acknowledged
 }
 
 var errStandby = fmt.Errorf("%w: it is a standby", ErrUnavailable)

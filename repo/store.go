@@ -54,7 +54,7 @@ func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, fail
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lazyPatience)
 	defer cancel()
 	err := e.transact(ctx, opening{derived: true, lazy: true}, func(ctx context.Context, t *tx) error {
-		if !f.same(t.fence) || t.fence.MappingVersion > e.mappingVersion {
+		if t.fence.Phase != f.Phase || t.fence.Epoch != f.Epoch || t.fence.MappingVersion > e.mappingVersion {
 			return ErrPhaseChanged
 		}
 		at = t.fence.Now

@@ -4,7 +4,7 @@ package repo
 
 func (postgres) sharedTables(db *DB) []string {
 	return fillIn(quote(db.schema)+".", []string{
-		`CREATE SEQUENCE IF NOT EXISTS {schema}"coexist_seq"`,
+		`CREATE SEQUENCE IF NOT EXISTS {schema}"coexist_seq"`, // for servers of earlier versions beside this one, which take seq from it
 		`CREATE TABLE IF NOT EXISTS {schema}"coexist_entity" (name text PRIMARY KEY, phase text NOT NULL, epoch bigint NOT NULL DEFAULT 1,
 	mapping_version integer NOT NULL, incomplete boolean NOT NULL DEFAULT false, restoring boolean NOT NULL DEFAULT false,
 	phase_changed_at timestamptz NOT NULL DEFAULT now(), capture boolean NOT NULL DEFAULT true, capture_generation bigint NOT NULL DEFAULT 1,

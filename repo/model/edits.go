@@ -12,8 +12,8 @@ var edits = map[guard][]edit{
 	onlyMarksThatWereRead: {{"store.go", "if err := e.deleteMarks(ctx, t, marks); err != nil {", "written := []string{}\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
 		"\tif err := e.execKeys(ctx, t, \"DELETE FROM \"+e.markTable+\" WHERE key IN (SELECT k.key FROM (%s) k)\", written); err != nil {"}},
 	storerChecksEpoch: {
-		{"store.go", "if !f.same(t.fence) || t.fence.MappingVersion > e.mappingVersion {", "if t.fence.MappingVersion > e.mappingVersion {"},
-		{"chunk.go", "case !b.fence.same(t.fence):", "case false:"},
+		{"store.go", "if t.fence.Phase != f.Phase || t.fence.Epoch != f.Epoch || t.fence.MappingVersion > e.mappingVersion {", "if t.fence.MappingVersion > e.mappingVersion {"},
+		{"chunk.go", "case t.fence.Epoch != b.fence.Epoch:", "case false:"},
 	},
 	goneIsNeverMerged:   {{"convert.go", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined:", "case !s.state.hasCopy, !s.copy.Refined:"}},
 	truncateIsTombstone: {{"mark.go", "return s.tombstoned() || s.all.Gone > s.seen.Gone", "return s.tombstoned()"}},

@@ -29,7 +29,7 @@ func families(f ...string) []string { return f }
 // references, RESTORE, quarantine, mappings, COMMIT, SQLite.
 var guardList = []guardInfo{
 	{storeIfUnchanged, "storeIfUnchanged", "store.go insertCopies, updateCopies", "a storer inserts where there was no copy, and updates one of the seq that was read", families(familyTwo)},
-	{seqIsNeverReused, "seqIsNeverReused", "dialect_postgres.go begin, dialect_sqlite.go begin", "seq comes from one sequence, not from the copy", families(familyTwo, familyThree)},
+	{seqIsNeverReused, "seqIsNeverReused", "dialect_postgres.go begin, dialect_sqlite.go begin", "seq is drawn anew, or counted in one place, not made of the copy's", families(familyTwo, familyThree)},
 	{winnerOwnsChildren, "winnerOwnsChildren", "store.go followStore", "child rows are written for the copies that were won", families(familyTwo, familyPages, familyThree)},
 	{onlyMarksThatWereRead, "onlyMarksThatWereRead", "store.go followStore, deleteMarks", "a storer deletes the marks that it has read, never another", families(familyTwo)},
 	{storerChecksEpoch, "storerChecksEpoch", "store.go storeLazily, chunk.go mayWork", "a copy is stored under the epoch that it was read under", families(familyTwo, familyThree, familyWalks)},
