@@ -110,6 +110,9 @@ func extend(err *gqlerror.Error, code, field string) {
 	}
 }
 
+// errNoTime is what the GraphQL server says of a DateTime that it cannot read. It has no type.
+var _, errNoTime = graphql.UnmarshalTime("no time")
+
 // translate is the one place where errors become codes.
 func translate(err error) (code, message, field string) {
 	if e, ok := errors.AsType[*repo.InputError](err); ok {
@@ -132,6 +135,9 @@ func translate(err error) (code, message, field string) {
 	}
 	if _, ok := errors.AsType[*graphql.IntegerError](err); ok {
 		return codeInput, err.Error(), ""
+	}
+	if err.Error() == errNoTime.Error() {
+		return codeInput, "is no time: write it like 2026-01-31T12:00:00Z", ""
 	}
 	for sentinel, code := range map[error]string{
 		repo.ErrNotFound: "NOT_FOUND", repo.ErrAlreadyExists: "ALREADY_EXISTS", repo.ErrConflict: "CONFLICT", repo.ErrStaleVersion: "STALE_VERSION",

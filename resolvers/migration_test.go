@@ -176,3 +176,14 @@ func TestMigrationProgress(t *testing.T) {
 		expect(`{"migrationProgress":{"phase":"EXPAND","progress":{"total":1}}}`)
 	})
 }
+
+// A time that is none is the client's fault, however it comes.
+func TestNoTime(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *server) {
+		for _, value := range []string{`"yesterday"`, `"2026-13-01T00:00:00Z"`, `5`, `true`} {
+			s.fails(`{ migration(entity: CUSTOMER) { v1Usage(since: `+value+`) { field } } }`, nil, "BAD_USER_INPUT", "since")
+		}
+		s.fails(`query($since: DateTime) { migration(entity: CUSTOMER) { v1Usage(since: $since) { field } } }`, vars{"since": "yesterday"}, "BAD_USER_INPUT", "since")
+		s.want(`{ migration(entity: CUSTOMER) { v1Usage(since: "2026-01-31T12:00:00Z") { field } } }`, nil, `{"migration":{"v1Usage":[]}}`)
+	})
+}

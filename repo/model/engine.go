@@ -29,14 +29,15 @@ func takeOut(out io.Writer, only string, patience time.Duration) error {
 		return err
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // no more than a leftover
-	fmt.Fprintf(out, "Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
 	var unmissed []string
 	looked, bySoak := 0, 0
 	for _, g := range guardList {
 		if only != "" && only != g.name {
 			continue
 		}
-		looked++
+		if looked++; looked == 1 {
+			fmt.Fprintf(out, "Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
+		}
 		fmt.Fprintf(out, "%s: %s\n", g.name, g.rule)
 		r := withoutGuard(g)
 		found := r.violations > 0

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -116,11 +115,9 @@ func hostOf(database string) string {
 
 // startPooler starts PgBouncer before the cluster of a database, with a pool of so many connections to each.
 func startPooler(database string, size int) (p pooler, err error) {
-	program := "/usr/sbin/pgbouncer" // where Debian puts it, which may not be in PATH
-	if found, err := exec.LookPath("pgbouncer"); err == nil {
-		program = found
-	} else if !isProgram(program) {
-		return p, errors.New("PgBouncer is not installed: run scripts/ensure-postgres.sh, or install the package pgbouncer")
+	program, err := findProgram("pgbouncer")
+	if err != nil {
+		return p, fmt.Errorf("%w: run scripts/ensure-postgres.sh, or install the package pgbouncer", err)
 	}
 	u, err := url.Parse(database)
 	if err != nil {

@@ -57,7 +57,7 @@ func findProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
-	if path := "/usr/sbin/" + name; isProgram(path) { // which may not be in PATH
+	if path := "/usr/sbin/" + name; isProgram(path) { // where Debian puts servers, and which may not be in PATH
 		return path, nil
 	}
 	return "", fmt.Errorf("%s is not installed", name)
