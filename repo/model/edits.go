@@ -112,3 +112,6 @@ var notSoaked = map[guard]string{
 	mappingIsRaisedUnderFence: "all servers of the soak have one mapping",
 	remigrationKeepsRefined:   "all servers of the soak have one mapping",
 }
+
+// rowLocks are guards that need locks of rows, which SQLite has none of.
+var rowLocks = []guard{rootIsLocked, childIsLockedNoWait, referencesAreHeld, restoreLocksV1}

@@ -95,23 +95,40 @@ func TestChecker(t *testing.T) {
 // TestShorten leaves of a long history what makes it impossible.
 func TestShorten(t *testing.T) {
 	var events []event
-	v := value{Title: 1}
 	at := int64(0)
 	add := func(verb verb, s set, out output) {
-		events = append(events, event{in: input{entity: "NOTE", key: "A", verb: verb, set: s}, out: out, call: at, ret: at + 5})
+		e := event{in: input{entity: "NOTE", key: "A", verb: verb, set: s}, out: out, call: at, ret: at + 5}
+		if out.code == unknown {
+			e.ret = never
+		}
+		events = append(events, e)
 		at += 10
 	}
-	add(createV1, set{1, 0, 0, 0}, output{value: v.lineV1("NOTE", "A")})
-	for range 100 {
-		add(getV1, keepAll, output{value: v.lineV1("NOTE", "A")})
+	reads := func(title int) {
+		for range 100 {
+			add(getV1, keepAll, output{value: value{Title: title}.lineV1("NOTE", "A")})
+		}
 	}
-	add(getV1, keepAll, output{value: "something else"})
-	for range 100 {
-		add(getV1, keepAll, output{value: v.lineV1("NOTE", "A")})
+	write := func(title int) {
+		add(updateV1, set{title, kept, kept, kept}, output{value: value{Title: title}.lineV1("NOTE", "A")})
 	}
+	add(createV1, set{1, 0, 0, 0}, output{value: value{Title: 1}.lineV1("NOTE", "A")})
+	reads(1)
+	for title := range 50 {
+		write(title + 2)
+	}
+	reads(51)
+	add(updateV2, set{99, kept, kept, kept}, output{code: unknown})
+	write(52)
+	reads(52)
+	add(getV1, keepAll, output{value: value{Title: 51}.lineV1("NOTE", "A")})
+	reads(52)
 	short := shorten(state{phase: repo.Migrate}, events, time.Minute)
-	if len(short) != 2 || !strings.Contains(lines(short), "something else") {
-		t.Errorf("%d operations are left:\n%s", len(short), lines(short))
+	if got := lines(short.events); len(short.events) != 3 || !strings.Contains(got, "UNKNOWN") || !strings.Contains(got, "T51") {
+		t.Errorf("%d operations are left:\n%s", len(short.events), got)
+	}
+	if short.state.value.Title != 51 || len(short.before) != 251 {
+		t.Errorf("%d operations lead to %+v", len(short.before), short.state)
 	}
 }
 

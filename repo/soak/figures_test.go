@@ -61,13 +61,14 @@ func table(all []figures) string {
 }
 
 // keep writes a history that is impossible to files, as text and as a picture to open in a browser, and says where.
-func (r *round) keep(entity, key string, initial state, events []event) string {
+func (r *round) keep(entity, key string, short impossible) string {
 	name := filepath.Join(*histories, fmt.Sprintf("soak-%s-%d-%s-%s", r.database.name, r.seed, strings.ToLower(entity), key))
 	text := fmt.Sprintf("A history of %s %s on %s that is impossible, shortened to %d operations.\n"+
-		"make soak SEED=%d draws these operations again, in its first round; when they meet is up to the machine.\n\nbefore: %+v\n%s",
-		entity, key, r.database.name, len(events), r.seed, initial, lines(events))
-	_, info := porcupine.CheckOperationsVerbose(model(initial), operations(events), checkPatience)
-	err := errors.Join(os.MkdirAll(*histories, 0o750), os.WriteFile(name+".txt", []byte(text), 0o600), porcupine.VisualizePath(model(initial), info, name+".html"))
+		"make soak SEED=%d draws these operations again, in its first round; when they meet is up to the machine.\n\n%s",
+		entity, key, r.database.name, len(short.events), r.seed, short)
+	m := model(short.state)
+	_, info := porcupine.CheckOperationsVerbose(m, operations(short.events), checkPatience)
+	err := errors.Join(os.MkdirAll(*histories, 0o750), os.WriteFile(name+".txt", []byte(text), 0o600), porcupine.VisualizePath(m, info, name+".html"))
 	if err != nil {
 		return fmt.Sprintf("It cannot be kept: %v", err)
 	}

@@ -1,11 +1,8 @@
 package soak
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -320,52 +317,4 @@ func operations(events []event) []porcupine.Operation {
 		operations[i] = porcupine.Operation{ClientId: i, Input: e.in, Call: e.call, Output: e.out, Return: e.ret}
 	}
 	return operations
-}
-
-// shorten returns a short part of a history that is already impossible: its shortest start that is, without the reads and
-// refusals that do not matter. (Leaving out a read, or what did nothing, never makes a history impossible.)
-func shorten(initial state, events []event, patience time.Duration) []event {
-	sorted := slices.Clone(events)
-	slices.SortStableFunc(sorted, func(a, b event) int { return cmp.Compare(a.call, b.call) })
-	impossible := func(events []event) bool { return check(initial, events, patience) == porcupine.Illegal }
-	var ends []int64
-	for _, e := range sorted {
-		if e.ret != never {
-			ends = append(ends, e.ret)
-		}
-	}
-	slices.Sort(ends)
-	shortest := sort.Search(len(ends), func(i int) bool { return impossible(until(sorted, ends[i])) })
-	if shortest == len(ends) {
-		return sorted
-	}
-	short := until(sorted, ends[shortest])
-	for i := 0; i < len(short); {
-		e := short[i]
-		if e.in.verb.reads() || e.out.code != "" && e.out.code != unknown || strings.HasPrefix(string(e.in.verb), "bypass") && e.out.code == "" && e.out.rows == 0 {
-			if without := slices.Delete(slices.Clone(short), i, i+1); impossible(without) {
-				short = without
-				continue
-			}
-		}
-		i++
-	}
-	return short
-}
-
-// until is a history as it was known at a time.
-func until(events []event, end int64) []event {
-	var known []event
-	for _, e := range events {
-		switch {
-		case e.call > end:
-			continue
-		case e.ret > end && e.in.verb.reads():
-			continue
-		case e.ret > end:
-			e.ret, e.out = never, output{code: unknown}
-		}
-		known = append(known, e)
-	}
-	return known
 }

@@ -254,8 +254,7 @@ func (r *round) check(t *testing.T) {
 			default:
 				r.stats.histories++
 				short := shorten(initial, events, 2*time.Second)
-				r.anomaly("the history of %s %s, of %d operations, is impossible; what matters of it, from %+v:\n%s%s", entity, key, len(events), initial,
-					lines(short), r.keep(entity, key, initial, short))
+				r.anomaly("impossible: %s\nIn the history of %s %s, of %d operations.\n%s%s", short.answer(), entity, key, len(events), short, r.keep(entity, key, short))
 			}
 			if next, ok := r.initial[name+"/next"]; ok {
 				r.initial[name] = next
@@ -264,15 +263,10 @@ func (r *round) check(t *testing.T) {
 	}
 }
 
-// lines shows the end of a history.
+// lines shows operations in the order of their questions.
 func lines(events []event) string {
 	slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.call, b.call) })
 	var b strings.Builder
-	const most = 45
-	if len(events) > most {
-		fmt.Fprintf(&b, "  (%d before)\n", len(events)-most)
-		events = events[len(events)-most:]
-	}
 	for _, e := range events {
 		end := "        ..."
 		if e.ret != never {
