@@ -55,6 +55,10 @@ test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and
 test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on PostgreSQL databases with hostile settings, as a role with few rights
 	COEXIST_TEST_HOSTILE=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(HOSTILE)' ./repo ./repo/soak ./resolvers .
 
+.PHONY: test-pooler
+test-pooler: ensure-postgres ## Run the tests of the engine and of the API on PostgreSQL through PgBouncer in transaction mode
+	COEXIST_TEST_POOLER=1 go test -race -vet=off -timeout $(TEST_TIMEOUT) -run '/postgres' -skip TestAStandbyIsNotBelieved ./repo ./resolvers
+
 .PHONY: model
 model: ## Explore the model of the protocol, with all guards and without each (a minute or two on 2 cores)
 	go run ./repo/model
@@ -116,6 +120,7 @@ verify: ## Run every check, those of CI and the longer ones
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-hostile
+	$(MAKE) test-pooler
 	$(MAKE) test-console
 	$(MAKE) check-swap
 	$(MAKE) fuzz

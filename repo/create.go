@@ -252,11 +252,11 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 		}
 		return r.newKey(serial), nil
 	}
-	// Other programs make keys too.
+	// Other programs make keys too, perhaps faster than we do: the more of ours were taken, the farther we go past theirs.
 	highest := func(table *table) string {
 		return "SELECT max(" + quote(table.key.name) + ") AS value FROM " + table.sql
 	}
-	beyond := "(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + 1 FROM (" + highest(r.v1) + " UNION ALL " + highest(r.v2)
+	beyond := fmt.Sprintf("(SELECT coalesce(CAST(max(u.value) AS bigint), 0) + %d FROM (", 1+try/3) + highest(r.v1) + " UNION ALL " + highest(r.v2)
 	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", beyond+" UNION ALL SELECT k.value) u)"))
 	return strconv.FormatInt(serial, 10), err
 }

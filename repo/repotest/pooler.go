@@ -46,6 +46,11 @@ func EnginesURL(t testing.TB, database string) (way string, pooled bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("PgBouncer's log:\n%s", p.guard.logTail(0))
+		}
+	})
 	return p.through(database), true
 }
 
@@ -133,11 +138,12 @@ func startPooler(database string, size int) (p pooler, err error) {
 			err = errors.Join(err, g.end())
 		}
 	}()
-	// Roles that a test makes are looked up in the cluster. A cluster that was away is asked again soon.
+	// Roles that a test makes are looked up in the cluster. A cluster that was away is asked again soon, and who waits for it
+	// is told so before the test gives up.
 	files := map[string]string{
 		"users": fmt.Sprintf("%q \"\"\n", superuser),
 		"pgbouncer.ini": fmt.Sprintf("[databases]\n* = host=%s port=%s auth_user=%s\n[pgbouncer]\nlisten_addr =\nlisten_port = %s\nunix_socket_dir = %s\nauth_type = trust\nauth_file = %s\n"+
-			"pool_mode = transaction\ndefault_pool_size = %d\nmax_db_connections = %d\nmax_client_conn = 1000\nlisten_backlog = 1000\nserver_login_retry = 1\n",
+			"pool_mode = transaction\ndefault_pool_size = %d\nmax_db_connections = %d\nmax_client_conn = 1000\nlisten_backlog = 1000\nserver_login_retry = 1\nquery_wait_timeout = 10\n",
 			q.Get("host"), q.Get("port"), superuser, q.Get("port"), g.dir, filepath.Join(g.dir, "users"), size, size),
 	}
 	for name, content := range files {
@@ -145,7 +151,10 @@ func startPooler(database string, size int) (p pooler, err error) {
 			return p, err
 		}
 	}
-	if _, err := g.do(quote(program) + " " + quote(filepath.Join(g.dir, "pgbouncer.ini")) + " & server=$!"); err != nil {
+	// PgBouncer 1.18 to 1.20 may end when a query is cancelled (github.com/pgbouncer/pgbouncer/issues/822). It is started again, as by
+	// an init system.
+	order := "(trap 'kill $p; wait; exit' TERM; while :; do " + quote(program) + " " + quote(filepath.Join(g.dir, "pgbouncer.ini")) + " & p=$!; wait $p; done) & server=$!"
+	if _, err := g.do(order); err != nil {
 		return p, err
 	}
 	if err := await(func() (bool, error) {
