@@ -106,6 +106,7 @@ func TestFindings(t *testing.T) {
 			d: customerV2(customerId: "D") { name } o: customerV2(customerId: "O") { name } }`, nil,
 			`{"a":{"name":"A","copy":{"origin":"REPAIR"}},"b":{"contacts":[{"displayName":"Ana One","familyName":"One"},{"displayName":"Eva Two","familyName":"Three"}]},
 			"c":{"addresses":[{"countryCode":"GB"}]},"d":{"name":"D2"},"o":null}`)
+		s.want(`{ customerV2(customerId: "D") { copy { stored } } }`, nil, `{"customerV2":{"copy":{"stored":true}}}`)
 		s.verify("NONE", "MISSING Q")
 
 		// Where V2 leads V1 is repaired.

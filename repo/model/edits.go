@@ -115,3 +115,19 @@ var notSoaked = map[guard]string{
 
 // rowLocks are guards that need locks of rows, which SQLite has none of.
 var rowLocks = []guard{rootIsLocked, childIsLockedNoWait, referencesAreHeld, restoreLocksV1}
+
+// tests force the schedule of a guard that a soak may not meet for long: without the guard they fail.
+var tests = map[guard]string{
+	seqIsNeverReused:             "TestAReaderThatStoresLate",
+	storerChecksEpoch:            "TestAReaderThatStoresLate",
+	childIsLockedNoWait:          "TestOwnWriteAgainstAProgramThatLocksChildrenFirst",
+	truncateIsTombstone:          "TestBypassWritesAreSeen",
+	truncateCountsInVersion:      "TestWhatIsCreatedAfterTruncateHasAHigherVersion",
+	rowsAreNotForcedIntoContract: "TestIncompleteCutover",
+	referrerGoesFirst:            "TestOrderOfPhasesBetweenEntities",
+	referencesAreHeld:            "TestAReferrerAgainstADelete",
+	referrersAreCounted:          "TestReferencesInContract",
+	restoreNeedsTombstone:        "TestRestoreFindings",
+	quarantineIfUnchanged:        "TestALateFailureIsNotListed",
+	backNeedsRestore:             "TestACancelledRestoreIsVoid",
+}

@@ -17,9 +17,10 @@ import (
 // soaked are the databases of the soak.
 var soaked = []string{"sqlite", "postgres"}
 
-// takeOut takes each guard, or only the one that is named, out of the engine itself and soaks what is left, on all databases at once
-// until there is an anomaly or the time is up. It prints what was found and after how long, with what the model finds beside it,
-// and fails where neither finds anything. The engine's files stay as they are: the compiler is given others in their place.
+// takeOut takes each guard, or only the one that is named, out of the engine itself and soaks what is left, on all databases at
+// once until there is an anomaly or the time is up. It prints what was found and after how long, with what the model finds
+// beside it. Where the soak finds nothing it runs the test that forces the schedule. It fails where that passes, too. The
+// engine's files stay as they are: the compiler is given others in their place.
 func takeOut(out io.Writer, only string, patience time.Duration) error {
 	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/alwaysup/coexist/repo").Output()
 	if err != nil {
@@ -31,64 +32,65 @@ func takeOut(out io.Writer, only string, patience time.Duration) error {
 		return err
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // no more than a leftover
+	fmt.Fprintf(out, "Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
 	var unmissed []string
-	looked, bySoak := 0, 0
+	by := map[string]int{}
 	for _, g := range guardList {
 		if only != "" && only != g.name {
 			continue
 		}
-		if looked++; looked == 1 {
-			fmt.Fprintf(out, "Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
-		}
 		fmt.Fprintf(out, "%s: %s\n", g.name, g.rule)
 		r := withoutGuard(g)
-		found := r.violations > 0
-		if found {
-			fmt.Fprintf(out, "  %-9s %4d steps  %s\n", "model", len(r.shortest.trace), r.rule())
-		} else {
-			fmt.Fprintf(out, "  %-9s             -\n", "model")
+		if r.violations == 0 {
+			return fmt.Errorf("the model does not miss %s", g.name)
 		}
-		if reason, ok := notSoaked[g.guard]; ok {
-			fmt.Fprintf(out, "  not soaked: %s\n", reason)
-		} else {
-			missed, err := soakWithout(out, engine, work, g, patience)
-			if err != nil {
-				return fmt.Errorf("without %s: %w", g.name, err)
-			}
-			if missed {
-				bySoak++
-			}
-			found = found || missed
+		fmt.Fprintf(out, "  %-9s %4d steps  %s\n", "model", len(r.shortest.trace), r.rule())
+		missedBy, err := missed(out, engine, work, g.guard, patience)
+		if err != nil {
+			return fmt.Errorf("without %s: %w", g.name, err)
 		}
-		if !found {
+		if by[missedBy]++; missedBy == "" {
 			unmissed = append(unmissed, g.name)
 		}
 	}
-	if looked == 0 {
+	if len(by) == 0 {
 		return fmt.Errorf("there is no guard %q", only)
 	}
-	fmt.Fprintf(out, "%d guards: the soak misses %d of the %d that were taken out of the engine\n", looked, bySoak, looked-countNotSoaked(only))
+	fmt.Fprintf(out, "Guards that the model misses, too: %d by the soak, %d by the test of their schedule, %d not taken out of the engine, %d by nothing.\n",
+		by["soak"], by["test"], by["none"], by[""])
 	if len(unmissed) > 0 {
 		return fmt.Errorf("nothing misses %s", strings.Join(unmissed, ", "))
 	}
 	return nil
 }
 
-func countNotSoaked(only string) int {
-	n := 0
-	for _, g := range guardList {
-		if _, not := notSoaked[g.guard]; not && (only == "" || only == g.name) {
-			n++
-		}
+// missed prints what goes wrong in the engine without a guard, and returns what has found that: soak or test, "" for
+// neither, or none where the guard is not taken out of the engine.
+func missed(out io.Writer, engine, work string, g guard, patience time.Duration) (by string, err error) {
+	if reason, ok := notSoaked[g]; ok {
+		fmt.Fprintf(out, "  not soaked: %s\n", reason)
+		return "none", nil
 	}
-	return n
+	list, err := overlay(engine, work, edits[g])
+	if err != nil {
+		return "", err
+	}
+	if found, err := soakWithout(out, engine, work, list, g, patience); found || err != nil {
+		return "soak", err
+	}
+	if found, err := testWithout(out, engine, list, tests[g]); found || err != nil {
+		return "test", err
+	}
+	return "", nil
 }
 
 // soakWithout prints what the soak finds without a guard, and reports whether that is anything.
-func soakWithout(out io.Writer, engine, work string, g guardInfo, patience time.Duration) (missed bool, err error) {
+func soakWithout(out io.Writer, engine, work, list string, g guard, patience time.Duration) (missed bool, err error) {
 	program := filepath.Join(work, "soak.test")
-	if err := buildWithout(engine, work, program, edits[g.guard]); err != nil {
-		return false, err
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, "./soak")
+	build.Dir = engine
+	if said, err := build.CombinedOutput(); err != nil {
+		return false, fmt.Errorf("%w: %s", err, said)
 	}
 	type found struct {
 		anomaly string
@@ -98,7 +100,7 @@ func soakWithout(out io.Writer, engine, work string, g guardInfo, patience time.
 	results := map[string]*found{}
 	var soaks sync.WaitGroup
 	for _, database := range soaked {
-		if guardsOn(g.guard, database) {
+		if guardsOn(g, database) {
 			f := &found{}
 			results[database] = f
 			soaks.Go(func() { f.anomaly, f.took, f.err = soakUntil(engine, program, database, patience) })
@@ -131,34 +133,46 @@ func guardsOn(g guard, database string) bool {
 	return slices.ContainsFunc(edits[g], func(e edit) bool { return !strings.HasSuffix(e.file, other) })
 }
 
-// buildWithout builds the soak with an engine that was edited.
-func buildWithout(engine, work, program string, all []edit) error {
+// testWithout prints whether a test of the engine, if there is one, fails without a guard, and reports that.
+func testWithout(out io.Writer, engine, list, name string) (missed bool, err error) {
+	if name == "" {
+		return false, nil
+	}
+	began := time.Now()
+	test := exec.Command("go", "test", "-count=1", "-vet=off", "-timeout", "1m", "-overlay", list, "-run", "^"+name+"$", ".")
+	test.Dir = engine
+	said, err := test.CombinedOutput()
+	if err == nil {
+		fmt.Fprintf(out, "  %-9s %8.0f s  %s passes\n", "test", time.Since(began).Seconds(), name)
+		return false, nil
+	}
+	if !strings.Contains(string(said), "--- FAIL: "+name) && !strings.Contains(string(said), "panic: test timed out") {
+		return false, fmt.Errorf("%w: %s", err, said)
+	}
+	fmt.Fprintf(out, "  %-9s %8.0f s  %s fails\n", "test", time.Since(began).Seconds(), name)
+	return true, nil
+}
+
+// overlay writes the engine's edited files beside the list of them that the compiler takes, and returns that list's name.
+func overlay(engine, work string, all []edit) (list string, err error) {
 	files, err := edited(engine, all)
 	if err != nil {
-		return err
+		return "", err
 	}
 	replace := map[string]string{}
 	for name, text := range files {
 		with := filepath.Join(work, name)
 		if err := os.WriteFile(with, []byte(text), 0o600); err != nil {
-			return err
+			return "", err
 		}
 		replace[filepath.Join(engine, name)] = with
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	content, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		return err
+		return "", err
 	}
-	list := filepath.Join(work, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
-		return err
-	}
-	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, "./soak")
-	build.Dir = engine
-	if said, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, said)
-	}
-	return nil
+	list = filepath.Join(work, "overlay.json")
+	return list, os.WriteFile(list, content, 0o600)
 }
 
 // edited returns the files of the engine that the edits change, by name.

@@ -24,7 +24,7 @@ func (r *round) oldProgram(ctx context.Context, name string, random *rand.Rand) 
 			entity = "COMMENT"
 		}
 		keys := keysOf(entity)
-		if r.database.postgres && random.IntN(400) == 0 {
+		if r.database.postgres && random.IntN(100) == 0 {
 			r.truncate(ctx, name)
 			continue
 		}

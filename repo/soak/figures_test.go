@@ -14,15 +14,15 @@ import (
 
 // figures are what a soak of one database prints.
 type figures struct {
-	database                                                               string
-	seed                                                                   uint64
-	took                                                                   time.Duration
-	rounds, operations, unavailable, unknown                               int64
-	histories, undecided                                                   int64
-	kills, stops, databaseKills, phases, runs, bypass, rejected, truncates int64
-	longestOutage                                                          time.Duration // from a kill of the database to the first write of a client's that succeeds
-	longestCheck                                                           time.Duration
-	anomalies                                                              []string
+	database                                                                          string
+	seed                                                                              uint64
+	took                                                                              time.Duration
+	rounds, operations, unavailable, unknown                                          int64
+	histories, undecided                                                              int64
+	kills, stops, databaseKills, phases, contracts, runs, bypass, rejected, truncates int64
+	longestOutage                                                                     time.Duration // from a kill of the database to the first write of a client's that succeeds
+	longestCheck                                                                      time.Duration
+	anomalies                                                                         []string
 }
 
 // table shows figures, a database in a column.
@@ -47,6 +47,7 @@ func table(all []figures) string {
 	row("  rejected", func(f figures) any { return f.rejected })
 	row("  TRUNCATE", func(f figures) any { return f.truncates })
 	row("phase changes", func(f figures) any { return f.phases })
+	row("  to CONTRACT", func(f figures) any { return f.contracts })
 	row("runs", func(f figures) any { return f.runs })
 	row("kills of a server", func(f figures) any { return f.kills })
 	row("servers stopped and continued", func(f figures) any { return f.stops })

@@ -73,6 +73,9 @@ func (r *round) change(ctx context.Context, random *rand.Rand, entity string, to
 		switch reply.Code {
 		case "":
 			r.count(&r.stats.phases)
+			if to == repo.Contract {
+				r.count(&r.stats.contracts)
+			}
 		case unknown, unavailable:
 			out.code = unknown // it may have failed after it had changed the phase
 		case gateClosed:
@@ -112,8 +115,10 @@ func (r *round) open(ctx context.Context, random *rand.Rand, entity string, bloc
 			if !r.restore(ctx, random, entity) {
 				return false
 			}
-		case repo.ReferenceOrder:
-			return false
+		case repo.ReferenceOrder: // the other one goes first
+			other := map[string]string{"NOTE": "COMMENT", "COMMENT": "NOTE"}[entity]
+			r.back[other] = r.back[entity]
+			r.step(ctx, random, other)
 		}
 	}
 	return ctx.Err() == nil
