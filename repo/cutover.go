@@ -202,9 +202,6 @@ func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V
 	if err != nil {
 		return err
 	}
-	if s.v1 != nil && (after == nil || after.v1 == nil && after.v1Err == nil) {
-		return &busyError{errOvertaken} // a restore has deleted what was left of V1's row: read again
-	}
 	if after == nil || after.v1 == nil {
 		return notRepresentable(errors.New("the V1 database does not keep it"))
 	}

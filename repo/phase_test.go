@@ -287,3 +287,26 @@ func TestQuarantinePages(t *testing.T) {
 		wantErr(t, err, repo.ErrNotFound)
 	})
 }
+
+// A row that was converted has left quarantine for good: release in followStore. What another program changes about it is not
+// said to fail as it did.
+func TestARowThatWasConvertedHasLeftQuarantine(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		raw := repotest.Raw(t, b.URL)
+		insert(t, b, note("a", "a"))
+		for _, priority := range []string{"66", "1", "2"} {
+			repotest.Exec(t, raw, "UPDATE notes SET priority = "+priority+" WHERE id = 'a'")
+			if priority == "2" {
+				break
+			}
+			sweep(t, b, repo.SweepRequest{})
+			if entries := quarantined(t, b); len(entries) == 1 != (priority == "66") {
+				t.Errorf("with priority %s quarantine holds %+v", priority, entries)
+			}
+		}
+		if entries := quarantined(t, b); len(entries) > 0 {
+			t.Errorf("a row that nobody has tried is in quarantine: %+v", entries)
+		}
+		closed(t, b, repo.Cutover, "STALE NOT_VERIFIED")
+	})
+}

@@ -127,6 +127,26 @@ func insertLead(m *model, w *world, i int) move {
 	return next
 }
 
+// lockLeftover locks, while V1 is being restored, what it still has of a row that was deleted where V2 led alone.
+func lockLeftover(m *model, w *world, i int) move {
+	a := &w.actors[i]
+	k := a.queue[0].first()
+	if a.under.restoring == 0 || !m.has(createLocksV1) {
+		return skip
+	}
+	switch w.take(i, k, partRoot, noKeyUpdate) {
+	case gotBlocked:
+		return wait
+	case gotQueued:
+		return stay
+	}
+	if !w.free(i, k, partChild, noKeyUpdate) {
+		return retry
+	}
+	a.tx.locks[k][partChild] = max(a.tx.locks[k][partChild], noKeyUpdate)
+	return next
+}
+
 // readMarks reads the marks of the key once V2's row is ours: the version must pass the floor of a tombstone that somebody may
 // have left a moment ago.
 func readMarks(m *model, w *world, i int) move {

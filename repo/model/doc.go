@@ -55,7 +55,8 @@
 //	followSee, followPut, leaveStale        write.go follow, put, leaveStale; update.go putV2
 //	writeBack                               cutover.go writeBack, bringUpV1
 //	mustBeFree, insertRoot                  create.go mustBeFree, CreateV1, CreateV2
-//	holdReference, insertLead, readMarks    cutover.go holdReferences, hold, insertLed
+//	holdReference                           cutover.go holdReferences, hold
+//	insertLead, lockLeftover, readMarks     cutover.go insertLed
 //	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; cutover.go referred
 //	prepareRange, prepareMarks, sort        sweep.go prepareSweep, markedKeys, sort
 //	batchBegin, nextBatch, refuse           chunk.go mayWork, commitBatch; work.go workOnChunk

@@ -74,7 +74,7 @@ var guardList = []guardInfo{
 	{referrersAreCounted, "referrersAreCounted", "cutover.go referred", "a delete counts who refers in CONTRACT", families(familyReferences)},
 	{restoreStartsUnderFence, "restoreStartsUnderFence", "start.go start", "a restore starts as a fenced step", families(familyWalks)},
 	{restoringWritesUpsert, "restoringWritesUpsert", "cutover.go bringUpV1", "while V1 is restored its row may be missing, or dead", families(familyTwo, familyThree)},
-	{vanishedV1IsTriedAgain, "vanishedV1IsTriedAgain", "cutover.go writeBack", "a write whose V1 row a restore has deleted begins again", families(familyTwo)},
+	{createLocksV1, "createLocksV1", "cutover.go insertLed", "while V1 is restored a create locks what is left there before it reads", families(familyTwo)},
 	{restoreLocksV1, "restoreLocksV1", "restore.go lockForRestore", "a restore locks V1's rows before it reads", families(familyTwo, familyThree, familyWalks)},
 	{restoreNeedsTombstone, "restoreNeedsTombstone", "restore.go restore", "a restore deletes what a tombstone proves deleted", families(familyTwo)},
 	{backNeedsRestore, "backNeedsRestore", "gate.go toRestored", "the way back from CONTRACT needs a restore", families(familyTwo)},

@@ -51,7 +51,7 @@ const (
 	referrersAreCounted
 	restoreStartsUnderFence
 	restoringWritesUpsert
-	vanishedV1IsTriedAgain
+	createLocksV1
 	restoreLocksV1
 	restoreNeedsTombstone
 	backNeedsRestore

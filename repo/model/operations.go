@@ -62,6 +62,7 @@ var (
 		{"insert V1", insertRoot},
 		{"hold the reference", holdReference},
 		{"insert V2", insertLead},
+		{"lock what is left in V1", lockLeftover},
 		{"read marks", readMarks},
 		{"read V1 again", followSee},
 		{"write the copy", followPut},

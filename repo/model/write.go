@@ -325,9 +325,6 @@ func writeBack(m *model, w *world, i int) move {
 	case gotQueued:
 		return stay
 	case gotNone:
-		if there && m.has(vanishedV1IsTriedAgain) {
-			return retry // a restore has deleted the dead row
-		}
 		return m.unwritten(w, i, k)
 	}
 	if !w.free(i, k, partChild, forUpdate) {
