@@ -75,38 +75,3 @@ func TestAMappingIsRaisedWhenNoWriterIsInFlight(t *testing.T) {
 		t.Fatalf("the mapping's version is %d: %v", m.MappingVersion, err)
 	}
 }
-
-// writeBack in cutover.go tries again.
-func TestACreateSurvivesARestoreThatDeletesTheDeadRow(t *testing.T) {
-	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
-	raw := repotest.Raw(t, b.URL)
-	if _, err := b.Notes.CreateV1(t.Context(), note("a", "A")); err != nil {
-		t.Fatal(err)
-	}
-	repotest.Exec(t, raw, "UPDATE coexist_entity SET phase = 'CONTRACT', epoch = epoch + 1 WHERE name = 'NOTE'")
-	deleteNote(t, b, "a")
-	repotest.Exec(t, raw, "UPDATE coexist_entity SET restoring = true, epoch = epoch + 1 WHERE name = 'NOTE'")
-	restore, err := raw.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer restore.Rollback() //nolint:errcheck // it has been committed
-	repotest.Exec(t, restore, "SELECT set_config('coexist.writer', 'NOTE', true)", "DELETE FROM note_tags WHERE note_id = 'a'", "DELETE FROM notes WHERE id = 'a'")
-	created := make(chan error, 1)
-	go func() {
-		_, err := b.Notes.CreateV1(t.Context(), note("a", "again"))
-		created <- err
-	}()
-	repotest.Until(t, "the create waits for V1's row", func() bool {
-		return repotest.One[int64](t, raw, "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted") > 0
-	})
-	if err := restore.Commit(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-created; err != nil {
-		t.Fatalf("the create has failed: %v", err)
-	}
-	if n := repotest.One[int64](t, raw, "SELECT count(*) FROM notes WHERE id = 'a' AND title = 'again'"); n != 1 {
-		t.Error("V1 has not followed")
-	}
-}

@@ -1,7 +1,6 @@
 package repo_test
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -115,120 +114,204 @@ func TestAChildRowThatComesDuringAWrite(t *testing.T) {
 	})
 }
 
-// A copy whose row another program has deleted keeps the gate closed: in CUTOVER it would be the truth again. husks in cheapFacts.
-func TestADeletedRowClosesTheGateToCutover(t *testing.T) {
-	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-		insert(t, b, note("a", "a"), note("b", "b"))
-		clean(t, b, sweep(t, b, repo.SweepRequest{}))
-		clean(t, b, verify(t, b, false))
-		repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'", "DELETE FROM notes WHERE id = 'a'")
-		wantBlocker(t, closed(t, b, repo.Cutover, "STALE BYPASS_WRITES"), repo.Stale, 1, "a", "sweep")
-		clean(t, b, sweep(t, b, repo.SweepRequest{}))
-		clean(t, b, verify(t, b, false))
-		step(t, b, repo.Cutover)
-		wantErr(t, errOf(b.Notes.GetV2(t.Context(), "a")), repo.ErrNotFound)
-	})
-}
-
-// The phases of two entities that depend on each other change one after the other: the first lock of changePhase. Otherwise
-// each could pass a gate that the other is about to close.
-func TestTwoPhasesThatChangeAtOnce(t *testing.T) {
+// A storer deletes the marks that it has read. What is left of a key's marks is not what a sweep has read: lockMarks. It would
+// remove the tombstone over the copy that has come meanwhile, which would be the truth again in CUTOVER.
+func TestASweepAgainstAStorerOfAnOlderState(t *testing.T) {
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-		commented(t, b, repo.Cutover)
-		clean(t, b, verify(t, b, false))
-		clean(t, b, restore(t, b, "COMMENT"))
-		other := repotest.OpenNotes(t, url, repotest.Setup{})
-		var others sync.WaitGroup
-		var back error
-		between(t, b, "(entity, from_phase, ", func() {
-			beside(t, url, &others, func() {
-				_, back = other.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "COMMENT", To: repo.Cutover, Actor: "test"})
-			})
-		})
-		step(t, b, repo.Contract)
-		others.Wait()
-		if comments, err := b.Control.Migration(t.Context(), "COMMENT"); err != nil || comments.Phase != repo.Contract {
-			t.Errorf("notes are in CONTRACT, and who refers to them in %s: %v", comments.Phase, err)
+		reader := repotest.OpenNotes(t, url, repotest.Setup{})
+		raw := repotest.Raw(t, url)
+		notes := rows(20) // which of a key's marks becomes the tombstone is left to chance
+		for i := range notes {
+			notes[i].Tags = nil
 		}
-		if _, ok := errors.AsType[*repo.GateClosedError](back); !ok {
-			t.Errorf("comments leave CONTRACT: %v", back)
+		insert(t, b, notes...)
+		each := func(statement string) { // the marks of one statement have one id
+			for i := range notes {
+				repotest.Exec(t, raw, statement+" WHERE id = '"+notes[i].ID+"'")
+			}
+		}
+		each("UPDATE notes SET title = 'old'")
+		var others sync.WaitGroup
+		pause := reader.PauseConversion("k000")
+		others.Go(func() {
+			if _, err := reader.Notes.ListV2(t.Context(), repo.Query{First: new(100)}); err != nil {
+				t.Error(err)
+			}
+		})
+		pause.Wait()
+		each("DELETE FROM notes")
+		between(t, b, `m.id = r."id"`, func() {
+			pause.Release()
+			others.Wait()
+		})
+		if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Succeeded {
+			t.Errorf("%+v", run)
+		}
+		if n := copies(t, b); n > 0 {
+			t.Errorf("%d copies are left of notes that were deleted, and nothing says so", n)
 		}
 	})
 }
 
-// A restore starts once the writes in flight have ended: they are none that write both shapes. fenced in start.
-func TestACreateInFlightWhereARestoreStarts(t *testing.T) {
-	on(t, "postgres", func(t *testing.T, url string) {
-		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-		insert(t, b, note("a", "a"), note("z", "z"))
-		advance(t, b, repo.Contract)
-		other := repotest.OpenNotes(t, url, repotest.Setup{})
-		var others sync.WaitGroup
-		var run repo.Run
-		between(t, b, `INTO "public"."notes_v2" `, func() {
-			beside(t, url, &others, func() { run = restore(t, other, "NOTE") })
-		})
-		if _, err := b.Notes.CreateV1(t.Context(), note("m", "m")); err != nil {
-			t.Fatal(err)
-		}
-		others.Wait()
-		clean(t, b, run)
-		step(t, b, repo.Cutover)
-		clean(t, b, verify(t, b, false))
-	})
-}
-
-// deadInV1 begins a restore that has to remove a row of V1's, and calls f.
-func deadInV1(t *testing.T, f func(t *testing.T, b *repotest.Bench)) {
-	t.Helper()
+// Another program deletes and inserts a row in one transaction, and a write has waited for the row that is no more: it looks
+// again before it says that there is none. lead.
+func TestAWriteThatWaitedForARowThatWasReplaced(t *testing.T) {
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		insert(t, b, note("a", "a"))
-		advance(t, b, repo.Contract)
-		deleteNote(t, b, "a")
-		f(t, b)
-		step(t, b, repo.Cutover)
-		agree(t, b, "a")
-		clean(t, b, verify(t, b, false))
+		program, err := repotest.Raw(t, url).Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer program.Rollback() //nolint:errcheck // it is over where it was committed
+		repotest.Exec(t, program, "DELETE FROM note_tags", "DELETE FROM notes", "INSERT INTO notes (id, title, priority) VALUES ('a', 'again', 1)")
+		var others sync.WaitGroup
+		beside(t, url, &others, func() {
+			updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Priority = 7 })
+		})
+		if err := program.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		others.Wait()
+		if r := agree(t, b, "a"); r.Value.Headline != "again" || r.Value.Priority != 7 {
+			t.Errorf("%+v", r.Value)
+		}
 	})
 }
 
-// A restore locks V1's rows before it reads them: lockForRestore. It would remove the row of who creates it meanwhile.
-func TestARestoreAgainstACreate(t *testing.T) {
-	deadInV1(t, func(t *testing.T, b *repotest.Bench) {
+// A sweep removes the copy that TRUNCATE has left, and that a create has read and is about to write: an own write too begins
+// again where the copy is not the one that it has read. put.
+func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+		other := repotest.OpenNotes(t, url, repotest.Setup{})
+		insert(t, b, note("a", "a"))
+		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = "old" })
+		repotest.Exec(t, repotest.Raw(t, url), "TRUNCATE notes CASCADE")
 		var others sync.WaitGroup
-		between(t, b, `DELETE FROM "public"."notes" `, func() {
-			beside(t, b.URL, &others, func() {
-				if _, err := b.Notes.CreateV1(t.Context(), note("a", "again")); err != nil {
+		between(t, b, `UPDATE "public"."notes_v2" `, func() {
+			beside(t, url, &others, func() {
+				if run := sweep(t, other, repo.SweepRequest{}); run.Status != repo.Succeeded {
+					t.Errorf("%+v", run)
+				}
+			})
+		})
+		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: "new", PinnedReason: new("keep")}); err != nil {
+			t.Fatal(err)
+		}
+		others.Wait()
+		if r := agree(t, b, "a"); r.Value.Headline != "new" || r.Value.PinnedReason == nil {
+			t.Errorf("what only V2 knows is lost: %+v", r)
+		}
+	})
+}
+
+// Where V2 leads a create waits for a delete in flight, and its version passes that of what was deleted: insertLed reads the
+// marks when the row is there.
+func TestACreateThatWaitedForADelete(t *testing.T) {
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+		other := repotest.OpenNotes(t, url, repotest.Setup{})
+		insert(t, b, note("a", "a"))
+		advance(t, b, repo.Cutover)
+		before := updateV2(t, b, "a", pin).Version
+		var others sync.WaitGroup
+		var created repo.Record[repotest.NoteV2]
+		between(t, b, `INTO "public"."coexist_note_mark" `, func() {
+			beside(t, url, &others, func() {
+				var err error
+				if created, err = other.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: "new"}); err != nil {
 					t.Error(err)
 				}
 			})
 		})
-		clean(t, b, restore(t, b, "NOTE"))
+		deleteNote(t, b, "a")
+		others.Wait()
+		if r := agree(t, b, "a"); created.Version <= before || r.Version < created.Version || r.Value.PinnedReason != nil {
+			t.Errorf("a note of version %d was deleted, what was created has %d, and %+v is there", before, created.Version, r)
+		}
+	})
+}
+
+// Of two who expect the same version one gets it: it is compared under the locks, in updateV2.
+func TestTwoWhoExpectTheSameVersion(t *testing.T) {
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+		other := repotest.OpenNotes(t, url, repotest.Setup{})
+		insert(t, b, note("a", "a"))
+		version := updateV2(t, b, "a", pin).Version
+		change := func(n *repotest.NoteV2) error {
+			n.Priority++
+			return nil
+		}
+		var others sync.WaitGroup
+		between(t, b, `UPDATE "public"."notes_v2" `, func() {
+			beside(t, url, &others, func() {
+				wantErr(t, errOf(other.Notes.UpdateV2(t.Context(), "a", &version, change)), repo.ErrStaleVersion)
+			})
+		})
+		if _, err := b.Notes.UpdateV2(t.Context(), "a", &version, change); err != nil {
+			t.Error(err)
+		}
 		others.Wait()
 	})
 }
 
-// A create locks what is left of V1's row before it reads it: insertLed. A restore would remove the row that it is to become.
-func TestACreateAgainstARestore(t *testing.T) {
-	deadInV1(t, func(t *testing.T, b *repotest.Bench) {
-		run, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})
-		if err != nil {
-			t.Fatal(err)
-		}
+// Of two writers of a row the second waits until the first has ended, before it reads: the first of locks.
+func TestTwoWritersOfARow(t *testing.T) {
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Expand})
+		other := repotest.OpenNotes(t, url, repotest.Setup{})
+		first := note("a", "a")
+		first.Tags = nil // their locks would be a second guard
+		insert(t, b, first)
+		up := func(n *repotest.NoteV1) { n.Priority++ }
 		var others sync.WaitGroup
 		between(t, b, `UPDATE "public"."notes" `, func() {
-			beside(t, b.URL, &others, func() {
-				stop := work(t, b)
-				run = ended(t, b, run)
-				stop()
-			})
+			beside(t, url, &others, func() { updateV1(t, other, "a", up) })
 		})
-		if _, err := b.Notes.CreateV1(t.Context(), note("a", "again")); err != nil {
-			t.Error(err)
-		}
+		updateV1(t, b, "a", up)
 		others.Wait()
-		clean(t, b, run)
+		if after := getV1(t, b, "a").Priority; after != first.Priority+2 {
+			t.Errorf("two updates lead from %d to %d", first.Priority, after)
+		}
+	})
+}
+
+// A storer that another was faster than writes no child rows either: stored in followStore.
+func TestAStorerThatComesLateWritesNoChildRows(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		insert(t, b, note("a", "a"))
+		pause := b.PauseConversion("a")
+		var others sync.WaitGroup
+		others.Go(func() { getV2(t, b, "a") })
+		pause.Wait()
+		updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Tags = nil })
+		pause.Release()
+		others.Wait()
+		if r := agree(t, b, "a"); len(r.Value.Labels) > 0 {
+			t.Errorf("%+v", r.Value)
+		}
+	})
+}
+
+// The tombstone that is left of a copy and its marks keeps their version: foldedFloor.
+func TestASweepOfADeletedRowKeepsItsVersion(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		raw := repotest.Raw(t, b.URL)
+		insert(t, b, note("a", "a"))
+		before := int64(0)
+		for range 5 {
+			before = updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Priority++ }).Version
+		}
+		repotest.Exec(t, raw, "DELETE FROM note_tags", "DELETE FROM notes")
+		if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Succeeded {
+			t.Errorf("%+v", run)
+		}
+		repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) VALUES ('a', 'again', 1)")
+		if r := agree(t, b, "a"); r.Version <= before {
+			t.Errorf("the version falls from %d to %d", before, r.Version)
+		}
 	})
 }

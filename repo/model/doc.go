@@ -12,6 +12,7 @@
 //	go run ./repo/model                              everything
 //	go run ./repo/model -family quarantine           some scenarios, with all guards
 //	go run ./repo/model -without gateLooksForHusks   the shortest way in which the lack of a guard shows
+//	go run ./repo/model -engine                      each guard taken out of the engine itself, and its test run, which must fail
 //
 // # How it works
 //

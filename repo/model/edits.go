@@ -4,7 +4,7 @@ package main
 type edit struct{ file, old, new string }
 
 // edits take each guard out of the engine itself, for the soak to find what goes wrong then. Those that are missing are in
-// notSoaked.
+// notTakenOut.
 var edits = map[guard][]edit{
 	storeIfUnchanged:   {{"store.go", `+value(e.v2.key.name)+" AND "+table+"."+seqColumn+" = "+value(readSeq.name)+`, `+value(e.v2.key.name)+`}},
 	seqIsNeverReused:   {{"store.go", "r[seqColumn] = t.seq", "r[seqColumn] = p.state.seq + 1"}},
@@ -103,8 +103,8 @@ var edits = map[guard][]edit{
 	insertMarksToo: {{"capture_sqlite.go", "{\"INSERT\", `INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', 1);`},", "{\"INSERT\", `SELECT 1;`},"}},
 }
 
-// notSoaked says why a guard is not taken out of the engine for the soak. The model takes it out, and a test of the engine needs it.
-var notSoaked = map[guard]string{
+// notTakenOut says why a guard is not taken out of the engine. The model takes it out, and a test of the engine needs it.
+var notTakenOut = map[guard]string{
 	lastTombstoneIsKept:       "the engine has nothing that purges tombstones",
 	batchHalves:               "V2's tables take all that the soak writes",
 	readsFollowLocks:          "the locks and the read are statements of their own by the way in which the engine is written",
@@ -116,30 +116,60 @@ var notSoaked = map[guard]string{
 // manyWriters are guards between two who write at once, which SQLite lets nobody do.
 var manyWriters = []guard{locksMatchPhase, rootIsLocked, childIsLockedNoWait, referencesAreHeld, restoreStartsUnderFence, createLocksV1, restoreLocksV1}
 
-// tests force the schedule of a guard that a soak may not meet for long: without the guard they fail. They are the engine's, but
-// for those that begin with the folder of another package.
+// tests force the schedule of each guard that is taken out of the engine, and fail without it. They are the engine's, but for
+// those that begin with the folder of another package.
 var tests = map[guard]string{
+	storeIfUnchanged:             "TestAReaderThatStoresLate",
 	seqIsNeverReused:             "TestAReaderThatStoresLate",
+	winnerOwnsChildren:           "TestAStorerThatComesLateWritesNoChildRows",
+	onlyMarksThatWereRead:        "TestAReaderThatStoresLate",
 	storerChecksEpoch:            "TestAReaderThatStoresLate",
-	childIsLockedNoWait:          "TestOwnWriteAgainstAProgramThatLocksChildrenFirst",
+	goneIsNeverMerged:            "TestACopyUnderATombstoneIsNotMerged",
 	truncateIsTombstone:          "TestBypassWritesAreSeen",
 	truncateCountsInVersion:      "TestWhatIsCreatedAfterTruncateHasAHigherVersion",
+	tombstoneKeepsFloor:          "TestVersionNeverFalls",
+	marksCountInVersion:          "TestVersionNeverFalls",
+	deleteLeavesTombstone:        "TestVersionNeverFalls",
+	foldIfUnchanged:              "TestASweepAgainstACreateAfterTruncate",
+	foldLocksMarks:               "TestASweepAgainstAStorerOfAnOlderState",
+	foldKeepsFloor:               "TestASweepOfADeletedRowKeepsItsVersion",
+	sweepReadsMarks:              "TestMarksLeftAtTheEndAreSwept",
+	readSaysItsPhase:             "TestAnInstanceThatLagsBehind",
+	writersShareFence:            "TestSetPhaseWaitsForAWriter",
+	phaseIsReadAfterFence:        "TestAWriterThatWaitsForAPhaseChange",
+	locksMatchPhase:              "TestAnInstanceThatLagsBehindLocksTheRightRow",
+	rootIsLocked:                 "TestTwoWritersOfARow",
+	childIsLockedNoWait:          "TestOwnWriteAgainstAProgramThatLocksChildrenFirst",
+	notFoundIsReadAgain:          "TestAWriteThatWaitedForARowThatWasReplaced",
+	ownWritesAreStorers:          "TestACreateAgainstASweepAfterTruncate",
+	v1IsAsWritten:                "TestAChildRowThatComesDuringAWrite",
+	staleWriteMarks:              "TestWriteInExpandMakesTheCopyStale",
+	unconvertibleWriteMarks:      "TestV1WriteThatCannotBeConverted",
+	createReadsMarksLater:        "TestACreateThatWaitedForADelete",
+	cutoverRefusesUnconvertible:  "TestIncompleteCutover",
+	incompleteIsLedByV1:          "TestIncompleteCutover",
 	rowsAreNotForcedIntoContract: "TestIncompleteCutover",
+	gateIsAskedUnderLocks:        "TestBypassWriteBetweenTheCountAndTheLocks",
+	gateLooksForHusks:            "TestADeletedRowClosesTheGateToCutover",
+	phaseTakesFence:              "TestSetPhaseWaitsForAWriter",
+	phaseLocksTables:             "TestABypassTransactionInFlightAcrossCutover",
+	phasesChangeOneByOne:         "TestTwoPhasesThatChangeAtOnce",
+	triggerMarks:                 "TestBypassWritesAreSeen",
+	triggerRejects:               "TestBypassWritesAreRejectedWhereV2Leads",
+	triggerLocksPhase:            "TestABypassTransactionThatWritesAfterCutover",
 	referrerGoesFirst:            "TestOrderOfPhasesBetweenEntities",
 	referencesAreHeld:            "TestAReferrerAgainstADelete",
 	referrersAreCounted:          "TestReferencesInContract",
-	restoreNeedsTombstone:        "TestRestoreFindings",
-	quarantineIfUnchanged:        "TestALateFailureIsNotListed",
-	backNeedsRestore:             "TestACancelledRestoreIsVoid",
-	foldIfUnchanged:              "TestASweepAgainstACreateAfterTruncate",
-	locksMatchPhase:              "TestAnInstanceThatLagsBehindLocksTheRightRow",
-	v1IsAsWritten:                "TestAChildRowThatComesDuringAWrite",
-	gateLooksForHusks:            "TestADeletedRowClosesTheGateToCutover",
-	phasesChangeOneByOne:         "TestTwoPhasesThatChangeAtOnce",
 	restoreStartsUnderFence:      "TestACreateInFlightWhereARestoreStarts",
+	restoringWritesUpsert:        "TestRestoreWhileWritesGoOn",
 	createLocksV1:                "TestACreateAgainstARestore",
 	restoreLocksV1:               "TestARestoreAgainstACreate",
+	restoreNeedsTombstone:        "TestRestoreFindings",
+	backNeedsRestore:             "TestACancelledRestoreIsVoid",
+	quarantineIfUnchanged:        "TestALateFailureIsNotListed",
 	storeReleases:                "TestARowThatWasConvertedHasLeftQuarantine",
 	commitIsSentOnce:             "resolvers/TestCommitWithoutAnAnswer",
+	versionIsCheckedUnderLock:    "TestTwoWhoExpectTheSameVersion",
+	flagIsCleared:                "TestBypassWritesAreSeen",
 	insertMarksToo:               "TestBypassWritesAreSeen",
 }

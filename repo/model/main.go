@@ -12,11 +12,12 @@ import (
 func main() {
 	family := flag.String("family", "", "only the scenarios of this family, with all guards")
 	without := flag.String("without", "", "only without this guard, with the shortest trace that is found")
-	soak := flag.Duration("soak", 0, "take guards out of the engine itself, and soak each database for so long, such as 1m")
+	engine := flag.Bool("engine", false, "take guards out of the engine itself, and run the test of each one's schedule")
+	soak := flag.Duration("soak", 0, "with -engine: before the test soak each database for so long, such as 1m")
 	flag.Parse()
 	var ok bool
 	switch {
-	case *soak > 0:
+	case *engine:
 		err := takeOut(os.Stdout, *without, *soak)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
