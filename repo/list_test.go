@@ -84,7 +84,7 @@ func inOrder(t *testing.T, b *repotest.Bench, sort string, desc bool) []string {
 func TestPagesOfAnySizeMakeTheList(t *testing.T) {
 	t.Parallel()
 	// Each of rapid's checks is many lists, in each phase of both databases, and no other test here uses rapid.
-	if err := flag.Set("rapid.checks", "12"); err != nil {
+	if err := flag.Set("rapid.checks", "25"); err != nil {
 		t.Fatal(err)
 	}
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
