@@ -86,7 +86,7 @@ func past(raw *sql.DB, isolation string, statements ...string) error {
 func oldProgram(t *testing.T, raw *sql.DB, url string) {
 	t.Helper()
 	if strings.HasPrefix(url, "postgres") {
-		repotest.Exec(t, raw, "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'old_program') THEN CREATE ROLE old_program; END IF; END $$",
+		repotest.Exec(t, raw, "DO $$ BEGIN CREATE ROLE old_program; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
 			"GRANT SELECT, INSERT, UPDATE, DELETE ON notes, note_tags TO old_program")
 		t.Cleanup(func() { repotest.Exec(t, raw, "DROP OWNED BY old_program") })
 	}
@@ -98,6 +98,7 @@ func TestBypassWritesAreSeen(t *testing.T) {
 	t.Parallel()
 	for n, c := range bypasses {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			on(t, c.database, func(t *testing.T, url string) {
 				b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 				raw := repotest.Raw(t, url)

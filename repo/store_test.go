@@ -151,6 +151,7 @@ func TestAReaderThatStoresLate(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			repotest.Each(t, func(t *testing.T, url string) {
 				b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 				for name, read := range readers {
