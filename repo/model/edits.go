@@ -29,6 +29,7 @@ var edits = map[guard][]edit{
 	foldLocksMarks:        {{"sweep.go", "if err := e.lockMarks(ctx, t, v.state.marks); err != nil {", "if err := error(nil); err != nil {"}},
 	foldKeepsFloor:        {{"mark.go", "return s.currentVersion() - 1 - s.all.sum()", "return 0"}},
 	sweepReadsMarks:       {{"sweep.go", "if c.Upper == nil {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key", "if true {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key"}},
+	batchHalves:           {{"work.go", "if b.rows > 1 {\n\t\t\t\tsize = b.rows / 2\n\t\t\t\tcontinue\n\t\t\t}\n", ""}},
 	readSaysItsPhase:      {{"read.go", "if f.leader() == lead || w == wantBoth {", "if true || w == wantBoth {"}},
 	writersShareFence: {
 		{"dialect_postgres.go", `writeLockTimeout, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended($1, 0))"`, `writeLockTimeout, "SELECT true WHERE CAST($1 AS text) IS NOT NULL"`},
@@ -93,6 +94,17 @@ var edits = map[guard][]edit{
 		"quarantine.go", "\"), 0) = \"+value(readSeq.name)+\n\t\t\" AND NOT EXISTS (SELECT 1 FROM \"+e.markTable+\" m WHERE m.key = \"+value(\"key\")+\n\t\t\" AND \"+value(\"read_marks\")+\" NOT LIKE '%' || CAST(m.id AS text) || '%')\"+",
 		"\"), 0) >= 0 \"+",
 	}},
+	olderMappingStoresNot: {
+		{"store.go", " || f.MappingVersion > e.mappingVersion || len(", " || len("},
+		{"store.go", " || t.fence.MappingVersion > e.mappingVersion {", " {"},
+		{"write.go", "t.fence.migrates() && t.fence.MappingVersion <= e.mappingVersion", "t.fence.migrates()"},
+		{"chunk.go", "case t.fence.MappingVersion > e.mappingVersion:", "case false:"},
+	},
+	mappingIsRaisedUnderFence: {{"ddl.go", "append(e.db.dialect.stopWriters(e, \"EXISTS (SELECT 1 FROM \"+e.older()+\")\"), ", "append([]string(nil), "}},
+	remigrationKeepsRefined: {
+		{"sweep.go", ", remigrate && s.copy.Refined && !canRemigrate:", ", false && canRemigrate:"},
+		{"convert.go", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined:", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined, older && !canRemigrate:"},
+	},
 	commitIsSentOnce: {{"tx.go", "return ErrOutcomeUnknown", "return &busyError{err}"}},
 	versionIsCheckedUnderLock: {{
 		"update.go", "\tvar v1 V1\n\terr = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
@@ -105,16 +117,12 @@ var edits = map[guard][]edit{
 
 // notTakenOut says why a guard is not taken out of the engine. The model takes it out, and a test of the engine needs it.
 var notTakenOut = map[guard]string{
-	lastTombstoneIsKept:       "the engine has nothing that purges tombstones",
-	batchHalves:               "V2's tables take all that the soak writes",
-	readsFollowLocks:          "the locks and the read are statements of their own by the way in which the engine is written",
-	olderMappingStoresNot:     "all servers of the soak have one mapping",
-	mappingIsRaisedUnderFence: "all servers of the soak have one mapping",
-	remigrationKeepsRefined:   "all servers of the soak have one mapping",
+	lastTombstoneIsKept: "the engine has nothing that purges tombstones",
+	readsFollowLocks:    "the locks and the read are statements of their own by the way in which the engine is written",
 }
 
 // manyWriters are guards between two who write at once, which SQLite lets nobody do.
-var manyWriters = []guard{locksMatchPhase, rootIsLocked, childIsLockedNoWait, referencesAreHeld, restoreStartsUnderFence, createLocksV1, restoreLocksV1}
+var manyWriters = []guard{locksMatchPhase, rootIsLocked, childIsLockedNoWait, referencesAreHeld, restoreStartsUnderFence, createLocksV1, restoreLocksV1, mappingIsRaisedUnderFence}
 
 // tests force the schedule of each guard that is taken out of the engine, and fail without it. They are the engine's, but for
 // those that begin with the folder of another package.
@@ -134,6 +142,7 @@ var tests = map[guard]string{
 	foldLocksMarks:               "TestASweepAgainstAStorerOfAnOlderState",
 	foldKeepsFloor:               "TestASweepOfADeletedRowKeepsItsVersion",
 	sweepReadsMarks:              "TestMarksLeftAtTheEndAreSwept",
+	batchHalves:                  "TestARowThatV2sTableRefuses",
 	readSaysItsPhase:             "TestAnInstanceThatLagsBehind",
 	writersShareFence:            "TestSetPhaseWaitsForAWriter",
 	phaseIsReadAfterFence:        "TestAWriterThatWaitsForAPhaseChange",
@@ -168,6 +177,9 @@ var tests = map[guard]string{
 	backNeedsRestore:             "TestACancelledRestoreIsVoid",
 	quarantineIfUnchanged:        "TestALateFailureIsNotListed",
 	storeReleases:                "TestARowThatWasConvertedHasLeftQuarantine",
+	olderMappingStoresNot:        "TestInstanceWithAnOlderMapping",
+	mappingIsRaisedUnderFence:    "TestAMappingIsRaisedWhenNoWriterIsInFlight",
+	remigrationKeepsRefined:      "TestMappingVersions",
 	commitIsSentOnce:             "resolvers/TestCommitWithoutAnAnswer",
 	versionIsCheckedUnderLock:    "TestTwoWhoExpectTheSameVersion",
 	flagIsCleared:                "TestBypassWritesAreSeen",
