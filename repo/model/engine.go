@@ -139,7 +139,7 @@ func guardsOn(g guard, database string) bool {
 	return slices.ContainsFunc(edits[g], func(e edit) bool { return !strings.HasSuffix(e.file, other) })
 }
 
-// testWithout prints whether a test fails without a guard, and reports that.
+// testWithout prints whether a test fails without a guard, and of what, and reports whether it does.
 func testWithout(out io.Writer, engine, list, name string) (fails bool, err error) {
 	began := time.Now()
 	folder, name := path.Split(name)
@@ -156,7 +156,7 @@ func testWithout(out io.Writer, engine, list, name string) (fails bool, err erro
 	if !strings.Contains(string(said), "--- FAIL: "+name) && !strings.Contains(string(said), "panic: test timed out") {
 		return false, fmt.Errorf("%w: %s", err, said)
 	}
-	fmt.Fprintf(out, "  %-9s %8.0f s  %s fails\n", "test", time.Since(began).Seconds(), name)
+	fmt.Fprintf(out, "  %-9s %8.0f s  %s fails: %s\n", "test", time.Since(began).Seconds(), name, firstFailure(string(said)))
 	return true, nil
 }
 
@@ -218,8 +218,14 @@ func soakUntil(engine, program, database string, patience time.Duration) (anomal
 		return string(line[1]), took, nil
 	}
 	if text := strings.TrimSpace(string(said)); strings.Contains(text, "panic: ") || strings.Contains(text, "--- FAIL") {
-		line := regexp.MustCompile(`(?m)^.*(panic: |_test\.go:\d+: ).*$`).FindString(text)
-		return strings.TrimSpace(line), took, nil
+		return firstFailure(text), took, nil
 	}
 	return "", took, fmt.Errorf("%w: %s", err, said)
+}
+
+var failures = regexp.MustCompile(`(?m)^.*(panic: |_test\.go:\d+: )[^\n]{1,200}`)
+
+// firstFailure returns the first line of what a test said that tells of something wrong, or that it ran out of time.
+func firstFailure(said string) string {
+	return strings.TrimSpace(failures.FindString(said))
 }
