@@ -1,6 +1,7 @@
 package repo_test
 
 import (
+	"database/sql"
 	"errors"
 	"strings"
 	"sync"
@@ -165,8 +166,17 @@ func TestASequenceThatIsSetBack(t *testing.T) {
 // A replica answers, which may lag behind what was acknowledged: as a new connection, and to one that a pooler leads there. Nothing is
 // answered with what it says.
 func TestAStandbyIsNotBelieved(t *testing.T) {
+	for _, isolation := range []string{"read committed", "serializable"} { // which a standby refuses
+		t.Run(isolation+" by default", func(t *testing.T) { standbyIsNotBelieved(t, isolation) })
+	}
+}
+
+func standbyIsNotBelieved(t *testing.T, isolation string) {
+	t.Helper()
 	cluster := repotest.StartCluster(t)
 	url := cluster.Database(t)
+	raw := repotest.Raw(t, url)
+	repotest.Exec(t, raw, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '"+isolation+"'); END $$")
 	direct := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 	pooled := repotest.OpenNotes(t, repotest.Pooler(t, url), repotest.Setup{Options: repo.Options{Pooler: true}})
 	insert(t, direct, note("a", "work: begin"))
@@ -174,10 +184,15 @@ func TestAStandbyIsNotBelieved(t *testing.T) {
 	agree(t, pooled, "a")
 	cluster.Standby()
 	defer cluster.Kill()
-	raw := repotest.Raw(t, url)
 	repotest.Until(t, "the standby answers", func() bool { return raw.Ping() == nil })
-	if title := repotest.One[string](t, raw, "SELECT title FROM notes WHERE id = 'a'"); title != "work: begin" {
-		t.Errorf("the standby says %q", title)
+	old, err := raw.BeginTx(t.Context(), &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Rollback() //nolint:errcheck // it only reads
+	var title string
+	if err := old.QueryRow("SELECT title FROM notes WHERE id = 'a'").Scan(&title); err != nil || title != "work: begin" {
+		t.Errorf("the standby says %q, %v", title, err)
 	}
 	if _, err := direct.Control.Runs(t.Context(), "NOTE", "", 1); !errors.Is(err, repo.ErrUnavailable) { // no connection to it is kept
 		t.Errorf("runs: %v", err)

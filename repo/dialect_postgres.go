@@ -234,6 +234,10 @@ func (postgres) classify(err error) error {
 			return fmt.Errorf("%w: %w", ErrAltered, err)
 		case "57014", "25P03", "25006": // cancelled, idle for too long, a standby
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		case "0A000":
+			if pg.Routine == "GetSerializableTransactionSnapshot" { // a standby, too, where transactions are serializable by default
+				return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			}
 		}
 		switch pg.Code[:2] {
 		case "22":
