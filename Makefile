@@ -10,6 +10,7 @@ FUZZTIME ?= 10s
 TEST_TIMEOUT ?= 25m
 HOSTILE ?= .
 GUARD ?= 1m
+WITHOUT ?=
 FAILOVERS ?= 10
 SOAK ?= 10m
 SEED ?= 0
@@ -89,8 +90,8 @@ failover: ensure-postgres ## Soak three PostgreSQL servers under Patroni (instal
 	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -failovers $(FAILOVERS) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
 
 .PHONY: guards
-guards: ensure-postgres ## Take each guard out of the engine in turn, soak each database for up to GUARD (1m, or 0) until something goes wrong, and run its test
-	go run ./repo/model -engine -soak $(GUARD)
+guards: ensure-postgres ## Take each guard (or WITHOUT) out of the engine in turn, soak each database for up to GUARD (1m, or 0) until something goes wrong, and run its test
+	go run ./repo/model -engine -soak $(GUARD) -without '$(WITHOUT)'
 
 .PHONY: browser
 browser: build console/node_modules ## Test the web pages in a browser, against a server of their own
