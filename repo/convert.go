@@ -74,6 +74,19 @@ func (r *Repository[V1, V2]) conversionError(key string, err error) *ConversionE
 	return &ConversionError{Entity: r.name, Key: key, FieldError: fault}
 }
 
+// holdable says what of a V1 aggregate the columns of V1 cannot hold as it is, but for what they already hold.
+func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
+	if err := r.v1.checkLimits(held, v1); err != nil {
+		return err
+	}
+	return r.v1.settleNumbers(r.db.dialect, held, v1, func(number reflect.Value, settled Number, path string) error {
+		if string(settled) != number.String() {
+			return overLimit(path, "has more digits than there is room for")
+		}
+		return nil
+	})
+}
+
 // represent converts a V2 aggregate that a client wants to write to V1, and proves that V1 holds it: what is read back
 // through V1 must be what was written. before is the V1 row as it is, or nil. It fails with a *NotRepresentableError.
 func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
@@ -85,16 +98,7 @@ func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
 	if v1, err = r.downgrade(v2); err != nil {
 		return v1, err
 	}
-	err = r.v1.checkLimits(before, &v1)
-	if err == nil {
-		err = r.v1.settleNumbers(r.db.dialect, before, &v1, func(number reflect.Value, held Number, path string) error {
-			if string(held) != number.String() {
-				return overLimit(path, "has more digits than there is room for")
-			}
-			return nil
-		})
-	}
-	if err != nil {
+	if err = r.holdable(before, &v1); err != nil {
 		fault := field(err)
 		fault.Field = r.fieldOfV2(v1, fault.Field, v2)
 		fault.Reason = "V1 cannot hold it: it " + fault.Reason

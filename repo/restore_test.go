@@ -241,3 +241,20 @@ func TestRestoreOfAReferenceThatV1Lacks(t *testing.T) {
 		}
 	})
 }
+
+// What only V2 can hold is not written to V1 by a client that leaves it alone, also where SQLite would take it. holdable in updateV1.
+func TestWritesOfWhatV1CannotHoldDuringARestore(t *testing.T) {
+	inPhase(t, repo.Contract, func(t *testing.T, b *repotest.Bench) {
+		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: strings.Repeat("x", 60)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Priority++; return nil })
+		wantField[*repo.InputError](t, err, "title")
+		_, err = b.Notes.UpdateV2(t.Context(), "a", nil, func(n *repotest.NoteV2) error { n.Priority++; return nil })
+		wantField[*repo.NotRepresentableError](t, err, "headline")
+		updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "x" })
+	})
+}

@@ -57,6 +57,12 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 		return v1, nil
 	}
 	if t.fence.leader() == sideV2 {
+		if t.fence.writesV1() {
+			// While V1 is restored it may not hold yet what the client has left alone, and SQLite would take what is too long.
+			if err := r.holdable(s.v1, &v1); err != nil {
+				return v1, inputError(err)
+			}
+		}
 		if err := r.arrange(ctx, t, &v1); err != nil {
 			return v1, err
 		}
