@@ -50,6 +50,9 @@ func (e *entity) check(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
+		return fmt.Errorf("entity %s: %w", e.name, err)
+	}
 	for _, t := range append(e.v1.all(), e.v2.all()...) {
 		if err := e.checkRights(ctx, t); err != nil {
 			return err

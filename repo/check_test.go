@@ -29,6 +29,17 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+// The tables of V2 may be of another hand than the model.
+func TestV2ColumnsThatChangeWhatIsWrittenAreRefused(t *testing.T) {
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{})
+		repotest.Exec(t, repotest.Raw(t, url), "ALTER TABLE notes_v2 ALTER COLUMN headline TYPE char(40)")
+		if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "column headline of V2's table notes_v2 is character(40), which loses blanks") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
 func TestAKeyThatIsNotUniqueIsRefused(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		createV1(t, url, "varchar(12) NOT NULL", "")

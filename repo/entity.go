@@ -81,7 +81,7 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 			return nil, fmt.Errorf(`%s.%s: a V2 child row needs no field tagged gorm:"primaryKey": it is known by its position`, v2.Name(), c.json)
 		}
 	}
-	return e, nil
+	return e, e.checkKeeps(func(c *column) string { return c.declared })
 }
 
 // ownTable names a table of the engine's that each entity has.

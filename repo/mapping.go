@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"time"
 )
 
 // Mapping turns one shape of an entity into the other. The methods are pure and deterministic: no clock, no random
@@ -38,7 +39,8 @@ type Remigrator[V1, V2 any] interface {
 }
 
 // Validator is what a V1 or V2 model may offer to refuse bad input. Validate is called on what a client wants to write,
-// never on rows that are already there. It returns nil or a *FieldError.
+// never on rows that are already there, nor on what becomes of a write in the other shape: what must not get there, the mapping refuses.
+// It returns nil or a *FieldError.
 type Validator interface{ Validate() error }
 
 // FieldError says which field of an aggregate is at fault and why. Field is a path in the JSON names of the model, such as
@@ -76,8 +78,8 @@ func Unconvertible(field, fieldOfV2, format string, args ...any) error {
 }
 
 // Identical reports whether a and b, of one type, hold the same value byte for byte: nil pointers differ from pointers to
-// zero values, 0 differs from -0, a NaN equals a NaN with the same bits. A nil slice equals an empty one, since a database
-// knows no difference between them.
+// zero values, 0 differs from -0, a NaN equals a NaN with the same bits. A nil slice equals an empty one, and a time the same instant in
+// another zone, since a database knows no difference between them.
 func Identical[T any](a, b T) bool {
 	return identical(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }
@@ -104,6 +106,9 @@ func identical(a, b reflect.Value) bool {
 		}
 		return true
 	case reflect.Struct:
+		if a.Type() == reflect.TypeFor[time.Time]() && a.CanInterface() {
+			return a.Interface().(time.Time).Equal(b.Interface().(time.Time))
+		}
 		for i := range a.NumField() {
 			if !identical(a.Field(i), b.Field(i)) {
 				return false

@@ -14,10 +14,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Number is a number of a V1 or V2 table, exactly. A model's field of this type may be a column of any of the types real, double
-// precision and numeric, whatever its tag says: the tag is for tables that the engine creates.
-//
-// A V2 field may keep one as text, with the tag type:text.
+// Number is a number of a V1 table, exactly. A V1 model's field of this type may be a column of any of the types real, double
+// precision and numeric, whatever its tag says: the tag is for tables that the engine creates. In V2 it is text, with the tag type:text.
 //
 // It holds the shortest decimal that gives the value back in the column's own type, without an exponent and without zeros that say
 // nothing: "9.8" from a real, "9.80000019" from a double that was written so. "-0" is not "0". What is no decimal stands as the

@@ -79,14 +79,20 @@ func (priceMapping) Downgrade(v2 priceV2) (v1 priceV1, err error) {
 	return v1, json.Unmarshal([]byte(v2.Whole), &v1)
 }
 
-func openPrices(t *testing.T, url string) *repo.Repository[priceV1, priceV2] {
+func openPrices(t *testing.T, url string) (*repo.Repository[priceV1, priceV2], *repo.Control) {
+	t.Helper()
+	return openEntity(t, url, "PRICE", priceMapping{})
+}
+
+// openEntity creates the tables of an entity, in MIGRATE.
+func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping[V1, V2]) (*repo.Repository[V1, V2], *repo.Control) {
 	t.Helper()
 	db, err := repo.Open(t.Context(), url, repo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	prices, err := repo.New(db, repo.Config[priceV1, priceV2]{Name: "PRICE", Mapping: priceMapping{}, InitialPhase: repo.Migrate})
+	r, err := repo.New(db, repo.Config[V1, V2]{Name: name, Mapping: mapping, InitialPhase: repo.Migrate})
 	if err == nil {
 		err = db.CreateV1Tables(t.Context())
 	}
@@ -99,13 +105,14 @@ func openPrices(t *testing.T, url string) *repo.Repository[priceV1, priceV2] {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return prices
+	return r, repo.NewControl(db)
 }
 
 // A number comes out of each type with the fewest digits that give its bits back, and what is written back has the same bits.
 func TestNumbersKeepTheirBits(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
-		prices, raw := openPrices(t, url), repotest.Raw(t, url)
+		raw := repotest.Raw(t, url)
+		prices, _ := openPrices(t, url)
 		floats := []float64{0, math.Copysign(0, -1), 9.8, 9.80000019, 9.800000190734863, 0.1 + 0.2, 1234567.89, 1.0 / 3, 5e-324, 1e-300, math.MaxFloat64, math.SmallestNonzeroFloat32, math.MaxFloat32, 16777217, 1 << 53, 9007199254740993, 1e22, 1e23, 5e-5, 123456789.125}
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 600 {
@@ -168,7 +175,7 @@ func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
 		"sqlite":   {"1234567.89", "12345678901234568", "12345678901234568", "9.805"},
 	}
 	repotest.Each(t, func(t *testing.T, url string) {
-		prices := openPrices(t, url)
+		prices, _ := openPrices(t, url)
 		database, _, _ := strings.Cut(url, ":")
 		got, err := prices.CreateV1(t.Context(), written)
 		if w := want[database]; err != nil || [4]repo.Number{*got.Narrow, *got.Wide, *got.Exact, *got.InCents} != w {

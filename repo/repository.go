@@ -82,7 +82,8 @@ type Result[T any] struct {
 }
 
 // New describes an entity to db. It does not touch the database: DB.Install and DB.Check do, for all entities at once. It
-// fails when the models or the configuration make no sense.
+// fails when the models or the configuration make no sense, and for a column of V2 whose type would change what is written to it, by
+// rounding it, say.
 func New[V1, V2 any](db *DB, config Config[V1, V2]) (*Repository[V1, V2], error) {
 	e, err := newEntity(db, config.Name, reflect.TypeFor[V1](), reflect.TypeFor[V2]())
 	if err != nil {

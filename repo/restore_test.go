@@ -245,16 +245,44 @@ func TestRestoreOfAReferenceThatV1Lacks(t *testing.T) {
 // What only V2 can hold is not written to V1 by a client that leaves it alone, also where SQLite would take it. holdable in updateV1.
 func TestWritesOfWhatV1CannotHoldDuringARestore(t *testing.T) {
 	inPhase(t, repo.Contract, func(t *testing.T, b *repotest.Bench) {
-		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: strings.Repeat("x", 60)}); err != nil {
-			t.Fatal(err)
+		long := strings.Repeat("x", 60)
+		for key, v2 := range map[string]repotest.NoteV2{"title": {Headline: long}, "tags[0].name": {Headline: "x", Labels: []repotest.Label{{Rank: 1, Name: long}}}} {
+			v2.ID = key
+			if _, err := b.Notes.CreateV2(t.Context(), v2); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if _, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Priority++; return nil })
-		wantField[*repo.InputError](t, err, "title")
-		_, err = b.Notes.UpdateV2(t.Context(), "a", nil, func(n *repotest.NoteV2) error { n.Priority++; return nil })
-		wantField[*repo.NotRepresentableError](t, err, "headline")
-		updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "x" })
+		for key, fieldOfV2 := range map[string]string{"title": "headline", "tags[0].name": "labels[0].name"} {
+			_, err := b.Notes.UpdateV1(t.Context(), key, func(n *repotest.NoteV1) error { n.Priority++; return nil })
+			wantField[*repo.InputError](t, err, key)
+			_, err = b.Notes.UpdateV2(t.Context(), key, nil, func(n *repotest.NoteV2) error { n.Priority++; return nil })
+			wantField[*repo.NotRepresentableError](t, err, fieldOfV2)
+			updateV1(t, b, key, func(n *repotest.NoteV1) { n.Title, n.Tags = "x", nil })
+		}
+	})
+}
+
+func TestWritesOfNumbersThatV1CannotHoldDuringARestore(t *testing.T) {
+	repotest.Each(t, func(t *testing.T, url string) {
+		prices, control := openPrices(t, url)
+		for _, phase := range []repo.Phase{repo.Cutover, repo.Contract} {
+			if _, err := control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "PRICE", To: phase, Force: true, Reason: new("a test"), Actor: "test"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := prices.CreateV2(t.Context(), priceV2{ID: 1, Whole: `{"id": 1, "narrow": null, "wide": null, "exact": null, "inCents": 12345678901234567.89, "anything": null}`}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := control.StartRestore(t.Context(), repo.RunRequest{Entity: "PRICE", Actor: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := prices.UpdateV1(t.Context(), "1", func(v1 *priceV1) error { v1.Anything = new("x"); return nil })
+		wantField[*repo.InputError](t, err, "inCents")
+		if _, err = prices.UpdateV1(t.Context(), "1", func(v1 *priceV1) error { v1.InCents = nil; return nil }); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -226,6 +227,11 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		}
 	case v.CanInt() && l.ranged && (v.Int() < l.min || v.Int() > l.max):
 		return overLimit(c.field(prefix), "is %d, possible is %d to %d", v.Int(), l.min, l.max)
+	case v.CanUint() && l.ranged && v.Uint() > uint64(l.max):
+		return overLimit(c.field(prefix), "is %d, at most %d is possible", v.Uint(), l.max)
+	}
+	if at, ok := v.Interface().(time.Time); ok && at.Nanosecond()%1000 != 0 {
+		return overLimit(c.field(prefix), "is finer than a microsecond")
 	}
 	return nil
 }

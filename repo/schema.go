@@ -1,8 +1,11 @@
 package repo
 
 import (
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,7 @@ type column struct {
 	isInt    bool
 	isKey    bool // of a root
 	isNumber bool // the field is a Number
+	goType   reflect.Type
 	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may renew it.
 	catalog *atomic.Pointer[catalogColumn]
 }
@@ -37,6 +41,54 @@ func (c *column) now() catalogColumn {
 
 // isExact reports whether the model wants a decimal kept digit by digit. A Number wants what its column makes of it.
 func (c *column) isExact() bool { return !c.isNumber && typeFamily(c.declared) == "numeric" }
+
+// changes says how a V2 column of a type would change what is written to it, "" if it would not. Nobody reads V2 back after a write, as
+// V1 is read, so that what the client was told would not be what the next one is.
+func (c *column) changes(sqlType string) string {
+	family := typeFamily(sqlType)
+	switch {
+	case c.isKey: // it gets the type of V1's
+		return ""
+	case c.isNumber && family != "text":
+		return "which would change digits of a Number: declare it as text"
+	case family == "numeric" && strings.Contains(sqlType, "("):
+		return "which rounds: declare it as numeric"
+	case family == "real" && c.goType.Kind() != reflect.Float32:
+		return "which rounds: declare it as double precision"
+	case family == "text" && isPadded(sqlType):
+		return "which loses blanks at the end: declare it as varchar"
+	case slices.ContainsFunc(spellers, reflect.PointerTo(c.goType).Implements):
+		return ""
+	case c.goType.Kind() == reflect.String && family != "text":
+		return "which has a spelling of its own: declare it as text, or take a Go type whose UnmarshalJSON knows that spelling alone"
+	case c.goType.Kind() >= reflect.Int && c.goType.Kind() <= reflect.Float64 && family == "numeric":
+		return "which holds exact decimals, and not all of them fit: declare it as bigint or double precision"
+	default:
+		return ""
+	}
+}
+
+// spellers are how a type may say how it is written.
+var spellers = []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
+
+// isPadded reports whether a type loses blanks at the end of a text.
+func isPadded(sqlType string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(sqlType), "(")
+	return slices.Contains([]string{"char", "character", "bpchar", "nchar"}, strings.TrimSpace(name))
+}
+
+// checkKeeps fails where a column of V2 would change what is written to it. sqlType says the type of each.
+func (e *entity) checkKeeps(sqlType func(*column) string) error {
+	for _, t := range e.v2.all() {
+		for i := range t.columns {
+			c := &t.columns[i]
+			if why := c.changes(sqlType(c)); why != "" {
+				return fmt.Errorf("column %s of V2's table %s is %s, %s", c.name, t.name, sqlType(c), why)
+			}
+		}
+	}
+	return nil
+}
 
 // limits are what a column can hold.
 type limits struct {
@@ -128,6 +180,7 @@ func parseTable(model any, name string) (*table, error) {
 			isInt:    f.GORMDataType == schema.Int || f.GORMDataType == schema.Uint,
 			declared: declaredType(f),
 			isNumber: f.IndirectFieldType == reflect.TypeFor[Number](),
+			goType:   f.IndirectFieldType,
 			catalog:  &atomic.Pointer[catalogColumn]{},
 		}
 		at := goType

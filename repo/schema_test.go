@@ -3,9 +3,11 @@ package repo_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
@@ -150,6 +152,44 @@ func (m oddMapping) Merge(v1 oddV1, _ oddV2) (oddV2, error) { return m.Upgrade(v
 
 func (oddMapping) Downgrade(v2 oddV2) (v1 oddV1, err error) {
 	return v1, json.Unmarshal([]byte(v2.Whole), &v1)
+}
+
+type eventV1 struct {
+	ID int32     `gorm:"type:integer;primaryKey" json:"id"`
+	At time.Time `json:"at"`
+	N  uint64    `json:"n"`
+}
+
+func (eventV1) TableName() string { return "events" }
+
+type eventV2 eventV1
+
+func (eventV2) TableName() string { return "events_v2" }
+
+type eventMapping struct{}
+
+func (eventMapping) Version() int                                 { return 1 }
+func (eventMapping) Upgrade(v1 eventV1) (eventV2, error)          { return eventV2(v1), nil }
+func (eventMapping) Merge(v1 eventV1, _ eventV2) (eventV2, error) { return eventV2(v1), nil }
+func (eventMapping) Downgrade(v2 eventV2) (eventV1, error)        { return eventV1(v2), nil }
+
+// What a database would round or cannot hold is refused; the same instant in another zone is the same.
+func TestTimesAndLargeNumbersAreKept(t *testing.T) {
+	repotest.Each(t, func(t *testing.T, url string) {
+		events, _ := openEntity(t, url, "EVENT", eventMapping{})
+		at := time.Date(2026, 11, 27, 12, 0, 0, 123456000, time.FixedZone("", 2*60*60))
+		written, err := events.CreateV2(t.Context(), eventV2{ID: 1, At: at, N: math.MaxInt64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := events.GetV2(t.Context(), "1"); err != nil || !repo.Identical(got.Value, written.Value) || !got.Value.At.Equal(at) || !got.Copy.Stored {
+			t.Errorf("%+v was written, and read %+v, %v", written, got, err)
+		}
+		for field, v := range map[string]eventV1{"at": {ID: 2, At: at.Add(1)}, "n": {ID: 2, At: at, N: math.MaxInt64 + 1}} {
+			wantField[*repo.InputError](t, errOf(events.CreateV1(t.Context(), v)), field)
+			wantField[*repo.InputError](t, errOf(events.CreateV2(t.Context(), eventV2(v))), field)
+		}
+	})
 }
 
 func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
