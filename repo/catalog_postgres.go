@@ -33,7 +33,9 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 			c.generator = "" // the same each time
 		}
 		return err
-	}, `SELECT a.attname, format_type(b.oid, CASE WHEN y.typtype = 'd' THEN y.typtypmod ELSE a.atttypmod END),
+		// quote_all_identifiers quotes names of the system's types, too. Only "char" is not char.
+	}, `SELECT a.attname, translate(format_type(b.oid, CASE WHEN y.typtype = 'd' THEN y.typtypmod ELSE a.atttypmod END),
+		CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace AND b.typname <> 'char' OR b.typname = 'citext' THEN '"' ELSE '' END, ''),
 	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
 		WHERE c.oid = a.attcollation AND a.attcollation <> b.typcollation), ''),
 	a.attnotnull,
@@ -63,7 +65,7 @@ WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.
 }
 
 func (postgres) hidden(ctx context.Context, s session, tables []string) ([]string, error) {
-	return texts(ctx, s, "SELECT CAST(c.oid::regclass AS text) FROM pg_class c WHERE c.oid IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))"+
+	return texts(ctx, s, "SELECT translate(CAST(c.oid::regclass AS text), '\"', '') FROM pg_class c WHERE c.oid IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))"+
 		" AND row_security_active(c.oid) ORDER BY 1", jsonList(tables))
 }
 
@@ -99,6 +101,11 @@ func (postgres) relation(ctx context.Context, s session, t *table) (relation, er
 			AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(d.objid, 'USAGE') ELSE false END))::text
 FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
 	return found, err
+}
+
+func (postgres) encoding(ctx context.Context, s session) (encoding string, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&encoding) }, "SELECT coalesce(nullif(current_setting('server_encoding'), 'UTF8'), '')")
+	return encoding, err
 }
 
 // holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real, which a
@@ -153,7 +160,7 @@ func (postgres) estimate(ctx context.Context, s session, table string) (int64, b
 }
 
 func (postgres) roughCounts(column string) string {
-	return `SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = c.relnamespace::regnamespace::text
+	return `SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace)
 	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(value, share)
 	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '` + column + `' ORDER BY 1`
 }

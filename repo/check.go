@@ -74,6 +74,11 @@ func (e *entity) check(ctx context.Context) error {
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.
 func (e *entity) checkV1(ctx context.Context) error {
+	if encoding, err := e.db.dialect.encoding(ctx, e.db.reading()); err != nil {
+		return e.db.classify(err)
+	} else if encoding != "" {
+		return fmt.Errorf("the database's encoding is %s, which does not hold every text: move it to one whose encoding is UTF8 (pg_dump, CREATE DATABASE … ENCODING 'UTF8')", encoding)
+	}
 	e.foreignKeys = map[string][]foreignKey{}
 	for _, t := range e.v1.all() {
 		if err := e.checkTable(ctx, t, "is this the right database?", "is this the right database?"); err != nil {

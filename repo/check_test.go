@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"context"
+	neturl "net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -36,6 +37,25 @@ func TestV2ColumnsThatChangeWhatIsWrittenAreRefused(t *testing.T) {
 		repotest.Exec(t, repotest.Raw(t, url), "ALTER TABLE notes_v2 ALTER COLUMN headline TYPE char(40)")
 		if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "column headline of V2's table notes_v2 is character(40), which loses blanks") {
 			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
+func TestEncodingsThatDoNotHoldEveryTextAreRefused(t *testing.T) {
+	on(t, "postgres", func(t *testing.T, url string) {
+		for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+			at, err := neturl.Parse(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at.Path += "_" + strings.ToLower(encoding)
+			repotest.Exec(t, repotest.Raw(t, url), "CREATE DATABASE "+at.Path[1:]+" TEMPLATE template0 LOCALE 'C' ENCODING '"+encoding+"'")
+			b := repotest.DescribeNotes(t, at.String(), repotest.Setup{})
+			for does, err := range map[string]error{"Install": b.DB.Install(t.Context()), "Check": b.DB.Check(t.Context())} {
+				if err == nil || does == "Install" && !strings.Contains(err.Error(), "encoding is "+encoding) {
+					t.Errorf("%s: %v", does, err)
+				}
+			}
 		}
 	})
 }

@@ -71,6 +71,8 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
+	// encoding is the database's, "" for one that holds any text.
+	encoding(ctx context.Context, s session) (string, error)
 	// relation describes a table that is there.
 	relation(ctx context.Context, s session, t *table) (relation, error)
 	// holds reports whether a column of a type keeps whatever a model's column, of the type that it declares, may hold, and the

@@ -46,6 +46,7 @@ func openPostgres(db *DB, url string, o Options) error {
 	if o.Pooler {
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+	config.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, or what a role's settings say
 	db.dialect = postgres{}
 	db.readerDB = stdlib.OpenDB(*config)
 	db.readerDB.SetMaxOpenConns(o.MaxConns)

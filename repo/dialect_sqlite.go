@@ -243,6 +243,8 @@ func (sqlite) once() string { return " LIMIT -1 OFFSET 0" }
 
 func (sqlite) lock() string { return "" }
 
+func (sqlite) encoding(context.Context, session) (string, error) { return "", nil }
+
 func (sqlite) keyShare() string { return "" }
 
 // insertNew and insertMany are for others: JSON is as fast here.

@@ -27,7 +27,10 @@ func hostileSettings(database string) []string {
 		alter + "default_transaction_isolation = 'serializable'",
 		alter + "search_path = elsewhere, pg_catalog",
 		alter + "bytea_output = 'escape'",
-		alter + "standard_conforming_strings = on",
+		alter + "standard_conforming_strings = off",
+		alter + "client_encoding = 'LATIN1'",
+		alter + "quote_all_identifiers = on",
+		alter + "transform_null_equals = on",
 		"GRANT CREATE, TEMPORARY ON DATABASE " + database + " TO " + hostileRole,
 	}
 }
@@ -78,6 +81,7 @@ func Pinned(database string) string {
 	for name, value := range map[string]string{
 		"extra_float_digits": "1", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
 		"default_transaction_isolation": "read committed", "search_path": "public,elsewhere", "bytea_output": "hex",
+		"client_encoding": "UTF8", "standard_conforming_strings": "on", "quote_all_identifiers": "off", "transform_null_equals": "off",
 	} {
 		q.Set(name, value)
 	}
