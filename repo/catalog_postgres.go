@@ -23,17 +23,17 @@ WHERE c.relname = ? AND n.nspname <> ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f'
 
 func (postgres) columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error) {
 	found := map[string]catalogColumn{}
+	// quote_all_identifiers quotes the names of the system's types, too, of which only "char" is not what it is without quotes.
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
 		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator)
-		c.padded = strings.HasPrefix(c.sqlType, "character(") || c.sqlType == "bpchar"
+		c.padded = isPadded(c.sqlType)
 		if !strings.Contains(c.generator, "(") {
 			c.generator = "" // the same each time
 		}
 		return err
-		// quote_all_identifiers quotes names of the system's types, too. Only "char" is not char.
 	}, `SELECT a.attname, translate(format_type(b.oid, CASE WHEN y.typtype = 'd' THEN y.typtypmod ELSE a.atttypmod END),
 		CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace AND b.typname <> 'char' OR b.typname = 'citext' THEN '"' ELSE '' END, ''),
 	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace

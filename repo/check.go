@@ -8,9 +8,12 @@ import (
 )
 
 // Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing
-// or of a kind that cannot be migrated, when our role may not write a table or does not see all of it, and when the engine's own
-// tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
+// or of a kind that cannot be migrated, when the database does not hold every text, when our role may not write a table or does not
+// see all of it, and when the engine's own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
+	if err := db.checkEncoding(ctx); err != nil {
+		return err
+	}
 	if installed, err := db.ownVersion(ctx, db.reading()); err != nil {
 		return err
 	} else if err := checkOwnVersion(installed); err != nil {
@@ -22,6 +25,15 @@ func (db *DB) Check(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// checkEncoding fails where the database does not hold every text.
+func (db *DB) checkEncoding(ctx context.Context) error {
+	encoding, err := db.dialect.encoding(ctx, db.reading())
+	if err == nil && encoding != "" {
+		err = fmt.Errorf("the database's encoding is %s, which does not hold every text: move it to one whose encoding is UTF8 (pg_dump, CREATE DATABASE … ENCODING 'UTF8')", encoding)
+	}
+	return db.classify(err)
 }
 
 // relation is what the catalog says of a table as a whole.
@@ -74,11 +86,6 @@ func (e *entity) check(ctx context.Context) error {
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.
 func (e *entity) checkV1(ctx context.Context) error {
-	if encoding, err := e.db.dialect.encoding(ctx, e.db.reading()); err != nil {
-		return e.db.classify(err)
-	} else if encoding != "" {
-		return fmt.Errorf("the database's encoding is %s, which does not hold every text: move it to one whose encoding is UTF8 (pg_dump, CREATE DATABASE … ENCODING 'UTF8')", encoding)
-	}
 	e.foreignKeys = map[string][]foreignKey{}
 	for _, t := range e.v1.all() {
 		if err := e.checkTable(ctx, t, "is this the right database?", "is this the right database?"); err != nil {

@@ -15,7 +15,7 @@ func (postgres) value(alias string, c *column) string {
 	case "double precision":
 		return floating(v, written(v, 17))
 	case "text":
-		if strings.HasPrefix(t, "character(") || t == "bpchar" {
+		if isPadded(t) {
 			return "CAST(" + v + " AS text)" // without the blanks that pad it
 		}
 	}
@@ -92,7 +92,7 @@ func comparedAs(c *column) string {
 	switch {
 	case c.isInt:
 		return "bigint"
-	case name == "character" || name == "bpchar":
+	case isPadded(name):
 		return "bpchar"
 	case name == "character varying" || name == "varchar" || name == "":
 		return "text"
