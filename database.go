@@ -107,7 +107,7 @@ func nameOf(address string) string {
 		return "SQLite " + path
 	}
 	u, err := url.Parse(address)
-	if err != nil {
+	if err != nil || strings.Contains(u.Host+u.Path, "@") { // of a password that is not escaped
 		return "PostgreSQL"
 	}
 	return "PostgreSQL " + u.Host + u.Path

@@ -23,7 +23,7 @@ func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, co
 	if len(rows) < bulkRows {
 		return false, nil
 	}
-	stage := quote("coexist_stage")
+	stage := "pg_temp." + quote("coexist_stage") // in no other schema, whatever search_path says
 	names := columnNames(columns)
 	if _, err := t.exec(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DROP AS SELECT "+names+" FROM "+into.sql+" WITH NO DATA"); err != nil {
 		return true, err

@@ -9,7 +9,7 @@ import (
 
 // The triggers of PostgreSQL. They look at the phase and append marks, nothing else: they touch no copy and take no lock
 // that anybody waits for. They run with the rights of who installed them, since the other programs have none on the
-// engine's tables. In a transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they read
+// engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were made for. In a transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they read
 // the phase FOR SHARE, which fails then with a serialization failure.
 //
 // Triggers per statement mark all its rows at once, under one id, which costs an old program's mass update much less than a trigger and a
@@ -19,6 +19,9 @@ import (
 
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
+// ownFunction says that the function p runs as we have made it, and that not everybody may call it.
+const ownFunction = "p.prosecdef AND p.proconfig = '{\"search_path=pg_catalog, pg_temp\"}' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')"
+
 const captureBody = `
 <<coexist>>
 DECLARE
@@ -27,6 +30,9 @@ DECLARE
 	touched boolean := true;
 	mark_id uuid := gen_random_uuid();
 BEGIN
+	IF TG_TABLE_SCHEMA <> {schema} OR TG_TABLE_NAME <> {name} THEN
+		RETURN NULL; -- somebody else's trigger
+	END IF;
 	IF TG_LEVEL = 'STATEMENT' AND TG_OP = 'DELETE' THEN
 		touched := EXISTS (SELECT 1 FROM coexist_old);
 	ELSIF TG_LEVEL = 'STATEMENT' AND TG_OP <> 'TRUNCATE' THEN
@@ -111,7 +117,8 @@ func (t capturedTable) body(e *entity) string {
 	if !t.root {
 		distinct, updated = "DISTINCT ", "SELECT o.{key} FROM coexist_old o UNION SELECT n.{key} FROM coexist_new n"
 	}
-	return t.fill(strings.NewReplacer("{distinct}", distinct, "{updated}", updated).Replace(captureBody), "{entities}", e.db.own.entity, "{marks}", e.markTable)
+	return t.fill(strings.NewReplacer("{distinct}", distinct, "{updated}", updated).Replace(captureBody), "{entities}", e.db.own.entity, "{marks}", e.markTable,
+		"{schema}", literal(e.db.schema), "{name}", literal(t.table))
 }
 
 func (postgres) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
@@ -123,12 +130,12 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 		if err != nil {
 			return nil, err
 		}
-		current, err := number(ctx, s, "SELECT count(*) FROM pg_proc WHERE oid = to_regproc(?) AND prosrc = ?", name, body)
+		current, err := number(ctx, s, "SELECT count(*) FROM pg_proc p WHERE p.oid = to_regproc(?) AND p.prosrc = ? AND "+ownFunction, name, body)
 		if err != nil {
 			return nil, err
 		}
 		if which == captureAll || current == 0 && (there > 0 || which == captureMissing) {
-			statements = append(statements, fmt.Sprintf(captureFunction, name, body))
+			statements = append(statements, fmt.Sprintf(captureFunction, name, body), "REVOKE ALL ON FUNCTION "+name+"() FROM PUBLIC")
 		}
 		if which == captureOutdated {
 			continue

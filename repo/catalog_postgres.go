@@ -103,11 +103,6 @@ FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
 	return found, err
 }
 
-func (postgres) encoding(ctx context.Context, s session) (encoding string, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&encoding) }, "SELECT coalesce(nullif(current_setting('server_encoding'), 'UTF8'), '')")
-	return encoding, err
-}
-
 // holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real, which a
 // model's double holds.
 func (postgres) holds(sqlType, declared string) bool {

@@ -8,11 +8,14 @@ import (
 )
 
 // Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing
-// or of a kind that cannot be migrated, when the database does not hold every text, when our role may not write a table or does not
+// or of a kind that cannot be migrated, when the database does not hold every text, when a table of the engine's belongs to a stranger, when our role may not write a table or does not
 // see all of it, and when the engine's own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
-	if err := db.checkEncoding(ctx); err != nil {
-		return err
+	if err := db.dialect.checkDatabase(ctx, db); err != nil {
+		return db.classify(err)
+	}
+	if err := db.dialect.checkRole(ctx, db); err != nil {
+		return db.classify(err)
 	}
 	if installed, err := db.ownVersion(ctx, db.reading()); err != nil {
 		return err
@@ -25,15 +28,6 @@ func (db *DB) Check(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// checkEncoding fails where the database does not hold every text.
-func (db *DB) checkEncoding(ctx context.Context) error {
-	encoding, err := db.dialect.encoding(ctx, db.reading())
-	if err == nil && encoding != "" {
-		err = fmt.Errorf("the database's encoding is %s, which does not hold every text: move it to one whose encoding is UTF8 (pg_dump, CREATE DATABASE … ENCODING 'UTF8')", encoding)
-	}
-	return db.classify(err)
 }
 
 // relation is what the catalog says of a table as a whole.

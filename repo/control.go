@@ -166,7 +166,7 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		}
 	}
 	f, err := e.fenceNow(ctx, c.db.reading())
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrHiddenRows) {
 		return Migration{}, err
 	}
 	if f.Phase == request.To && !f.Incomplete {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 
@@ -79,8 +80,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	case strings.HasPrefix(url, "sqlite:") && len(url) > len("sqlite:"):
 		err = openSQLite(db, strings.TrimPrefix(url, "sqlite:"), o)
 	default:
-		scheme, _, _ := strings.Cut(url, ":")
-		return nil, fmt.Errorf("the database URL starts with %q: give postgres://USER@HOST/DATABASE or sqlite:PATH", scheme)
+		return nil, fmt.Errorf("the database URL %s: give postgres://USER@HOST/DATABASE or sqlite:PATH", strangeScheme(url))
 	}
 	if err != nil {
 		return nil, err
@@ -106,6 +106,17 @@ func (db *DB) reach(ctx context.Context, patience time.Duration) error {
 		}
 	}
 }
+
+// strangeScheme says what a URL starts with, where that is surely no part of a password.
+func strangeScheme(url string) string {
+	scheme, _, found := strings.Cut(url, "://")
+	if !found || !urlScheme.MatchString(scheme) {
+		return "is none that we know"
+	}
+	return fmt.Sprintf("starts with %s://", scheme)
+}
+
+var urlScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{1,15}$`)
 
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")

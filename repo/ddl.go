@@ -115,8 +115,8 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 
 // checkBefore is the part of Check that holds before Install.
 func (db *DB) checkBefore(ctx context.Context) error {
-	if err := db.checkEncoding(ctx); err != nil {
-		return err
+	if err := db.dialect.checkDatabase(ctx, db); err != nil {
+		return db.classify(err)
 	}
 	for _, e := range db.entities {
 		if err := e.checkV1(ctx); err != nil {
@@ -203,8 +203,8 @@ func (e *entity) declare(t *table) string {
 // CreateV1Tables creates the V1 tables of all entities as their models say, with the foreign keys of Config.References. It
 // is for an empty sample database, and fails where one of the tables is there, or where the database does not hold every text.
 func (db *DB) CreateV1Tables(ctx context.Context) error {
-	if err := db.checkEncoding(ctx); err != nil {
-		return err
+	if err := db.dialect.checkDatabase(ctx, db); err != nil {
+		return db.classify(err)
 	}
 	var statements []string
 	created := map[string]bool{}

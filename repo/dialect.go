@@ -71,8 +71,10 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
-	// encoding is the database's, "" for one that holds any text.
-	encoding(ctx context.Context, s session) (string, error)
+	// checkDatabase fails where the database does not hold every text, or where tables of the engine's are in strange hands.
+	checkDatabase(ctx context.Context, db *DB) error
+	// checkRole fails where our role lacks a right that is none on a table.
+	checkRole(ctx context.Context, db *DB) error
 	// relation describes a table that is there.
 	relation(ctx context.Context, s session, t *table) (relation, error)
 	// holds reports whether a column of a type keeps whatever a model's column, of the type that it declares, may hold, and the
@@ -127,6 +129,8 @@ type dialect interface {
 	now() string
 	// standby is an expression that is true, as JSON, where a replica answers.
 	standby() string
+	// hides is an expression that is true, as JSON, where row-level security may hide rows of one of the tables from our role.
+	hides(tables []string) string
 	// keyType is the type of V2's key columns, with V1's collation.
 	keyType(c *column) string
 	// holdsNumber reports whether a Number comes back from a column of a type.

@@ -230,6 +230,9 @@ func (postgres) classify(err error) error {
 			constraint.kind = checkViolation
 			return constraint
 		case "42501":
+			if pg.Routine == "check_enable_rls" { // with row_security = off
+				return fmt.Errorf("%w: %w", ErrHiddenRows, err)
+			}
 			return fmt.Errorf("%w: %w", errDenied, err)
 		case "42703", "42P01", "42804", "42883", "3F000": // no such column, table or schema; another type, for which there is no such operator
 			return fmt.Errorf("%w: %w", ErrAltered, err)
@@ -300,6 +303,14 @@ func (postgres) skipLocked() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
 func (postgres) now() string { return "clock_timestamp()" }
 
 func (postgres) standby() string { return "pg_is_in_recovery()" }
+
+func (postgres) hides(tables []string) string {
+	active := make([]string, len(tables))
+	for i, t := range tables {
+		active[i] = "coalesce(row_security_active(to_regclass(" + literal(t) + ")), false)"
+	}
+	return strings.Join(active, " OR ")
+}
 
 func (postgres) later(ms string) string {
 	return "clock_timestamp() + make_interval(secs => CAST(" + ms + " AS double precision) / 1000)"

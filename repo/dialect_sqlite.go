@@ -243,7 +243,9 @@ func (sqlite) once() string { return " LIMIT -1 OFFSET 0" }
 
 func (sqlite) lock() string { return "" }
 
-func (sqlite) encoding(context.Context, session) (string, error) { return "", nil }
+func (sqlite) checkDatabase(context.Context, *DB) error { return nil }
+
+func (sqlite) checkRole(context.Context, *DB) error { return nil }
 
 func (sqlite) keyShare() string { return "" }
 
@@ -265,6 +267,8 @@ func (sqlite) breather() time.Duration { return 5 * time.Millisecond }
 func (sqlite) skipLocked() string { return "" }
 
 func (sqlite) standby() string { return "json('false')" }
+
+func (sqlite) hides([]string) string { return "json('false')" }
 
 func (sqlite) now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
 

@@ -111,6 +111,7 @@ func (e *entity) fenceQuery() string {
 		{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
 		{"now", d.now()},
 		{"standby", d.standby()},
+		{"hidden", d.hides(e.readTables())},
 	}) + " FROM " + e.db.own.entity + " e WHERE e.name = " + literal(e.name) + ")"
 }
 
@@ -120,7 +121,7 @@ func markDocument(d dialect) string {
 
 func (e *entity) decodeFence(document []byte, f *fence) error {
 	if document == nil {
-		return fmt.Errorf("the database does not know entity %s: start the server with --auto-migrate, or run what `coexist ddl` prints", e.name)
+		return fmt.Errorf("%w: it does not know entity %s: start the server with --auto-migrate, or run what `coexist ddl` prints", ErrUnavailable, e.name)
 	}
 	return json.Unmarshal(document, f)
 }
@@ -212,6 +213,15 @@ func (e *entity) setKey(t *table, v any, key string) {
 		return
 	}
 	f.SetString(key)
+}
+
+// readTables are the names of the tables that say what an entity is, quoted.
+func (e *entity) readTables() []string {
+	names := append(e.v1Tables(), e.markTable)
+	for _, t := range e.v2.all() {
+		names = append(names, t.sql)
+	}
+	return names
 }
 
 // v1Tables are the names of V1's tables, quoted.

@@ -33,6 +33,9 @@ var (
 	// ErrAltered means that a table or a column is not there, or is of a type that does not fit the model: somebody has altered the table since
 	// Check. Undo that, or run a version whose model fits. Nothing was written. It is an ErrUnavailable too.
 	ErrAltered = fmt.Errorf("%w: a table has been altered, and does not fit this version", ErrUnavailable)
+	// ErrHiddenRows means that row-level security may hide rows of V1, V2 or the engine's from our role: somebody has switched it on since Check.
+	// Switch it off there, or connect as a role that it does not hold for. Nothing was read or written. It is an ErrUnavailable too.
+	ErrHiddenRows = fmt.Errorf("%w: row-level security may hide rows from the server's role (HIDDEN_ROWS): switch it off, or let the server connect as a role with BYPASSRLS", ErrUnavailable)
 	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try again.
 	// It is an ErrUnavailable too.
 	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened", ErrUnavailable)

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -16,7 +17,7 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 		return nil, err
 	}
 	f, err := e.fenceNow(ctx, c.db.reading())
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrHiddenRows) {
 		return nil, err
 	}
 	if err := nextPhase(f.Phase, to); err != nil {
@@ -30,6 +31,10 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact bool) (found facts, before allMarks, err error) {
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
 	s := c.db.reading()
+	if f.Hidden { // and so is what else there is to know
+		found.hidden, err = e.hiddenTables(ctx, s)
+		return found, before, err
+	}
 	if err := e.checkCapture(ctx); err != nil {
 		return found, before, err
 	}

@@ -77,16 +77,20 @@ type facts struct {
 // blockers decides what blocks the step from f.from to f.to.
 func (f facts) blockers() []Blocker {
 	switch {
-	case f.from == Expand && f.to == Migrate:
-		return append(f.toMigrate(), f.hiddenRows()...)
-	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
-		return slices.Concat(f.rows(), f.verification(f.from == Migrate), f.hiddenRows())
-	case f.from == Cutover && f.to == Contract:
-		return slices.Concat(f.rows(), f.verification(true), f.hiddenRows(), f.order(f.firstForward, Contract), f.outside())
-	case f.from == Contract && f.to == Cutover:
-		return slices.Concat(f.toRestored(), f.hiddenRows(), f.order(f.firstBack, Cutover))
-	default:
+	case f.to == Expand, f.to == Migrate && f.from == Cutover:
 		return nil // back to MIGRATE and to EXPAND any time
+	case len(f.hidden) > 0:
+		return f.hiddenRows() // what the others would say is worth nothing
+	case f.from == Expand && f.to == Migrate:
+		return f.toMigrate()
+	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
+		return append(f.rows(), f.verification(f.from == Migrate)...)
+	case f.from == Cutover && f.to == Contract:
+		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract), f.outside())
+	case f.from == Contract && f.to == Cutover:
+		return append(f.toRestored(), f.order(f.firstBack, Cutover)...)
+	default:
+		return nil
 	}
 }
 
@@ -166,9 +170,6 @@ func (f facts) outside() []Blocker {
 }
 
 func (f facts) hiddenRows() []Blocker {
-	if len(f.hidden) == 0 {
-		return nil
-	}
 	return []Blocker{{Code: HiddenRows, Count: int64(len(f.hidden)), Message: fmt.Sprintf(
 		"row-level security may hide rows of %s from the server's role: let it connect as one that the policies do not hold for, such as one with BYPASSRLS", strings.Join(f.hidden, ", "))}}
 }

@@ -223,6 +223,9 @@ func (p *plan) countGroups(ctx context.Context) (map[int]int64, error) {
 			counts[group] = n
 			return p.e.decodeFence(fenceJSON, &f)
 		}, statement, args...)
+		if err == nil && len(counts) > 0 {
+			err = f.check()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -39,14 +39,19 @@ type fence struct {
 	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
 	Now            string   `json:"now"`        // the database's clock
 	Standby        bool     `json:"standby"`    // a replica has answered, which may not have got as far as what was acknowledged
+	Hidden         bool     `json:"hidden"`     // row-level security may hide rows from us, so that what is not there proves nothing
 }
 
 var errStandby = fmt.Errorf("%w: it is a standby", ErrUnavailable)
 
-// check returns an error when this version of the engine does not know the phase in force, or when a replica says it.
+// check returns an error when this version of the engine does not know the phase in force, when a replica says it, or when rows may be
+// hidden from us.
 func (f fence) check() error {
 	if f.Standby {
 		return errStandby
+	}
+	if f.Hidden {
+		return ErrHiddenRows
 	}
 	switch f.Phase {
 	case Expand, Migrate, Cutover, Contract:

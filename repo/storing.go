@@ -58,5 +58,5 @@ func technical(ctx context.Context, err error) bool {
 	if _, refused := errors.AsType[*constraintError](err); refused {
 		return false
 	}
-	return !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrAltered)
+	return !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrAltered) || errors.Is(err, ErrHiddenRows)
 }

@@ -13,11 +13,11 @@ import (
 // creates what is missing; an older one says so and does nothing.
 
 // ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds to upgrades.
-const ownVersion = 5
+const ownVersion = 6
 
 // upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they start
 // from. They run when the tables that a new database gets are there.
-var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2, 3: upgradeFrom3, 4: upgradeFrom4}
+var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2, 3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5}
 
 // ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried none.
 func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
@@ -122,6 +122,21 @@ func upgradeFrom4(_ context.Context, db *DB, _ session) ([]string, error) {
 	var statements []string
 	for _, e := range db.entities {
 		statements = append(statements, "DROP INDEX IF EXISTS "+db.qualify(ownTable(e.name, "mark_open")))
+	}
+	return statements, nil
+}
+
+// upgradeFrom5 replaces capture functions that everybody could put on a table of his own, and so leave marks of our rows.
+func upgradeFrom5(ctx context.Context, db *DB, s session) ([]string, error) {
+	var statements []string
+	for _, e := range db.entities {
+		outdated, err := db.dialect.capture(ctx, s, e, captureOutdated)
+		if err != nil {
+			return nil, err
+		}
+		if len(outdated) > 0 {
+			statements = append(statements, e.renewCapture(outdated)...)
+		}
 	}
 	return statements, nil
 }

@@ -69,7 +69,7 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 		switch {
 		case errors.Is(err, errLeaseLost), errors.Is(err, errRunStopped), errors.Is(err, errTooMany), ctx.Err() != nil:
 			return
-		case busy, errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered):
+		case busy, errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows):
 			failed++ // but never give up: the database will be back
 			e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "error", err)
 		default:

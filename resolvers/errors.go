@@ -44,6 +44,9 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		if errors.Is(cause, repo.ErrAltered) {
 			logger.ErrorContext(ctx, "a table has been altered: undo that, or run a version that fits", "operation", operationName(ctx), "error", cause)
 		}
+		if errors.Is(cause, repo.ErrHiddenRows) {
+			logger.ErrorContext(ctx, "rows may be hidden from the server", "operation", operationName(ctx), "error", cause)
+		}
 		if code == codeInput && field == "" {
 			field = atInput(ctx, presented)
 		}
@@ -154,6 +157,8 @@ func translate(err error) (code, message, field string) {
 		return codeUnavailable, "the connection to the database was lost while it committed: look whether it has happened before you try again", ""
 	case errors.Is(err, repo.ErrAltered):
 		return codeUnavailable, "a table in the database has been altered, and does not fit this version of the server: its log says which", ""
+	case errors.Is(err, repo.ErrHiddenRows):
+		return codeUnavailable, repo.ErrHiddenRows.Error(), ""
 	case errors.Is(err, repo.ErrUnavailable):
 		return codeUnavailable, "the database is unavailable: try again later", ""
 	case errors.Is(err, context.DeadlineExceeded):

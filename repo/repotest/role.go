@@ -13,7 +13,7 @@ func NewRole(t testing.TB, database string) string {
 	raw := Raw(t, database)
 	role := fmt.Sprintf("server_%d", One[int64](t, raw, "SELECT oid FROM pg_database WHERE datname = current_database()"))
 	Exec(t, raw, "CREATE ROLE "+role+" LOGIN")
-	t.Cleanup(func() { Exec(t, raw, "DROP OWNED BY "+role, "DROP ROLE "+role) })
+	t.Cleanup(func() { Exec(t, raw, "DROP OWNED BY "+role+" CASCADE", "DROP ROLE "+role) })
 	return role
 }
 
