@@ -156,6 +156,7 @@ type ComplexityRoot struct {
 		Fields   func(childComplexity int) int
 		Key      func(childComplexity int) int
 		Kind     func(childComplexity int) int
+		Reason   func(childComplexity int) int
 		Repaired func(childComplexity int) int
 	}
 
@@ -945,6 +946,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Finding.Kind(childComplexity), true
+	case "Finding.reason":
+		if e.ComplexityRoot.Finding.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Finding.Reason(childComplexity), true
 	case "Finding.repaired":
 		if e.ComplexityRoot.Finding.Repaired == nil {
 			break
@@ -2748,6 +2755,8 @@ type Finding {
   fields: [String!]!
   "Whether the run has brought the row up to the side that leads."
   repaired: Boolean!
+  "Why, where that is known: what a trigger or a rule of V1's owner makes of the row, say, or which constraint of V1 refuses it."
+  reason: String
 }
 
 "A finding with its cursor."
@@ -3938,6 +3947,8 @@ func (ec *executionContext) childFields_Finding(ctx context.Context, field graph
 		return ec.fieldContext_Finding_fields(ctx, field)
 	case "repaired":
 		return ec.fieldContext_Finding_repaired(ctx, field)
+	case "reason":
+		return ec.fieldContext_Finding_reason(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Finding", field.Name)
 }
@@ -7091,6 +7102,29 @@ func (ec *executionContext) _Finding_repaired(ctx context.Context, field graphql
 }
 func (ec *executionContext) fieldContext_Finding_repaired(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Finding", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _Finding_reason(ctx context.Context, field graphql.CollectedField, obj *Finding) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Finding_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Finding_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Finding", field, false, false, "String")
 }
 
 func (ec *executionContext) _FindingConnection_edges(ctx context.Context, field graphql.CollectedField, obj *FindingConnection) (ret graphql.Marshaler) {
@@ -16608,6 +16642,11 @@ func (ec *executionContext) _Finding(ctx context.Context, sel ast.SelectionSet, 
 		case "repaired":
 			out.Values[i] = ec._Finding_repaired(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._Finding_reason(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:

@@ -352,6 +352,8 @@ type Finding struct {
 	Fields []string `json:"fields"`
 	// Whether the run has brought the row up to the side that leads.
 	Repaired bool `json:"repaired"`
+	// Why, where that is known: what a trigger or a rule of V1's owner makes of the row, say, or which constraint of V1 refuses it.
+	Reason *string `json:"reason,omitempty"`
 }
 
 // A page of findings.

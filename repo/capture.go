@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -23,6 +25,7 @@ type Capture struct {
 // capturedTable is a V1 table with triggers.
 type capturedTable struct {
 	entity, table, key string
+	trigger            string   // what the names of its triggers begin with
 	gone, all          markKind // what a delete and a TRUNCATE mean
 	root               bool
 	columns            []string // that the model knows
@@ -39,12 +42,22 @@ const (
 
 // captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
 func (e *entity) captured() []capturedTable {
-	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, markGone, markAllGone, true, columnList(e.v1.columns)}}
+	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, e.triggerName(e.v1.name), markGone, markAllGone, true, columnList(e.v1.columns)}}
 	for _, c := range e.v1.children {
-		tables = append(tables, capturedTable{e.name, c.name, c.parentKey, markChange, markAllStale, false, append(columnList(c.columns), c.parentKey)})
+		tables = append(tables, capturedTable{e.name, c.name, c.parentKey, e.triggerName(c.name), markChange, markAllStale, false, append(columnList(c.columns), c.parentKey)})
 	}
 	return tables
 }
+
+// triggerName is what the names of the triggers on a table begin with, and the name of their function. It tells apart two entities on one
+// table, and tables whose names are long.
+func (e *entity) triggerName(table string) string {
+	hash := sha256.Sum256([]byte(e.name + "/" + e.db.schema + "." + table))
+	return "coexist_c_" + hex.EncodeToString(hash[:6])
+}
+
+// everyKey, in the place of the keys that a transaction of ours writes, stands for all.
+const everyKey = "\x1e*\x1e"
 
 // fill fills in a template of SQL; more are pairs of a name and a text besides.
 func (t capturedTable) fill(template string, more ...string) string {

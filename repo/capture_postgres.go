@@ -4,18 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
 // The triggers of PostgreSQL. They look at the phase and append marks, nothing else: they touch no copy and take no lock
 // that anybody waits for. They run with the rights of who installed them, since the other programs have none on the
-// engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were made for. In a transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they read
-// the phase FOR SHARE, which fails then with a serialization failure.
+// engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were made for. In a
+// transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they lock the entity's barrier FOR SHARE,
+// which fails then with a serialization failure where V1 has led when the snapshot was taken and leads no more.
+//
+// Our own transactions say which keys they write, with a secret that only we know (writerSetting). What they do to the rows of those keys leaves
+// no mark. Whatever else they cause, by a trigger, a rule or a foreign key of V1's owner, leaves marks with their token, and is never rejected.
 //
 // Triggers per statement mark all its rows at once, under one id, which costs an old program's mass update much less than a trigger and a
-// random number per row. Two things they do not see: which old key became which new one, and what logical replication applies. The first has
-// a row trigger that fires for nothing else; for the second the row trigger of all events is there, which fires for replicas only. Where V1's
-// table is not ours to alter, so that we may not say so, that one does all the work.
+// random number per row. They do not see what logical replication applies; for that the row trigger of all events is there, which fires for
+// replicas only. Where V1's table is not ours to alter, so that we may not say so, that one does all the work.
+//
+// No trigger names a column or has a condition: V1's owner could not change the type of a column that a trigger's definition uses.
 
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
@@ -25,58 +31,110 @@ const ownFunction = "p.prosecdef AND p.proconfig = '{\"search_path=pg_catalog, p
 const captureBody = `
 <<coexist>>
 DECLARE
+	writer text := current_setting('coexist.writer', true);
+	ours boolean := false;
+	own text; -- the keys that are ours to write
+	strange boolean; -- rows of others were written
+	token uuid;
 	found_phase text;
 	capturing boolean;
-	touched boolean := true;
-	mark_id uuid := gen_random_uuid();
+	fits boolean;
+	ahead boolean := false; -- V2 leads
+	mark_id uuid;
 BEGIN
 	IF TG_TABLE_SCHEMA <> {schema} OR TG_TABLE_NAME <> {name} THEN
 		RETURN NULL; -- somebody else's trigger
 	END IF;
-	IF TG_LEVEL = 'STATEMENT' AND TG_OP = 'DELETE' THEN
-		touched := EXISTS (SELECT 1 FROM coexist_old);
-	ELSIF TG_LEVEL = 'STATEMENT' AND TG_OP <> 'TRUNCATE' THEN
-		touched := EXISTS (SELECT 1 FROM coexist_new);
-	END IF;
-	IF NOT touched THEN
+	IF TG_LEVEL = 'ROW' OR TG_OP = 'TRUNCATE' THEN
+		NULL;
+	ELSIF TG_OP = 'DELETE' THEN
+		IF NOT EXISTS (SELECT 1 FROM coexist_old) THEN
+			RETURN NULL;
+		END IF;
+	ELSIF NOT EXISTS (SELECT 1 FROM coexist_new) THEN
 		RETURN NULL;
 	END IF;
-	IF current_setting('transaction_isolation') = 'read committed' THEN
-		SELECT e.phase, e.capture INTO found_phase, capturing FROM {entities} e WHERE e.name = {entity};
-	ELSE
-		SELECT e.phase, e.capture INTO found_phase, capturing FROM {entities} e WHERE e.name = {entity} FOR SHARE;
+	IF writer <> '' THEN
+		IF left(writer, 32) = (SELECT s.secret FROM {secret} s) THEN
+			ours := true;
+			token := substr(writer, 33, 36);
+			IF substr(writer, 70, {length}) = {entity} || ' ' THEN
+				own := substr(writer, 70 + {length});
+			END IF;
+			IF own = {everything} THEN
+				RETURN NULL;
+			END IF;
+			IF own IS NOT NULL AND TG_OP <> 'TRUNCATE' THEN
+				IF TG_LEVEL = 'ROW' THEN
+					strange := NOT (TG_OP = 'INSERT' OR OLD.{key}::text = ANY (string_to_array(own, E'\x1f')))
+						OR NOT (TG_OP = 'DELETE' OR NEW.{key}::text = ANY (string_to_array(own, E'\x1f')));
+				ELSIF TG_OP = 'INSERT' THEN
+					strange := {strange_new};
+				ELSIF TG_OP = 'DELETE' THEN
+					strange := {strange_old};
+				ELSE
+					strange := {strange_new} OR {strange_old};
+				END IF;
+				IF strange IS NOT TRUE THEN
+					RETURN NULL;
+				END IF;
+			END IF;
+		ELSIF writer = {entity} AND pg_trigger_depth() = 1 THEN
+			RETURN NULL; -- an instance of an earlier version
+		END IF;
 	END IF;
-	IF capturing IS NOT TRUE THEN
-		RETURN NULL;
+	IF NOT ours THEN
+		SELECT e.phase, e.capture, (SELECT CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.oid END IN ({types}) FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+				WHERE a.attrelid = TG_RELID AND a.attname = {column})
+			INTO found_phase, capturing, fits FROM {entities} e WHERE e.name = {entity};
+		IF current_setting('transaction_isolation') <> 'read committed' THEN
+			SELECT b.leads = 'V2' INTO ahead FROM {barriers} b WHERE b.name = {entity} FOR SHARE;
+		ELSIF capturing IS NOT TRUE THEN
+			RETURN NULL; -- what an older snapshot says of it may not be so any more: a mark too many harms nobody
+		END IF;
+		IF capturing AND (found_phase IN ('CUTOVER', 'CONTRACT') OR ahead) THEN
+			RAISE EXCEPTION 'entity % is in phase %: table % is no longer the truth', {entity}, found_phase, TG_TABLE_NAME
+				USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Write through Coexist, or ask its operator to go back to MIGRATE.';
+		END IF;
+		IF fits IS NOT TRUE THEN -- the key's type is another one now
+			INSERT INTO {marks} (key, kind, bypass, floor) VALUES (NULL, 'ALL_STALE', true, -1);
+			RETURN NULL;
+		END IF;
 	END IF;
-	IF found_phase IN ('CUTOVER', 'CONTRACT') THEN
-		RAISE EXCEPTION 'entity % is in phase %: table % is no longer the truth', {entity}, found_phase, TG_TABLE_NAME
-			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Write through Coexist, or ask its operator to go back to MIGRATE.';
-	END IF;
+	mark_id := gen_random_uuid();
 	IF TG_OP = 'TRUNCATE' THEN
-		INSERT INTO {marks} (id, key, kind, bypass) VALUES (mark_id, NULL, '{all}', true);
-	ELSIF TG_LEVEL = 'STATEMENT' THEN
-		IF TG_OP = 'INSERT' THEN
-			INSERT INTO {marks} (id, key, kind, bypass) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', true FROM coexist_new r;
-		ELSIF TG_OP = 'DELETE' THEN
-			INSERT INTO {marks} (id, key, kind, bypass) SELECT {distinct}coexist.mark_id, r.{key}, '{gone}', true FROM coexist_old r;
-		ELSE
-			INSERT INTO {marks} (id, key, kind, bypass) SELECT coexist.mark_id, r.{key}, 'CHANGE', true FROM ({updated}) r;
+		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) VALUES (mark_id, NULL, '{all}', -1, NOT ours, token);
+	ELSIF TG_LEVEL = 'ROW' THEN
+		IF TG_OP <> 'INSERT' AND OLD.{key} IS NOT NULL AND (TG_OP = 'DELETE' OR OLD.{key} IS DISTINCT FROM NEW.{key}) THEN
+			INSERT INTO {marks} (id, key, kind, floor, bypass, tx) VALUES (mark_id, OLD.{key}, '{gone}', -1, NOT ours, token);
 		END IF;
+		IF TG_OP <> 'DELETE' AND NEW.{key} IS NOT NULL THEN
+			INSERT INTO {marks} (id, key, kind, floor, bypass, tx) VALUES (mark_id, NEW.{key}, 'CHANGE', -1, NOT ours, token);
+		END IF;
+	ELSIF TG_OP = 'DELETE' THEN
+		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, '{gone}', -1, NOT ours, coexist.token FROM coexist_old r WHERE r.{key} IS NOT NULL;
 	ELSE
-		IF TG_OP = 'DELETE' OR TG_OP = 'UPDATE' AND OLD.{key} IS DISTINCT FROM NEW.{key} THEN
-			INSERT INTO {marks} (id, key, kind, bypass) VALUES (mark_id, OLD.{key}, '{gone}', true);
-		END IF;
-		IF TG_OP = 'INSERT' OR TG_OP = 'UPDATE' AND TG_NAME <> 'coexist_capture_key' THEN
-			INSERT INTO {marks} (id, key, kind, bypass) VALUES (mark_id, NEW.{key}, 'CHANGE', true);
+		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;
+		IF TG_OP = 'UPDATE' THEN
+			{moved}
 		END IF;
 	END IF;
 	RETURN NULL;
 END
 `
 
-// notOurs is the condition of a trigger that our own writes do not start; cascades of them do.
-const notOurs = "current_setting('coexist.writer', true) IS DISTINCT FROM {entity} OR pg_trigger_depth() > 0"
+// strange says that a transition table has a row of a key that is not ours to write.
+const strange = `CASE WHEN position(E'\x1f' IN own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> own)
+					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(own, E'\x1f'))) END`
+
+// movedRoots marks the old keys of rows that have another now. The two transition tables have their rows in the same order.
+const movedRoots = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT coexist.mark_id, o.key, '{gone}', -1, NOT ours, coexist.token
+				FROM (SELECT r.{key} AS key, row_number() OVER () AS at FROM coexist_old r) o JOIN (SELECT r.{key} AS key, row_number() OVER () AS at FROM coexist_new r) n USING (at)
+				WHERE o.key IS DISTINCT FROM n.key AND o.key IS NOT NULL;`
+
+// movedChildren marks the parents that child rows had before.
+const movedChildren = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT coexist.mark_id, r.key, 'CHANGE', -1, NOT ours, coexist.token
+				FROM (SELECT o.{key} AS key FROM coexist_old o EXCEPT SELECT n.{key} FROM coexist_new n) r WHERE r.key IS NOT NULL;`
 
 // postgresTrigger is a trigger on a V1 table.
 type postgresTrigger struct {
@@ -85,46 +143,53 @@ type postgresTrigger struct {
 	enabled     string // pg_trigger's letters that will do
 }
 
-// rowTrigger does all the work where the others may not be, and serves logical replication where they are.
-const rowTrigger, truncateTrigger = "coexist_capture", "coexist_capture_truncate"
-
+// triggers are those of a table. The first does all the work where the others may not be, and serves logical replication where they are.
 func (t capturedTable) triggers(ours bool) []postgresTrigger {
-	rows := postgresTrigger{rowTrigger, "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW WHEN (" + notOurs + ")", "", "OAR"}
-	truncate := postgresTrigger{truncateTrigger, "AFTER TRUNCATE ON {table} FOR EACH STATEMENT", "", "OA"}
+	rows := postgresTrigger{t.trigger, "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW", "", "OAR"}
+	truncate := postgresTrigger{t.trigger + "_truncate", "AFTER TRUNCATE ON {table} FOR EACH STATEMENT", "", "OA"}
 	if !ours {
 		return []postgresTrigger{rows, truncate}
 	}
 	rows.mode, rows.enabled, truncate.mode, truncate.enabled = "REPLICA", "R", "ALWAYS", "A"
-	before := "OLD TABLE AS coexist_old "
-	if t.root {
-		before = "" // it costs, and the trigger of changed keys knows the old one
-	}
-	each := " FOR EACH STATEMENT WHEN (" + notOurs + ")"
-	all := []postgresTrigger{
+	return []postgresTrigger{
 		rows, truncate,
-		{"coexist_capture_insert", "AFTER INSERT ON {table} REFERENCING NEW TABLE AS coexist_new" + each, "", "OA"},
-		{"coexist_capture_update", "AFTER UPDATE ON {table} REFERENCING " + before + "NEW TABLE AS coexist_new" + each, "", "OA"},
-		{"coexist_capture_delete", "AFTER DELETE ON {table} REFERENCING OLD TABLE AS coexist_old" + each, "", "OA"},
+		{t.trigger + "_insert", "AFTER INSERT ON {table} REFERENCING NEW TABLE AS coexist_new FOR EACH STATEMENT", "", "OA"},
+		{t.trigger + "_update", "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS coexist_old NEW TABLE AS coexist_new FOR EACH STATEMENT", "", "OA"},
+		{t.trigger + "_delete", "AFTER DELETE ON {table} REFERENCING OLD TABLE AS coexist_old FOR EACH STATEMENT", "", "OA"},
 	}
-	if t.root {
-		all = append(all, postgresTrigger{"coexist_capture_key", "AFTER UPDATE ON {table} FOR EACH ROW WHEN (OLD.{key} IS DISTINCT FROM NEW.{key} AND (" + notOurs + "))", "", "OA"})
-	}
-	return all
 }
 
 func (t capturedTable) body(e *entity) string {
-	distinct, updated := "", "SELECT n.{key} FROM coexist_new n"
+	distinct, moved := "", movedRoots
 	if !t.root {
-		distinct, updated = "DISTINCT ", "SELECT o.{key} FROM coexist_old o UNION SELECT n.{key} FROM coexist_new n"
+		distinct, moved = "DISTINCT ", movedChildren
 	}
-	return t.fill(strings.NewReplacer("{distinct}", distinct, "{updated}", updated).Replace(captureBody), "{entities}", e.db.own.entity, "{marks}", e.markTable,
-		"{schema}", literal(e.db.schema), "{name}", literal(t.table))
+	body := strings.NewReplacer("{distinct}", distinct, "{moved}", moved, "{strange_old}", strings.ReplaceAll(strange, "{rows}", "coexist_old"),
+		"{strange_new}", strings.ReplaceAll(strange, "{rows}", "coexist_new")).Replace(captureBody)
+	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable, "{schema}", literal(e.db.schema), "{name}", literal(t.table),
+		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}", keyTypes(e.v1.key), "{secret}", e.db.own.secret)
+}
+
+// keyTypes lists the types that a key may be changed to while the server runs: the log of marks takes them all.
+func keyTypes(c *column) string {
+	const integers, texts, padded = "20, 21, 23", "25, 1043", "1042" // which are the same in each database
+	switch as := comparedAs(c); as {
+	case "bigint":
+		return integers
+	case "text":
+		return texts
+	case "bpchar":
+		return padded
+	default:
+		name := as[strings.LastIndex(as, ".")+1:]
+		return "SELECT t.oid FROM pg_type t WHERE t.typname = " + literal(strings.Trim(name, `"`))
+	}
 }
 
 func (postgres) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
-		name, on := e.db.qualify("coexist_capture_"+t.table), e.db.qualify(t.table)
+		name, on := e.db.qualify(t.trigger), e.db.qualify(t.table)
 		body := t.body(e)
 		there, err := number(ctx, s, "SELECT count(*) FROM pg_proc WHERE oid = to_regproc(?)", name)
 		if err != nil {
@@ -179,7 +244,7 @@ func (postgres) captured(e *entity) string {
 			" AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))"+
 			" HAVING count(*) FILTER (WHERE t.tgname IN ('%s', '%s') AND t.tgenabled IN ('O', 'A')) = 2"+
 			" OR count(*) FILTER (WHERE t.tgname IN (%s) AND t.tgenabled IN ('O', 'A') OR t.tgname = '%s' AND t.tgenabled = 'R') = %d)",
-			literal(e.db.qualify(t.table)), rowTrigger, truncateTrigger, strings.Join(names, ", "), rowTrigger, len(names)+1))
+			literal(e.db.qualify(t.table)), t.trigger, t.trigger+"_truncate", strings.Join(names, ", "), t.trigger, len(names)+1))
 	}
 	return "(" + strings.Join(whole, " AND ") + ")"
 }
@@ -188,21 +253,26 @@ func (postgres) captured(e *entity) string {
 // change values without any trigger: a column that was dropped and added is another attribute; ALTER TYPE … USING leaves a new version of the
 // attribute and a new file, of which the first alone is a wider column, and the second alone VACUUM FULL.
 func (postgres) fingerprint(e *entity) string {
+	return postgresFingerprint(e, func(t capturedTable) string { return t.trigger })
+}
+
+// postgresFingerprint is fingerprint for triggers of which each name begins with a table's prefix.
+func postgresFingerprint(e *entity, prefix func(capturedTable) string) string {
 	var tables []string
 	for _, t := range e.captured() {
 		literals := make([]string, len(t.columns))
 		for i, name := range t.columns {
 			literals[i] = literal(name)
 		}
-		tables = append(tables, "(to_regclass("+literal(e.db.qualify(t.table))+"), "+"CAST(ARRAY["+strings.Join(literals, ", ")+"] AS name[]))")
+		tables = append(tables, "(to_regclass("+literal(e.db.qualify(t.table))+"), "+"CAST(ARRAY["+strings.Join(literals, ", ")+"] AS name[]), "+literal(prefix(t))+")")
 	}
 	part := func(of, from string) string {
 		return "(SELECT coalesce(string_agg(f.part, ' ' ORDER BY f.part), '') FROM (SELECT concat_ws(':', " + of + ") AS part FROM v1 JOIN pg_class c ON c.oid = v1.oid" + from + ") f)"
 	}
 	const attributes = " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (v1.columns)"
-	return "(WITH v1(oid, columns) AS (VALUES " + strings.Join(tables, ", ") + ") SELECT " +
+	return "(WITH v1(oid, columns, prefix) AS (VALUES " + strings.Join(tables, ", ") + ") SELECT " +
 		part("c.oid, c.relkind, (SELECT count(*) FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)), t.oid, t.tgenabled, t.xmin, p.xmin, md5(p.prosrc)",
-			" LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname LIKE '"+rowTrigger+"%' LEFT JOIN pg_proc p ON p.oid = t.tgfoid") + " || ' ' || " +
+			" LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND starts_with(CAST(t.tgname AS text), v1.prefix) LEFT JOIN pg_proc p ON p.oid = t.tgfoid") + " || ' ' || " +
 		part("c.oid, a.attname, a.attnum, a.atttypid", attributes) + " || '|' || " + part("a.attname, a.xmin", attributes) + " || '|' || " + part("c.relfilenode", "") + ")"
 }
 

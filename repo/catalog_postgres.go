@@ -58,6 +58,16 @@ func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreign
 	return found, err
 }
 
+func (postgres) guards(e *entity, reference Reference, deleting bool) string {
+	also := ""
+	if deleting {
+		also = " AND k.convalidated AND k.confdeltype IN ('a', 'r')"
+	}
+	return "EXISTS (SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] WHERE k.contype = 'f' AND k.conrelid = to_regclass(" +
+		literal(e.v1.sql) + ") AND k.confrelid = to_regclass(" + literal(e.db.qualify(reference.Table)) + ") AND cardinality(k.conkey) = 1 AND a.attname = " + literal(reference.Column) + also +
+		" AND NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled NOT IN ('O', 'A')))"
+}
+
 func (postgres) violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error) {
 	n, err := number(ctx, s, `SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.sql, refused.constraint, t.key.name)

@@ -50,6 +50,16 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKe
 	return found, err
 }
 
+func (sqlite) guards(e *entity, reference Reference, deleting bool) string {
+	also := ""
+	if deleting {
+		also = " AND f.on_delete IN ('NO ACTION', 'RESTRICT')"
+	}
+	keys := "pragma_foreign_key_list(" + literal(e.v1.name) + ")"
+	return "EXISTS (SELECT 1 FROM " + keys + ` f WHERE f."table" = ` + literal(reference.Table) + ` COLLATE NOCASE AND f."from" = ` + literal(reference.Column) + " COLLATE NOCASE" + also +
+		" AND (SELECT count(*) FROM " + keys + " g WHERE g.id = f.id) = 1)"
+}
+
 // violatesKey reads the message, which alone says what was violated.
 func (sqlite) violatesKey(_ context.Context, _ session, t *table, refused *constraintError) (bool, error) {
 	return refused.constraint == t.name+"."+t.key.name, nil

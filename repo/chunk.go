@@ -169,7 +169,7 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, be
 	// A batch that has begun is finished, also when the process is told to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchPatience)
 	defer cancel()
-	err = e.transact(ctx, opening{derived: run.derived()}, func(ctx context.Context, t *tx) error {
+	err = e.transact(ctx, opening{derived: run.derived(), writes: b.writes}, func(ctx context.Context, t *tx) error {
 		next = nil
 		if err := e.mayWork(ctx, t, run, &c, b); err != nil {
 			return err

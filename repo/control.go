@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -187,7 +188,7 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		switch {
 		case err == nil:
 			return c.Migration(ctx, e.name)
-		case !errors.Is(err, errCaptureGap) || try == 5:
+		case !errors.Is(err, errCaptureGap) && !errors.Is(err, errSeeded) || try == 5:
 			return Migration{}, err
 		}
 	}
@@ -195,6 +196,9 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 
 // errCaptureGap means that the capture has had a gap since the facts were gathered: gather them again, with the copies that are stale by it.
 var errCaptureGap = fmt.Errorf("%w: the triggers on V1 are being changed", ErrUnavailable)
+
+// errSeeded means that V1 has been seeded since the facts were gathered: gather them again.
+var errSeeded = fmt.Errorf("%w: V1 is being filled", ErrUnavailable)
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
 func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks, request PhaseRequest) error {
@@ -207,6 +211,9 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	}
 	if state.Known && !state.Kept {
 		return errCaptureGap
+	}
+	if seeds, err := e.seedsSoFar(ctx, t.session); err != nil || seeds != found.seeds {
+		return cmp.Or(err, errSeeded)
 	}
 	if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {
 		return err

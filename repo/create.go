@@ -22,7 +22,7 @@ import (
 // was lost while it committed.
 func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, err error) {
 	err = r.withKey(ctx, r.v1, &v1, func(made bool) error {
-		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
+		return r.write(ctx, opening{writes: []string{r.keyOf(r.v1, &v1)}}, func(ctx context.Context, t *tx) error {
 			if err := r.mayWriteV1(t); err != nil {
 				return err
 			}
@@ -33,10 +33,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 				if err := r.arrange(ctx, t, &v1); err != nil {
 					return err
 				}
-				inserted = v1
-				return r.createV1Led(ctx, t, v1, made)
-			}
-			if err := r.holdReferencesV1(ctx, t, nil, &v1, func(field string) string { return field }); err != nil {
+				inserted, err = r.createV1Led(ctx, t, v1, made)
 				return err
 			}
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &v1), made); err != nil {
@@ -45,7 +42,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
 				return err
 			}
-			inserted, err = r.follow(ctx, t, r.keyOf(r.v1, &v1), created)
+			inserted, err = r.follow(ctx, t, nil, &v1, created)
 			return err
 		})
 	})
@@ -60,7 +57,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record[V2], err error) {
 	var v1 V1
 	err = r.withKey(ctx, r.v2, &v2, func(made bool) error {
-		return r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
+		return r.write(ctx, opening{writes: []string{r.keyOf(r.v2, &v2)}}, func(ctx context.Context, t *tx) error {
 			if err := r.mayWriteV2(t); err != nil {
 				return err
 			}
@@ -74,16 +71,13 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 			if v1, err = r.represent(nil, v2); err != nil {
 				return err
 			}
-			if err := r.holdReferencesV1(ctx, t, nil, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
-				return err
-			}
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &v2), made); err != nil {
 				return err
 			}
 			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
 				return err
 			}
-			record, err = r.putV2(ctx, t, v1, v2, created, r.mappingVersion)
+			record, err = r.putV2(ctx, t, nil, v1, v2, created, r.mappingVersion)
 			return err
 		})
 	})
@@ -94,52 +88,100 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 // copies, but marks in their place, and checks nothing, which CheckV1 does. It returns the number of rows that were inserted. It fails with an
 // *InputError from CUTOVER on, where V1 is not the truth.
 func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, error) {
-	inserted := map[string]bool{}
-	err := r.write(ctx, opening{}, func(ctx context.Context, t *tx) error {
-		clear(inserted)
-		if t.fence.Phase == Cutover || t.fence.Phase == Contract {
-			return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
+	keys := make([]string, len(rows))
+	for i := range rows {
+		keys[i] = r.keyOf(r.v1, &rows[i])
+	}
+	for {
+		first, err := r.untouched(ctx, r.db.reading())
+		if err != nil {
+			return 0, err
 		}
-		roots, children := make([]row, len(rows)), make([][]row, len(r.v1.children))
-		for i := range rows {
-			roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
+		inserted := map[string]bool{}
+		err = r.write(ctx, opening{writes: keys, all: first}, func(ctx context.Context, t *tx) error {
+			clear(inserted)
+			return r.seed(ctx, t, rows, first, inserted)
+		})
+		if !errors.Is(err, errTouched) {
+			return int64(len(inserted)), err
 		}
-		if err := r.insertNew(ctx, t, r.v1, r.v1.columns, roots, inserted); err != nil {
+	}
+}
+
+// errTouched means that somebody has begun to migrate since we looked.
+var errTouched = errors.New("no more untouched")
+
+// seed inserts rows whose keys are not there, and adds these to inserted. first says that nothing could have passed them.
+func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first bool, inserted map[string]bool) error {
+	if t.fence.Phase == Cutover || t.fence.Phase == Contract {
+		return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
+	}
+	if first {
+		if still, err := r.untouched(ctx, t.session); err != nil || !still {
+			return cmp.Or(err, errTouched)
+		}
+		// Whoever changes the phase meanwhile must count again.
+		if _, err := t.exec(ctx, "UPDATE "+r.db.own.entity+" SET seeds = seeds + 1 WHERE name = ?", r.name); err != nil {
 			return err
 		}
-		for i := range rows {
-			v := reflect.ValueOf(rows[i])
-			for j := range r.v1.children {
-				if c := &r.v1.children[j]; inserted[r.keyOf(r.v1, &rows[i])] {
-					children[j] = append(children[j], c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())...)
-				}
-			}
+	}
+	if err := r.insertSeed(ctx, t, rows, inserted); err != nil {
+		return err
+	}
+	if !first { // a sweep that has passed these keys already finds them by their marks
+		if err := r.markAll(ctx, t, slices.Collect(maps.Keys(inserted))); err != nil {
+			return err
 		}
+	}
+	effects, err := r.effectsOf(ctx, t)
+	if err != nil {
+		return err
+	}
+	return r.settleEffects(ctx, t, "", effects)
+}
+
+// markAll appends a mark for each of many keys.
+func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return e.execKeys(ctx, t, "INSERT INTO "+e.markTable+" (key, kind) SELECT k.key, '"+string(markChange)+"' FROM (%s) k", keys)
+}
+
+// untouched reports whether nothing has happened yet that could have passed rows that come now: then they need no marks.
+func (e *entity) untouched(ctx context.Context, s session) (bool, error) {
+	n, err := number(ctx, s, "SELECT CASE WHEN EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.entity = ?) OR EXISTS (SELECT 1 FROM "+e.v2.sql+") OR EXISTS (SELECT 1 FROM "+e.markTable+") THEN 0 ELSE 1 END", e.name)
+	return n == 1, err
+}
+
+func (r *Repository[V1, V2]) insertSeed(ctx context.Context, t *tx, rows []V1, inserted map[string]bool) error {
+	roots, children := make([]row, len(rows)), make([][]row, len(r.v1.children))
+	for i := range rows {
+		roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
+	}
+	if err := r.insertNew(ctx, t, r.v1, r.v1.columns, roots, inserted); err != nil {
+		return err
+	}
+	for i := range rows {
+		v := reflect.ValueOf(rows[i])
 		for j := range r.v1.children {
-			c := &r.v1.children[j]
-			if err := r.insertRows(ctx, t, c.sql, c.allColumns(*r.v1.key), children[j]); err != nil {
-				return err
+			if c := &r.v1.children[j]; inserted[r.keyOf(r.v1, &rows[i])] {
+				children[j] = append(children[j], c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())...)
 			}
 		}
-		// A sweep that has passed these keys already finds them by their marks.
-		return r.markAll(ctx, t, slices.Collect(maps.Keys(inserted)))
-	})
-	return int64(len(inserted)), err
+	}
+	for j := range r.v1.children {
+		c := &r.v1.children[j]
+		if err := r.insertRows(ctx, t, c.sql, c.allColumns(*r.v1.key), children[j]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // CheckV1 returns an *InputError where the columns of V1's tables, as the database has them, cannot hold v1, or where its model's
 // Validate refuses it. It does not look whether the key is free, nor at references.
 func (r *Repository[V1, V2]) CheckV1(v1 V1) error { return r.acceptable(nil, &v1) }
-
-// markAll appends a mark for each of many keys, unless nothing has happened yet that could have passed them.
-func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	return e.execKeys(ctx, t, "INSERT INTO "+e.markTable+" (key, kind) SELECT k.key, '"+string(markChange)+"' FROM (%s) k"+
-		" WHERE EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.entity = "+literal(e.name)+") OR EXISTS (SELECT 1 FROM "+e.v2.sql+" c WHERE c."+quote(e.v2.key.name)+" = k.key)"+
-		" OR EXISTS (SELECT 1 FROM "+e.v2.sql+" c) OR EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = k.key)", keys)
-}
 
 // mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the database. A key that the
 // server has made must not be that of an entity that was deleted either.
@@ -288,6 +330,8 @@ func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(s
 			return ErrConflict // an update took away what other rows refer to
 		}
 		return inputError(Faulty(path(found), "refers to a row that does not exist"))
+	case refusal:
+		return refused.refused
 	default:
 		return inputError(Faulty(path(r.v1.fieldOf(refused.column)), "the database refuses it: %s", firstLine(refused.err)))
 	}

@@ -3,33 +3,40 @@ package repo
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
-// Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first and written first; V1 follows in the same
-// transaction where writes are dual. No copy is ever stale here: the gate let none in, and old programs are rejected.
+// Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first, then V1's where writes are dual. V1 is written and read
+// back, and V2 is what that makes of it. No copy is ever stale here: the gate let none in, and old programs are rejected.
 
-// updateV1Led writes a V1 aggregate that a client has changed.
-func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) error {
+// updateV1Led writes a V1 aggregate that a client has changed, and returns what becomes of it.
+func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (V1, error) {
 	c := conversion[V2]{mappingVersion: r.mappingVersion}
 	if s.copy.Refined { // it is merged, so what an older mapping got wrong may still be in it
 		c.refined, c.mappingVersion = true, s.copy.MappingVersion
 	}
-	var err error
-	if c.value, err = r.derive(v1, s); err != nil {
-		return err
+	held, found, err := r.writeBack(ctx, t, s, v1)
+	if err != nil {
+		return v1, err
 	}
-	if err := r.holdReferences(ctx, t, s.v2, &c.value, func(i int) *column { return r.v1.column(r.references[i].Column) }); err != nil {
-		return err
+	if c.value, err = r.derive(held, s); err != nil {
+		return v1, err
+	}
+	if err := r.holdReferences(ctx, t, found, s.v2, &c.value, r.referenceInV1); err != nil {
+		return v1, err
 	}
 	if err := r.put(ctx, t, s, c, changed); err != nil {
-		return err
+		return v1, err
 	}
-	return r.writeBack(ctx, t, s, v1, c.value)
+	return held, r.settleEffects(ctx, t, s.key, found.Effects)
+}
+
+func (e *entity) referenceInV1(i int) *column { return e.v1.column(e.references[i].Column) }
+
+func (e *entity) referenceInV2(i int) *column {
+	return e.v2.column(e.columnInV2(e.references[i].Column))
 }
 
 // arrange brings the child rows of what a V1 client has written into the order in which V1 returns them, which is the
@@ -104,35 +111,45 @@ func (r *Repository[V1, V2]) derive(v1 V1, s *seen[V1, V2]) (v2 V2, err error) {
 // updateV2Led writes a V2 aggregate that a client has changed. It returns the V1 aggregate that was written with it.
 func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1, V2], v2 V2) (record Record[V2], v1 V1, err error) {
 	record.Value = v2
+	var found aftermath
 	if t.fence.writesV1() {
 		if v1, err = r.represent(s.v1, v2); err != nil {
 			return record, v1, err
 		}
+		var before *V1
+		if was, err := r.downgrade(*s.v2); err == nil {
+			before = &was
+		}
+		var held V1
+		if held, found, err = r.writeBack(ctx, t, s, v1); err != nil {
+			return record, v1, err
+		}
+		if v2, err = r.takeOver(before, v1, held, v2); err != nil {
+			return record, v1, err
+		}
 	}
-	if err := r.holdReferences(ctx, t, s.v2, &v2, func(i int) *column { return r.v2.column(r.columnInV2(r.references[i].Column)) }); err != nil {
+	if err := r.holdReferences(ctx, t, found, s.v2, &v2, r.referenceInV2); err != nil {
 		return record, v1, err
 	}
 	c := conversion[V2]{value: v2, refined: true, mappingVersion: s.copy.MappingVersion} // what an older mapping got wrong is still in it
 	if err := r.put(ctx, t, s, c, changed); err != nil {
 		return record, v1, err
 	}
-	if err := r.writeBack(ctx, t, s, v1, v2); err != nil {
-		return record, v1, err
-	}
-	return r.written(t, s, c, changed), v1, nil
+	return r.written(t, s, c, changed), v1, r.settleEffects(ctx, t, s.key, found.Effects)
 }
 
-// createV1Led inserts a V1 aggregate of a client's.
-func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1, made bool) error {
+// createV1Led inserts a V1 aggregate of a client's, and returns what becomes of it.
+func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1, made bool) (V1, error) {
 	v2, err := r.derive(v1, nil)
 	if err != nil {
-		return err
+		return v1, err
 	}
-	if err := r.holdReferences(ctx, t, nil, &v2, func(i int) *column { return r.v1.column(r.references[i].Column) }); err != nil {
-		return err
-	}
-	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion}, made)
-	return err
+	held := v1
+	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion}, made, r.referenceInV1, func(kept V1) (V2, error) {
+		held = kept
+		return r.derive(kept, nil)
+	})
+	return held, err
 }
 
 // createV2Led inserts a V2 aggregate of a client's. It returns the V1 aggregate that was inserted with it.
@@ -143,19 +160,24 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made
 			return record, v1, err
 		}
 	}
-	if err := r.holdReferences(ctx, t, nil, &v2, func(i int) *column { return r.v2.column(r.columnInV2(r.references[i].Column)) }); err != nil {
-		return record, v1, err
-	}
-	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion}, made)
+	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion}, made, r.referenceInV2, func(held V1) (V2, error) {
+		return r.takeOver(nil, v1, held, v2)
+	})
 	return record, v1, err
 }
 
 // insertLed inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
-// tombstone that somebody may have left a moment ago. Then it inserts V1's.
-func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2], made bool) (record Record[V2], err error) {
+// tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake makes of what V1 holds.
+func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2], made bool, path func(int) *column, remake func(V1) (V2, error)) (record Record[V2], err error) {
+	record.Value = c.value
 	p := pending{key: r.keyOf(r.v2, &c.value), value: reflect.ValueOf(&c.value).Elem(), mappingVersion: c.mappingVersion, refined: c.refined}
 	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
+	if !t.fence.writesV1() { // else V1 may keep the reference, which it says when it is written
+		if err := r.holdReferences(ctx, t, aftermath{}, nil, &c.value, path); err != nil {
+			return record, err
+		}
+	}
 	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
 	if err != nil {
 		return record, err
@@ -186,29 +208,58 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 			return record, err
 		}
 	}
-	return r.written(t, s, c, 0), r.writeBack(ctx, t, s, v1, c.value)
+	if !t.fence.writesV1() {
+		return r.written(t, s, c, 0), nil
+	}
+	c, found, err := r.remade(ctx, t, s, v1, c, remake)
+	if err != nil {
+		return record, err
+	}
+	if err := r.holdReferences(ctx, t, found, nil, &c.value, path); err != nil {
+		return record, err
+	}
+	return r.written(t, s, c, 0), r.settleEffects(ctx, t, s.key, found.Effects)
 }
 
-// writeBack brings V1's rows up to V2's, which is the truth, where writes are dual. V1's row may be missing while V1 is being
-// restored. It fails with a *NotRepresentableError where V1 does not keep what is written.
-func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, v2 V2) error {
+// remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what V1 holds then.
+func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c conversion[V2], remake func(V1) (V2, error)) (conversion[V2], aftermath, error) {
+	held, found, err := r.writeBack(ctx, t, s, v1)
+	if err != nil || Identical(held, v1) {
+		return c, found, err
+	}
+	value, err := remake(held)
+	if err != nil || Identical(value, c.value) {
+		return c, found, err
+	}
+	c.value = value
+	p := r.pending(s, c)
+	p.state = state{hasCopy: true, seq: t.seq, all: s.state.all}
+	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
+	if err == nil && !stored[p.key] {
+		err = &busyError{errOvertaken}
+	}
+	return c, found, err
+}
+
+// writeBack brings V1's rows up to v1, where writes are dual, and returns what V1 then holds and what else has come of it. V1's row may be
+// missing while V1 is being restored.
+func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (held V1, found aftermath, err error) {
 	if !t.fence.writesV1() {
-		return nil
+		return v1, found, nil
 	}
 	if err := r.bringUpV1(ctx, t, s, v1); err != nil {
-		return err
+		return v1, found, err
 	}
-	after, err := r.see(ctx, t, s.key)
-	if err != nil {
-		return err
+	after, found, err := r.after(ctx, t, s.key, r.changedReferences(s.v1, &v1))
+	switch {
+	case err != nil:
+		return v1, found, err
+	case after.v1Err != nil:
+		return v1, found, notRepresentable(after.v1Err)
+	case after.v1 == nil:
+		return v1, found, r.notKept(s.v1 == nil)
 	}
-	if after == nil || after.v1 == nil {
-		return notRepresentable(errors.New("the V1 database does not keep it"))
-	}
-	if !Identical(*after.v1, v1) {
-		return notRepresentable(Faulty(r.fieldOfV2(v1, firstDifference(&v1, after.v1), v2), "the V1 database does not keep it as it was written"))
-	}
-	return nil
+	return *after.v1, found, nil
 }
 
 // bringUpV1 writes V1's rows of the key that s has seen so that they are v1.
@@ -242,9 +293,9 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 // holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is there, and
 // stays until the transaction ends. before is the state as it was, nil for a new one. path says in which column of the shape in use
 // a reference stands. It fails with an *InputError.
-func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, before, after *V2, path func(int) *column) error {
+func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found aftermath, before, after *V2, path func(int) *column) error {
 	for i, reference := range r.references {
-		if t.fence.Phase != Contract && r.declares(reference) {
+		if t.fence.Phase != Contract && bool(found.Guarded[reference.Column]) {
 			continue
 		}
 		column := r.v2.column(r.columnInV2(reference.Column))
@@ -255,10 +306,10 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, before, 
 	return nil
 }
 
-// holdReferencesV1 is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1 stands.
-func (r *Repository[V1, V2]) holdReferencesV1(ctx context.Context, t *tx, before, after *V1, path func(string) string) error {
+// holdUnguarded is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1 stands.
+func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aftermath, before, after *V1, path func(string) string) error {
 	for _, reference := range r.references {
-		if r.declares(reference) {
+		if found.Guarded[reference.Column] {
 			continue
 		}
 		column := r.v1.column(reference.Column)
@@ -269,6 +320,27 @@ func (r *Repository[V1, V2]) holdReferencesV1(ctx context.Context, t *tx, before
 	return nil
 }
 
+// changedReferences are the references that differ between two states of a V1 aggregate, before being nil for a new one.
+func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
+	var changed []Reference
+	for _, reference := range r.references {
+		if c := r.v1.column(reference.Column); refersAnew(c, before, after) {
+			changed = append(changed, reference)
+		}
+	}
+	return changed
+}
+
+// refersAnew reports whether a column of after refers to something, and that of before, another or a nil pointer, does not to the same.
+func refersAnew(c *column, before, after any) bool {
+	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
+	if value.Kind() == reflect.Pointer && value.IsNil() {
+		return false
+	}
+	old := reflect.ValueOf(before)
+	return old.IsNil() || !identical(old.Elem().FieldByIndex(c.index), value)
+}
+
 // holdReference holds the row to which a column of after, an aggregate that is pointed to, refers, if before, another or a nil
 // pointer, does not refer to the same.
 func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, c *column, before, after any, path func() string) error {
@@ -276,22 +348,15 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 	if c == nil || target == nil {
 		return nil
 	}
-	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
-	if old := reflect.ValueOf(before); !old.IsNil() && identical(old.Elem().FieldByIndex(c.index), value) || value.Kind() == reflect.Pointer && value.IsNil() {
+	if !refersAnew(c, before, after) {
 		return nil
 	}
+	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
 	there, err := target.hold(ctx, t, fmt.Sprint(reflect.Indirect(value).Interface()))
 	if err == nil && !there {
 		err = inputError(Faulty(path(), "refers to a row that does not exist"))
 	}
 	return err
-}
-
-// declares reports whether V1 has a foreign key for a reference.
-func (e *entity) declares(reference Reference) bool {
-	return slices.ContainsFunc(e.foreignKeys[e.v1.name], func(k foreignKey) bool {
-		return len(k.Columns) == 1 && k.Columns[0] == reference.Column && strings.EqualFold(k.Target, e.db.qualify(reference.Table))
-	})
 }
 
 // hold locks the row that leads e's key against deletion, under e's fence. It returns false where there is none.
@@ -314,8 +379,8 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	return n == 1, err
 }
 
-// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's guards it: where that is in
-// CONTRACT, or V1 declares none. The rows of the key are locked, so that nobody else can begin to refer to it.
+// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's keeps it from being deleted: where that
+// is in CONTRACT, or V1 has none now, or one that would delete or change the row. The rows of the key are locked, so that nobody else can begin to refer to it.
 func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 	for _, other := range e.db.entities {
 		for _, reference := range other.references {
@@ -327,11 +392,8 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 			in := func(table *table, column string) string {
 				return "EXISTS (SELECT 1 FROM " + table.sql + " t WHERE t." + quote(column) + " = " + e.asKey("?") + ")"
 			}
-			query, args := "SELECT CASE WHEN "+inContract+" AND "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 ", []any{key}
-			if !other.declares(reference) {
-				query, args = query+"WHEN NOT "+inContract+" AND "+in(other.v1, reference.Column)+" THEN 1 ", append(args, key)
-			}
-			n, err := number(ctx, t.session, query+"ELSE 0 END", args...)
+			n, err := number(ctx, t.session, "SELECT CASE WHEN "+inContract+" THEN CASE WHEN "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 END"+
+				" WHEN "+e.db.dialect.guards(other, reference, true)+" THEN 0 WHEN "+in(other.v1, reference.Column)+" THEN 1 END", key, key)
 			if err != nil {
 				return err
 			}

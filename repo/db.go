@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -54,6 +55,7 @@ type DB struct {
 	usage       *usageCounter
 	// phasePatience is Options.PhasePatience.
 	phasePatience time.Duration
+	secret        atomic.Pointer[string] // by which PostgreSQL's triggers tell our transactions, once it was read
 }
 
 // Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is created
@@ -152,12 +154,13 @@ func (db *DB) qualify(table string) string { return db.dialect.qualify(db.schema
 
 // ownTables are the engine's own tables that all entities share, as statements name them. Each entity has two more.
 type ownTables struct {
-	version, writer, entity, phaseChange, bypass, run, chunk, cut, finding, key, usage string
+	version, secret, writer, inflight, entity, barrier, phaseChange, bypass, run, chunk, cut, finding, key, usage string
 }
 
 func ownTablesOf(db *DB) ownTables {
 	return ownTables{
-		version: db.qualify("coexist_schema"), writer: db.qualify("coexist_writer"), entity: db.qualify("coexist_entity"),
+		version: db.qualify("coexist_schema"), secret: db.qualify("coexist_secret"), writer: db.qualify("coexist_writer"), inflight: db.qualify("coexist_inflight"),
+		entity: db.qualify("coexist_entity"), barrier: db.qualify("coexist_barrier"),
 		phaseChange: db.qualify("coexist_phase_change"), bypass: db.qualify("coexist_bypass"), run: db.qualify("coexist_run"),
 		chunk: db.qualify("coexist_chunk"), cut: db.qualify("coexist_cut"), finding: db.qualify("coexist_finding"),
 		key: db.qualify("coexist_key"), usage: db.qualify("coexist_v1_usage"),
@@ -291,7 +294,8 @@ func (e *busyError) Unwrap() []error { return []error{ErrUnavailable, e.err} }
 // constraintError means that the database refused a row.
 type constraintError struct {
 	kind                      constraintKind
-	table, constraint, column string // as far as the database says
+	table, constraint, column string        // as far as the database says
+	refused                   *RefusedError // of a refusal
 	err                       error
 }
 
@@ -303,6 +307,7 @@ const (
 	notNullViolation
 	checkViolation
 	badValue // out of range, too long, not of the column's type
+	refusal  // V1's owner has raised an error of its own
 )
 
 func (e *constraintError) Error() string { return e.err.Error() }

@@ -147,11 +147,18 @@ func (db *DB) installation(ctx context.Context, s session) (statements []string,
 		statements = append(statements, fmt.Sprintf("INSERT INTO %s (name, phase, mapping_version) VALUES (%s, %s, %d) ON CONFLICT (name) DO NOTHING",
 			db.own.entity, literal(e.name), literal(string(e.initialPhase)), e.mappingVersion))
 	}
-	if installed == 0 || installed == ownVersion {
-		return statements, false, nil
+	upgrades = installed != 0 && installed != ownVersion
+	if upgrades {
+		more, err := db.upgrade(ctx, s, installed)
+		if err != nil {
+			return nil, true, err
+		}
+		statements = append(statements, more...)
 	}
-	more, err := db.upgrade(ctx, s, installed)
-	return append(statements, more...), true, err
+	for _, e := range db.entities { // on a column that an upgrade may have added
+		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+quote(ownTable(e.name, "mark_tx"))+" ON "+e.markTable+" (tx) WHERE tx IS NOT NULL")
+	}
+	return statements, upgrades, nil
 }
 
 // createV2 are the statements that create V2's tables. They have no foreign keys but those from child to parent: an

@@ -13,6 +13,8 @@ type dialect interface {
 	begin(ctx context.Context, t *tx, e *entity, o opening) error
 	// commit ends the transaction, or fails when the database has rolled it back.
 	commit(ctx context.Context, t *tx) error
+	// settle is a query within a transaction once everything has happened there that V1's owner has put off until COMMIT.
+	settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error
 	// changePhase opens a transaction that no other transaction on the entity overlaps, nor an old program's on its V1 tables.
 	// It fails with a *busyError.
 	// It waits for them no longer than wait.
@@ -29,6 +31,12 @@ type dialect interface {
 	fingerprint(e *entity) string
 	// kept reports whether a fingerprint that has become another one means no gap in the capture.
 	kept(recorded, now string) bool
+	// capture6 are what captured and fingerprint were up to version 6 of the engine's own tables, and dropCapture6 the statements that drop
+	// what captured then, none where that was not there.
+	capture6(e *entity) (captured, fingerprint string)
+	dropCapture6(ctx context.Context, s session, e *entity) ([]string, error)
+	// looseKeys are statements that let the key columns of the engine's own tables hold whatever a wider column of V1's may.
+	looseKeys(e *entity) []string
 	// classify returns nil for an error that it does not know.
 	classify(err error) error
 	// mayAnswerLater reports whether an error of Ping may pass by itself.
@@ -71,6 +79,9 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
+	// guards says that a foreign key of V1's, there and at work now, keeps a reference of e's from what is not there; with deleting,
+	// that it also keeps what the reference leads to from being deleted.
+	guards(e *entity, reference Reference, deleting bool) string
 	// checkDatabase fails where the database does not hold every text, or where tables of the engine's are in strange hands.
 	checkDatabase(ctx context.Context, db *DB) error
 	// checkRole fails where our role lacks a right that is none on a table.

@@ -59,13 +59,17 @@ func openPostgres(db *DB, url string, o Options) error {
 
 // begin sends everything in one round trip, as separate statements: a statement's snapshot is older than the lock it waits for.
 func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
+	writer, err := writerSetting(ctx, t, e, o)
+	if err != nil {
+		return err
+	}
 	b := pipeline{db: t.db}
 	timeout, lock := writeLockTimeout, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
 	if o.lazy {
 		timeout, lock = lazyLockTimeout, "SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, 0))"
 	}
 	b.add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.add(nil, settings, e.name, milliseconds(timeout), milliseconds(idleTimeout), o.derived)
+	b.add(nil, settings, writer, milliseconds(timeout), milliseconds(idleTimeout), o.derived)
 	free := true
 	b.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
 	var fenceJSON []byte
@@ -107,16 +111,83 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 const settings = "SELECT set_config('coexist.writer', $1, true), set_config('lock_timeout', $2, true), " +
 	"set_config('idle_in_transaction_session_timeout', $3, true), CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END"
 
+// writerSetting tells the triggers that a transaction is ours, which token its marks get, and which keys it writes.
+func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, error) {
+	secret := t.db.secret.Load()
+	if secret == nil {
+		found, err := texts(ctx, t.session, "SELECT secret FROM "+t.db.own.secret)
+		if err != nil {
+			return "", err
+		}
+		if len(found) != 1 {
+			return "", fmt.Errorf("%w: %s has %d rows in place of one", ErrUnavailable, t.db.own.secret, len(found))
+		}
+		secret = &found[0]
+		t.db.secret.Store(secret)
+	}
+	writer := *secret + t.token + " " + e.name
+	switch keys := o.keys(); {
+	case o.all:
+		return writer + " " + everyKey, nil
+	case len(keys) > 0:
+		return writer + " " + strings.Join(keys, "\x1f"), nil
+	default:
+		return writer, nil
+	}
+}
+
 const heldTimeout = "SELECT set_config('lock_timeout', $1, true)"
 
 func fenceLock(e *entity) string { return "coexist/" + e.name }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 
+// settle sends both statements in one round trip.
+func (postgres) settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {
+	b := pipeline{db: t.db}
+	b.add(nil, "SET CONSTRAINTS ALL IMMEDIATE")
+	t.db.observe(query)
+	b.batch.Queue(numbered(query), args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := scan(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return t.db.classify(b.send(ctx, t.conn))
+}
+
+// numbered writes $1, $2 … in the place of each "?" that is no part of a name or a text.
+func numbered(query string) string {
+	var b strings.Builder
+	within, n := rune(0), 0
+	for _, r := range query {
+		switch {
+		case within != 0:
+			if r == within {
+				within = 0
+			}
+		case r == '\'', r == '"':
+			within = r
+		case r == '?':
+			n++
+			fmt.Fprintf(&b, "$%d", n)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
 func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.Duration) error {
+	writer, err := writerSetting(ctx, t, e, opening{})
+	if err != nil {
+		return err
+	}
 	b := pipeline{db: t.db}
 	b.add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.add(nil, settings, e.name, milliseconds(wait), milliseconds(idleTimeout), false)
+	b.add(nil, settings, writer, milliseconds(wait), milliseconds(idleTimeout), false)
 	// All entities' phases change one after another, since they depend on each other.
 	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))")
 	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e))
@@ -244,6 +315,9 @@ func (postgres) classify(err error) error {
 			}
 		}
 		switch pg.Code[:2] {
+		case "P0":
+			constraint.kind, constraint.refused = refusal, &RefusedError{Code: pg.Code, Message: pg.Message, Hint: pg.Hint}
+			return constraint
 		case "22":
 			constraint.kind = badValue
 			return constraint
@@ -267,6 +341,13 @@ func (postgres) mayAnswerLater(err error) bool { return errors.Is(err, ErrUnavai
 // is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
 var creates = regexp.MustCompile(`^CREATE (TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS ((?:"(?:[^"]|"")+"\.)?"(?:[^"]|"")+")`)
 
+// onlyIf are statements that run where a condition holds. install leaves them out where it does not.
+func onlyIf(condition, statements string) string {
+	return "DO $coexist$ BEGIN IF " + condition + " THEN\n" + statements + "\nEND IF; END $coexist$"
+}
+
+var onlyIfs = regexp.MustCompile(`^DO \$coexist\$ BEGIN IF (.*) THEN\n`)
+
 func (postgres) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
 	opening := []string{"BEGIN ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '10s'", "SELECT pg_advisory_xact_lock(hashtextextended('coexist', 0))"}
 	return runBuilt(ctx, db, opening, func(s session) ([]string, error) {
@@ -283,6 +364,15 @@ func (postgres) install(ctx context.Context, db *DB, build func(session) ([]stri
 					return nil, err
 				}
 				if there > 0 {
+					continue
+				}
+			}
+			if condition := onlyIfs.FindStringSubmatch(statement); condition != nil {
+				not, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1) o WHERE NOT ("+condition[1]+")")
+				if err != nil {
+					return nil, err
+				}
+				if not > 0 {
 					continue
 				}
 			}
@@ -321,6 +411,18 @@ func (postgres) keyType(c *column) string {
 		return known.sqlType + " COLLATE " + known.collation
 	}
 	return c.now().sqlType
+}
+
+// markKeyType is keyType without a limit, so that a wider column of V1's makes nothing fail that marks it.
+func (postgres) markKeyType(c *column) string {
+	known, declared := c.now(), comparedAs(c)
+	if declared == "text" {
+		declared = "character varying"
+	}
+	if known.collation != "" {
+		declared += " COLLATE " + known.collation
+	}
+	return declared
 }
 
 func (postgres) columnType(c *column) string { return c.declared }

@@ -63,16 +63,42 @@ func (d sqlite) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	t.locked = true // nobody else writes
 	var fenceJSON []byte
 	if err := t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&fenceJSON, &t.seq) },
-		"UPDATE coexist_writer SET entity = ?, seq = seq + 1 RETURNING "+e.fenceQuery()+", seq", e.name); err != nil {
+		"UPDATE coexist_writer SET token = ?, seq = seq + 1 RETURNING "+e.fenceQuery()+", seq", t.token); err != nil {
+		return err
+	}
+	if err := d.announce(ctx, t, e, o); err != nil {
 		return err
 	}
 	return e.decodeFence(fenceJSON, &t.fence)
+}
+
+// announce tells the triggers which keys the transaction writes.
+func (d sqlite) announce(ctx context.Context, t *tx, e *entity, o opening) error {
+	if o.all {
+		_, err := t.exec(ctx, "INSERT INTO coexist_inflight (entity, key) VALUES (?, "+sqliteEvery+")", e.name)
+		return err
+	}
+	var keys []string
+	for _, key := range o.keys() {
+		if e.validKey(key) {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return e.execKeys(ctx, t, "INSERT INTO coexist_inflight (entity, key) SELECT DISTINCT "+literal(e.name)+", k.key FROM (%s) k", keys)
 }
 
 // patience sets how long the connection waits for writers of other processes.
 func (sqlite) patience(ctx context.Context, t *tx, d time.Duration) error {
 	_, err := t.exec(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", d.Milliseconds()))
 	return err
+}
+
+// settle: nothing is put off but foreign keys.
+func (sqlite) settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {
+	return t.query(ctx, func(rows *sql.Rows) error { return scan(rows) }, query, args...)
 }
 
 // changePhase is begin: no other transaction overlaps one that writes.
@@ -119,8 +145,10 @@ func (sqlite) stopWriters(*entity, string) []string { return nil }
 func (sqlite) waitFor(time.Duration) []string { return nil }
 
 func (sqlite) commit(ctx context.Context, t *tx) error {
-	if _, err := t.exec(ctx, "UPDATE coexist_writer SET entity = NULL"); err != nil {
-		return &busyError{err} // nothing is committed: the outcome is known
+	for _, statement := range []string{"UPDATE coexist_writer SET token = NULL", "DELETE FROM coexist_inflight"} {
+		if _, err := t.exec(ctx, statement); err != nil {
+			return &busyError{err} // nothing is committed: the outcome is known
+		}
 	}
 	_, err := t.conn.ExecContext(ctx, "COMMIT")
 	return err
@@ -137,7 +165,13 @@ func (sqlite) classify(err error) error {
 		constraint.kind = uniqueViolation
 		_, constraint.constraint, _ = strings.Cut(failed.Error(), "constraint failed: ")
 		return constraint
-	case sqlite3.ErrConstraintForeignKey, sqlite3.ErrConstraintTrigger:
+	case sqlite3.ErrConstraintTrigger:
+		constraint.kind = foreignKeyViolation
+		if said := failed.Error(); said != "FOREIGN KEY constraint failed" { // which ON DELETE RESTRICT says by a trigger of the database's own
+			constraint.kind, constraint.refused = refusal, &RefusedError{Message: said}
+		}
+		return constraint
+	case sqlite3.ErrConstraintForeignKey:
 		constraint.kind = foreignKeyViolation
 		return constraint
 	case sqlite3.ErrConstraintNotNull:

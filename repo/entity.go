@@ -224,6 +224,15 @@ func (e *entity) readTables() []string {
 	return names
 }
 
+// v1Tables are the names of V1's tables of all entities, quoted.
+func (db *DB) v1Tables() []string {
+	var names []string
+	for _, e := range db.entities {
+		names = append(names, e.v1Tables()...)
+	}
+	return names
+}
+
 // v1Tables are the names of V1's tables, quoted.
 func (e *entity) v1Tables() []string {
 	var names []string

@@ -55,6 +55,33 @@ func (e *UniqueError) Error() string {
 // Is reports that target is ErrConflict.
 func (e *UniqueError) Is(target error) bool { return target == ErrConflict }
 
+// ConflictError is an ErrConflict: what V1's owner has made of V1, a trigger, say, does not let the write be. Nothing was written.
+type ConflictError struct{ Reason string }
+
+// Error returns the reason.
+func (e *ConflictError) Error() string { return e.Reason }
+
+// Is reports that target is ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// RefusedError is an ErrConflict: a trigger or a function of V1's owner has raised an error. Nothing was written.
+type RefusedError struct {
+	// Code is the error's code, such as "P0001" on PostgreSQL; "" on SQLite. Message and Hint are the owner's.
+	Code, Message, Hint string
+}
+
+// Error returns what V1's owner says.
+func (e *RefusedError) Error() string {
+	said := "V1 refuses it: " + e.Message
+	if e.Hint != "" {
+		said += " (" + e.Hint + ")"
+	}
+	return said
+}
+
+// Is reports that target is ErrConflict.
+func (e *RefusedError) Is(target error) bool { return target == ErrConflict }
+
 // CreateUnknownError is an ErrOutcomeUnknown of a create: read Key, or create with it again, to learn whether it has happened.
 type CreateUnknownError struct{ Key string }
 

@@ -7,3 +7,9 @@ func (db *DB) ReplaceConnections() {
 	db.writerDB.SetConnMaxLifetime(time.Nanosecond)
 	db.readerDB.SetConnMaxLifetime(time.Nanosecond)
 }
+
+// CaptureName is what the names of the triggers on a V1 table begin with, and the name of their function.
+func CaptureName(name, table string) string {
+	e := &entity{name: name, db: &DB{schema: "public"}}
+	return e.triggerName(table)
+}

@@ -41,6 +41,9 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 	if before, err = e.readAllMarks(ctx, s); err != nil {
 		return found, before, err
 	}
+	if found.seeds, err = e.seedsSoFar(ctx, s); err != nil {
+		return found, before, err
+	}
 	if f.leader() == sideV1 && f.Phase != Expand {
 		if err := c.rowFacts(ctx, e, &found, exact); err != nil {
 			return found, before, err
@@ -64,6 +67,11 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 func (e *entity) readAllMarks(ctx context.Context, s session) (all allMarks, err error) {
 	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) }, "SELECT "+e.countAll(markAllGone)+", "+e.countAll(markAllStale))
 	return all, err
+}
+
+// seedsSoFar counts the seeds that have left no marks.
+func (e *entity) seedsSoFar(ctx context.Context, s session) (int64, error) {
+	return number(ctx, s, "SELECT seeds FROM "+e.db.own.entity+" WHERE name = ?", e.name)
 }
 
 // rowFacts counts the rows that V2 lacks, and gives an example of each kind.

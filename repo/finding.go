@@ -29,6 +29,8 @@ type Finding struct {
 	Kind FindingKind
 	// Fields are those of V1 that differ, by their JSON names.
 	Fields []string
+	// Reason says why, nil where that is all: what V1's owner makes of it, say, or which constraint refuses it.
+	Reason *string
 	// Repaired means that the run has brought the row up to the side that leads.
 	Repaired bool
 	// Cursor is where the finding stands in the list, for Control.Findings.
@@ -75,15 +77,16 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 			Kind     FindingKind `json:"kind"`
 			Fields   string      `json:"fields"`
 			Repaired bool        `json:"repaired"`
+			Reason   *string     `json:"reason"`
 		}
 		if err := scanJSON(rows, &found); err != nil {
 			return err
 		}
-		f := Finding{Key: found.Key, Kind: found.Kind, Repaired: found.Repaired, Cursor: strconv.FormatInt(found.ID, 10)}
+		f := Finding{Key: found.Key, Kind: found.Kind, Repaired: found.Repaired, Reason: found.Reason, Cursor: strconv.FormatInt(found.ID, 10)}
 		page.Findings = append(page.Findings, f)
 		return json.Unmarshal([]byte(found.Fields), &page.Findings[len(page.Findings)-1].Fields)
 	}, "SELECT CAST("+d.object([]member{
-		{"id", "f.id"}, {"key", "f.key"}, {"kind", "f.kind"}, {"fields", "f.fields"}, {"repaired", d.value("f", flag("repaired"))},
+		{"id", "f.id"}, {"key", "f.key"}, {"kind", "f.kind"}, {"fields", "f.fields"}, {"repaired", d.value("f", flag("repaired"))}, {"reason", "f.reason"},
 	})+" AS text) FROM "+c.db.own.finding+" f WHERE f.run_id = ? AND f.id > ? ORDER BY f.id LIMIT ?", run, position, first+1)
 	if len(page.Findings) > first {
 		page.Findings, page.HasNext = page.Findings[:first], true
@@ -97,8 +100,8 @@ func (e *entity) report(ctx context.Context, t *tx, c chunk, behind, faults []Fi
 		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
 	}
 	for _, f := range append(keep(behind, c.Behind, keptBehind), keep(faults, c.Faults, keptFaults)...) {
-		_, err := t.exec(ctx, "INSERT INTO "+e.db.own.finding+" (run_id, key, kind, fields, repaired) VALUES (?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING",
-			c.RunID, f.Key, string(f.Kind), jsonList(f.Fields), f.Repaired)
+		_, err := t.exec(ctx, "INSERT INTO "+e.db.own.finding+" (run_id, key, kind, fields, repaired, reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING",
+			c.RunID, f.Key, string(f.Kind), jsonList(f.Fields), f.Repaired, f.Reason)
 		if err != nil {
 			return outcome{}, err
 		}

@@ -9,19 +9,22 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
+// captured is what the names of the triggers on notes begin with.
+var captured = repo.CaptureName("NOTE", "notes")
+
 const unseenWrite = "UPDATE notes SET title = 'unseen' WHERE id = 'a'"
 
 // gaps are ways in which capture may have a gap around a write, with all triggers as they were afterwards, or without some of them.
 var gaps = map[string]map[string][]string{
 	"postgres": {
 		"switched off and on":            {"ALTER TABLE notes DISABLE TRIGGER ALL", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER ALL"},
-		"switched off and always on":     {"ALTER TABLE notes DISABLE TRIGGER coexist_capture_update", unseenWrite, "ALTER TABLE notes ENABLE ALWAYS TRIGGER coexist_capture_update"},
-		"one switched off and on":        {"ALTER TABLE notes DISABLE TRIGGER coexist_capture_update", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER coexist_capture_update"},
-		"switched off":                   {"ALTER TABLE notes DISABLE TRIGGER coexist_capture_update", unseenWrite},
-		"only for replication":           {"ALTER TABLE notes ENABLE REPLICA TRIGGER coexist_capture_update", unseenWrite},
+		"switched off and always on":     {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite, "ALTER TABLE notes ENABLE ALWAYS TRIGGER " + captured + "_update"},
+		"one switched off and on":        {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER " + captured + "_update"},
+		"switched off":                   {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite},
+		"only for replication":           {"ALTER TABLE notes ENABLE REPLICA TRIGGER " + captured + "_update", unseenWrite},
 		"that of TRUNCATE, off and on":   {"ALTER TABLE notes DISABLE TRIGGER USER", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER USER"},
 		"of a child table, off and on":   {"ALTER TABLE note_tags DISABLE TRIGGER ALL", "UPDATE note_tags SET name = 'unseen' WHERE note_id = 'a' AND rank = 1", "ALTER TABLE note_tags ENABLE TRIGGER ALL"},
-		"a trigger dropped":              {"DROP TRIGGER coexist_capture_update ON notes", unseenWrite},
+		"a trigger dropped":              {"DROP TRIGGER " + captured + "_update ON notes", unseenWrite},
 		"a function replaced, and again": {replaceFunction("RETURN NULL;"), unseenWrite, replaceFunction("'||body||'")},
 		"a function without a body":      {replaceFunction("RETURN NULL;"), unseenWrite},
 		"a column dropped and added":     {"ALTER TABLE notes DROP COLUMN body", "ALTER TABLE notes ADD COLUMN body text", unseenWrite},
@@ -40,18 +43,18 @@ var gaps = map[string]map[string][]string{
 			"ALTER TABLE notes RENAME TO notes_old", "CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 			"INSERT INTO notes SELECT id, title, body, priority FROM notes_old", unseenWrite,
 		},
-		"triggers dropped": {"DROP TRIGGER coexist_capture_notes_update", unseenWrite},
+		"triggers dropped": {"DROP TRIGGER " + captured + "_update", unseenWrite},
 		"a trigger dropped and made again": {
-			"CREATE TEMP TABLE kept AS SELECT sql FROM main.sqlite_schema WHERE name = 'coexist_capture_notes_update'", "DROP TRIGGER coexist_capture_notes_update", unseenWrite, "MAKE AGAIN",
+			"CREATE TEMP TABLE kept AS SELECT sql FROM main.sqlite_schema WHERE name = '" + captured + "_update'", "DROP TRIGGER " + captured + "_update", unseenWrite, "MAKE AGAIN",
 		},
 	},
 }
 
 // replaceFunction gives the function of notes another body, of which it keeps the old one.
 func replaceFunction(body string) string {
-	return `DO $do$ DECLARE body text := (SELECT prosrc FROM pg_proc WHERE proname = 'coexist_capture_notes'); BEGIN
+	return `DO $do$ DECLARE body text := (SELECT prosrc FROM pg_proc WHERE proname = '` + captured + `'); BEGIN
 		IF body NOT LIKE '%DECLARE%' THEN body := (SELECT old FROM kept_body); ELSE CREATE TABLE kept_body AS SELECT body AS old; END IF;
-		EXECUTE 'CREATE OR REPLACE FUNCTION coexist_capture_notes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ' ||
+		EXECUTE 'CREATE OR REPLACE FUNCTION ` + captured + `() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ' ||
 			quote_literal(` + map[bool]string{true: "body", false: "'BEGIN " + body + " END'"}[strings.Contains(body, "body")] + `); END $do$`
 }
 
@@ -189,7 +192,7 @@ func TestAGapWhereV2Leads(t *testing.T) {
 		clean(t, b, verify(t, b, false))
 		closed(t, b, repo.Contract, "REFERENCE")
 		if strings.HasPrefix(b.URL, "sqlite:") {
-			makeGap(t, b.URL, []string{"DROP TRIGGER coexist_capture_notes_update"})
+			makeGap(t, b.URL, []string{"DROP TRIGGER " + captured + "_update"})
 		} else {
 			makeGap(t, b.URL, []string{"ALTER TABLE notes DISABLE TRIGGER USER", "ALTER TABLE notes ENABLE TRIGGER USER"})
 		}

@@ -54,6 +54,7 @@ type facts struct {
 	from, to   Phase
 	incomplete bool
 	rehearsed  bool
+	seeds      int64 // that had left no marks when rows were counted
 	// Rows.
 	remaining, stale, quarantined, husks                            int64
 	remainingExample, staleExample, quarantinedExample, huskExample *string

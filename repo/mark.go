@@ -22,8 +22,8 @@ type mark struct {
 	ID     string   `json:"id"` // random, for equality alone; marks that one statement leaves for several keys may share it
 	Key    string   `json:"key"`
 	Kind   markKind `json:"kind"`
-	Floor  int64    `json:"floor"`  // of a tombstone: the version that was deleted
-	Bypass bool     `json:"bypass"` // a trigger has left it
+	Floor  int64    `json:"floor"`  // of a tombstone: the version that was deleted; less than 0 where nobody knows
+	Bypass bool     `json:"bypass"` // another program was noticed by a trigger
 }
 
 // allMarks counts the marks of all keys that a statement saw. They are never deleted, so what statements see of them only
@@ -92,7 +92,7 @@ func (s state) currentVersion() int64 {
 		base, known = s.version-s.seen.sum(), true
 	}
 	for _, m := range s.marks {
-		if m.Kind == markGone && !m.Bypass && (!known || m.Floor > base) {
+		if m.Kind == markGone && !m.Bypass && m.Floor >= 0 && (!known || m.Floor > base) {
 			base, known = m.Floor, true
 		}
 	}

@@ -76,9 +76,19 @@ func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead
 
 // read runs a statement of readStatement. It fails in a phase that this version does not know.
 func (e *entity) read(ctx context.Context, s session, statement string, args ...any) (f fence, answers []answer, err error) {
+	return e.readBy(func(scan func(scanner) error) error {
+		return s.query(ctx, func(rows *sql.Rows) error { return scan(rows) }, statement, args...)
+	})
+}
+
+// scanner is a row of an answer.
+type scanner interface{ Scan(to ...any) error }
+
+// readBy is read with a statement that run sends.
+func (e *entity) readBy(run func(scan func(scanner) error) error) (f fence, answers []answer, err error) {
 	first := true
-	err = s.query(ctx, func(rows *sql.Rows) error {
-		var fenceJSON sql.RawBytes
+	err = run(func(rows scanner) error {
+		var fenceJSON []byte
 		var ord sql.NullInt64
 		var key sql.NullString
 		var a answer
@@ -96,7 +106,7 @@ func (e *entity) read(ctx context.Context, s session, statement string, args ...
 			answers = append(answers, a)
 		}
 		return nil
-	}, statement, args...)
+	})
 	if err == nil {
 		err = f.check()
 	}

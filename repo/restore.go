@@ -17,19 +17,35 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 	for i, s := range read {
 		keys[i] = s.key
 	}
+	b.writes = keys
 	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applyRestore(ctx, t, c, keys) }
 	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
 		// A foreign key, say: what the row refers to is not in V1.
-		refused, _ := errors.AsType[*constraintError](refusal)
-		path := r.v1.fieldOf(refused.column)
-		for _, key := range r.foreignKeys[r.v1.name] {
-			if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) { // SQLite does not say which
-				path = r.v1.fieldOf(key.Columns[0])
+		path := ""
+		if refused, ok := errors.AsType[*constraintError](refusal); ok {
+			path = r.v1.fieldOf(refused.column)
+			for _, key := range r.foreignKeys[r.v1.name] {
+				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) { // SQLite does not say which
+					path = r.v1.fieldOf(key.Columns[0])
+				}
 			}
 		}
-		return r.report(ctx, t, c, nil, []Finding{{Key: keys[0], Kind: Different, Fields: []string{path}}})
+		return r.report(ctx, t, c, nil, []Finding{{Key: keys[0], Kind: Different, Fields: []string{path}, Reason: new(refusalReason(refusal))}})
 	}
 	return b, nil
+}
+
+// refusalReason is what V1 says of a row that it refuses, for people.
+func refusalReason(refusal error) string {
+	refused, ok := errors.AsType[*constraintError](refusal)
+	switch {
+	case ok && refused.refused != nil:
+		return refused.refused.Error()
+	case ok && refused.constraint != "":
+		return "V1's constraint " + refused.constraint + " refuses it: " + firstLine(refused.err)
+	default:
+		return "V1 refuses it: " + firstLine(refusal)
+	}
 }
 
 func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, keys []string) (outcome, error) {
@@ -42,7 +58,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 		return outcome{}, err
 	}
 	var faults []Finding
-	restored := 0
+	wanted, restored := map[string]*V1{}, 0
 	for _, key := range keys {
 		s := found[key]
 		if s == nil {
@@ -51,43 +67,60 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 		if s.v2 != nil && !held[key] {
 			return outcome{}, &busyError{errRowHasCome} // lock it first
 		}
-		wrote, finding, err := r.restore(ctx, t, s)
+		v1, wrote, finding, err := r.restore(ctx, t, s)
+		switch {
+		case err != nil:
+			return outcome{}, err
+		case finding != nil:
+			faults = append(faults, *finding)
+			continue
+		case wrote:
+			restored++
+		}
+		wanted[s.key] = v1
+	}
+	if restored > 0 {
+		unkept, err := r.unkept(ctx, t, wanted)
 		if err != nil {
 			return outcome{}, err
 		}
-		if finding != nil {
-			faults = append(faults, *finding)
-		}
-		if wrote {
-			restored++
-		}
+		faults = append(faults, unkept...)
 	}
 	added, err := r.report(ctx, t, c, nil, faults)
 	added.migrated = restored
 	return added, err
 }
 
-// restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the delete.
-func (r *Repository[V1, V2]) restore(ctx context.Context, t *tx, s *seen[V1, V2]) (wrote bool, finding *Finding, err error) {
+// restore brings one key's V1 rows up to V2, and returns what they should be then, nil for none. A V1 row without a copy is deleted only where
+// a tombstone proves the delete.
+func (r *Repository[V1, V2]) restore(ctx context.Context, t *tx, s *seen[V1, V2]) (wanted *V1, wrote bool, finding *Finding, err error) {
 	hasV1 := s.v1 != nil || s.v1Err != nil
 	if s.v2 == nil {
 		switch {
 		case !hasV1:
-			return false, nil, nil
+			return nil, false, nil, nil
 		case s.state.gone():
-			return true, nil, r.deleteV1(ctx, t, s.key)
+			return nil, true, nil, r.deleteV1(ctx, t, s.key)
 		default:
-			return false, &Finding{Key: s.key, Kind: Missing}, nil
+			return nil, false, &Finding{Key: s.key, Kind: Missing}, nil
 		}
 	}
 	v1, err := r.represent(s.v1, *s.v2)
 	if err != nil {
-		return false, &Finding{Key: s.key, Kind: Different, Fields: []string{field(err).Field}}, nil
+		return nil, false, &Finding{Key: s.key, Kind: Different, Fields: []string{field(err).Field}, Reason: new(field(err).Reason)}, nil
 	}
 	if s.v1 != nil && Identical(*s.v1, v1) {
-		return false, nil, nil
+		return &v1, false, nil, nil
 	}
-	return true, nil, r.bringUpV1(ctx, t, s, v1)
+	err = r.bringUpV1(ctx, t, s, v1)
+	if withheld, ok := errors.AsType[*ConflictError](err); ok {
+		finding := &Finding{Key: s.key, Kind: Different, Reason: &withheld.Reason}
+		if s.v1 != nil {
+			finding.Fields = differingFields(s.v1, &v1)
+		}
+		return nil, false, finding, nil
+	}
+	return &v1, true, nil, err
 }
 
 // lockForRestore locks the rows of keys: V2's, then V1's, for whose child rows it does not wait. It returns the keys that V2 has.

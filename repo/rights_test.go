@@ -48,10 +48,10 @@ func stranger(t *testing.T, url string) (role string, connection *sql.DB) {
 }
 
 // attach puts a capture function on the stranger's tables, as far as it may.
-func attach(theirs *sql.DB) error {
+func attach(theirs *sql.DB, function string) error {
 	for _, table := range []string{"plain", "typed"} {
 		for _, trigger := range []string{"row_delete AFTER DELETE ON %s FOR EACH ROW", "row_update AFTER UPDATE ON %s FOR EACH ROW", "truncated AFTER TRUNCATE ON %s FOR EACH STATEMENT"} {
-			if _, err := theirs.Exec("CREATE TRIGGER " + strings.Replace(trigger, "%s", "theirs."+table, 1) + " EXECUTE FUNCTION public.coexist_capture_notes()"); err != nil {
+			if _, err := theirs.Exec("CREATE TRIGGER " + strings.Replace(trigger, "%s", "theirs."+table, 1) + " EXECUTE FUNCTION public." + function + "()"); err != nil {
 				return err
 			}
 		}
@@ -77,7 +77,7 @@ func TestCaptureFunctionsAreNobodysToUse(t *testing.T) {
 				if upgraded {
 					leftByVersion5(t, url)
 					role, theirs = stranger(t, url)
-					if err := attach(theirs); err != nil {
+					if err := attach(theirs, "coexist_capture_notes"); err != nil {
 						t.Fatalf("version 5 did not let itself be attacked: %v", err)
 					}
 				}
@@ -89,11 +89,11 @@ func TestCaptureFunctionsAreNobodysToUse(t *testing.T) {
 				if !upgraded {
 					role, theirs = stranger(t, url)
 				}
-				if err := attach(theirs); err == nil || !strings.Contains(err.Error(), "permission denied for function") {
+				if err := attach(theirs, captured); err == nil || !strings.Contains(err.Error(), "permission denied for function") {
 					t.Errorf("anybody may attach a capture function: %v", err)
 				}
-				repotest.Exec(t, raw, "GRANT EXECUTE ON FUNCTION coexist_capture_notes() TO "+role)
-				if err := attach(theirs); !upgraded && err != nil {
+				repotest.Exec(t, raw, "GRANT EXECUTE ON FUNCTION "+captured+"() TO "+role)
+				if err := attach(theirs, captured); !upgraded && err != nil {
 					t.Fatal(err)
 				}
 				fire(t, theirs)
@@ -119,7 +119,7 @@ func TestTablesOfStrangersAreRefused(t *testing.T) {
 	for _, made := range []string{
 		"CREATE TABLE public.coexist_entity (name text PRIMARY KEY, phase text, epoch bigint, mapping_version integer)", "CREATE SEQUENCE public.coexist_seq",
 		"CREATE TABLE public.notes_v2 (id varchar(12) PRIMARY KEY)",
-		"CREATE FUNCTION public.coexist_capture_notes() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+		"CREATE FUNCTION public." + captured + "() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
 	} {
 		on(t, "postgres", func(t *testing.T, url string) {
 			b := repotest.DescribeNotes(t, url, repotest.Setup{})

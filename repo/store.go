@@ -253,15 +253,20 @@ func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []
 
 // execRows runs a statement over rows, unless there are none.
 func (e *entity) execRows(ctx context.Context, t *tx, statement string, rows []row) error {
+	_, err := e.writeRows(ctx, t, statement, rows)
+	return err
+}
+
+// writeRows is execRows, and returns how many rows were written.
+func (e *entity) writeRows(ctx context.Context, t *tx, statement string, rows []row) (int64, error) {
 	if len(rows) == 0 {
-		return nil
+		return 0, nil
 	}
 	document, err := marshal(rows)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = t.exec(ctx, statement, document)
-	return err
+	return t.exec(ctx, statement, document)
 }
 
 // execKeys runs a statement in which %s stands for a query of keys.

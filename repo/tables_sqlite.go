@@ -7,12 +7,13 @@ const sqliteNow = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
 
 func (sqlite) sharedTables(*DB) []string {
 	return []string{
-		`CREATE TABLE IF NOT EXISTS coexist_writer (id INTEGER PRIMARY KEY CHECK (id = 1), entity TEXT, seq INTEGER NOT NULL)`,
+		`CREATE TABLE IF NOT EXISTS coexist_writer (id INTEGER PRIMARY KEY CHECK (id = 1), entity TEXT, seq INTEGER NOT NULL, token TEXT)`,
+		`CREATE TABLE IF NOT EXISTS coexist_inflight (entity TEXT NOT NULL, key NOT NULL, PRIMARY KEY (entity, key)) WITHOUT ROWID`,
 		`INSERT INTO coexist_writer (id, seq) VALUES (1, 0) ON CONFLICT DO NOTHING`,
 		`CREATE TABLE IF NOT EXISTS coexist_entity (name TEXT PRIMARY KEY NOT NULL, phase TEXT NOT NULL, epoch INTEGER NOT NULL DEFAULT 1,
 	mapping_version INTEGER NOT NULL, incomplete INTEGER NOT NULL DEFAULT 0, restoring INTEGER NOT NULL DEFAULT 0,
 	phase_changed_at TEXT NOT NULL DEFAULT ` + sqliteNow + `, capture INTEGER NOT NULL DEFAULT 1, capture_generation INTEGER NOT NULL DEFAULT 1,
-	capture_fingerprint TEXT)`,
+	capture_fingerprint TEXT, seeds INTEGER NOT NULL DEFAULT 0)`,
 		`CREATE TABLE IF NOT EXISTS coexist_phase_change (id INTEGER PRIMARY KEY AUTOINCREMENT, entity TEXT NOT NULL, from_phase TEXT NOT NULL, to_phase TEXT NOT NULL,
 	at TEXT NOT NULL DEFAULT ` + sqliteNow + `, actor TEXT NOT NULL, reason TEXT, forced INTEGER NOT NULL DEFAULT 0)`,
 		`CREATE TABLE IF NOT EXISTS coexist_bypass (entity TEXT NOT NULL, count INTEGER NOT NULL, at TEXT NOT NULL)`,
@@ -28,7 +29,7 @@ func (sqlite) sharedTables(*DB) []string {
 		`CREATE TABLE IF NOT EXISTS coexist_cut (run_id INTEGER PRIMARY KEY REFERENCES coexist_run (id), upper TEXT, position TEXT,
 	whole INTEGER NOT NULL DEFAULT 0, next_number INTEGER NOT NULL DEFAULT 0)`,
 		`CREATE TABLE IF NOT EXISTS coexist_finding (id INTEGER PRIMARY KEY AUTOINCREMENT, run_id INTEGER NOT NULL REFERENCES coexist_run (id),
-	key TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL DEFAULT '[]', repaired INTEGER NOT NULL DEFAULT 0, UNIQUE (run_id, key))`,
+	key TEXT NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL DEFAULT '[]', repaired INTEGER NOT NULL DEFAULT 0, reason TEXT, UNIQUE (run_id, key))`,
 		`CREATE TABLE IF NOT EXISTS coexist_key (entity TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS coexist_v1_usage (entity TEXT NOT NULL, client_name TEXT NOT NULL, client_version TEXT NOT NULL, operation_name TEXT NOT NULL,
 	field TEXT NOT NULL, count INTEGER NOT NULL, first_seen_at TEXT NOT NULL, last_seen_at TEXT NOT NULL,
@@ -40,7 +41,7 @@ func (d sqlite) entityTables(e *entity) []string {
 	key := d.keyType(e.v1.key)
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + e.markTable + " (id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))), key " + key + `,
-	kind TEXT NOT NULL, floor INTEGER NOT NULL DEFAULT 0, bypass INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL DEFAULT ` + sqliteNow + ")",
+	kind TEXT NOT NULL, floor INTEGER NOT NULL DEFAULT 0, bypass INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL DEFAULT ` + sqliteNow + ", tx TEXT)",
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_key")) + " ON " + e.markTable + " (key)",
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_all")) + " ON " + e.markTable + " (kind) WHERE key IS NULL",
 		"CREATE INDEX IF NOT EXISTS " + quote(ownTable(e.name, "mark_change")) + " ON " + e.markTable + " (at) WHERE kind = 'CHANGE'",

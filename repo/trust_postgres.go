@@ -33,7 +33,7 @@ func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
 func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, error) {
 	own := db.own
 	ours := []string{
-		own.version, own.entity, own.phaseChange, own.bypass, own.run, own.chunk, own.cut, own.finding, own.key, own.usage, db.qualify("coexist_seq"),
+		own.version, own.secret, own.entity, own.barrier, own.phaseChange, own.bypass, own.run, own.chunk, own.cut, own.finding, own.key, own.usage, db.qualify("coexist_seq"),
 	}
 	var v1, functions []string
 	for _, e := range db.entities {
@@ -43,7 +43,7 @@ func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, err
 			ours = append(ours, t.sql)
 		}
 		for _, t := range e.captured() {
-			functions = append(functions, e.db.qualify("coexist_capture_"+t.table))
+			functions = append(functions, e.db.qualify(t.trigger))
 		}
 	}
 	const listed = "json_array_elements_text(CAST(? AS json)) n(name)"

@@ -5,16 +5,27 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 )
 
 // opening says how a transaction on an entity begins: fence, then the locks of the leading rows.
 type opening struct {
-	key      string // the aggregate whose V1 rows are locked; "" for none
-	deleting bool   // lock against references too
-	derived  bool   // writes only what can be derived again: its COMMIT need not reach the disk
-	lazy     bool   // wait for nobody: give up at once
+	key      string   // the aggregate whose V1 rows are locked; "" for none
+	writes   []string // the keys whose V1 rows it writes, with key
+	all      bool     // it may write the V1 rows of any key, and leaves no mark of them
+	deleting bool     // lock against references too
+	derived  bool     // writes only what can be derived again: its COMMIT need not reach the disk
+	lazy     bool     // wait for nobody: give up at once
+}
+
+// keys are those whose V1 rows the transaction writes.
+func (o opening) keys() []string {
+	if o.key != "" {
+		return append([]string{o.key}, o.writes...)
+	}
+	return o.writes
 }
 
 // tx is a transaction on one entity, under the phase that its fence says: nobody changes the phase before it ends.
@@ -23,6 +34,8 @@ type tx struct {
 	conn  *sql.Conn
 	fence fence
 	seq   int64 // for the copies that this transaction writes; never used before or again
+	// token is in the marks of what the transaction causes besides what it writes.
+	token string
 	// locked says whether the leading root row was there to be locked.
 	locked bool
 }
@@ -50,7 +63,7 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 
 // transactOn is transact on a connection, which it gives back, with another opening.
 func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error, fn func(context.Context, *tx) error) (err error) {
-	t := &tx{conn: conn, session: e.db.onConnection(conn)}
+	t := &tx{conn: conn, session: e.db.onConnection(conn), token: newToken()}
 	done := false
 	defer func() {
 		if !done { // also where fn panics
@@ -78,6 +91,13 @@ func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(cont
 	}
 	done = true
 	return nil
+}
+
+// newToken is a UUID that no other transaction has.
+func newToken() string {
+	const version, variant = 0x4000, 0x8000
+	a, b := rand.Uint64(), rand.Uint64()
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0x0fff|version, b>>48&0x3fff|variant, b&0xffffffffffff)
 }
 
 // rollback ends the transaction; a connection on which that fails is thrown away.

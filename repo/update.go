@@ -66,15 +66,12 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 		if err := r.arrange(ctx, t, &v1); err != nil {
 			return v1, err
 		}
-		return v1, r.updateV1Led(ctx, t, s, v1)
-	}
-	if err := r.holdReferencesV1(ctx, t, before, &v1, func(field string) string { return field }); err != nil {
-		return v1, err
+		return r.updateV1Led(ctx, t, s, v1)
 	}
 	if err := r.writeV1(ctx, t, d); err != nil {
 		return v1, err
 	}
-	return r.follow(ctx, t, key, changed)
+	return r.follow(ctx, t, before, &v1, changed)
 }
 
 // UpdateV2 changes the V2 aggregate with the key, and the V1 row with it, in one transaction. change is given the aggregate
@@ -139,15 +136,12 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	if v1, err = r.represent(s.v1, after); err != nil {
 		return record, v1, err
 	}
-	if err := r.holdReferencesV1(ctx, t, s.v1, &v1, func(field string) string { return r.fieldOfV2(v1, field, after) }); err != nil {
-		return record, v1, err
-	}
 	if d := r.v1.differ(s.v1, &v1); !d.empty() {
 		if err := r.writeV1(ctx, t, d); err != nil {
 			return record, v1, err
 		}
 	}
-	record, err = r.putV2(ctx, t, v1, after, changed, before.mappingVersion)
+	record, err = r.putV2(ctx, t, s.v1, v1, after, changed, before.mappingVersion)
 	return record, v1, err
 }
 
@@ -169,24 +163,30 @@ func (r *Repository[V1, V2]) written(t *tx, s *seen[V1, V2], c conversion[V2], g
 	}}
 }
 
-// putV2 stores a V2 aggregate that a client wrote, once its V1 row, which must be v1, is written. mappingVersion is that of the
-// copy it was made of: what an older mapping got wrong is still in it.
-func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, v1 V1, v2 V2, growth int64, mappingVersion int) (record Record[V2], err error) {
+// putV2 stores a V2 aggregate that a client wrote, with what V1's owner makes of it, once its V1 row, which was before and ought to be v1,
+// is written. mappingVersion is that of the copy it was made of: what an older mapping got wrong is still in it.
+func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1, v2 V2, growth int64, mappingVersion int) (record Record[V2], err error) {
 	key := r.keyOf(r.v2, &v2)
 	record.Value = v2
-	s, err := r.see(ctx, t, key)
-	if err != nil {
+	s, found, err := r.after(ctx, t, key, r.changedReferences(before, &v1))
+	switch {
+	case err != nil:
+		return record, err
+	case s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1):
+		return record, &busyError{errOvertaken} // another program has added a row: read again
+	case s.v1Err != nil:
+		return record, notRepresentable(s.v1Err)
+	case s.v1 == nil:
+		return record, r.notKept(before == nil)
+	}
+	if err := r.holdUnguarded(ctx, t, found, before, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
 		return record, err
 	}
-	if s != nil && s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1) {
-		return record, &busyError{errOvertaken} // another program has added a row: read again
+	if err := r.settleEffects(ctx, t, s.key, found.Effects); err != nil {
+		return record, err
 	}
-	if s == nil || s.v1 == nil || !Identical(*s.v1, v1) {
-		path := ""
-		if s != nil && s.v1 != nil {
-			path = r.fieldOfV2(v1, firstDifference(&v1, s.v1), v2)
-		}
-		return record, notRepresentable(Faulty(path, "the V1 database does not keep it as it was written"))
+	if v2, err = r.takeOver(before, v1, *s.v1, v2); err != nil {
+		return record, err
 	}
 	c := conversion[V2]{value: v2, refined: true, mappingVersion: mappingVersion}
 	if err := r.put(ctx, t, s, c, growth); err != nil {

@@ -13,11 +13,11 @@ import (
 // creates what is missing; an older one says so and does nothing.
 
 // ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds to upgrades.
-const ownVersion = 6
+const ownVersion = 7
 
 // upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they start
 // from. They run when the tables that a new database gets are there.
-var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2, 3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5}
+var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2, 3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5, 6: upgradeFrom6}
 
 // ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried none.
 func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
@@ -112,7 +112,8 @@ func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
 	statements := []string{"ALTER TABLE " + db.own.entity + " ADD COLUMN capture_fingerprint text"}
 	for _, e := range db.entities {
-		statements = append(statements, e.record(db.dialect.fingerprint(e))...)
+		_, fingerprint := db.dialect.capture6(e)
+		statements = append(statements, e.record(fingerprint)...)
 	}
 	return statements, nil
 }
@@ -126,17 +127,44 @@ func upgradeFrom4(_ context.Context, db *DB, _ session) ([]string, error) {
 	return statements, nil
 }
 
-// upgradeFrom5 replaces capture functions that everybody could put on a table of his own, and so leave marks of our rows.
-func upgradeFrom5(ctx context.Context, db *DB, s session) ([]string, error) {
+// upgradeFrom5 is for capture functions that everybody could put on a table of his own, and so leave marks of our rows. upgradeFrom6 replaces
+// them.
+func upgradeFrom5(context.Context, *DB, session) ([]string, error) { return nil, nil }
+
+// upgradeFrom6 tells own writes by key: triggers under other names, which leave marks of what our writes cause besides, with a token.
+func upgradeFrom6(ctx context.Context, db *DB, s session) ([]string, error) {
 	var statements []string
+	add := func(name, column, declared string) error {
+		columns, err := db.dialect.columns(ctx, s, &table{name: strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`), sql: name})
+		if _, there := columns[column]; err == nil && len(columns) > 0 && !there {
+			statements = append(statements, "ALTER TABLE "+name+" ADD COLUMN "+column+" "+declared)
+		}
+		return err
+	}
+	if err := errors.Join(add(db.own.entity, "seeds", "bigint NOT NULL DEFAULT 0"), add(db.own.finding, "reason", "text"), add(db.own.writer, "token", "text")); err != nil {
+		return nil, err
+	}
 	for _, e := range db.entities {
-		outdated, err := db.dialect.capture(ctx, s, e, captureOutdated)
+		if err := add(e.markTable, "tx", db.dialect.markID()); err != nil {
+			return nil, err
+		}
+		statements = append(statements, db.dialect.looseKeys(e)...)
+	}
+	for _, e := range db.entities {
+		dropped, err := db.dialect.dropCapture6(ctx, s, e)
 		if err != nil {
 			return nil, err
 		}
-		if len(outdated) > 0 {
-			statements = append(statements, e.renewCapture(outdated)...)
+		if len(dropped) == 0 {
+			continue // nothing captured: whoever may installs it later
 		}
+		created, err := db.dialect.capture(ctx, s, e, captureAll)
+		if err != nil {
+			return nil, err
+		}
+		whole, fingerprint := db.dialect.capture6(e)
+		broken := "EXISTS (SELECT 1 FROM " + db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND NOT (coalesce(x.capture_fingerprint, '') = " + fingerprint + " AND " + whole + "))"
+		statements = slices.Concat(statements, db.dialect.lockV1(e), e.gap(broken), dropped, created, e.record(db.dialect.fingerprint(e)))
 	}
 	return statements, nil
 }

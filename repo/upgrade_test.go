@@ -106,7 +106,7 @@ func wantUpgraded(t *testing.T, url string) {
 		t.Errorf("%+v, %v", m, err)
 	}
 	for query, want := range map[string]int64{
-		"SELECT version FROM coexist_schema":                            6,
+		"SELECT version FROM coexist_schema":                            7,
 		"SELECT count(*) FROM coexist_note_mark":                        4,
 		"SELECT floor FROM coexist_note_mark WHERE key = 'gone'":        9,
 		"SELECT attempts FROM coexist_note_quarantine":                  3,
@@ -200,7 +200,7 @@ func TestOwnTablesOfAnotherVersion(t *testing.T) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		raw := repotest.Raw(t, url)
 		for _, c := range []struct{ made, names string }{
-			{"UPDATE coexist_schema SET version = 7", "version 7, and this program knows version 6: a newer one"},
+			{"UPDATE coexist_schema SET version = 8", "version 8, and this program knows version 7: a newer one"},
 			{"UPDATE coexist_schema SET version = 1", "version 1, which was never released"},
 			{"UPDATE coexist_schema SET version = 2; INSERT INTO coexist_entity (name, phase, mapping_version) VALUES ('OTHER', 'EXPAND', 1)", "entities OTHER, which this program does not describe"},
 			{"DROP TABLE coexist_schema", "version 1, which was never released"}, // the first had no version

@@ -2,6 +2,8 @@ package repo
 
 import (
 	"context"
+	"errors"
+	"slices"
 )
 
 // A verification walks both shapes key by key. One statement sees both sides of a key and its marks, so a difference without
@@ -75,6 +77,9 @@ func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c
 			return r.report(ctx, t, c, behind, faults)
 		}
 	}
+	if run.repair {
+		b.writes = suspects
+	}
 	b.apply = look(run.repair)
 	// A repair that the database refuses is not made.
 	b.refuse = func(ctx context.Context, t *tx, _ error) (outcome, error) { return look(false)(ctx, t) }
@@ -96,6 +101,7 @@ func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []st
 		return nil, err
 	}
 	var faults []Finding
+	wanted := map[string]*V1{}
 	for _, key := range suspects {
 		s := found[key]
 		if s == nil {
@@ -108,13 +114,24 @@ func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []st
 		finding := Finding{Key: key, Kind: v.kind, Fields: v.fields}
 		hasV1 := s.v1 != nil || s.v1Err != nil
 		if repair && r.needsMapping(t.fence) == nil && (locked[0][key] || !hasV1) && (locked[1][key] || !s.state.hasCopy) {
-			if finding.Repaired, err = r.repair(ctx, t, s); err != nil {
+			if err := r.repair(ctx, t, s, &finding, wanted); err != nil {
 				return nil, err
 			}
 		}
 		faults = append(faults, finding)
 	}
-	return faults, nil
+	if len(wanted) == 0 {
+		return faults, nil
+	}
+	unkept, err := r.unkept(ctx, t, wanted)
+	for _, u := range unkept {
+		if i := slices.IndexFunc(faults, func(f Finding) bool { return f.Key == u.Key }); i >= 0 {
+			faults[i].Repaired, faults[i].Reason = false, u.Reason
+			continue
+		}
+		faults = append(faults, u)
+	}
+	return faults, err
 }
 
 // lockFree locks the rows of keys that nobody else has locked, on the leading side first, and returns which: V1's and V2's.
@@ -137,38 +154,49 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 	return locked, nil
 }
 
-// repair brings a row up to the side that leads. It returns false where that is not possible.
-func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2]) (bool, error) {
+// repair brings a row up to the side that leads, and says so in the finding, or why it cannot. What V1 should then hold it notes in wanted.
+func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding, wanted map[string]*V1) error {
 	if t.fence.leader() == sideV2 {
-		return r.repairV1(ctx, t, s)
+		return r.repairV1(ctx, t, s, finding, wanted)
 	}
 	if s.absent() {
-		return true, r.fold(ctx, t, vanished{s.key, s.state})
+		finding.Repaired = true
+		return r.fold(ctx, t, vanished{s.key, s.state})
 	}
 	c, err := r.convert(s)
 	if err != nil {
-		return false, nil //nolint:nilerr // the finding says so
+		finding.Reason = new(field(err).Reason)
+		return nil
 	}
 	p := r.pending(s, c)
 	p.version++
 	stored, err := r.store(ctx, t, []pending{p}, OriginRepair)
 	if err == nil && !stored[s.key] {
-		return false, &busyError{errOvertaken}
+		return &busyError{errOvertaken}
 	}
-	return true, err
+	finding.Repaired = true
+	return err
 }
 
 // repairV1 never deletes a V1 row that V2 lacks, unless a tombstone proves the delete.
-func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2]) (bool, error) {
+func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding, wanted map[string]*V1) error {
 	if s.v2 == nil {
 		if !s.state.gone() {
-			return false, nil
+			return nil
 		}
-		return true, r.deleteV1(ctx, t, s.key)
+		finding.Repaired, wanted[s.key] = true, nil
+		return r.deleteV1(ctx, t, s.key)
 	}
 	v1, err := r.represent(s.v1, *s.v2)
 	if err != nil {
-		return false, nil //nolint:nilerr // the finding says so
+		finding.Reason = new(field(err).Reason)
+		return nil
 	}
-	return true, r.bringUpV1(ctx, t, s, v1)
+	err = r.bringUpV1(ctx, t, s, v1)
+	if withheld, ok := errors.AsType[*ConflictError](err); ok {
+		finding.Reason = &withheld.Reason
+		return nil
+	}
+	finding.Repaired, wanted[s.key] = true, &v1
+	return err
 }

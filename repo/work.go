@@ -10,6 +10,8 @@ import (
 type converter interface {
 	// prepare reads the next rows of a chunk and decides what to do with them, with no transaction open.
 	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
+	// followV1 brings copies up to V1 rows that V1's owner has changed in this transaction.
+	followV1(ctx context.Context, t *tx, keys []string) error
 }
 
 // batch is what one transaction of a run does.
@@ -18,6 +20,8 @@ type batch struct {
 	rows  int // that were looked at
 	last  string
 	end   bool // the chunk ends with it
+	// writes are the keys whose V1 rows it may write.
+	writes []string
 	// apply does the work in the batch's transaction.
 	apply func(context.Context, *tx) (outcome, error)
 	// refuse is apply for a batch of one row that the database has refused with an error; nil where that is no row's fault.

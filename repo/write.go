@@ -97,28 +97,45 @@ func validate(model any) error {
 	return nil
 }
 
-// writeV1 writes what differs, and nothing else.
+// writeV1 writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all of it.
 func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
+	if d.empty() {
+		return nil
+	}
 	key := *e.v1.key
+	written := int64(0)
+	write := func(statement string, rows []row) error {
+		n, err := e.writeRows(ctx, t, statement, rows)
+		written += n
+		return err
+	}
 	if len(d.columns) > 0 {
-		if err := e.execRows(ctx, t, e.updateStatement(e.v1.sql, []column{key}, d.columns, ""), []row{d.row}); err != nil {
+		if err := write(e.updateStatement(e.v1.sql, []column{key}, d.columns, ""), []row{d.row}); err != nil {
 			return err
 		}
 	}
 	for i := range d.children {
 		c := &d.children[i]
 		match := c.child.keyColumns(key)
-		if err := e.execRows(ctx, t, e.deleteStatement(c.child.sql, match), c.deleted); err != nil {
+		if err := write(e.deleteStatement(c.child.sql, match), c.deleted); err != nil {
 			return err
 		}
-		if err := e.execRows(ctx, t, e.updateStatement(c.child.sql, match, c.updatedColumns, ""), c.updated); err != nil {
+		if err := write(e.updateStatement(c.child.sql, match, c.updatedColumns, ""), c.updated); err != nil {
 			return err
 		}
-		if err := e.execRows(ctx, t, e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
+		if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
 			return err
 		}
 	}
+	if written == 0 {
+		return e.withheld(fmt.Sprint(d.row[key.name]), "change")
+	}
 	return nil
+}
+
+// withheld is the error of a write of which V1 keeps nothing.
+func (e *entity) withheld(key, what string) error {
+	return &ConflictError{fmt.Sprintf("V1 keeps %s %s as it was: a trigger or a rule of its owner's withholds the %s", e.name, key, what)}
 }
 
 // insertV1 inserts whole aggregates.
@@ -149,18 +166,27 @@ const (
 	changed = 1
 )
 
-// follow brings the copy up to the V1 aggregate that the transaction has just written, and returns that. Where it cannot, or
-// must not, it leaves a mark.
-func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, key string, growth int64) (v1 V1, err error) {
+// follow brings the copy up to the V1 aggregate that the transaction has just written in the place of before, nil for a new one, and
+// returns what V1 has made of it. Where it cannot, or must not, it leaves a mark.
+func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, before, written *V1, growth int64) (v1 V1, err error) {
+	key := r.keyOf(r.v1, written)
+	s, found, err := r.after(ctx, t, key, r.changedReferences(before, written))
+	if err != nil {
+		return v1, err
+	}
+	if err := r.holdUnguarded(ctx, t, found, before, written, func(field string) string { return field }); err != nil {
+		return v1, err
+	}
+	if err := r.settleEffects(ctx, t, s.key, found.Effects); err != nil {
+		return v1, err
+	}
 	const tries = 10
 	for range tries {
-		// V1 is read again, since the database may have changed what was written.
-		s, err := r.see(ctx, t, key)
-		if err != nil {
-			return v1, err
-		}
-		if s == nil || s.v1 == nil {
-			return v1, fmt.Errorf("%s %s is not in V1 after it was written: does a trigger remove or change it?", r.name, key)
+		switch {
+		case s.v1Err != nil:
+			return v1, r.conversionError(key, s.v1Err)
+		case s.v1 == nil:
+			return v1, r.notKept(before == nil)
 		}
 		c, conversionErr := r.convert(s)
 		if conversionErr != nil && t.fence.Phase == Cutover {
@@ -172,8 +198,19 @@ func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, key string, grow
 		if err := r.put(ctx, t, s, c, growth); !errors.Is(err, errOvertaken) {
 			return *s.v1, err
 		}
+		if s, err = r.see(ctx, t, key); err != nil {
+			return v1, err
+		}
 	}
 	return v1, &busyError{errOvertaken}
+}
+
+// notKept is the error of a write after which V1 has no row of the key.
+func (r *Repository[V1, V2]) notKept(created bool) error {
+	if created {
+		return notRepresentable(Faulty(r.v1.key.field(""), "V1 does not keep a row with this key: a trigger or a rule of its owner's withholds it, or changes the key"))
+	}
+	return &ConflictError{"V1 has no such row after the write: a trigger of its owner's has removed it"}
 }
 
 // put stores a copy with a version that has grown, and is busy with errOvertaken where the copy has changed since.
@@ -242,8 +279,15 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 		}
 		return r.deleteBoth(ctx, t, key, s.state)
 	})
-	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == foreignKeyViolation {
-		return ErrConflict
+	if refused, ok := errors.AsType[*constraintError](err); ok {
+		switch refused.kind {
+		case foreignKeyViolation:
+			return ErrConflict
+		case refusal:
+			return refused.refused
+		default:
+			return &ConflictError{"V1 refuses it: " + firstLine(refused.err)}
+		}
 	}
 	return err
 }
@@ -252,6 +296,16 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) error {
 	if t.fence.leader() == sideV1 || t.fence.writesV1() {
 		if err := e.deleteV1(ctx, t, key); err != nil {
+			return err
+		}
+		found, err := e.afterDelete(ctx, t, key)
+		switch {
+		case err != nil:
+			return err
+		case bool(found.Kept):
+			return e.withheld(key, "delete")
+		}
+		if err := e.settleEffects(ctx, t, key, found.Effects); err != nil {
 			return err
 		}
 	}

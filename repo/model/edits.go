@@ -22,7 +22,7 @@ var edits = map[guard][]edit{
 		{"mark.go", "int64(len(s.marks)) + s.all.sum()", "int64(len(s.marks)) + s.all.Stale"},
 		{"mark.go", "s.currentVersion() - 1 - s.all.sum()", "s.currentVersion() - 1 - s.all.Stale"},
 	},
-	tombstoneKeepsFloor:   {{"mark.go", "if m.Kind == markGone && !m.Bypass && (!known || m.Floor > base) {", "if m.Kind == markGone && !m.Bypass && (!known || m.Floor > base) && false {"}},
+	tombstoneKeepsFloor:   {{"mark.go", "if m.Kind == markGone && !m.Bypass && m.Floor >= 0 && (!known || m.Floor > base) {", "if false {"}},
 	marksCountInVersion:   {{"mark.go", "return base + int64(len(s.marks)) + s.all.sum()", "return base + s.all.sum()"}},
 	deleteLeavesTombstone: {{"write.go", "if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {", "if err := error(nil); err != nil {"}},
 	foldIfUnchanged:       {{"sweep.go", `+" AND "+seqColumn+" = ?", v.key, v.state.seq)`, `, v.key)`}},
@@ -48,8 +48,8 @@ var edits = map[guard][]edit{
 	notFoundIsReadAgain: {{"write.go", `return nil, &busyError{errors.New("the row was inserted again")}`, "return nil, ErrNotFound"}},
 	ownWritesAreStorers: {{"write.go", "if err == nil && !stored[s.key] {", "if err == nil && !stored[s.key] && false {"}},
 	v1IsAsWritten: {
-		{"update.go", "if s != nil && s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1) {", "if false {"},
-		{"update.go", "if s == nil || s.v1 == nil || !Identical(*s.v1, v1) {", "if s == nil || s.v1 == nil {"},
+		{"update.go", "case s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1):", "case false:"},
+		{"aftermath.go", "if Identical(held, wanted) {", "if true {"},
 	},
 	staleWriteMarks:         {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr != nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
 	unconvertibleWriteMarks: {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr == nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
@@ -69,14 +69,14 @@ var edits = map[guard][]edit{
 	phaseLocksTables:             {{"dialect_postgres.go", "\tb.add(nil, p.lockV1(e)[0])\n", ""}},
 	phasesChangeOneByOne:         {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", ""}},
 	triggerMarks: {
-		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, bypass) SELECT coexist.mark_id, r.{key}, 'CHANGE', true FROM ({updated}) r;", "NULL;"},
-		{"capture_sqlite.go", "IS NOT NEW.{key};\n\tINSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', 1);", "IS NOT NEW.{key};"},
+		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;", "NULL;"},
+		{"capture_sqlite.go", "IS NOT NEW.{key} AND {old};\n\tINSERT INTO {marks} (key, kind, bypass, tx, floor) SELECT NEW.{key}, 'CHANGE', {by} WHERE {new};", "IS NOT NEW.{key} AND {old};"},
 	},
 	triggerRejects: {
-		{"capture_postgres.go", "IF found_phase IN ('CUTOVER', 'CONTRACT') THEN", "IF found_phase IN ('NONE') THEN"},
+		{"capture_postgres.go", "IF capturing AND (found_phase IN ('CUTOVER', 'CONTRACT') OR ahead) THEN", "IF false THEN"},
 		{"capture_sqlite.go", "IN ('CUTOVER', 'CONTRACT');", "IN ('NONE');"},
 	},
-	triggerLocksPhase: {{"capture_postgres.go", "e.name = {entity} FOR SHARE;", "e.name = {entity};"}},
+	triggerLocksPhase: {{"capture_postgres.go", "b.name = {entity} FOR SHARE;", "b.name = {entity};"}},
 	referrerGoesFirst: {
 		{"facts.go", "other != e && !inContract[other.name] {", "other != e && false {"},
 		{"facts.go", "target != e && inContract[target.name] {", "target != e && false {"},
@@ -111,8 +111,8 @@ var edits = map[guard][]edit{
 		"\tvar v1 V1\n\tif expectedVersion != nil {\n\t\tif now, err := r.GetV2(ctx, key); err == nil && now.Version != *expectedVersion {\n\t\t\treturn record, fmt.Errorf(\"%w: the version is %d\", ErrStaleVersion, now.Version)\n" +
 			"\t\t} else if err == nil {\n\t\t\texpectedVersion = nil\n\t\t}\n\t}\n\terr = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
 	}},
-	flagIsCleared:  {{"dialect_sqlite.go", "if _, err := t.exec(ctx, \"UPDATE coexist_writer SET entity = NULL\"); err != nil {", "if err := error(nil); err != nil {"}},
-	insertMarksToo: {{"capture_sqlite.go", "{\"INSERT\", `INSERT INTO {marks} (key, kind, bypass) VALUES (NEW.{key}, 'CHANGE', 1);`},", "{\"INSERT\", `SELECT 1;`},"}},
+	flagIsCleared:  {{"dialect_sqlite.go", "[]string{\"UPDATE coexist_writer SET token = NULL\", \"DELETE FROM coexist_inflight\"}", "[]string{}"}},
+	insertMarksToo: {{"capture_sqlite.go", "{\"INSERT\", `INSERT INTO {marks} (key, kind, bypass, tx, floor) SELECT NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "{\"INSERT\", `SELECT 1;`},"}},
 }
 
 // notTakenOut says why a guard is not taken out of the engine. The model takes it out, and a test of the engine needs it.

@@ -69,7 +69,7 @@ func (r *round) quiet(t *testing.T, random *rand.Rand) {
 		tx, err := r.raw.Begin() // immediate
 		return err == nil && tx.Rollback() == nil
 	})
-	if r.number64("SELECT count(*) FROM coexist_writer WHERE entity IS NOT NULL") != 0 {
+	if r.number64("SELECT count(*) FROM coexist_writer WHERE token IS NOT NULL") != 0 {
 		r.anomaly("the flag of SQLite's writer is left")
 	}
 }

@@ -1,0 +1,364 @@
+package repo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// V1 belongs to somebody: triggers, rules, foreign key actions and defaults of its owner's make of our write what they will. So each
+// write of V1 is followed by one statement, in the same transaction and after all that was put off until COMMIT, that sees what V1 holds
+// then and what else has changed. Where V1 leads, what it holds is the truth. Where V2 leads, what V1 does not keep is an error, and what
+// our write has caused on other rows is followed in V2.
+
+// aftermath is what that statement says besides the aggregate that was written.
+type aftermath struct {
+	Effects []sideEffect `json:"effects"`
+	// Guarded says of references, by their columns, whether a foreign key of V1's is at work on them.
+	Guarded map[string]jsonFlag `json:"guarded"`
+	// Kept is true where V1 still has a row of what was deleted.
+	Kept jsonFlag `json:"kept"`
+}
+
+// jsonFlag is a Boolean as either database writes it.
+type jsonFlag bool
+
+// UnmarshalJSON takes true, false, 1 and 0.
+func (b *jsonFlag) UnmarshalJSON(document []byte) error {
+	*b = string(document) == "true" || string(document) == "1"
+	return nil
+}
+
+// sideEffect is a mark that a transaction of ours has caused on a row that it does not write itself.
+type sideEffect struct {
+	Entity string   `json:"entity"`
+	ID     string   `json:"id"`
+	Key    *string  `json:"key"` // nil for a mark of all keys
+	Kind   markKind `json:"kind"`
+	// The fence of the entity, whose phase cannot change any more: we have written its V1 table.
+	Phase      Phase    `json:"phase"`
+	Incomplete jsonFlag `json:"incomplete"`
+	Restoring  jsonFlag `json:"restoring"`
+}
+
+// maxEffects is how many rows a write may change by V1's own doing.
+const maxEffects = 5000
+
+// effects is a JSON list of the marks with a token, an argument for each entity.
+func (db *DB) effects() string {
+	d := db.dialect
+	marks := make([]string, len(db.entities))
+	for i, e := range db.entities {
+		marks[i] = "SELECT " + literal(e.name) + " AS entity, CAST(m.id AS text) AS id, CAST(m.key AS text) AS key, m.kind, x.phase, x.incomplete, x.restoring FROM " + e.markTable +
+			" m JOIN " + db.own.entity + " x ON x.name = " + literal(e.name) + " WHERE m.tx = CAST(? AS " + d.markID() + ")"
+	}
+	return d.list(d.object([]member{
+		{"entity", "s.entity"},
+		{"id", "s.id"},
+		{"key", "s.key"},
+		{"kind", "s.kind"},
+		{"phase", "s.phase"},
+		{"incomplete", d.value("s", flag("incomplete"))},
+		{"restoring", d.value("s", flag("restoring"))},
+	}), fmt.Sprintf("(%s LIMIT %d) s", strings.Join(marks, " UNION ALL "), maxEffects+1), "s.entity, s.key")
+}
+
+// tokens are the arguments of effects.
+func (t *tx) tokens() []any {
+	args := make([]any, len(t.db.entities))
+	for i := range args {
+		args[i] = t.token
+	}
+	return args
+}
+
+// after reads a key whose V1 rows the transaction has written, and what else has come of that. references are those that it has changed.
+func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string, references []Reference) (*seen[V1, V2], aftermath, error) {
+	d := r.db.dialect
+	guarded := make([]member, len(references))
+	for i, reference := range references {
+		guarded[i] = member{reference.Column, d.guards(r.entity, reference, false)}
+	}
+	extra := d.object([]member{{"effects", r.db.effects()}, {"guarded", d.object(guarded)}})
+	statement := r.readStatement(wantBoth, sideV1, "SELECT "+r.asKey("?")+" AS key, 0 AS ord", extra)
+	var found aftermath
+	f, answers, err := r.readBy(func(scan func(scanner) error) error {
+		return d.settle(ctx, t, scan, statement, append(t.tokens(), key)...)
+	})
+	if err != nil {
+		return nil, found, err
+	}
+	if err := json.Unmarshal(answers[0].extra, &found); err != nil {
+		return nil, found, err
+	}
+	s, err := r.decode(f, answers[0])
+	return s, found, err
+}
+
+// afterDelete says whether V1 still has a row of a key, and what else has come of its delete.
+func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found aftermath, err error) {
+	var there []string
+	args := t.tokens()
+	for _, at := range e.v1Places() {
+		there = append(there, "EXISTS (SELECT 1 FROM "+at.table+" t WHERE t."+at.column+" = "+e.asKey("?")+")")
+		args = append(args, key)
+	}
+	d := e.db.dialect
+	err = d.settle(ctx, t, func(row scanner) error {
+		var document []byte
+		if err := row.Scan(&document); err != nil {
+			return err
+		}
+		return json.Unmarshal(document, &found)
+	}, "SELECT CAST("+d.object([]member{{"effects", e.db.effects()}, {"kept", strings.Join(there, " OR ")}})+" AS text)", args...)
+	return found, err
+}
+
+// effectsOf is what else has come of what the transaction has written.
+func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, err error) {
+	err = e.db.dialect.settle(ctx, t, func(row scanner) error {
+		var document []byte
+		if err := row.Scan(&document); err != nil {
+			return err
+		}
+		return json.Unmarshal(document, &effects)
+	}, "SELECT CAST("+e.db.effects()+" AS text)", t.tokens()...)
+	return effects, err
+}
+
+// place is a V1 table and its column of the root's key, quoted.
+type place struct{ table, column string }
+
+func (e *entity) v1Places() []place {
+	places := []place{{e.v1.sql, quote(e.v1.key.name)}}
+	for _, c := range e.v1.children {
+		places = append(places, place{c.sql, quote(c.parentKey)})
+	}
+	return places
+}
+
+// settleEffects does what the side effects of a write on a key of e ask for. Where V1 leads their marks stay, and make copies stale. Where
+// V2 leads it must follow at once: nobody looks at marks there.
+func (e *entity) settleEffects(ctx context.Context, t *tx, key string, effects []sideEffect) error {
+	if len(effects) > maxEffects {
+		return &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with %s %s", maxEffects, e.name, key)}
+	}
+	follow, drop := map[*entity][]sideEffect{}, map[*entity][]mark{}
+	for _, effect := range effects {
+		other := e.db.entityNamed(effect.Entity)
+		f := fence{Phase: effect.Phase, Incomplete: bool(effect.Incomplete), Restoring: bool(effect.Restoring)}
+		switch {
+		case effect.Key != nil && other == e && *effect.Key == key:
+			// The marks of the key itself go with its copy.
+		case f.leader() == sideV1, effect.Key == nil && !f.writesV1():
+		case effect.Key == nil:
+			return &ConflictError{fmt.Sprintf("V1's own triggers empty a table of %s with this write, which its phase %s does not allow", other.name, f.Phase)}
+		case !f.writesV1():
+			drop[other] = append(drop[other], mark{ID: effect.ID, Key: *effect.Key, Kind: effect.Kind})
+		default:
+			follow[other] = append(follow[other], effect)
+		}
+	}
+	for _, other := range e.db.entities {
+		if err := other.deleteMarks(ctx, t, drop[other]); err != nil {
+			return err
+		}
+		var keys []string
+		for _, effect := range follow[other] {
+			if !slices.Contains(keys, *effect.Key) {
+				keys = append(keys, *effect.Key)
+			}
+		}
+		if len(keys) > 0 {
+			if err := other.converter.followV1(ctx, t, keys); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (db *DB) entityNamed(name string) *entity {
+	i := slices.IndexFunc(db.entities, func(e *entity) bool { return e.name == name })
+	return db.entities[i]
+}
+
+// followV1 brings copies up to V1 rows that V1's owner has changed in this transaction, while V2 leads. It fails with a *ConversionError
+// for a row that cannot be converted, and is busy where somebody else is at work on a copy.
+func (r *Repository[V1, V2]) followV1(ctx context.Context, t *tx, keys []string) error {
+	root := "t." + quote(r.v2.key.name)
+	if lock := r.db.dialect.lock(); lock != "" {
+		if err := r.returnKeysOf(ctx, t, map[string]bool{}, "SELECT CAST("+root+" AS text) FROM "+r.v2.sql+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+lock, keys); err != nil {
+			return err
+		}
+	}
+	found, err := r.lookUp(ctx, t.session, wantBoth, keys) // a later statement than the locks
+	if err != nil {
+		return err
+	}
+	var items []pending
+	for _, key := range keys {
+		s := found[key]
+		switch {
+		case s == nil:
+			continue
+		case s.v1 == nil && s.v1Err == nil:
+			if s.state.hasCopy || s.state.changed() {
+				if err := r.fold(ctx, t, vanished{s.key, s.state}); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		c, err := r.convert(s)
+		if err != nil {
+			return err
+		}
+		items = append(items, r.pending(s, c))
+	}
+	stored, err := r.store(ctx, t, items, OriginWrite)
+	if err == nil && len(stored) < len(items) {
+		return &busyError{errOvertaken}
+	}
+	return err
+}
+
+// unkept looks at keys whose V1 rows a run has brought up to V2, and returns findings: of those of which V1 holds something else than wanted,
+// nil meaning no row, and of other rows of the entity that have changed with them. Nothing of this changes V2's rows of the entity, which lead.
+func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[string]*V1) ([]Finding, error) {
+	effects, err := r.effectsOf(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.lookUp(ctx, t.session, wantBoth, slices.Sorted(maps.Keys(wanted)))
+	if err != nil {
+		return nil, err
+	}
+	var faults []Finding
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		var held *V1
+		if s := found[key]; s != nil && s.v1Err != nil {
+			faults = append(faults, Finding{Key: key, Kind: Different, Fields: []string{field(s.v1Err).Field}, Reason: new("V1 makes of it what cannot be read: " + field(s.v1Err).Reason)})
+			continue
+		} else if s != nil {
+			held = s.v1
+		}
+		switch v1 := wanted[key]; {
+		case v1 == nil && held != nil:
+			faults = append(faults, Finding{Key: key, Kind: Missing, Reason: new("V1 keeps the row: a trigger or a rule of its owner's withholds the delete")})
+		case v1 != nil && held == nil:
+			faults = append(faults, Finding{Key: key, Kind: Orphan, Reason: new("V1 does not keep the row: a trigger or a rule of its owner's withholds it, or changes its key")})
+		case v1 != nil && !Identical(*v1, *held):
+			faults = append(faults, Finding{Key: key, Kind: Different, Fields: differingFields(v1, held), Reason: new("V1 does not keep it as it was written: a trigger or a rule of its owner's changes it")})
+		}
+	}
+	var others []sideEffect
+	for _, effect := range effects {
+		switch {
+		case effect.Entity != r.name:
+			others = append(others, effect)
+		case effect.Key == nil:
+			return nil, &ConflictError{"V1's own triggers empty a table of " + r.name + " when its rows are written"}
+		default:
+			faults = append(faults, Finding{Key: *effect.Key, Kind: Different, Fields: []string{}, Reason: new("V1's own triggers or foreign keys change it when other rows are written")})
+		}
+	}
+	return faults, r.settleEffects(ctx, t, "", others)
+}
+
+// takeOver returns the V2 aggregate that a client has written with what V1 has made of it: wanted is what was written to V1, held what V1
+// holds, before what it held, nil for a new row. It fails with a *NotRepresentableError where V1 does not keep what the client has said.
+func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, error) {
+	if Identical(held, wanted) {
+		return v2, nil
+	}
+	said := r.v1.said(before, &wanted)
+	for place, path := range r.v1.changes(reflect.ValueOf(&wanted).Elem(), reflect.ValueOf(&held).Elem()) {
+		if said[place] {
+			return v2, notRepresentable(Faulty(r.fieldOfV2(wanted, path, v2), "the V1 database does not keep it as it was written"))
+		}
+	}
+	merged, err := r.mapping.Merge(held, v2)
+	if err == nil {
+		err = r.prove(held, merged)
+	}
+	if err != nil {
+		return v2, notRepresentable(err)
+	}
+	return merged, nil
+}
+
+// said are the places of an aggregate in which a client has changed it, or which it has filled in a new one.
+func (t *table) said(before, after any) map[string]bool {
+	said := map[string]bool{}
+	w := reflect.ValueOf(after).Elem()
+	if b := reflect.ValueOf(before); !b.IsNil() {
+		for place := range t.changes(b.Elem(), w) {
+			said[place] = true
+		}
+		return said
+	}
+	for i := range t.columns {
+		if !w.FieldByIndex(t.columns[i].index).IsZero() {
+			said[t.columns[i].name] = true
+		}
+	}
+	for i := range t.children {
+		c := &t.children[i]
+		for list, j := w.FieldByIndex(c.index), 0; j < list.Len(); j++ {
+			row := c.place(list.Index(j))
+			said[row] = true
+			for k := range c.columns {
+				if !list.Index(j).FieldByIndex(c.columns[k].index).IsZero() {
+					said[row+c.columns[k].name] = true
+				}
+			}
+		}
+	}
+	return said
+}
+
+// changes are the places in which two states of an aggregate differ, and the fields that they are in the first: columns, child rows that are
+// in one of them alone, and columns of child rows that are in both.
+func (t *table) changes(v, w reflect.Value) map[string]string {
+	changes := map[string]string{}
+	for i := range t.columns {
+		c := &t.columns[i]
+		if !identical(v.FieldByIndex(c.index), w.FieldByIndex(c.index)) {
+			changes[c.name] = c.field("")
+		}
+	}
+	for i := range t.children {
+		c := &t.children[i]
+		before, after := v.FieldByIndex(c.index), w.FieldByIndex(c.index)
+		others := map[string]reflect.Value{}
+		for j := range after.Len() {
+			others[c.place(after.Index(j))] = after.Index(j)
+		}
+		for j := range before.Len() {
+			row := c.place(before.Index(j))
+			other, there := others[row]
+			delete(others, row)
+			if !there {
+				changes[row] = fmt.Sprintf("%s[%d]", c.json, j)
+				continue
+			}
+			for k := range c.columns {
+				if at := c.columns[k].index; !identical(before.Index(j).FieldByIndex(at), other.FieldByIndex(at)) {
+					changes[row+c.columns[k].name] = c.columns[k].field(fmt.Sprintf("%s[%d].", c.json, j))
+				}
+			}
+		}
+		for row := range others {
+			changes[row] = c.json
+		}
+	}
+	return changes
+}
+
+// place tells a child row from all others, and from columns.
+func (c *child) place(row reflect.Value) string { return c.name + "\x00" + c.identity(row) }

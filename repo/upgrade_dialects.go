@@ -1,0 +1,85 @@
+package repo
+
+import (
+	"context"
+	"strings"
+)
+
+// What captured writes up to version 6 of the engine's own tables: triggers named after the table.
+
+func (postgres) capture6(e *entity) (captured, fingerprint string) {
+	var whole []string
+	for _, t := range e.captured() {
+		names := "'coexist_capture_truncate', 'coexist_capture_insert', 'coexist_capture_update', 'coexist_capture_delete'"
+		n := "5"
+		if t.root {
+			names, n = names+", 'coexist_capture_key'", "6"
+		}
+		whole = append(whole, "EXISTS (SELECT 1 FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE c.oid = to_regclass("+literal(e.db.qualify(t.table))+") AND c.relkind = 'r'"+
+			" AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))"+
+			" HAVING count(*) FILTER (WHERE t.tgname IN ('coexist_capture', 'coexist_capture_truncate') AND t.tgenabled IN ('O', 'A')) = 2"+
+			" OR count(*) FILTER (WHERE t.tgname IN ("+names+") AND t.tgenabled IN ('O', 'A') OR t.tgname = 'coexist_capture' AND t.tgenabled = 'R') = "+n+")")
+	}
+	return "(" + strings.Join(whole, " AND ") + ")", postgresFingerprint(e, func(capturedTable) string { return "coexist_capture" })
+}
+
+func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]string, error) {
+	var statements []string
+	for _, t := range e.captured() {
+		on := e.db.qualify(t.table)
+		names, err := texts(ctx, s, "SELECT quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid = to_regclass(?) AND NOT t.tgisinternal AND starts_with(CAST(t.tgname AS text), 'coexist_capture') ORDER BY 1", on)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			statements = append(statements, "DROP TRIGGER IF EXISTS "+name+" ON "+on)
+		}
+		// A stranger may have put the function on a table of his own, and lock that: it is made one that does nothing, and dropped only where
+		// nothing uses it any more.
+		function := e.db.qualify("coexist_capture_" + t.table)
+		used, err := texts(ctx, s, "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgfoid = p.oid AND NOT c.oid = ANY (SELECT to_regclass(n.name) FROM json_array_elements_text(CAST(? AS json)) n(name)))"+
+			" THEN 'used' ELSE 'free' END FROM pg_proc p WHERE p.oid = to_regproc(?)", jsonList(e.db.v1Tables()), function)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(used) == 0:
+		case used[0] == "used":
+			statements = append(statements, "CREATE OR REPLACE FUNCTION "+function+"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $coexist$BEGIN RETURN NULL; END$coexist$",
+				"REVOKE ALL ON FUNCTION "+function+"() FROM PUBLIC")
+		default:
+			statements = append(statements, "DO $coexist$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgfoid = to_regproc("+literal(function)+")) THEN DROP FUNCTION IF EXISTS "+function+"(); END IF; END $coexist$")
+		}
+	}
+	return statements, nil
+}
+
+func (d postgres) looseKeys(e *entity) []string {
+	declared := d.markKeyType(e.v1.key)
+	return []string{
+		"ALTER TABLE " + e.markTable + " ALTER COLUMN key TYPE " + declared,
+		"ALTER TABLE " + e.quarantineTable + " ALTER COLUMN key TYPE " + declared,
+	}
+}
+
+func (sqlite) capture6(e *entity) (captured, fingerprint string) {
+	prefix := func(t capturedTable) string { return "coexist_capture_" + t.table }
+	return sqliteWhole(e, prefix), sqliteFingerprint(e, prefix)
+}
+
+func (sqlite) dropCapture6(ctx context.Context, s session, e *entity) ([]string, error) {
+	var statements []string
+	for _, t := range e.captured() {
+		names, err := texts(ctx, s, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?)",
+			"coexist_capture_"+t.table+"_insert", "coexist_capture_"+t.table+"_delete", "coexist_capture_"+t.table+"_update")
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name))
+		}
+	}
+	return statements, nil
+}
+
+// looseKeys: a type says nothing of length here.
+func (sqlite) looseKeys(*entity) []string { return nil }
