@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	repotest.Main(m)
 }
 
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 // eventually polls until check is true.
 func eventually(t *testing.T, what string, check func() bool) {

@@ -323,6 +323,9 @@ func TestAColumnThatV1SetsItself(t *testing.T) {
 		if v1 := updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "one" }); *v1.Body != "set by V1 one" {
 			t.Errorf("%+v", v1)
 		}
+		if r := agree(t, b, "a"); *r.Value.Text != "set by V1 one" {
+			t.Errorf("%+v", r)
+		}
 		if r := updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = "two" }); *r.Value.Text != "set by V1 two" {
 			t.Errorf("%+v", r)
 		}

@@ -127,10 +127,14 @@ END
 const strange = `CASE WHEN position(E'\x1f' IN own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> own)
 					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(own, E'\x1f'))) END`
 
-// movedRoots marks the old keys of rows that have another now. The two transition tables have their rows in the same order.
-const movedRoots = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT coexist.mark_id, o.key, '{gone}', -1, NOT ours, coexist.token
-				FROM (SELECT r.{key} AS key, row_number() OVER () AS at FROM coexist_old r) o JOIN (SELECT r.{key} AS key, row_number() OVER () AS at FROM coexist_new r) n USING (at)
-				WHERE o.key IS DISTINCT FROM n.key AND o.key IS NOT NULL;`
+// movedRoots marks the old keys of rows that have another now. That is rare, and one of them is no more among all keys then, since a unique key
+// that is not deferrable lets no two rows change places. The two transition tables have their rows in the same order. EXECUTE plans for their
+// true sizes: a plan for a row or two that is kept would take hours for many.
+const movedRoots = `IF EXISTS (SELECT r.{key} FROM coexist_old r EXCEPT SELECT r.{key} FROM coexist_new r) THEN
+				EXECUTE 'INSERT INTO {quoted marks} (id, key, kind, floor, bypass, tx) SELECT $1, o.key, ''{gone}'', -1, $2, $3
+					FROM (SELECT r.{quoted key} AS key, row_number() OVER () AS at FROM coexist_old r) o JOIN (SELECT r.{quoted key} AS key, row_number() OVER () AS at FROM coexist_new r) n USING (at)
+					WHERE o.key IS DISTINCT FROM n.key AND o.key IS NOT NULL' USING mark_id, NOT ours, token;
+			END IF;`
 
 // movedChildren marks the parents that child rows had before.
 const movedChildren = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT coexist.mark_id, r.key, 'CHANGE', -1, NOT ours, coexist.token
@@ -166,7 +170,7 @@ func (t capturedTable) body(e *entity) string {
 	}
 	body := strings.NewReplacer("{distinct}", distinct, "{moved}", moved, "{strange_old}", strings.ReplaceAll(strange, "{rows}", "coexist_old"),
 		"{strange_new}", strings.ReplaceAll(strange, "{rows}", "coexist_new")).Replace(captureBody)
-	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable, "{schema}", literal(e.db.schema), "{name}", literal(t.table),
+	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable, "{quoted marks}", strings.ReplaceAll(e.markTable, "'", "''"), "{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema), "{name}", literal(t.table),
 		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}", keyTypes(e.v1.key), "{secret}", e.db.own.secret)
 }
 

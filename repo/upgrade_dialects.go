@@ -62,8 +62,10 @@ func (d postgres) looseKeys(e *entity) []string {
 }
 
 func (sqlite) capture6(e *entity) (captured, fingerprint string) {
-	prefix := func(t capturedTable) string { return "coexist_capture_" + t.table }
-	return sqliteWhole(e, prefix), sqliteFingerprint(e, prefix)
+	names := func(t capturedTable) []string {
+		return []string{"coexist_capture_" + t.table + "_insert", "coexist_capture_" + t.table + "_delete", "coexist_capture_" + t.table + "_update"}
+	}
+	return sqliteWhole(e, names), sqliteFingerprint(e, names)
 }
 
 func (sqlite) dropCapture6(ctx context.Context, s session, e *entity) ([]string, error) {

@@ -73,8 +73,7 @@ func bypass(m *model, w *world, i int) move {
 	}
 	script := scripts[op.arg].statements
 	if int(a.position) == len(script) {
-		m.commit(w, i)
-		return done
+		return skip
 	}
 	if m.sqlite && !w.alone(i) {
 		return wait
@@ -85,6 +84,12 @@ func bypass(m *model, w *world, i int) move {
 		return stay
 	}
 	return verdict
+}
+
+// bypassCommit ends a program's transaction.
+func bypassCommit(m *model, w *world, i int) move {
+	m.commit(w, i)
+	return done
 }
 
 func (m *model) bypassStatement(w *world, i, k int, s statement) move {
@@ -260,8 +265,8 @@ func (m *model) trigger(w *world, i, k int, s statement, kind uint8) bool {
 	}
 	in := w.db.entities[e]
 	if a.snapshot.taken == 1 && !m.sqlite {
-		if m.has(triggerLocksPhase) && a.snapshot.entities[e] != in {
-			return true // FOR SHARE: could not serialize access
+		if m.has(triggerLocksPhase) && (a.snapshot.entities[e].phase >= cutover) != (in.phase >= cutover) {
+			return true // FOR SHARE of the barrier: could not serialize access
 		}
 		in = a.snapshot.entities[e]
 	}

@@ -194,9 +194,15 @@ func deleteRows(m *model, w *world, i int) move {
 		return wait
 	}
 	a.tx.locks[k][partRoot], a.tx.locks[k][partChild] = forUpdate, forUpdate
+	a.tx.table[e] = rowExclusive
+	if m.owner == ownerKeeps && k == 0 {
+		if m.has(deleteIsProbed) {
+			return done // CONFLICT
+		}
+		return next
+	}
 	a.tx.writeRoot(k, rootRow{})
 	a.tx.writeChild(k, childRow{})
-	a.tx.table[e] = rowExclusive
 	return next
 }
 

@@ -51,6 +51,11 @@ var edits = map[guard][]edit{
 		{"update.go", "case s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1):", "case false:"},
 		{"aftermath.go", "if Identical(held, wanted) {", "if true {"},
 	},
+	v1IsTakenOver:           {{"cutover.go", "if c.value, err = r.derive(held, s); err != nil {", "if c.value, err = r.derive(v1, s); err != nil {"}},
+	deleteIsProbed:          {{"write.go", "case bool(found.Kept):", "case false:"}},
+	deferredIsSettled:       {{"dialect_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
+	ownWritesAreExemptByKey: {{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"}, {"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `)))`", "))`"}},
+	effectsAreFollowed:      {{"aftermath.go", "follow[other] = append(follow[other], effect)", "_ = follow"}},
 	staleWriteMarks:         {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr != nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
 	unconvertibleWriteMarks: {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr == nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
 	createReadsMarksLater: {
@@ -70,7 +75,7 @@ var edits = map[guard][]edit{
 	phasesChangeOneByOne:         {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", ""}},
 	triggerMarks: {
 		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;", "NULL;"},
-		{"capture_sqlite.go", "IS NOT NEW.{key} AND {old};\n\tINSERT INTO {marks} (key, kind, bypass, tx, floor) SELECT NEW.{key}, 'CHANGE', {by} WHERE {new};", "IS NOT NEW.{key} AND {old};"},
+		{"capture_sqlite.go", "IS NOT NEW.{key} AND {old};\n\t` + sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "IS NOT NEW.{key} AND {old};`},"},
 	},
 	triggerRejects: {
 		{"capture_postgres.go", "IF capturing AND (found_phase IN ('CUTOVER', 'CONTRACT') OR ahead) THEN", "IF false THEN"},
@@ -112,7 +117,7 @@ var edits = map[guard][]edit{
 			"\t\t} else if err == nil {\n\t\t\texpectedVersion = nil\n\t\t}\n\t}\n\terr = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
 	}},
 	flagIsCleared:  {{"dialect_sqlite.go", "[]string{\"UPDATE coexist_writer SET token = NULL\", \"DELETE FROM coexist_inflight\"}", "[]string{}"}},
-	insertMarksToo: {{"capture_sqlite.go", "{\"INSERT\", `INSERT INTO {marks} (key, kind, bypass, tx, floor) SELECT NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "{\"INSERT\", `SELECT 1;`},"}},
+	insertMarksToo: {{"capture_sqlite.go", "{\"insert\", \"INSERT\", sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "{\"insert\", \"INSERT\", `SELECT 1;`},"}},
 }
 
 // notTakenOut says why a guard is not taken out of the engine. The model takes it out, and a test of the engine needs it.
@@ -152,6 +157,11 @@ var tests = map[guard]string{
 	notFoundIsReadAgain:          "TestAWriteThatWaitedForARowThatWasReplaced",
 	ownWritesAreStorers:          "TestACreateAgainstASweepAfterTruncate",
 	v1IsAsWritten:                "TestAChildRowThatComesDuringAWrite",
+	v1IsTakenOver:                "TestAColumnThatV1SetsItself",
+	deleteIsProbed:               "TestADeleteThatV1Withholds",
+	deferredIsSettled:            "TestATriggerThatIsDeferred",
+	ownWritesAreExemptByKey:      "TestSideEffectsOnOtherRows",
+	effectsAreFollowed:           "TestSideEffectsOnOtherRows",
 	staleWriteMarks:              "TestWriteInExpandMakesTheCopyStale",
 	unconvertibleWriteMarks:      "TestV1WriteThatCannotBeConverted",
 	createReadsMarksLater:        "TestACreateThatWaitedForADelete",

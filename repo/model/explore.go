@@ -9,8 +9,9 @@ import (
 type model struct {
 	off       guard // the guard that is taken out
 	sqlite    bool
-	refs      bool        // the second key is an order of the first
-	refuses   bool        // V2's tables refuse refusedValue
+	refs      bool // the second key is an order of the first
+	refuses   bool // V2's tables refuse refusedValue
+	owner     uint8
 	out       []successor // the last world's, whose memory is used again
 	violation string
 	ran       string // the step that ran last

@@ -181,7 +181,7 @@ func replaces() []scenario {
 func scenarios() []scenario {
 	var all []scenario
 	for _, family := range [][]scenario{
-		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), references(), incompletes(), quarantines(), mappings(), unknowns(),
+		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), references(), incompletes(), quarantines(), mappings(), unknowns(), owners(),
 		pairs("SQLite", true), pages("SQLite", true), replaces(),
 	} {
 		all = append(all, family...)

@@ -21,6 +21,7 @@ const (
 	familyMapping    = "newer mapping"
 	familyUnknown    = "unknown COMMIT"
 	familySQLite     = "SQLite"
+	familyOwner      = "V1's owner"
 )
 
 func families(f ...string) []string { return f }
@@ -55,6 +56,11 @@ var guardList = []guardInfo{
 	{notFoundIsReadAgain, "notFoundIsReadAgain", "write.go lead", "where no row was locked one is looked for before NOT_FOUND", families(familyTwo)},
 	{ownWritesAreStorers, "ownWritesAreStorers", "write.go follow, put", "own writes too write the copy that they have read", families(familyTwo, familyThree)},
 	{v1IsAsWritten, "v1IsAsWritten", "update.go putV2", "a V2-shaped write finds V1 as it has written it", families(familyTwo)},
+	{v1IsTakenOver, "v1IsTakenOver", "cutover.go remade, updateV1Led, aftermath.go takeOver", "what V1 makes of a write is what V2 gets", families(familyOwner)},
+	{deleteIsProbed, "deleteIsProbed", "aftermath.go afterDelete", "a delete looks whether V1 keeps the row", families(familyOwner)},
+	{deferredIsSettled, "deferredIsSettled", "dialect_postgres.go settle", "what V1's owner puts off until COMMIT happens before V1 is read back", families(familyOwner)},
+	{ownWritesAreExemptByKey, "ownWritesAreExemptByKey", "capture_postgres.go captureBody, capture_sqlite.go capture", "own writes leave marks of the rows that they change besides", families(familyOwner)},
+	{effectsAreFollowed, "effectsAreFollowed", "aftermath.go settleEffects, followV1", "where V2 leads these rows are followed in the same transaction", families(familyOwner)},
 	{staleWriteMarks, "staleWriteMarks", "write.go leaveStale", "a write that leaves the copy behind leaves a mark", families(familyTwo)},
 	{unconvertibleWriteMarks, "unconvertibleWriteMarks", "write.go leaveStale", "so does one that cannot be converted", families(familyTwo)},
 	{createReadsMarksLater, "createReadsMarksLater", "cutover.go insertLed", "where V2 leads a create reads the marks when its row is there", families(familyTwo, familyThree)},
@@ -68,7 +74,7 @@ var guardList = []guardInfo{
 	{phasesChangeOneByOne, "phasesChangeOneByOne", "dialect_postgres.go changePhase", "the phases of all entities change one after another", families(familyReferences)},
 	{triggerMarks, "triggerMarks", "capture_postgres.go captureBody, capture_sqlite.go sqliteTriggers", "triggers append a mark", families(familyTwo)},
 	{triggerRejects, "triggerRejects", "capture_postgres.go captureBody, capture_sqlite.go sqliteTrigger", "triggers reject where V2 leads", families(familyTwo, familyWalks)},
-	{triggerLocksPhase, "triggerLocksPhase", "capture_postgres.go captureBody", "with an old snapshot they read the phase FOR SHARE", families(familyTwo, familyWalks)},
+	{triggerLocksPhase, "triggerLocksPhase", "capture_postgres.go captureBody", "with an old snapshot they lock FOR SHARE which shape is the truth", families(familyTwo, familyWalks)},
 	{referrerGoesFirst, "referrerGoesFirst", "facts.go orderFacts", "who refers enters CONTRACT first, and leaves it last", families(familyReferences)},
 	{referencesAreHeld, "referencesAreHeld", "cutover.go holdReferences, hold", "in CONTRACT what is referred to is locked", families(familyReferences)},
 	{referrersAreCounted, "referrersAreCounted", "cutover.go referred", "a delete counts who refers in CONTRACT", families(familyReferences)},

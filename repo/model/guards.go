@@ -32,6 +32,11 @@ const (
 	notFoundIsReadAgain
 	ownWritesAreStorers
 	v1IsAsWritten
+	v1IsTakenOver
+	deleteIsProbed
+	deferredIsSettled
+	ownWritesAreExemptByKey
+	effectsAreFollowed
 	staleWriteMarks
 	unconvertibleWriteMarks
 	createReadsMarksLater

@@ -50,9 +50,13 @@ var (
 	lockSteps  = []step{{"lock the leading row", lockLead}, {"lock V1's row", lockV1}, {"lock V1's child", lockChild}}
 	updateOwn  = join([]step{{"BEGIN, fence, phase", begin}}, lockSteps, []step{
 		{"read, write the leading side", change},
+		{"V1's own trigger", ownerNow},
 		{"read V1 again", followSee},
 		{"write the copy", followPut},
 		{"write V1", writeBack},
+		{"V1's own trigger", ownerNow},
+		{"follow what that has changed", followEffect},
+		{"V1's own trigger, at COMMIT", ownerLate},
 		{"delete marks, COMMIT", commitWrite},
 	})
 	createOwn = []step{
@@ -79,7 +83,13 @@ var (
 		opCreateV1:       createOwn,
 		opCreateV2:       createOwn,
 		opDelete: join([]step{{"BEGIN, fence, phase", begin}}, lockSteps,
-			[]step{{"read, delete V1", deleteRows}, {"delete the copy", deleteCopy}, {"tombstone, COMMIT", commitDelete}}),
+			[]step{
+				{"read, delete V1", deleteRows},
+				{"V1's own trigger", ownerNow},
+				{"follow what that has changed", followEffect},
+				{"delete the copy", deleteCopy},
+				{"tombstone, COMMIT", commitDelete},
+			}),
 		opSweep: join(sweepSteps("prepare a batch of the range", prepareRange), []step{{"next batch", nextBatch}}, sweepSteps("prepare a batch of marks", prepareMarks)),
 		opPhase: {
 			{"newest mark of all keys", countAll}, {"count", countRows}, {"fence", fencePhase}, {"lock V1's tables", lockTables}, {"gate", setPhase}, {"phase, COMMIT", commitPhase},
@@ -94,8 +104,8 @@ var (
 			{"write V1, COMMIT", applyRestore},
 		},
 		opPurge:     {{"purge", purge}},
-		opBypass:    {{"statement", bypass}},
-		opBypassOld: {{"statement", bypass}},
+		opBypass:    {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
+		opBypassOld: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
 	}
 )
 

@@ -58,7 +58,7 @@ func exploreAll(list []scenario, off guard) result {
 	for range workers() {
 		group.Go(func() {
 			for s := range work {
-				m := &model{off: off, sqlite: s.sqlite, refs: s.refs, refuses: s.refuses}
+				m := &model{off: off, sqlite: s.sqlite, refs: s.refs, refuses: s.refuses, owner: s.owner}
 				f := m.explore(s.world(m), bound)
 				r := result{scenarios: 1, worlds: f.worlds, shortest: f, of: *s}
 				if f.violation != "" {

@@ -10,6 +10,7 @@ type scenario struct {
 	sqlite  bool
 	refs    bool
 	refuses bool
+	owner   uint8 // what V1's owner's triggers do
 }
 
 type named struct {

@@ -174,10 +174,13 @@ func change(m *model, w *world, i int) move {
 		}
 		v := w.view(i)
 		row := v.slots[k].root
-		row.val = a.want.val
+		row.val = m.altered(k, a.want.val)
 		row.writes++
 		a.tx.writeRoot(k, row)
 		a.tx.table[m.entityOf(k)] = rowExclusive
+		m.mean(a, k)
+		m.meant(a, k, row.val)
+		return next
 	}
 	m.mean(a, k)
 	return next
@@ -336,6 +339,13 @@ func writeBack(m *model, w *world, i int) move {
 		row = rootRow{there: 1, inc: w.newInc()}
 	}
 	row.val = v.slots[k].copy.val
+	if row.there == 1 && v.slots[k].root.val != row.val {
+		row.val = m.altered(k, row.val)
+	}
+	if m.takeOver(w, i, k, row.val) {
+		return done // NOT_REPRESENTABLE_IN_V1
+	}
+	v = w.view(i)
 	row.writes++
 	a.tx.writeRoot(k, row)
 	a.tx.writeChild(k, childOf(v.slots[k].copy))
