@@ -45,16 +45,17 @@ type sideEffect struct {
 	Restoring  jsonFlag `json:"restoring"`
 }
 
-// maxEffects is how many rows a write may change by V1's own doing.
+// maxEffects is how many rows a write may change by V1's own doing where V2 must follow.
 const maxEffects = 5000
 
-// effects is a JSON list of the marks with a token, an argument for each entity.
+// effects is a JSON list of the marks with a token, an argument for each entity, of the entities that V2 leads. Where V1 leads they stay, and
+// make copies stale.
 func (db *DB) effects() string {
 	d := db.dialect
 	marks := make([]string, len(db.entities))
 	for i, e := range db.entities {
 		marks[i] = "SELECT " + literal(e.name) + " AS entity, CAST(m.id AS text) AS id, CAST(m.key AS text) AS key, m.kind, x.phase, x.incomplete, x.restoring FROM " + e.markTable +
-			" m JOIN " + db.own.entity + " x ON x.name = " + literal(e.name) + " WHERE m.tx = CAST(? AS " + d.markID() + ")"
+			" m JOIN " + db.own.entity + " x ON x.name = " + literal(e.name) + " WHERE m.tx = CAST(? AS " + d.markID() + ") AND x.phase IN ('CUTOVER', 'CONTRACT') AND NOT (x.phase = 'CUTOVER' AND x.incomplete)"
 	}
 	return d.list(d.object([]member{
 		{"entity", "s.entity"},
@@ -141,8 +142,8 @@ func (e *entity) v1Places() []place {
 	return places
 }
 
-// settleEffects does what the side effects of a write on a key of e ask for. Where V1 leads their marks stay, and make copies stale. Where
-// V2 leads it must follow at once: nobody looks at marks there.
+// settleEffects does what the side effects of a write on a key of e ask for: V2, which leads, must follow at once, since nobody looks at
+// marks there.
 func (e *entity) settleEffects(ctx context.Context, t *tx, key string, effects []sideEffect) error {
 	if len(effects) > maxEffects {
 		return &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with %s %s", maxEffects, e.name, key)}
@@ -154,7 +155,7 @@ func (e *entity) settleEffects(ctx context.Context, t *tx, key string, effects [
 		switch {
 		case effect.Key != nil && other == e && *effect.Key == key:
 			// The marks of the key itself go with its copy.
-		case f.leader() == sideV1, effect.Key == nil && !f.writesV1():
+		case effect.Key == nil && !f.writesV1(): // a mark of all keys is never deleted
 		case effect.Key == nil:
 			return &ConflictError{fmt.Sprintf("V1's own triggers empty a table of %s with this write, which its phase %s does not allow", other.name, f.Phase)}
 		case !f.writesV1():
@@ -263,7 +264,7 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 			others = append(others, effect)
 		case effect.Key == nil:
 			return nil, &ConflictError{"V1's own triggers empty a table of " + r.name + " when its rows are written"}
-		default:
+		case !slices.ContainsFunc(faults, func(f Finding) bool { return f.Key == *effect.Key }):
 			faults = append(faults, Finding{Key: *effect.Key, Kind: Different, Fields: []string{}, Reason: new("V1's own triggers or foreign keys change it when other rows are written")})
 		}
 	}

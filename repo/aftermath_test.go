@@ -362,3 +362,26 @@ func TestARowThatV1DoesNotKeep(t *testing.T) {
 		same(t, b, "a")
 	})
 }
+
+// A write whose side effects are very many is nobody's trouble where their copies turn stale, and is refused where V2 must follow each.
+func TestVeryManySideEffects(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		raw := repotest.Raw(t, b.URL)
+		insert(t, b, note("a", "a"))
+		repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < 5001) SELECT 'n' || i, 'n', 1 FROM g")
+		all := "UPDATE notes SET priority = NEW.priority WHERE id <> 'a';"
+		repotest.Exec(t, raw, trigger(b.URL, "all", "AFTER UPDATE OF priority ON notes", "IF NEW.id = 'a' THEN "+all+" END IF; RETURN NULL;", strings.Replace(all, ";", " AND NEW.id = 'a';", 1))...)
+		updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Priority = 4 })
+		if r := agree(t, b, "n5001"); r.Value.Priority != 4 {
+			t.Errorf("%+v", r)
+		}
+		advance(t, b, repo.Cutover)
+		err := errOf(b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Priority = 5; return nil }))
+		if _, is := errors.AsType[*repo.ConflictError](err); !is || !strings.Contains(err.Error(), "more than 5000 rows") {
+			t.Errorf("the error is %v", err)
+		}
+		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM notes WHERE priority <> 4"); n != 0 {
+			t.Errorf("%d rows have changed all the same", n)
+		}
+	})
+}

@@ -112,9 +112,9 @@ BEGIN
 			INSERT INTO {marks} (id, key, kind, floor, bypass, tx) VALUES (mark_id, NEW.{key}, 'CHANGE', -1, NOT ours, token);
 		END IF;
 	ELSIF TG_OP = 'DELETE' THEN
-		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, '{gone}', -1, NOT ours, coexist.token FROM coexist_old r WHERE r.{key} IS NOT NULL;
+		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, '{gone}', -1, NOT coexist.ours, coexist.token FROM coexist_old r WHERE r.{key} IS NOT NULL;
 	ELSE
-		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;
+		INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT coexist.ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;
 		IF TG_OP = 'UPDATE' THEN
 			{moved}
 		END IF;
@@ -124,8 +124,8 @@ END
 `
 
 // strange says that a transition table has a row of a key that is not ours to write.
-const strange = `CASE WHEN position(E'\x1f' IN own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> own)
-					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(own, E'\x1f'))) END`
+const strange = `CASE WHEN position(E'\x1f' IN coexist.own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> coexist.own)
+					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(coexist.own, E'\x1f'))) END`
 
 // movedRoots marks the old keys of rows that have another now. That is rare, and one of them is no more among all keys then, since a unique key
 // that is not deferrable lets no two rows change places. The two transition tables have their rows in the same order. EXECUTE plans for their
@@ -137,7 +137,7 @@ const movedRoots = `IF EXISTS (SELECT r.{key} FROM coexist_old r EXCEPT SELECT r
 			END IF;`
 
 // movedChildren marks the parents that child rows had before.
-const movedChildren = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT coexist.mark_id, r.key, 'CHANGE', -1, NOT ours, coexist.token
+const movedChildren = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT coexist.mark_id, r.key, 'CHANGE', -1, NOT coexist.ours, coexist.token
 				FROM (SELECT o.{key} AS key FROM coexist_old o EXCEPT SELECT n.{key} FROM coexist_new n) r WHERE r.key IS NOT NULL;`
 
 // postgresTrigger is a trigger on a V1 table.
@@ -170,7 +170,8 @@ func (t capturedTable) body(e *entity) string {
 	}
 	body := strings.NewReplacer("{distinct}", distinct, "{moved}", moved, "{strange_old}", strings.ReplaceAll(strange, "{rows}", "coexist_old"),
 		"{strange_new}", strings.ReplaceAll(strange, "{rows}", "coexist_new")).Replace(captureBody)
-	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable, "{quoted marks}", strings.ReplaceAll(e.markTable, "'", "''"), "{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema), "{name}", literal(t.table),
+	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable, "{quoted marks}", strings.ReplaceAll(e.markTable, "'", "''"),
+		"{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema), "{name}", literal(t.table),
 		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}", keyTypes(e.v1.key), "{secret}", e.db.own.secret)
 }
 

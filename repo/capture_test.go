@@ -46,7 +46,8 @@ var bypasses = []bypass{
 	{"children as a replica", "postgres", []string{"SET LOCAL session_replication_role = replica", "DELETE FROM note_tags WHERE note_id = 'a'"}, nil, []string{"a"}},
 	{"copy", "postgres", []string{"COPY notes (id, title, priority) FROM PROGRAM 'printf \"new,past us,1\\n\"' (FORMAT csv)"}, nil, []string{"new"}},
 	{"with columns of our names", "postgres", []string{
-		"ALTER TABLE notes ADD COLUMN IF NOT EXISTS mark_id text, ADD COLUMN IF NOT EXISTS touched text", "ALTER TABLE note_tags ADD COLUMN IF NOT EXISTS mark_id text",
+		"ALTER TABLE notes ADD COLUMN IF NOT EXISTS mark_id text, ADD COLUMN IF NOT EXISTS ours text, ADD COLUMN IF NOT EXISTS own text, ADD COLUMN IF NOT EXISTS token text",
+		"ALTER TABLE note_tags ADD COLUMN IF NOT EXISTS mark_id text, ADD COLUMN IF NOT EXISTS ours text, ADD COLUMN IF NOT EXISTS own text, ADD COLUMN IF NOT EXISTS token text",
 		"UPDATE notes SET title = 'past us' WHERE id = 'a'", "INSERT INTO note_tags (note_id, rank, name) VALUES ('b', 7, 'late')",
 	}, nil, []string{"a", "b"}},
 	{"merge by a writable CTE", "postgres", []string{"WITH d AS (DELETE FROM note_tags WHERE note_id = 'a' RETURNING *) UPDATE notes SET title = 'past us' WHERE id = 'b'"}, nil, []string{"a", "b"}},

@@ -6,10 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -82,101 +80,6 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 		})
 	})
 	return record, r.explain(ctx, err, func(field string) string { return r.fieldOfV2(v1, field, v2) }, &v1)
-}
-
-// InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is there. It is for seeding: it writes no
-// copies, but marks in their place, and checks nothing, which CheckV1 does. It returns the number of rows that were inserted. It fails with an
-// *InputError from CUTOVER on, where V1 is not the truth.
-func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, error) {
-	keys := make([]string, len(rows))
-	for i := range rows {
-		keys[i] = r.keyOf(r.v1, &rows[i])
-	}
-	for {
-		first, err := r.untouched(ctx, r.db.reading())
-		if err != nil {
-			return 0, err
-		}
-		inserted := map[string]bool{}
-		err = r.write(ctx, opening{writes: keys, all: first}, func(ctx context.Context, t *tx) error {
-			clear(inserted)
-			return r.seed(ctx, t, rows, first, inserted)
-		})
-		if !errors.Is(err, errTouched) {
-			return int64(len(inserted)), err
-		}
-	}
-}
-
-// errTouched means that somebody has begun to migrate since we looked.
-var errTouched = errors.New("no more untouched")
-
-// seed inserts rows whose keys are not there, and adds these to inserted. first says that nothing could have passed them.
-func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first bool, inserted map[string]bool) error {
-	if t.fence.Phase == Cutover || t.fence.Phase == Contract {
-		return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
-	}
-	if first {
-		if still, err := r.untouched(ctx, t.session); err != nil || !still {
-			return cmp.Or(err, errTouched)
-		}
-		// Whoever changes the phase meanwhile must count again.
-		if _, err := t.exec(ctx, "UPDATE "+r.db.own.entity+" SET seeds = seeds + 1 WHERE name = ?", r.name); err != nil {
-			return err
-		}
-	}
-	if err := r.insertSeed(ctx, t, rows, inserted); err != nil {
-		return err
-	}
-	if !first { // a sweep that has passed these keys already finds them by their marks
-		if err := r.markAll(ctx, t, slices.Collect(maps.Keys(inserted))); err != nil {
-			return err
-		}
-	}
-	effects, err := r.effectsOf(ctx, t)
-	if err != nil {
-		return err
-	}
-	return r.settleEffects(ctx, t, "", effects)
-}
-
-// markAll appends a mark for each of many keys.
-func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	return e.execKeys(ctx, t, "INSERT INTO "+e.markTable+" (key, kind) SELECT k.key, '"+string(markChange)+"' FROM (%s) k", keys)
-}
-
-// untouched reports whether nothing has happened yet that could have passed rows that come now: then they need no marks.
-func (e *entity) untouched(ctx context.Context, s session) (bool, error) {
-	n, err := number(ctx, s, "SELECT CASE WHEN EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.entity = ?) OR EXISTS (SELECT 1 FROM "+e.v2.sql+") OR EXISTS (SELECT 1 FROM "+e.markTable+") THEN 0 ELSE 1 END", e.name)
-	return n == 1, err
-}
-
-func (r *Repository[V1, V2]) insertSeed(ctx context.Context, t *tx, rows []V1, inserted map[string]bool) error {
-	roots, children := make([]row, len(rows)), make([][]row, len(r.v1.children))
-	for i := range rows {
-		roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
-	}
-	if err := r.insertNew(ctx, t, r.v1, r.v1.columns, roots, inserted); err != nil {
-		return err
-	}
-	for i := range rows {
-		v := reflect.ValueOf(rows[i])
-		for j := range r.v1.children {
-			if c := &r.v1.children[j]; inserted[r.keyOf(r.v1, &rows[i])] {
-				children[j] = append(children[j], c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())...)
-			}
-		}
-	}
-	for j := range r.v1.children {
-		c := &r.v1.children[j]
-		if err := r.insertRows(ctx, t, c.sql, c.allColumns(*r.v1.key), children[j]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // CheckV1 returns an *InputError where the columns of V1's tables, as the database has them, cannot hold v1, or where its model's

@@ -68,13 +68,17 @@
 // lock. Every read says in its own statement which phase it was made under. A phase change takes the fence alone, and locks the
 // V1 tables against writers of other programs.
 //
+// V1's owner (aftermath.go). What V1 holds after our write is read in the same transaction, and is the truth where V1 leads; where V2 leads, what
+// V1 does not keep is an error, and what our write has changed besides is followed.
+//
 // Own writes (write.go) lock the V1 rows, parent before children; they never wait for a child row while they hold its
 // parent, and never wait for another program while they hold a lock that it may want. Readers and the sweep lock no V1 row at all.
 //
 // # Capture
 //
-// Triggers on the V1 tables append a mark for each change that does not come from this engine (capture.go). They touch no copy and
-// take no lock that anybody waits for. Where V2 leads they reject the change. Switched off and on again, capture makes every
+// Triggers on the V1 tables append a mark for each change that does not come from this engine (capture.go), and for each row that a write of
+// ours changes besides its own, by a trigger or a foreign key of V1's owner. They touch no copy and
+// take no lock that anybody waits for. Where V2 leads they reject other programs' changes. Switched off and on again, capture makes every
 // copy stale ([Control.SetCapture]).
 //
 // # Runs
@@ -90,9 +94,10 @@
 //	repository.go   Config, New, Record
 //	mapping.go      what a mapping is, and its laws      convert.go   conversion and proof
 //	schema.go       models to tables                     row.go       aggregates to rows, differences, limits
-//	read.go         reads by key                         list.go, keyset.go, cursor.go, condition.go   pages and filters
+//	read.go, decode.go   reads by key                    list.go, keyset.go, cursor.go, condition.go   pages and filters
 //	store.go        internal read, storer                mark.go      freshness and versions
-//	write.go, update.go, create.go   writes              cutover.go   writes where V2 leads, references in CONTRACT
+//	write.go, update.go, create.go, seeding.go   writes  cutover.go   writes where V2 leads
+//	aftermath.go    what V1's owner makes of a write     reference.go   references between entities
 //	phase.go        what each phase means                control.go   the operator's side: phases, history, watching
 //	gate.go         the decision                         facts.go     what it is made on
 //	capture*.go     bypass writes                        quarantine.go   rows that cannot be converted

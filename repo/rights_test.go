@@ -33,8 +33,8 @@ func leftByVersion5(t *testing.T, url string) {
 	repotest.Exec(t, repotest.Raw(t, url), repotest.ByEngine(url, script))
 }
 
-// stranger is a role with nothing but the right to connect, and a table of its own whose key, unless it is "", was typed by it: a cast
-// of it to text runs code of the stranger's, which says in theirs.log as whom it runs.
+// stranger is a role with nothing but the right to connect, with two tables of its own. The key of one is of a type of the stranger's, whose
+// cast to text runs code that says in theirs.log as whom it runs.
 func stranger(t *testing.T, url string) (role string, connection *sql.DB) {
 	t.Helper()
 	role = repotest.NewRole(t, url)

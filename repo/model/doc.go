@@ -56,9 +56,9 @@
 //	followSee, followPut, leaveStale        write.go follow, put, leaveStale; update.go putV2
 //	writeBack                               cutover.go writeBack, bringUpV1
 //	mustBeFree, insertRoot                  create.go mustBeFree, CreateV1, CreateV2
-//	holdReference                           cutover.go holdReferences, hold
+//	holdReference                           reference.go holdReferences, hold
 //	insertLead, lockLeftover, readMarks     cutover.go insertLed
-//	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; cutover.go referred
+//	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; reference.go referred
 //	prepareRange, prepareMarks, sort        sweep.go prepareSweep, markedKeys, sort
 //	batchBegin, nextBatch, refuse           chunk.go mayWork, commitBatch; work.go workOnChunk
 //	foldVanished, foldMarks                 sweep.go fold, lockMarks
@@ -69,7 +69,7 @@
 //	startRestore                            start.go start
 //	lockCopies … applyRestore               restore.go applyRestore, lockForRestore, restore
 //	bypass, trigger                         capture_postgres.go captureBody; capture_sqlite.go sqliteTriggers
-//	ownerNow, ownerLate, followEffect       V1's owner's; dialect_postgres.go settle; aftermath.go settleEffects, followV1
+//	ownerNow, ownerLate, followEffect       V1's owner's; settle_postgres.go settle; aftermath.go settleEffects, followV1
 //
 // # What it leaves out
 //

@@ -53,7 +53,7 @@ var edits = map[guard][]edit{
 	},
 	v1IsTakenOver:           {{"cutover.go", "if c.value, err = r.derive(held, s); err != nil {", "if c.value, err = r.derive(v1, s); err != nil {"}},
 	deleteIsProbed:          {{"write.go", "case bool(found.Kept):", "case false:"}},
-	deferredIsSettled:       {{"dialect_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
+	deferredIsSettled:       {{"settle_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
 	ownWritesAreExemptByKey: {{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"}, {"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `)))`", "))`"}},
 	effectsAreFollowed:      {{"aftermath.go", "follow[other] = append(follow[other], effect)", "_ = follow"}},
 	staleWriteMarks:         {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr != nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
@@ -74,7 +74,7 @@ var edits = map[guard][]edit{
 	phaseLocksTables:             {{"dialect_postgres.go", "\tb.add(nil, p.lockV1(e)[0])\n", ""}},
 	phasesChangeOneByOne:         {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", ""}},
 	triggerMarks: {
-		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;", "NULL;"},
+		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT coexist.ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;", "NULL;"},
 		{"capture_sqlite.go", "IS NOT NEW.{key} AND {old};\n\t` + sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "IS NOT NEW.{key} AND {old};`},"},
 	},
 	triggerRejects: {
@@ -86,8 +86,8 @@ var edits = map[guard][]edit{
 		{"facts.go", "other != e && !inContract[other.name] {", "other != e && false {"},
 		{"facts.go", "target != e && inContract[target.name] {", "target != e && false {"},
 	},
-	referencesAreHeld:       {{"cutover.go", "+e.db.dialect.keyShare(), key)", ", key)"}},
-	referrersAreCounted:     {{"cutover.go", "if n > 0 {\n\t\t\t\treturn ErrConflict", "if n > 0 && false {\n\t\t\t\treturn ErrConflict"}},
+	referencesAreHeld:       {{"reference.go", "+e.db.dialect.keyShare(), key)", ", key)"}},
+	referrersAreCounted:     {{"reference.go", "if n > 0 {\n\t\t\t\treturn ErrConflict", "if n > 0 && false {\n\t\t\t\treturn ErrConflict"}},
 	restoreStartsUnderFence: {{"start.go", "err = e.fenced(ctx, func", "err = e.write(ctx, opening{}, func"}},
 	restoringWritesUpsert:   {{"cutover.go", "return r.insertV1(ctx, t, reflect.ValueOf(v1))\n\t}\n\t// The row cannot be read", "return nil\n\t}\n\t// The row cannot be read"}},
 	createLocksV1:           {{"cutover.go", "if t.fence.Restoring && r.db.dialect.lock() != \"\" {", "if false {"}},
