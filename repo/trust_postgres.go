@@ -65,11 +65,14 @@ UNION ALL SELECT 'function ' || p.proname || ' belongs to role ' || pg_get_userb
 		db.schema, jsonList(v1), jsonList(v1), jsonList(ours), jsonList(functions))
 }
 
-// checkRole: runs write through temporary tables.
+// checkRole: runs write through temporary tables, and the triggers tell our writes by the secret.
 func (postgres) checkRole(ctx context.Context, db *DB) error {
-	lacking, err := texts(ctx, db.reading(), "SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')")
+	lacking, err := texts(ctx, db.reading(), "SELECT format('temporary tables, through which runs write: GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"+
+		" WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')"+
+		" UNION ALL SELECT format('the secret by which triggers tell our writes: GRANT SELECT ON %s TO %I', CAST(? AS text), current_user)"+
+		" WHERE NOT has_table_privilege(to_regclass(?), 'SELECT')", db.own.secret, db.own.secret)
 	if err == nil && len(lacking) > 0 {
-		err = fmt.Errorf("our role may not make temporary tables, through which runs write: %s", lacking[0])
+		err = fmt.Errorf("our role lacks %s", strings.Join(lacking, "; and "))
 	}
 	return err
 }
