@@ -57,13 +57,13 @@ func init() {
 
 // newGraphQL returns the handler of /graphql: queries over POST and GET, mutations over POST, all three kinds of operation
 // over WebSocket (graphql-transport-ws) and server-sent events.
-func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, streams *streams, access access) http.Handler {
+func newGraphQL(root *resolvers.Resolver, logger *slog.Logger, telemetry *telemetry, troubles *resolvers.Troubles, streams *streams, access access) http.Handler {
 	config := graph.Config{Schema: loadSchema(), Resolvers: root, Directives: resolvers.Directives()}
 	setComplexity(&config.Complexity)
 	server := handler.New(graph.NewExecutableSchema(config))
 	server.AddTransport(newSocketTransport(streams, access))
 	server.AddTransport(httpTransport{streams, access.clients})
-	server.SetErrorPresenter(resolvers.PresentError(logger))
+	server.SetErrorPresenter(resolvers.PresentError(logger, troubles))
 	server.SetRecoverFunc(resolvers.Recover)
 	server.SetParserTokenLimit(maxTokens)
 	server.SetQueryCache(lru.New[*ast.QueryDocument](queryCacheSize))

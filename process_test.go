@@ -173,7 +173,7 @@ type answerOf[T any] struct {
 	Errors []struct {
 		Message    string
 		Path       []any
-		Extensions struct{ Code, Run string }
+		Extensions struct{ Code, Run, Cause string }
 	}
 }
 

@@ -14,21 +14,23 @@ import (
 
 	"github.com/alwaysup/coexist/console"
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/resolvers"
 )
 
 // newRoutes returns the handler of all paths.
 func newRoutes(db *database, logger *slog.Logger, streams *streams, access access) http.Handler {
 	telemetry := newTelemetry()
-	telemetry.registry.MustRegister(v1Operations{db.control()}, storeFailures{db.control()})
+	troubles := resolvers.NewTroubles(logger)
+	telemetry.registry.MustRegister(v1Operations{db.control()}, storeFailures{db.control()}, unavailable{troubles})
 	auth, playground := access.auth, console.Playground()
 	mux := http.NewServeMux()
-	mux.Handle("/graphql", guardHost(auth.open(), access.origins.guard(compress(auth.handler(newGraphQL(db.resolver, logger, telemetry, streams, access))))))
+	mux.Handle("/graphql", guardHost(auth.open(), access.origins.guard(compress(auth.handler(newGraphQL(db.resolver, logger, telemetry, troubles, streams, access))))))
 	mux.Handle("/playground", playground)
 	mux.Handle("/playground/", playground)
 	mux.Handle("GET /{$}", http.RedirectHandler("/playground", http.StatusFound)) // until there is a console
 	mux.Handle("GET /schema.graphqls", access.origins.guard(compress(text(printSchema(loadSchema())))))
 	mux.Handle("GET /healthz", text("ok\n"))
-	mux.Handle("GET /readyz", readiness(db, logger))
+	mux.Handle("GET /readyz", readiness(db, troubles, logger))
 	mux.Handle("GET /metrics", auth.handler(telemetry.handler()))
 	return limitBodyTime(withRequestID(telemetry.count(mux)))
 }
@@ -46,8 +48,9 @@ func writeText(w http.ResponseWriter, status int, content string) {
 }
 
 // readiness answers 200 when the database answers and knows the entities, else 503. With copies that cannot be stored the server
-// is ready, since it answers reads; what is wrong stands in the answer.
-func readiness(db *database, logger *slog.Logger) http.Handler {
+// is ready, since it answers reads; so it is where the database lets nobody write, or requests for an entity wait for its tables. What is wrong
+// stands in the answer.
+func readiness(db *database, troubles *resolvers.Troubles, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 		defer cancel()
@@ -56,13 +59,26 @@ func readiness(db *database, logger *slog.Logger) http.Handler {
 			writeText(w, http.StatusServiceUnavailable, "the database is unavailable\n")
 			return
 		}
-		writeText(w, http.StatusOK, "ok\n"+degraded(db.control()))
+		readOnly, err := db.ReadOnly(ctx)
+		if err != nil {
+			logger.WarnContext(ctx, "cannot tell whether the database is read-only", "error", err)
+		}
+		writeText(w, http.StatusOK, "ok\n"+degraded(db.control(), readOnly, troubles))
 	})
 }
 
-// degraded has a line for each entity whose copies cannot be stored.
-func degraded(control *repo.Control) string {
+// degraded has a line for each thing that is wrong.
+func degraded(control *repo.Control, readOnly bool, troubles *resolvers.Troubles) string {
 	var lines strings.Builder
+	if readOnly {
+		lines.WriteString("degraded: the database is read-only for this server, so that nothing can be written\n")
+	}
+	for _, crowd := range control.Crowds() {
+		fmt.Fprintf(&lines, "degraded: %d requests wait for tables of %s, the first for %.0f s\n", crowd.Waiting, crowd.Entity, crowd.Longest.Seconds())
+	}
+	for _, cause := range troubles.Recent() {
+		fmt.Fprintf(&lines, "degraded: requests were UNAVAILABLE in the last minute, cause %s, see the log\n", cause)
+	}
 	for _, f := range control.StoreFailures() {
 		if f.FailingSince != nil {
 			fmt.Fprintf(&lines, "degraded: copies of %s cannot be stored since %s, see the log\n", f.Entity, f.FailingSince.UTC().Format(time.RFC3339))

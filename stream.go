@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
@@ -99,9 +100,14 @@ func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graph
 	if who, known := callerOf(ctx); known {
 		beating.Go(func() { who.watch(ctx, cancel) })
 	}
-	if errs != nil {
+	switch {
+	case errs != nil:
 		events.next(exec.DispatchError(ctx, errs))
-	} else {
+	case operation.Operation.Operation != ast.Subscription:
+		limited, cancel := context.WithTimeout(ctx, operationTime)
+		events.next(answer(limited, exec, operation))
+		cancel()
+	default:
 		responses, ctx := exec.DispatchOperation(ctx, operation)
 		for response := responses(ctx); response != nil; response = responses(ctx) {
 			events.next(response)

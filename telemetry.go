@@ -11,6 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/resolvers"
 )
 
 // telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever clients send.
@@ -111,5 +112,20 @@ func (s storeFailures) Collect(metrics chan<- prometheus.Metric) {
 		}
 		metrics <- prometheus.MustNewConstMetric(storeFailuresMetric, prometheus.CounterValue, float64(f.Total), f.Entity)
 		metrics <- prometheus.MustNewConstMetric(storeFailingMetric, prometheus.GaugeValue, failing, f.Entity)
+	}
+}
+
+// unavailable counts errors with the code UNAVAILABLE by their cause, as a metric.
+type unavailable struct{ troubles *resolvers.Troubles }
+
+var unavailableMetric = prometheus.NewDesc("coexist_unavailable_total", "Errors with the code UNAVAILABLE, by their cause.", []string{"cause"}, nil)
+
+// Describe is part of Prometheus's interface.
+func (unavailable) Describe(metrics chan<- *prometheus.Desc) { metrics <- unavailableMetric }
+
+// Collect is part of Prometheus's interface.
+func (u unavailable) Collect(metrics chan<- prometheus.Metric) {
+	for cause, total := range u.troubles.Total() {
+		metrics <- prometheus.MustNewConstMetric(unavailableMetric, prometheus.CounterValue, float64(total), string(cause))
 	}
 }

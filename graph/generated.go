@@ -2517,6 +2517,8 @@ enum BlockerCode {
   HIDDEN_ROWS
   "An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the migration refer to V1, which a force passes."
   REFERENCE
+  "V1 does or enforces by itself, by triggers, rules, constraints or foreign keys, what stops working at this step. A force passes it."
+  V1_LOGIC
   "V1 has not been rebuilt from V2."
   V1_NOT_RESTORED
 }

@@ -1056,6 +1056,8 @@ const (
 	BlockerCodeHiddenRows BlockerCode = "HIDDEN_ROWS"
 	// An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the migration refer to V1, which a force passes.
 	BlockerCodeReference BlockerCode = "REFERENCE"
+	// V1 does or enforces by itself, by triggers, rules, constraints or foreign keys, what stops working at this step. A force passes it.
+	BlockerCodeV1Logic BlockerCode = "V1_LOGIC"
 	// V1 has not been rebuilt from V2.
 	BlockerCodeV1NotRestored BlockerCode = "V1_NOT_RESTORED"
 )
@@ -1071,12 +1073,13 @@ var AllBlockerCode = []BlockerCode{
 	BlockerCodeCaptureOff,
 	BlockerCodeHiddenRows,
 	BlockerCodeReference,
+	BlockerCodeV1Logic,
 	BlockerCodeV1NotRestored,
 }
 
 func (e BlockerCode) IsValid() bool {
 	switch e {
-	case BlockerCodeNotRehearsed, BlockerCodeUnmigrated, BlockerCodeStale, BlockerCodeQuarantined, BlockerCodeNotVerified, BlockerCodeDrift, BlockerCodeBypassWrites, BlockerCodeCaptureOff, BlockerCodeHiddenRows, BlockerCodeReference, BlockerCodeV1NotRestored:
+	case BlockerCodeNotRehearsed, BlockerCodeUnmigrated, BlockerCodeStale, BlockerCodeQuarantined, BlockerCodeNotVerified, BlockerCodeDrift, BlockerCodeBypassWrites, BlockerCodeCaptureOff, BlockerCodeHiddenRows, BlockerCodeReference, BlockerCodeV1Logic, BlockerCodeV1NotRestored:
 		return true
 	}
 	return false

@@ -142,18 +142,18 @@ func (e *entity) v1Places() []place {
 	return places
 }
 
-// settleEffects does what the side effects of a write on a key of e ask for: V2, which leads, must follow at once, since nobody looks at
+// settleEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2, which leads, must follow at once, since nobody looks at
 // marks there.
-func (e *entity) settleEffects(ctx context.Context, t *tx, key string, effects []sideEffect) error {
+func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects []sideEffect) error {
 	if len(effects) > maxEffects {
-		return &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with %s %s", maxEffects, e.name, key)}
+		return &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with this one of %s", maxEffects, e.name)}
 	}
 	follow, drop := map[*entity][]sideEffect{}, map[*entity][]mark{}
 	for _, effect := range effects {
 		other := e.db.entityNamed(effect.Entity)
 		f := fence{Phase: effect.Phase, Incomplete: bool(effect.Incomplete), Restoring: bool(effect.Restoring)}
 		switch {
-		case effect.Key != nil && other == e && *effect.Key == key:
+		case effect.Key != nil && key != nil && other == e && *effect.Key == *key:
 			// The marks of the key itself go with its copy.
 		case effect.Key == nil && !f.writesV1(): // a mark of all keys is never deleted
 		case effect.Key == nil:
@@ -268,7 +268,7 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 			faults = append(faults, Finding{Key: *effect.Key, Kind: Different, Fields: []string{}, Reason: new("V1's own triggers or foreign keys change it when other rows are written")})
 		}
 	}
-	return faults, r.settleEffects(ctx, t, "", others)
+	return faults, r.settleEffects(ctx, t, nil, others)
 }
 
 // takeOver returns the V2 aggregate that a client has written with what V1 has made of it: wanted is what was written to V1, held what V1

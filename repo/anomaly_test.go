@@ -87,7 +87,7 @@ func TestAVerificationGoesOnAfterItsProcessDied(t *testing.T) {
 		b.Close()
 		inFlight.Release()
 		stop()
-		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '2001-01-01T00:00:00.000Z'") // time passes
+		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'") // time passes
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		work(t, other)
 		run = ended(t, other, run)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -92,8 +93,15 @@ func columnList(columns []column) []string {
 }
 
 // installCapture creates the triggers that are missing and switches those on that are off, unless that would make old programs wait for
-// longer than a moment, again and again. Where the database does not let it, it says so in the log, and the gate to CUTOVER says so too.
-func (e *entity) installCapture(ctx context.Context) error { return e.mendCapture(ctx, 20*time.Second) }
+// longer than a moment, again and again. Where our role lacks the right, it says so in the log, and the gate to CUTOVER says so too. It fails
+// where the database takes no triggers on such a table, whoever asks.
+func (e *entity) installCapture(ctx context.Context) error {
+	refused, err := e.mendCapture(ctx, 20*time.Second)
+	if refused != nil && !errors.Is(refused, errDenied) && !errors.Is(refused, ErrUnavailable) { // which includes who is in the way
+		return fmt.Errorf("entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.name, firstLine(refused))
+	}
+	return err
+}
 
 // checkCapture notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a table that is
 // another one. It is cheap where there was none. A database that was given no triggers gets none by it.
@@ -102,18 +110,19 @@ func (e *entity) checkCapture(ctx context.Context) error {
 	if err != nil || state.Kept && state.Same || !state.Known {
 		return err
 	}
-	return e.mendCapture(ctx, time.Second)
+	_, err = e.mendCapture(ctx, time.Second)
+	return err
 }
 
 // mendCapture does what installCapture says, and where there was a gap it records that: every copy is stale then, and nothing is
-// verified any more.
-func (e *entity) mendCapture(ctx context.Context, patience time.Duration) error {
+// verified any more. refused says why triggers are missing or off.
+func (e *entity) mendCapture(ctx context.Context, patience time.Duration) (refused, err error) {
 	deadline := time.Now().Add(patience)
 	var wait lockWait
 	for try := 1; ; try++ {
 		statements, err := e.mending(ctx, e.db.reading())
 		if err != nil || len(statements) == 0 {
-			return err
+			return nil, err
 		}
 		err = e.db.classify(e.db.dialect.install(ctx, e.db, func(s session) ([]string, error) {
 			statements, err := e.mending(ctx, s)
@@ -126,15 +135,16 @@ func (e *entity) mendCapture(ctx context.Context, patience time.Duration) error 
 		}
 		switch {
 		case err == nil:
-			return nil
+			return nil, nil
 		case busy && time.Now().Before(deadline) && pause(ctx, backOff(try)) == nil:
 			continue
 		}
 		e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints", "entity", e.name, "error", err)
+		refused = err
 		if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
-			return err // known already
+			return refused, err // known already
 		}
-		return e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
+		return refused, e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
 	}
 }
 

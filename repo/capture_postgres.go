@@ -256,7 +256,8 @@ func (postgres) captured(e *entity) string {
 
 // fingerprint: xmin is the transaction that has changed a trigger or its function last, if only to switch it off and on again. ALTER TABLE may
 // change values without any trigger: a column that was dropped and added is another attribute; ALTER TYPE … USING leaves a new version of the
-// attribute and a new file, of which the first alone is a wider column, and the second alone VACUUM FULL.
+// attribute and a new file, of which the first alone is a wider column, and the second alone VACUUM FULL. The last two parts tell ALTER TYPE
+// from both of these together: what else may change of an attribute, and which transactions have changed the table and what goes with its file.
 func (postgres) fingerprint(e *entity) string {
 	return postgresFingerprint(e, func(t capturedTable) string { return t.trigger })
 }
@@ -278,11 +279,44 @@ func postgresFingerprint(e *entity, prefix func(capturedTable) string) string {
 	return "(WITH v1(oid, columns, prefix) AS (VALUES " + strings.Join(tables, ", ") + ") SELECT " +
 		part("c.oid, c.relkind, (SELECT count(*) FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)), t.oid, t.tgenabled, t.xmin, p.xmin, md5(p.prosrc)",
 			" LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND starts_with(CAST(t.tgname AS text), v1.prefix) LEFT JOIN pg_proc p ON p.oid = t.tgfoid") + " || ' ' || " +
-		part("c.oid, a.attname, a.attnum, a.atttypid", attributes) + " || '|' || " + part("a.attname, a.xmin", attributes) + " || '|' || " + part("c.relfilenode", "") + ")"
+		part("c.oid, a.attname, a.attnum, a.atttypid", attributes) + " || '|' || " + part("a.attname, a.xmin", attributes) + " || '|' || " + part("c.relfilenode", "") + " || '|' || " +
+		part("c.oid, a.attnum, a.xmin, md5(concat_ws(' ', coalesce(a.attstattarget, -1), a.attoptions, a.attfdwoptions, a.attacl, a.attstorage, a.attnotnull, a.atthasdef))", attributes) + " || '|' || " +
+		part("r.oid, r.xmin", " JOIN pg_class r ON r.oid IN (c.oid, c.reltoastrelid) OR r.oid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid)") + ")"
 }
 
-// kept: of the two parts that tell of ALTER TABLE one may be another.
+// kept: of the two parts that tell of ALTER TABLE one may be another; or both, where what has changed of each attribute is harmless. Earlier
+// versions have recorded three parts.
 func (postgres) kept(recorded, now string) bool {
 	was, is := strings.Split(recorded, "|"), strings.Split(now, "|")
-	return len(was) == 3 && len(is) == 3 && was[0] == is[0] && (was[1] == is[1] || was[2] == is[2])
+	const few, all = 3, 5
+	if len(was) != few && len(was) != all || len(is) != all || was[0] != is[0] {
+		return false
+	}
+	return was[1] == is[1] || was[2] == is[2] || len(was) == all && harmless(was[3], is[3], is[4])
+}
+
+// harmless reports whether each attribute that was changed, by its xmin, has another harmless property now, and was changed by no transaction
+// that the table, or what goes with its file, was changed by. files are those, as "oid:xmin …".
+func harmless(was, is, files string) bool {
+	type version struct{ xmin, properties string }
+	read := func(part string) map[string]version {
+		attributes := map[string]version{}
+		for _, item := range strings.Fields(part) {
+			if fields := strings.Split(item, ":"); len(fields) == 4 {
+				attributes[fields[0]+":"+fields[1]] = version{fields[2], fields[3]}
+			}
+		}
+		return attributes
+	}
+	before, writers := read(was), map[string]bool{}
+	for _, item := range strings.Fields(files) {
+		_, xmin, _ := strings.Cut(item, ":")
+		writers[xmin] = true
+	}
+	for name, after := range read(is) {
+		if old := before[name]; old.xmin != after.xmin && (old.properties == after.properties || writers[after.xmin]) {
+			return false
+		}
+	}
+	return len(before) > 0
 }

@@ -14,6 +14,11 @@ func (postgres) countTables(ctx context.Context, db *DB) (int64, error) {
 	return number(ctx, db.reading(), "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", db.schema)
 }
 
+func (postgres) readOnly(ctx context.Context, s session) (bool, error) {
+	n, err := number(ctx, s, "SELECT CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END")
+	return n == 1, err
+}
+
 func (postgres) elsewhere(ctx context.Context, s session, schema, table string) (schemas []string, err error) {
 	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &schemas) },
 		`SELECT coalesce(json_agg(n.nspname ORDER BY 1), '[]')::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -53,7 +58,10 @@ func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreign
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
 		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', (SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = k.confrelid),
 	'columns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.conkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
-	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n)
+	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n),
+	'acts', k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'),
+	'readable', has_table_privilege(k.confrelid, 'SELECT') AND has_schema_privilege((SELECT c.relnamespace FROM pg_class c WHERE c.oid = k.confrelid), 'USAGE'),
+	'lockable', has_table_privilege(k.confrelid, 'UPDATE') OR has_any_column_privilege(k.confrelid, 'UPDATE')
 )), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, t.sql)
 	return found, err
 }

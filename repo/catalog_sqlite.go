@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -15,6 +16,8 @@ func (sqlite) countTables(ctx context.Context, db *DB) (int64, error) {
 	return number(ctx, db.reading(), "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
 }
 
+func (sqlite) readOnly(context.Context, session) (bool, error) { return false, nil }
+
 // elsewhere: there are no schemas.
 func (sqlite) elsewhere(context.Context, session, string, string) ([]string, error) { return nil, nil }
 
@@ -24,13 +27,59 @@ func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]cata
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.unique, &c.collation)
-	}, `SELECT c.name, lower(c.type), c."notnull",
+		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.primary, &c.unique, &c.collation)
+	}, `SELECT c.name, lower(c.type), c."notnull" OR c.pk = 1 AND (lower(c.type) = 'integer' OR (SELECT l.wr FROM pragma_table_list(?) l WHERE l.schema = 'main')), c.pk = 1,
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
 		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name),
 	coalesce((SELECT x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key AND x.name = c.name AND x.coll <> 'BINARY' LIMIT 1), '')
-FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name)
+FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name, t.name)
+	if err != nil {
+		return nil, err
+	}
+	made, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", t.name)
+	for _, statement := range made {
+		for name, collation := range declaredCollations(statement) {
+			for column, c := range found {
+				if strings.EqualFold(column, name) && c.collation == "" {
+					c.collation = collation
+					found[column] = c
+				}
+			}
+		}
+	}
 	return found, err
+}
+
+var (
+	sqliteToken   = regexp.MustCompile(`'(?:[^']|'')*'|"(?:[^"]|"")*"|` + "`[^`]*`" + `|\[[^\]]*\]|--[^\n]*|/\*(?s:.*?)\*/|\w+|[(),]`)
+	sqliteUnquote = strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "")
+)
+
+// declaredCollations are the collations that a CREATE TABLE statement gives to columns, but for BINARY. No pragma tells them.
+func declaredCollations(statement string) map[string]string {
+	collations := map[string]string{}
+	depth, name, begins, collate := 0, "", false, false
+	for _, token := range sqliteToken.FindAllString(statement, -1) {
+		switch {
+		case strings.HasPrefix(token, "--"), strings.HasPrefix(token, "/*"):
+			continue
+		case token == "(":
+			depth++
+			begins = depth == 1
+			continue
+		case token == ")":
+			depth--
+		case token == ",":
+			begins = depth == 1
+			continue
+		case depth == 1 && begins:
+			name, begins = sqliteUnquote.Replace(token), false
+		case depth == 1 && collate && !strings.EqualFold(sqliteUnquote.Replace(token), "BINARY"):
+			collations[name] = strings.ToUpper(sqliteUnquote.Replace(token))
+		}
+		collate = depth == 1 && strings.EqualFold(token, "COLLATE")
+	}
+	return collations
 }
 
 func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
@@ -38,7 +87,8 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKe
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var key foreignKey
 		var columns, targets []byte
-		if err := rows.Scan(&key.Name, &key.Target, &columns, &targets); err != nil {
+		key.Readable, key.Lockable = true, true
+		if err := rows.Scan(&key.Name, &key.Target, &columns, &targets, (*bool)(&key.Acts)); err != nil {
 			return err
 		}
 		key.Target = quote(key.Target)
@@ -46,7 +96,7 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKe
 		last := &found[len(found)-1]
 		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
 	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
-	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.name)
+	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))), max(f.on_delete NOT IN ('NO ACTION', 'RESTRICT') OR f.on_update NOT IN ('NO ACTION', 'RESTRICT')) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.name)
 	return found, err
 }
 

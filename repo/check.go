@@ -59,6 +59,13 @@ func (e *entity) check(ctx context.Context) error {
 	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
 		return fmt.Errorf("entity %s: %w", e.name, err)
 	}
+	if err := e.checkFollows(); err != nil {
+		return err
+	}
+	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
+		return fmt.Errorf("entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
+			e.name, e.v1.name, e.v1.key.now().sqlType, e.v2.name, e.v2.key.now().sqlType)
+	}
 	for _, t := range append(e.v1.all(), e.v2.all()...) {
 		if err := e.checkRights(ctx, t); err != nil {
 			return err
@@ -80,7 +87,6 @@ func (e *entity) check(ctx context.Context) error {
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.
 func (e *entity) checkV1(ctx context.Context) error {
-	e.foreignKeys = map[string][]foreignKey{}
 	for _, t := range e.v1.all() {
 		if err := e.checkTable(ctx, t, "is this the right database?", "is this the right database?"); err != nil {
 			return err
@@ -93,15 +99,49 @@ func (e *entity) checkV1(ctx context.Context) error {
 					"change the column's type, or the model's", e.name, c.name, t.name, found, c.declared)
 			}
 		}
-		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
-		if err != nil {
-			return err
-		}
-		e.foreignKeys[t.name] = keys
+	}
+	if err := e.readForeignKeys(ctx); err != nil {
+		return err
 	}
 	if !e.v1.key.now().unique {
 		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
 	}
+	return e.checkKeyless(ctx)
+}
+
+// checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL: there it fails where a row's is.
+func (e *entity) checkKeyless(ctx context.Context) error {
+	if e.v1.key.now().notNull {
+		return nil
+	}
+	refused := fmt.Errorf("column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.key.name, e.v1.name, e.name)
+	if !e.v1.key.now().primary {
+		return refused
+	}
+	without, err := e.keyless(ctx, e.db.reading())
+	if err == nil && without {
+		err = refused
+	}
+	return err
+}
+
+// keyless reports whether V1 has a row without a key.
+func (e *entity) keyless(ctx context.Context, s session) (bool, error) {
+	n, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" t WHERE t."+quote(e.v1.key.name)+" IS NULL LIMIT 1) k")
+	return n > 0, err
+}
+
+// readForeignKeys looks at the foreign keys of V1's tables again.
+func (e *entity) readForeignKeys(ctx context.Context) error {
+	found := map[string][]foreignKey{}
+	for _, t := range e.v1.all() {
+		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
+		if err != nil {
+			return err
+		}
+		found[t.name] = keys
+	}
+	e.foreignKeys.found.Store(&found)
 	return nil
 }
 
@@ -141,7 +181,9 @@ func (e *entity) checkTable(ctx context.Context, t *table, ifAbsent, ifIncomplet
 		case found.generated:
 			return fmt.Errorf("entity %s: column %s of table %s is generated, so that no write could set it: leave it out of the model", e.name, c.name, t.name)
 		}
-		found.limits = limitsOf(found.sqlType)
+		if found.limits = limitsOf(found.sqlType); c == e.v2.key {
+			found.limits = limits{} // V1's are its
+		}
 		c.catalog.Store(&found)
 	}
 	if missing != nil {
@@ -152,9 +194,9 @@ func (e *entity) checkTable(ctx context.Context, t *table, ifAbsent, ifIncomplet
 
 // renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns that have gone
 // it leaves as they were known: the next statement will say so.
-func (e *entity) renew(ctx context.Context) (changed bool, err error) {
+func (e *entity) renew(ctx context.Context, s session) (changed bool, err error) {
 	for _, t := range e.v1.all() {
-		catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t)
+		catalog, err := e.db.dialect.columns(ctx, s, t)
 		if err != nil {
 			return false, err
 		}

@@ -5,11 +5,16 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"time"
 )
 
 // A run's key range is worked on in chunks, which are cut from it one after another as workers ask for them, in this process or
-// in others. Who works on a chunk holds a lease; a lease that runs out is taken over under a new token, without which nobody commits.
+// in others. Who works on a chunk holds a lease, and renews it with each batch. Who sees a lease that is not renewed for long enough takes it
+// over, under a new token, without which nobody commits. How long that is each process measures by itself: clocks are set back, and no two
+// agree. So the column leased_until, which earlier versions compare with the database's clock, is read for two things only: whether it is
+// another one than before, and whether the chunk is nobody's, which leaseless says.
 
 // stage says what a chunk is: a part of the key range, or, at the end of a sweep, the marks that are left.
 type stage string
@@ -54,15 +59,64 @@ var (
 
 // claim takes a chunk that nobody works on, or cuts a new one. It returns nil where there is none, or enough workers are at work.
 func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
+	open, err := e.openChunks(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range open {
+		condition := " AND " + e.db.roomForWorker("run_id")
+		if o.Leased {
+			condition = "" // who is gone has left room
+			if !e.db.leases.expired(o) {
+				continue
+			}
+		}
+		if claimed, err = e.take(ctx, o, condition); err != nil || claimed != nil {
+			return claimed, err
+		}
+	}
+	err = e.transact(ctx, opening{}, func(ctx context.Context, t *tx) error {
+		claimed, err = e.cut(ctx, t, run)
+		return err
+	})
+	return claimed, err
+}
+
+// openChunk is a chunk that is not done, as one look at it finds it.
+type openChunk struct {
+	RunID  int64  `json:"runId"`
+	Number int    `json:"number"`
+	Token  int64  `json:"token"`
+	Lease  string `json:"lease"` // another one with each renewal
+	Leased bool   `json:"leased"`
+}
+
+// leaseless is what leased_until is of a chunk that was given back.
+const leaseless = "'1970-01-01T00:00:00.000Z'"
+
+// openChunks are those of a run.
+func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err error) {
+	d := e.db.dialect
+	err = e.db.reading().query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &open) }, "SELECT CAST("+d.list(d.object([]member{
+		{"runId", "k.run_id"},
+		{"number", "k.number"},
+		{"token", "k.token"},
+		{"lease", "CAST(k.leased_until AS text)"},
+		{"leased", "CASE WHEN k.leased_until > " + leaseless + " THEN " + d.truth(true) + " ELSE " + d.truth(false) + " END"},
+	}), e.db.own.chunk+" k WHERE k.run_id = "+strconv.FormatInt(run.ID, 10)+" AND NOT k.finished", "k.number")+" AS text)")
+	return open, err
+}
+
+// take takes a chunk over that is still as o has found it. It returns nil where it is not, or does not meet a condition.
+func (e *entity) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
 	d := e.db.dialect
 	err = e.db.alone(ctx, func(s session) error {
-		claimed = nil
+		taken = nil
 		return s.query(ctx, func(rows *sql.Rows) error {
-			claimed = &chunk{}
-			return scanJSON(rows, claimed)
-		}, "UPDATE "+e.db.own.chunk+" SET token = token + 1, leased_until = "+d.later("?")+" WHERE run_id = ? AND number = (SELECT c.number FROM "+e.db.own.chunk+" c"+
-			" WHERE c.run_id = ? AND NOT c.finished AND c.leased_until <= "+d.now()+" AND "+e.db.roomForWorker("c.run_id")+
-			" ORDER BY c.number LIMIT 1"+d.skipLocked()+") RETURNING CAST("+d.object([]member{
+			taken = &chunk{}
+			return scanJSON(rows, taken)
+		}, "UPDATE "+e.db.own.chunk+" SET token = token + 1, leased_until = "+d.later("?")+" WHERE run_id = ? AND number = ? AND token = ? AND CAST(leased_until AS text) = ?"+
+			" AND NOT finished AND EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.id = run_id AND r.status = 'RUNNING')"+condition+" RETURNING CAST("+d.object([]member{
 			{"runId", "run_id"},
 			{"number", "number"},
 			{"upper", "upper"},
@@ -73,22 +127,44 @@ func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error)
 			{"faults", "faults"},
 			{"workers", "(SELECT r.workers FROM " + e.db.own.run + " r WHERE r.id = run_id)"},
 			{"maxRows", "(SELECT coalesce(r.max_rows_per_second, 0) FROM " + e.db.own.run + " r WHERE r.id = run_id)"},
-		})+" AS text)", lease.Milliseconds(), run.ID, run.ID)
+		})+" AS text)", e.db.leases.length.Milliseconds(), o.RunID, o.Number, o.Token, o.Lease)
 	})
-	if err != nil || claimed != nil {
-		return claimed, err
+	return taken, err
+}
+
+// leases is what a process has seen of leases, and since when.
+type leases struct {
+	length time.Duration
+	mu     sync.Mutex
+	seen   map[[2]int64]sight // by run and chunk
+}
+
+type sight struct {
+	token int64
+	lease string
+	since time.Time // by this process's own clock, which is never set back
+}
+
+// expired reports whether a lease has not been renewed for its length while this process looked.
+func (l *leases) expired(o openChunk) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := [2]int64{o.RunID, int64(o.Number)}
+	last, known := l.seen[of]
+	if !known || last.token != o.Token || last.lease != o.Lease {
+		if l.seen == nil || len(l.seen) > 10_000 { // runs that have ended
+			l.seen = map[[2]int64]sight{}
+		}
+		l.seen[of] = sight{o.Token, o.Lease, time.Now()}
+		return false
 	}
-	err = e.transact(ctx, opening{}, func(ctx context.Context, t *tx) error {
-		claimed, err = e.cut(ctx, t, run)
-		return err
-	})
-	return claimed, err
+	return time.Since(last.since) >= l.length
 }
 
 // roomForWorker says that a run, an expression, is running and has fewer workers than it may have.
 func (db *DB) roomForWorker(run string) string {
 	return "EXISTS (SELECT 1 FROM " + db.own.run + " r WHERE r.id = " + run + " AND r.status = 'RUNNING' AND r.workers > (SELECT count(*) FROM " + db.own.chunk + " k" +
-		" WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + db.dialect.now() + "))"
+		" WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + leaseless + "))"
 }
 
 // cut makes a chunk of what is left of the range; once that is all cut and done, a sweep has one more for the marks.
@@ -127,7 +203,7 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 		return nil, err
 	}
 	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.chunk+" (run_id, number, upper, position, stage, token, leased_until) VALUES (?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
-		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), lease.Milliseconds())
+		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), e.db.leases.length.Milliseconds())
 	return c, err
 }
 
@@ -207,7 +283,7 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, be
 // limits up to date.
 func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
 	held, err := t.exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.later("?")+" WHERE run_id = ? AND number = ? AND token = ?",
-		lease.Milliseconds(), c.RunID, c.Number, c.Token)
+		e.db.leases.length.Milliseconds(), c.RunID, c.Number, c.Token)
 	if err != nil {
 		return err
 	}
@@ -223,7 +299,7 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 		running = true
 		return rows.Scan(&c.Workers, &c.MaxRows, &ahead)
 	}, "SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > "+
-		e.db.dialect.now()+" AND k.number < ?) FROM "+e.db.own.run+" r WHERE r.id = ? AND r.status = 'RUNNING'"+share, c.Number, c.RunID)
+		leaseless+" AND k.number < ?) FROM "+e.db.own.run+" r WHERE r.id = ? AND r.status = 'RUNNING'"+share, c.Number, c.RunID)
 	switch {
 	case err != nil:
 		return err
@@ -255,7 +331,52 @@ func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	if err != nil || open > 0 {
 		return err
 	}
-	_, err = t.exec(ctx, "UPDATE "+e.db.own.run+" SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL,"+
-		" total = (SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = "+e.db.own.run+".id) WHERE id = ?", string(Succeeded), c.RunID)
+	status, blind := Succeeded, (*string)(nil)
+	if blind, err = e.blind(ctx, t, run); err != nil {
+		return err
+	}
+	if blind != nil {
+		status = Failed
+	}
+	_, err = t.exec(ctx, "UPDATE "+e.db.own.run+" SET status = ?, error = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL,"+
+		" total = (SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = "+e.db.own.run+".id) WHERE id = ?", string(status), blind, c.RunID)
 	return err
 }
+
+// blind says why a run that has come to its end cannot have seen all that is there, nil where nothing speaks against it. An index that has
+// another order than the database now, say, leads a walk past rows.
+func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
+	if without, err := e.keyless(ctx, t.session); err != nil {
+		return nil, err
+	} else if without {
+		return new(fmt.Sprintf("table %s has rows without a key, which nobody can migrate: give them one, and make column %s NOT NULL", e.v1.name, e.v1.key.name)), nil
+	}
+	root := e.v1
+	if run.Kind == Restore || t.fence.leader() == sideV2 {
+		root = e.v2
+	}
+	rows, exact, err := e.db.dialect.estimate(ctx, t.session, root.sql)
+	if err != nil {
+		return nil, err
+	}
+	done, err := number(ctx, t.session, "SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = ?", run.ID)
+	// Rows that have come and gone meanwhile are seen to by who wrote them, so only many that were there at both ends speak against a run.
+	const few = 10
+	both := min(rows, run.Total)
+	if err != nil || both < few || done >= both/2 {
+		return nil, err
+	}
+	if !exact {
+		if rows, err = number(ctx, t.session, "SELECT count(*) FROM "+root.sql); err != nil || done >= min(rows, run.Total)/2 {
+			return nil, err
+		}
+	}
+	if done > 0 && rows < manyRows {
+		return nil, nil //nolint:nilnil // they may have moved
+	}
+	return new(fmt.Sprintf("the run has looked at %d rows of table %s, which had about %d at its start and has %d now: an index may be broken, so REINDEX the table, and start another",
+		done, root.name, run.Total, rows)), nil
+}
+
+// manyRows is from how many on it is no chance that most of a table's rows came where a run had been already.
+const manyRows = 1000

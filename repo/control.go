@@ -188,7 +188,7 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		switch {
 		case err == nil:
 			return c.Migration(ctx, e.name)
-		case !errors.Is(err, errCaptureGap) && !errors.Is(err, errSeeded) || try == 5:
+		case !errors.Is(err, errCaptureGap) && !errors.Is(err, errUnmarked) || try == 5:
 			return Migration{}, err
 		}
 	}
@@ -197,8 +197,8 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 // errCaptureGap means that the capture has had a gap since the facts were gathered: gather them again, with the copies that are stale by it.
 var errCaptureGap = fmt.Errorf("%w: the triggers on V1 are being changed", ErrUnavailable)
 
-// errSeeded means that V1 has been seeded since the facts were gathered: gather them again.
-var errSeeded = fmt.Errorf("%w: V1 is being filled", ErrUnavailable)
+// errUnmarked means that V1 has been seeded, or capture switched, since the facts were gathered: gather them again.
+var errUnmarked = fmt.Errorf("%w: V1 is being filled, or its capture switched", ErrUnavailable)
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
 func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks, request PhaseRequest) error {
@@ -212,8 +212,8 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	if state.Known && !state.Kept {
 		return errCaptureGap
 	}
-	if seeds, err := e.seedsSoFar(ctx, t.session); err != nil || seeds != found.seeds {
-		return cmp.Or(err, errSeeded)
+	if seeds, generation, err := e.unmarked(ctx, t.session); err != nil || seeds != found.seeds || generation != found.generation {
+		return cmp.Or(err, errUnmarked)
 	}
 	if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {
 		return err

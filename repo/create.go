@@ -109,7 +109,9 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 // withKey runs create. Where the aggregate v leaves its key to the server it tries new keys until one is free.
 func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, create func(made bool) error) error {
 	if r.hasKey(t, v) {
-		if !r.validKey(r.keyOf(t, v)) {
+		if held, err := r.mayHoldKey(ctx, r.keyOf(t, v)); err != nil {
+			return err
+		} else if !held {
 			return inputError(Faulty(t.key.field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
 		}
 		return r.keyUnknown(r.taken(ctx, create(false)), t, v)
@@ -123,7 +125,9 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		if key == "" {
 			continue
 		}
-		if !r.validKey(key) {
+		if held, err := r.mayHoldKey(ctx, key); err != nil {
+			return err
+		} else if !held {
 			return notRepresentable(Faulty(t.key.field(""), "the keys that the server makes have run out, the next would be %s: give one", key))
 		}
 		r.setKey(t, v, key)
@@ -132,6 +136,15 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		}
 	}
 	return fmt.Errorf("%w: no key was free in %d tries", ErrUnavailable, tries)
+}
+
+// mayHoldKey is holdsKey, after another look at V1's columns where that says no.
+func (e *entity) mayHoldKey(ctx context.Context, key string) (bool, error) {
+	if e.holdsKey(key) {
+		return true, nil
+	}
+	_, err := e.renew(ctx, e.db.reading())
+	return err == nil && e.holdsKey(key), err
 }
 
 // taken turns the violation of a unique constraint into ErrAlreadyExists, or into a *UniqueError where it is not that of the key.
@@ -168,7 +181,7 @@ func (e *entity) whyNoKey(key string) string {
 	case e.v1.key.now().padded && strings.HasSuffix(key, " "):
 		return "it must not end with a blank"
 	case l.runes > 0:
-		return fmt.Sprintf("it must be 1 to %d characters of UTF-8, without NUL", l.runes)
+		return fmt.Sprintf("it must be at most %d characters of UTF-8, without NUL", l.runes)
 	default:
 		return "it must be valid UTF-8, without NUL"
 	}
@@ -277,7 +290,7 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *con
 		}
 	}
 	// The target may have come since.
-	for _, key := range r.foreignKeys[r.v1.name] {
+	for _, key := range r.foreignKeys.of(r.v1.name) {
 		if refused.constraint != "" && refused.constraint == key.Name && refused.table == r.v1.name {
 			return r.v1.fieldOf(key.Columns[0]), nil
 		}
@@ -286,7 +299,7 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *con
 }
 
 func (e *entity) dangling(ctx context.Context, refused *constraintError, t *table, prefix string, v reflect.Value) (string, error) {
-	for _, key := range e.foreignKeys[t.name] {
+	for _, key := range e.foreignKeys.of(t.name) {
 		if refused.constraint != "" && refused.constraint != key.Name {
 			continue
 		}

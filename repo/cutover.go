@@ -24,19 +24,13 @@ func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1,
 	if c.value, err = r.derive(held, s); err != nil {
 		return v1, err
 	}
-	if err := r.holdReferences(ctx, t, found, s.v2, &c.value, r.referenceInV1); err != nil {
+	if err := r.holdReferences(ctx, t, found, s.v2, &c.value, sideV1); err != nil {
 		return v1, err
 	}
 	if err := r.put(ctx, t, s, c, changed); err != nil {
 		return v1, err
 	}
-	return held, r.settleEffects(ctx, t, s.key, found.Effects)
-}
-
-func (e *entity) referenceInV1(i int) *column { return e.v1.column(e.references[i].Column) }
-
-func (e *entity) referenceInV2(i int) *column {
-	return e.v2.column(e.columnInV2(e.references[i].Column))
+	return held, r.settleEffects(ctx, t, &s.key, found.Effects)
 }
 
 // arrange brings the child rows of what a V1 client has written into the order in which V1 returns them, which is the
@@ -128,14 +122,14 @@ func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1,
 			return record, v1, err
 		}
 	}
-	if err := r.holdReferences(ctx, t, found, s.v2, &v2, r.referenceInV2); err != nil {
+	if err := r.holdReferences(ctx, t, found, s.v2, &v2, sideV2); err != nil {
 		return record, v1, err
 	}
 	c := conversion[V2]{value: v2, refined: true, mappingVersion: s.copy.MappingVersion} // what an older mapping got wrong is still in it
 	if err := r.put(ctx, t, s, c, changed); err != nil {
 		return record, v1, err
 	}
-	return r.written(t, s, c, changed), v1, r.settleEffects(ctx, t, s.key, found.Effects)
+	return r.written(t, s, c, changed), v1, r.settleEffects(ctx, t, &s.key, found.Effects)
 }
 
 // createV1Led inserts a V1 aggregate of a client's, and returns what becomes of it.
@@ -145,7 +139,7 @@ func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1, made
 		return v1, err
 	}
 	held := v1
-	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion}, made, r.referenceInV1, func(kept V1) (V2, error) {
+	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion}, made, sideV1, func(kept V1) (V2, error) {
 		held = kept
 		return r.derive(kept, nil)
 	})
@@ -160,7 +154,7 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made
 			return record, v1, err
 		}
 	}
-	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion}, made, r.referenceInV2, func(held V1) (V2, error) {
+	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion}, made, sideV2, func(held V1) (V2, error) {
 		return r.takeOver(nil, v1, held, v2)
 	})
 	return record, v1, err
@@ -168,13 +162,13 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made
 
 // insertLed inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
 // tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake makes of what V1 holds.
-func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2], made bool, path func(int) *column, remake func(V1) (V2, error)) (record Record[V2], err error) {
+func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2], made bool, use side, remake func(V1) (V2, error)) (record Record[V2], err error) {
 	record.Value = c.value
 	p := pending{key: r.keyOf(r.v2, &c.value), value: reflect.ValueOf(&c.value).Elem(), mappingVersion: c.mappingVersion, refined: c.refined}
 	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
 	if !t.fence.writesV1() { // else V1 may keep the reference, which it says when it is written
-		if err := r.holdReferences(ctx, t, aftermath{}, nil, &c.value, path); err != nil {
+		if err := r.holdReferences(ctx, t, aftermath{}, nil, &c.value, use); err != nil {
 			return record, err
 		}
 	}
@@ -215,10 +209,10 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 	if err != nil {
 		return record, err
 	}
-	if err := r.holdReferences(ctx, t, found, nil, &c.value, path); err != nil {
+	if err := r.holdReferences(ctx, t, found, nil, &c.value, use); err != nil {
 		return record, err
 	}
-	return r.written(t, s, c, 0), r.settleEffects(ctx, t, s.key, found.Effects)
+	return r.written(t, s, c, 0), r.settleEffects(ctx, t, &s.key, found.Effects)
 }
 
 // remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what V1 holds then.

@@ -55,6 +55,8 @@ type DB struct {
 	usage       *usageCounter
 	// phasePatience is Options.PhasePatience.
 	phasePatience time.Duration
+	leases        leases
+	maxConns      int                    // to PostgreSQL, for all entities
 	secret        atomic.Pointer[string] // by which PostgreSQL's triggers tell our transactions, once it was read
 }
 
@@ -74,7 +76,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if o.PhasePatience <= 0 {
 		o.PhasePatience = 30 * time.Second
 	}
-	db := &DB{phasePatience: o.PhasePatience, logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), schema: cmp.Or(o.Schema, "public")}
+	db := &DB{phasePatience: o.PhasePatience, logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: o.MaxConns, leases: leases{length: leaseTime}, schema: cmp.Or(o.Schema, "public")}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
@@ -141,6 +143,11 @@ func (db *DB) Close() error {
 // Ping returns nil when the database answers, else an ErrUnavailable.
 func (db *DB) Ping(ctx context.Context) error {
 	return db.classify(db.writerDB.PingContext(ctx))
+}
+
+// ReadOnly reports whether the database, or the role, lets this program write nothing. On SQLite it is false: a write tells.
+func (db *DB) ReadOnly(ctx context.Context) (bool, error) {
+	return db.dialect.readOnly(ctx, db.reading())
 }
 
 // Empty reports whether there is no table at all where V1's are to be: in the database, or in PostgreSQL in the schema.
@@ -275,15 +282,22 @@ func (db *DB) classify(err error) error {
 		return classified
 	}
 	switch {
-	case errors.Is(err, sql.ErrConnDone), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, sql.ErrConnDone):
+		return unavailable(CauseConnection, err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return unavailable(CauseTimeout, err)
 	default:
 		return err
 	}
 }
 
-// errDenied means that our role lacks a right. The database says which.
-var errDenied = errors.New("our role may not do that")
+// errDenied means that our role lacks a right. The database says which. It is an ErrUnavailable, since nothing is wrong with what was asked.
+var errDenied error = deniedError{}
+
+type deniedError struct{}
+
+func (deniedError) Error() string        { return "our role may not do that" }
+func (deniedError) Is(target error) bool { return target == ErrUnavailable }
 
 // busyError means that another transaction was in the way: roll back and try again. It is an ErrUnavailable when tries run out.
 type busyError struct{ err error }

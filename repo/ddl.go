@@ -155,6 +155,13 @@ func (db *DB) installation(ctx context.Context, s session) (statements []string,
 		}
 		statements = append(statements, more...)
 	}
+	for _, e := range db.entities {
+		more, err := e.refit(ctx, s)
+		if err != nil {
+			return nil, upgrades, err
+		}
+		statements, upgrades = append(statements, more...), upgrades || len(more) > 0
+	}
 	for _, e := range db.entities { // on a column that an upgrade may have added
 		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+quote(ownTable(e.name, "mark_tx"))+" ON "+e.markTable+" (tx) WHERE tx IS NOT NULL")
 	}
@@ -193,13 +200,17 @@ func (e *entity) createV2() []string {
 
 // declare are a table's columns but the key, each after a comma.
 func (e *entity) declare(t *table) string {
+	columnType := e.db.dialect.columnType
+	if t == e.v2 {
+		columnType = e.typeOfV2
+	}
 	var b strings.Builder
 	for i := range t.columns {
 		c := &t.columns[i]
 		if c.isKey {
 			continue
 		}
-		b.WriteString(", " + quote(c.name) + " " + e.db.dialect.columnType(c))
+		b.WriteString(", " + quote(c.name) + " " + columnType(c))
 		if !c.nullable {
 			b.WriteString(" NOT NULL")
 		}

@@ -3,7 +3,9 @@ package repo
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -79,6 +81,10 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
+	// logic is what V1's tables do and enforce besides their keys and foreign keys.
+	logic(ctx context.Context, s session, e *entity) ([]logic, error)
+	// logicElsewhere is what seems to write V1's tables when others than led, which are quoted, are written.
+	logicElsewhere(ctx context.Context, s session, e *entity, led []string) ([]logic, error)
 	// guards says that a foreign key of V1's, there and at work now, keeps a reference of e's from what is not there; with deleting,
 	// that it also keeps what the reference leads to from being deleted.
 	guards(e *entity, reference Reference, deleting bool) string
@@ -103,6 +109,8 @@ type dialect interface {
 	value(alias string, c *column) string
 	// object builds a JSON document.
 	object(members []member) string
+	// truth is a Boolean in a JSON document.
+	truth(bool) string
 	// list builds a JSON list of one element for each row of from, "[]" where there is none.
 	list(element, from, order string) string
 	// text is an expression as text, compared byte by byte.
@@ -138,12 +146,18 @@ type dialect interface {
 	// skipLocked is what ends a query that locks the rows that nobody has locked.
 	skipLocked() string
 	now() string
+	// readOnly reports whether nothing can be written.
+	readOnly(ctx context.Context, s session) (bool, error)
 	// standby is an expression that is true, as JSON, where a replica answers.
 	standby() string
 	// hides is an expression that is true, as JSON, where row-level security may hide rows of one of the tables from our role.
 	hides(tables []string) string
-	// keyType is the type of V2's key columns, with V1's collation.
+	// keyType is the type of a column that compares as c, V1's, does, with its collation and without a limit.
 	keyType(c *column) string
+	// compared is the type of what compares with a column, without a limit.
+	compared(c *column) string
+	// alterType are the statements that give a column another type, none where the database cannot or need not.
+	alterType(t *table, column, to string) []string
 	// holdsNumber reports whether a Number comes back from a column of a type.
 	holdsNumber(sqlType string) bool
 	// ordered is a column as lists are sorted and compared by it.
@@ -163,6 +177,7 @@ type catalogColumn struct {
 	sqlType   string
 	collation string // "" for the default
 	notNull   bool
+	primary   bool   // the primary key, which alone SQLite lets be NULL
 	padded    bool   // blanks at the end do not count
 	unique    bool   // a unique index or primary key on this column alone, and none that is deferrable
 	generated bool   // computed from others
@@ -177,6 +192,24 @@ type foreignKey struct {
 	Columns       []string `json:"columns"`
 	Target        string   `json:"target"` // as DB.qualify names it
 	TargetColumns []string `json:"targetColumns"`
+	// Acts says that a change of the target changes rows here: CASCADE, SET NULL or SET DEFAULT.
+	Acts jsonFlag `json:"acts"`
+	// Readable and Lockable say whether our role may look at the target, and keep a row of it from being deleted.
+	Readable jsonFlag `json:"readable"`
+	Lockable jsonFlag `json:"lockable"`
+}
+
+// foreignKeys are those of V1's tables, by table, as the last look at the catalog found them.
+type foreignKeys struct {
+	found atomic.Pointer[map[string][]foreignKey]
+}
+
+// of returns those of a table.
+func (k *foreignKeys) of(table string) []foreignKey {
+	if found := k.found.Load(); found != nil {
+		return (*found)[table]
+	}
+	return nil
 }
 
 // quote quotes an identifier.
@@ -200,6 +233,13 @@ func splitObject(members []member, build func([]member) string, join func(a, b s
 		return build(members)
 	}
 	return join(build(members[:most]), splitObject(members[most:], build, join))
+}
+
+// jsonSorted is jsonList of a sorted list, as either database writes it.
+func jsonSorted(list []string) string {
+	sorted := slices.Clone(list)
+	slices.Sort(sorted)
+	return jsonList(sorted)
 }
 
 // jsonList is a list of strings as an argument.

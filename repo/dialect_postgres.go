@@ -77,7 +77,7 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	// Of the database's sequence a crash takes back what nobody waited for on the disk, while somebody may have read it.
 	t.seq = 1 + rand.Int64N(1<<53)
 	guess := e.guess()
-	if o.key != "" {
+	if o.key != nil {
 		locks := e.locks(guess, o.deleting)
 		b.add(func(r pgx.Row) error {
 			err := r.Scan(&t.locked)
@@ -85,12 +85,12 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 				return nil
 			}
 			return err
-		}, strings.Replace(locks[0], "?", "$1", 1), o.key)
+		}, strings.Replace(locks[0], "?", "$1", 1), *o.key)
 		if !o.lazy {
 			b.add(nil, heldTimeout, milliseconds(heldLockTimeout))
 		}
 		for _, lock := range locks[1:] {
-			b.add(nil, strings.Replace(lock, "?", "$1", 1), o.key)
+			b.add(nil, strings.Replace(lock, "?", "$1", 1), *o.key)
 		}
 	} else if !o.lazy {
 		b.add(nil, heldTimeout, milliseconds(heldLockTimeout))
@@ -101,7 +101,7 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	if !free {
 		return &busyError{errors.New("the phase is changing")}
 	}
-	if err := e.decodeFence(fenceJSON, &t.fence); err != nil || o.key == "" {
+	if err := e.decodeFence(fenceJSON, &t.fence); err != nil || o.key == nil {
 		return err
 	}
 	return e.locked(guess, t.fence)
@@ -167,16 +167,19 @@ func (postgres) blockers(ctx context.Context, s session, e *entity) ([]Transacti
 	var blockers []Transaction
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &blockers) },
 		// Of other roles' sessions some see no more than the process and the role, of which an autovacuum has none.
-		`SELECT coalesce(json_agg(json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start,
+		// A transaction that was prepared has locks and no process.
+		`WITH held AS (SELECT l.pid, l.virtualtransaction FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
+			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+		OR l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(?, 0)))
+SELECT coalesce(json_agg(b.document ORDER BY b.since), '[]')::text FROM (SELECT a.xact_start AS since, json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start,
 	'maintains', coalesce((SELECT 'VACUUM of ' || relid::regclass FROM pg_stat_progress_vacuum p WHERE p.pid = a.pid),
 		(SELECT 'ANALYZE of ' || relid::regclass FROM pg_stat_progress_analyze p WHERE p.pid = a.pid),
 		(SELECT p.command || ' on ' || relid::regclass FROM pg_stat_progress_create_index p WHERE p.pid = a.pid), CASE WHEN a.usesysid IS NULL THEN 'autovacuum' END, ''),
-	'autovacuum', a.usesysid IS NULL, 'wraparound', a.usesysid IS NULL AND coalesce(a.query LIKE '%(to prevent wraparound)', false))
-	ORDER BY a.xact_start), '[]')::text
-FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.pid IN (
-	SELECT l.pid FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
-			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-		OR l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(?, 0)))`,
+	'autovacuum', a.usesysid IS NULL, 'wraparound', a.usesysid IS NULL AND coalesce(a.query LIKE '%(to prevent wraparound)', false)) AS document
+FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.pid IN (SELECT h.pid FROM held h)
+UNION ALL SELECT x.prepared, json_build_object('prepared', x.gid, 'since', x.prepared)
+FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELECT 1 FROM held h JOIN pg_locks t ON t.virtualtransaction = h.virtualtransaction AND t.pid IS NULL
+	WHERE h.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = x.transaction)) b`,
 		jsonList(e.v1Tables()), fenceLock(e))
 	return blockers, err
 }
@@ -246,58 +249,27 @@ func (p *pipeline) send(ctx context.Context, conn *sql.Conn) error {
 
 func (postgres) classify(err error) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		constraint := &constraintError{table: pg.TableName, constraint: pg.ConstraintName, column: pg.ColumnName, err: err}
-		switch pg.Code {
-		case "40001", "40P01", "55P03": // serialization failure, dead-lock, lock timeout
-			return &busyError{err}
-		case "23505", "23P01":
-			constraint.kind = uniqueViolation
-			return constraint
-		case "23503", "23001":
-			constraint.kind = foreignKeyViolation
-			return constraint
-		case "23502":
-			constraint.kind = notNullViolation
-			return constraint
-		case "23514", "44000":
-			constraint.kind = checkViolation
-			return constraint
-		case "42501":
-			if pg.Routine == "check_enable_rls" { // with row_security = off
-				return fmt.Errorf("%w: %w", ErrHiddenRows, err)
-			}
-			return fmt.Errorf("%w: %w", errDenied, err)
-		case "42703", "42P01", "42804", "42883", "3F000": // no such column, table or schema; another type, for which there is no such operator
-			return fmt.Errorf("%w: %w", ErrAltered, err)
-		case "57014", "25P03", "25006": // cancelled, idle for too long, a standby
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		case "0A000":
-			if pg.Routine == "GetSerializableTransactionSnapshot" { // a standby, too, where transactions are serializable by default
-				return fmt.Errorf("%w: %w", ErrUnavailable, err)
-			}
-		}
-		switch pg.Code[:2] {
-		case "P0":
-			constraint.kind, constraint.refused = refusal, &RefusedError{Code: pg.Code, Message: pg.Message, Hint: pg.Hint}
-			return constraint
-		case "22":
-			constraint.kind = badValue
-			return constraint
-		case "08", "53", "57", "58": // connection, resources, shut-down, system
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
+		return classifyPostgres(err, pg)
+	}
+	netErr, isNet := errors.AsType[net.Error](err)
+	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case errors.Is(err, pgconn.ErrStandbyConnection):
+		return unavailable(CauseStandby, err)
+	case isNet && netErr.Timeout() && !isConnect:
+		return unavailable(CauseTimeout, err)
+	case isNet, isConnect, errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		pgconn.SafeToRetry(err), strings.Contains(err.Error(), "conn closed"):
+		return unavailable(CauseConnection, err)
+	default:
 		return nil
 	}
-	_, isNet := errors.AsType[net.Error](err)
-	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
-	if isNet || isConnect || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err) || strings.Contains(err.Error(), "conn closed") {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return nil
 }
 
-func (postgres) mayAnswerLater(err error) bool { return errors.Is(err, ErrUnavailable) }
+func (postgres) mayAnswerLater(err error) bool {
+	cause := CauseOf(err)
+	return cause != "" && cause != CauseRights && cause != CauseSetting
+}
 
 // creates matches the statements that create something unless it is there. Whoever may not create it may do without, where it
 // is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
@@ -369,14 +341,6 @@ func (postgres) later(ms string) string {
 }
 
 func (postgres) keyType(c *column) string {
-	if known := c.now(); known.collation != "" {
-		return known.sqlType + " COLLATE " + known.collation
-	}
-	return c.now().sqlType
-}
-
-// markKeyType is keyType without a limit, so that a wider column of V1's makes nothing fail that marks it.
-func (postgres) markKeyType(c *column) string {
 	known, declared := c.now(), comparedAs(c)
 	if declared == "text" {
 		declared = "character varying"
@@ -385,6 +349,10 @@ func (postgres) markKeyType(c *column) string {
 		declared += " COLLATE " + known.collation
 	}
 	return declared
+}
+
+func (postgres) alterType(t *table, column, to string) []string {
+	return []string{"ALTER TABLE " + t.sql + " ALTER COLUMN " + quote(column) + " TYPE " + to}
 }
 
 func (postgres) columnType(c *column) string { return c.declared }

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"strconv"
 	"strings"
 )
 
@@ -72,6 +73,8 @@ func joinMembers(members []member) string {
 	return strings.Join(parts, ", ")
 }
 
+func (postgres) truth(b bool) string { return strconv.FormatBool(b) }
+
 func (postgres) list(element, from, order string) string {
 	return "(SELECT coalesce(json_agg(" + element + " ORDER BY " + order + "), '[]') FROM " + from + ")"
 }
@@ -85,6 +88,8 @@ func (p postgres) contains(expression string) string {
 func (postgres) asKey(c *column, expression string) string {
 	return "CAST(" + expression + " AS " + comparedAs(c) + ")"
 }
+
+func (postgres) compared(c *column) string { return comparedAs(c) }
 
 // comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string off.
 func comparedAs(c *column) string {

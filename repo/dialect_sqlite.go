@@ -155,47 +155,8 @@ func (sqlite) commit(ctx context.Context, t *tx) error {
 }
 
 func (sqlite) classify(err error) error {
-	failed, ok := errors.AsType[sqlite3.Error](err)
-	if !ok {
-		return nil
-	}
-	constraint := &constraintError{err: err}
-	switch failed.ExtendedCode {
-	case sqlite3.ErrConstraintUnique, sqlite3.ErrConstraintPrimaryKey, sqlite3.ErrConstraintRowID:
-		constraint.kind = uniqueViolation
-		_, constraint.constraint, _ = strings.Cut(failed.Error(), "constraint failed: ")
-		return constraint
-	case sqlite3.ErrConstraintTrigger:
-		constraint.kind = foreignKeyViolation
-		if said := failed.Error(); said != "FOREIGN KEY constraint failed" { // which ON DELETE RESTRICT says by a trigger of the database's own
-			constraint.kind, constraint.refused = refusal, &RefusedError{Message: said}
-		}
-		return constraint
-	case sqlite3.ErrConstraintForeignKey:
-		constraint.kind = foreignKeyViolation
-		return constraint
-	case sqlite3.ErrConstraintNotNull:
-		constraint.kind = notNullViolation
-		return constraint
-	}
-	switch failed.Code {
-	case sqlite3.ErrBusy, sqlite3.ErrLocked:
-		return &busyError{err}
-	case sqlite3.ErrConstraint:
-		constraint.kind = checkViolation
-		return constraint
-	case sqlite3.ErrMismatch, sqlite3.ErrTooBig:
-		constraint.kind = badValue
-		return constraint
-	case sqlite3.ErrInterrupt, sqlite3.ErrIoErr, sqlite3.ErrFull, sqlite3.ErrCantOpen, sqlite3.ErrReadonly, sqlite3.ErrPerm,
-		sqlite3.ErrNomem, sqlite3.ErrProtocol, sqlite3.ErrSchema:
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	case sqlite3.ErrError:
-		for _, part := range []string{"no such column", "no such table", "has no column named"} {
-			if strings.Contains(failed.Error(), part) {
-				return fmt.Errorf("%w: %w", ErrAltered, err)
-			}
-		}
+	if failed, ok := errors.AsType[sqlite3.Error](err); ok {
+		return classifySQLite(failed)
 	}
 	return nil
 }
@@ -240,6 +201,8 @@ func (sqlite) object(members []member) string {
 		return "json_object(" + joinMembers(members) + ")"
 	}, func(a, b string) string { return "json_patch(" + a + ", " + b + ")" })
 }
+
+func (sqlite) truth(b bool) string { return "json('" + strconv.FormatBool(b) + "')" }
 
 func (sqlite) list(element, from, order string) string {
 	return "json((SELECT json_group_array(json(" + element + ") ORDER BY " + order + ") FROM " + from + "))"
@@ -300,9 +263,9 @@ func (sqlite) breather() time.Duration { return 5 * time.Millisecond }
 
 func (sqlite) skipLocked() string { return "" }
 
-func (sqlite) standby() string { return "json('false')" }
+func (d sqlite) standby() string { return d.truth(false) }
 
-func (sqlite) hides([]string) string { return "json('false')" }
+func (d sqlite) hides([]string) string { return d.truth(false) }
 
 func (sqlite) now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
 
@@ -311,11 +274,18 @@ func (sqlite) later(ms string) string {
 }
 
 func (sqlite) keyType(c *column) string {
-	if known := c.now(); known.collation != "" {
-		return known.sqlType + " COLLATE " + quote(known.collation)
+	known := c.now()
+	declared, _, _ := strings.Cut(known.sqlType, "(")
+	if known.collation != "" {
+		return declared + " COLLATE " + quote(known.collation)
 	}
-	return c.now().sqlType
+	return declared
 }
+
+func (sqlite) compared(c *column) string { return c.now().sqlType }
+
+// alterType: SQLite cannot. Its types limit nothing.
+func (sqlite) alterType(*table, string, string) []string { return nil }
 
 // held: SQLite has doubles, and integers where the column's affinity lets them be.
 func (sqlite) held(c *column, n Number) (Number, error) {

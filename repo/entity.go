@@ -23,12 +23,13 @@ type entity struct {
 	initialPhase   Phase
 	sorts          map[string]Sort
 	references     []Reference
-	foreignKeys    map[string][]foreignKey // of V1's tables, by table
-	converter      converter               // the Repository
+	foreignKeys    foreignKeys // of V1's tables
+	converter      converter   // the Repository
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
 	lastFence                  atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
 	storing                    storing
+	seats                      seats
 }
 
 // V2's root table has these columns besides the model's. Nobody but the engine needs them.
@@ -89,10 +90,10 @@ func ownTable(entity, what string) string {
 	return "coexist_" + strings.ToLower(entity) + "_" + what
 }
 
-// keyColumn is a column of a name whose type is that of V1's key.
+// keyColumn is a column of a name that holds whatever V1's key may, also once that is wider.
 func (e *entity) keyColumn(name string) column {
 	key := *e.v1.key
-	key.name = name
+	key.name, key.catalog, key.declared = name, nil, e.db.dialect.compared(e.v1.key)
 	return key
 }
 
@@ -169,16 +170,24 @@ func (e *entity) locked(guess, found fence) error {
 	return nil
 }
 
-// validKey reports whether a key could be in the database as it is written: an integer in its usual form, or text that the key column holds.
+// validKey reports whether a key could be in the database as it is written: an integer in its usual form, or text. V1's column may have been
+// widened, so its limits say nothing here.
 func (e *entity) validKey(key string) bool {
 	if e.intKey {
 		n, err := strconv.ParseInt(key, 10, 64)
-		l := e.v1.key.now().limits
-		return err == nil && strconv.FormatInt(n, 10) == key && (!l.ranged || n >= l.min && n <= l.max)
+		return err == nil && strconv.FormatInt(n, 10) == key
 	}
-	known := e.v1.key.now()
-	return key != "" && utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!known.padded || !strings.HasSuffix(key, " ")) &&
-		(known.limits.runes == 0 || utf8.RuneCountInString(key) <= known.limits.runes)
+	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!e.v1.key.now().padded || !strings.HasSuffix(key, " "))
+}
+
+// holdsKey reports whether V1's column, as the catalog was read last, holds a key.
+func (e *entity) holdsKey(key string) bool {
+	l := e.v1.key.now().limits
+	if !e.validKey(key) || l.runes > 0 && utf8.RuneCountInString(key) > l.runes {
+		return false
+	}
+	n, _ := strconv.ParseInt(key, 10, 64) // which a key that is valid is where it must be
+	return !e.intKey || !l.ranged || n >= l.min && n <= l.max
 }
 
 // keyDocument is a list of valid keys as the argument of dialect.keyList.

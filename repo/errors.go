@@ -114,7 +114,10 @@ type BlockedError struct {
 
 // Transaction is a transaction of some program that has not ended.
 type Transaction struct {
-	PID         int        `json:"pid"`         // the process of the database that serves it
+	PID int `json:"pid"` // the process of the database that serves it, 0 for one that was prepared
+	// Prepared is the name of a transaction that was prepared for a two-phase commit, which no process serves and which only a second phase
+	// ends; "" for any other.
+	Prepared    string     `json:"prepared,omitempty"`
 	Application string     `json:"application"` // as the program calls itself, "" where it does not
 	State       string     `json:"state"`       // what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
 	Since       *time.Time `json:"since"`       // when it began, nil where our role may not see it
@@ -127,6 +130,10 @@ type Transaction struct {
 
 // String describes the transaction to an operator, its age in seconds where that is known.
 func (t Transaction) String() string {
+	if t.Prepared != "" {
+		return fmt.Sprintf("transaction %s, prepared for %.0f s, which COMMIT PREPARED or ROLLBACK PREPARED %s ends, as its coordinator would",
+			literal(t.Prepared), time.Since(*t.Since).Seconds(), literal(t.Prepared))
+	}
 	said := fmt.Sprintf("process %d", t.PID)
 	if t.Application != "" {
 		said += " (" + t.Application + ")"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 )
 
 // Gate returns what blocks the step of an entity from the phase in force to another: nothing where the gate is open, where
@@ -41,7 +40,7 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 	if before, err = e.readAllMarks(ctx, s); err != nil {
 		return found, before, err
 	}
-	if found.seeds, err = e.seedsSoFar(ctx, s); err != nil {
+	if found.seeds, found.generation, err = e.unmarked(ctx, s); err != nil {
 		return found, before, err
 	}
 	if f.leader() == sideV1 && f.Phase != Expand {
@@ -69,9 +68,11 @@ func (e *entity) readAllMarks(ctx context.Context, s session) (all allMarks, err
 	return all, err
 }
 
-// seedsSoFar counts the seeds that have left no marks.
-func (e *entity) seedsSoFar(ctx context.Context, s session) (int64, error) {
-	return number(ctx, s, "SELECT seeds FROM "+e.db.own.entity+" WHERE name = ?", e.name)
+// unmarked says how often V1 may have changed without marks: by seeds, and while capture was off.
+func (e *entity) unmarked(ctx context.Context, s session) (seeds, generation int64, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&seeds, &generation) },
+		"SELECT seeds, capture_generation FROM "+e.db.own.entity+" WHERE name = ?", e.name)
+	return seeds, generation, err
 }
 
 // rowFacts counts the rows that V2 lacks, and gives an example of each kind.
@@ -146,7 +147,10 @@ func (e *entity) catalogFacts(ctx context.Context, s session, f *facts) (err err
 	for _, other := range e.db.entities {
 		entities = append(entities, other.v1Tables()...)
 	}
-	if f.hidden, err = e.hiddenTables(ctx, s); err != nil || f.to != Contract {
+	if f.hidden, err = e.hiddenTables(ctx, s); err != nil {
+		return err
+	}
+	if err := e.logicFacts(ctx, s, f); err != nil || f.to != Contract {
 		return err
 	}
 	f.referrers, err = e.referrers(ctx, s, entities)
@@ -226,31 +230,39 @@ func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 	}
 	clean := "r.status = 'SUCCEEDED' AND " + faults + " = 0"
 	var found struct {
-		Capture      bool       `json:"capture"`
-		Generation   int64      `json:"generation"`
-		Restoring    bool       `json:"restoring"`
-		ChangedAt    time.Time  `json:"changedAt"`
-		Rehearsal    *int64     `json:"rehearsal"`
-		Clean        *int64     `json:"clean"`
-		CleanAt      *time.Time `json:"cleanAt"`
-		CleanCapture *int64     `json:"cleanCapture"`
-		CleanBypass  *int64     `json:"cleanBypass"`
-		CleanBehind  *int64     `json:"cleanBehind"`
-		Red          *int64     `json:"red"`
-		RedFaults    *int64     `json:"redFaults"`
-		Bypass       int64      `json:"bypass"`
-		Restore      *int64     `json:"restore"`
-		RestoreRed   *int64     `json:"restoreRed"`
-		RestoreDone  *string    `json:"restoreDone"`
+		Capture      bool     `json:"capture"`
+		Generation   int64    `json:"generation"`
+		Restoring    bool     `json:"restoring"`
+		Epoch        int64    `json:"epoch"`
+		Rehearsal    *int64   `json:"rehearsal"`
+		Rehearsed    *int64   `json:"rehearsed"`
+		Unfit        *int64   `json:"unfit"`
+		Clean        *int64   `json:"clean"`
+		CleanEpoch   *int64   `json:"cleanEpoch"`
+		CleanDone    *int64   `json:"cleanDone"`
+		Empty        jsonFlag `json:"empty"`
+		CleanCapture *int64   `json:"cleanCapture"`
+		CleanBypass  *int64   `json:"cleanBypass"`
+		CleanBehind  *int64   `json:"cleanBehind"`
+		Red          *int64   `json:"red"`
+		RedFaults    *int64   `json:"redFaults"`
+		Bypass       int64    `json:"bypass"`
+		Restore      *int64   `json:"restore"`
+		RestoreRed   *int64   `json:"restoreRed"`
+		RestoreDone  *string  `json:"restoreDone"`
 	}
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, "SELECT CAST("+d.object([]member{
 		{"capture", d.value("e", flag("capture"))},
 		{"generation", "e.capture_generation"},
 		{"restoring", d.value("e", flag("restoring"))},
-		{"changedAt", "e.phase_changed_at"},
+		{"epoch", "e.epoch"},
 		{"rehearsal", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.id")},
+		{"rehearsed", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.total")},
+		{"unfit", newest(Rehearsal, "r.status = 'SUCCEEDED'", "(SELECT sum(k.quarantined) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
 		{"clean", newest(Verification, clean, "r.id")},
-		{"cleanAt", newest(Verification, clean, "r.started_at")},
+		{"cleanEpoch", newest(Verification, clean, "r.epoch")},
+		{"cleanDone", newest(Verification, clean, "(SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
+		{"empty", "NOT EXISTS (SELECT 1 FROM " + e.v1.sql + ")"},
 		{"cleanCapture", newest(Verification, clean, "r.capture_generation")},
 		{"cleanBypass", newest(Verification, clean, "r.bypass_before")},
 		{"cleanBehind", newest(Verification, clean, "(SELECT sum(k.behind) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
@@ -270,14 +282,20 @@ func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 		}
 		return *n
 	}
-	f.rehearsed = found.Rehearsal != nil
+	f.rehearsed, f.rehearsedRows, f.unfit = found.Rehearsal != nil, value(found.Rehearsed), value(found.Unfit)
+	if f.to == Migrate && f.unfit > 0 {
+		if err := scanText(ctx, s, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM "+e.quarantineTable+" q ORDER BY q.key LIMIT 1"); err != nil {
+			return err
+		}
+	}
 	f.capture = f.capture && found.Capture
 	if value(found.Red) > value(found.Clean) {
 		f.drift = value(found.RedFaults)
 		if err := e.findingExample(ctx, s, *found.Red, &f.driftExample); err != nil {
 			return err
 		}
-	} else if found.Clean != nil && !found.CleanAt.Before(found.ChangedAt) {
+	} else if found.Clean != nil && *found.CleanEpoch == found.Epoch && (bool(found.Empty) || value(found.CleanDone) > 0) {
+		// A phase is known by its epoch, not by a clock; and who has looked at nothing has verified nothing.
 		f.verified, f.behind = true, value(found.CleanBehind)
 		f.bypass = found.Bypass - value(found.CleanBypass)
 		f.captureKept = value(found.CleanCapture) == found.Generation
@@ -297,7 +315,7 @@ func (e *entity) findingExample(ctx context.Context, s session, run int64, to **
 
 // changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, before
 // being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is in
-// quarantine, or was there when the facts were gathered.
+// quarantine, or was there when the facts were gathered. Where nothing is captured it does count again.
 func (e *entity) changedSince(ctx context.Context, s session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
 		marks, err := number(ctx, s, "SELECT count(*) FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'")
@@ -316,6 +334,13 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 			return err
 		}
 		f.remaining = max(f.remaining, unseen)
+		if !f.capture {
+			var p Progress
+			if err := e.countExactly(ctx, s, &p); err != nil {
+				return err
+			}
+			f.remaining, f.stale = max(f.remaining, p.Remaining), max(f.stale, p.Stale)
+		}
 		quarantined, err := number(ctx, s, "SELECT count(*) FROM "+e.quarantineTable+" q WHERE "+e.unresolved("q.key"))
 		if err != nil {
 			return err

@@ -32,6 +32,8 @@ const (
 	ReferenceOrder BlockerCode = "REFERENCE"
 	// HiddenRows: row-level security may hide rows from the server's role.
 	HiddenRows BlockerCode = "HIDDEN_ROWS"
+	// V1Logic: V1 does or enforces by itself what stops working at the step. A warning, which force passes.
+	V1Logic BlockerCode = "V1_LOGIC"
 	// V1NotRestored: V1 has not been rebuilt from V2.
 	V1NotRestored BlockerCode = "V1_NOT_RESTORED"
 )
@@ -54,7 +56,10 @@ type facts struct {
 	from, to   Phase
 	incomplete bool
 	rehearsed  bool
-	seeds      int64 // that had left no marks when rows were counted
+	// What the newest rehearsal looked at, and could not convert.
+	rehearsedRows, unfit int64
+	seeds                int64 // that had left no marks when rows were counted
+	generation           int64 // of the capture, then
 	// Rows.
 	remaining, stale, quarantined, husks                            int64
 	remainingExample, staleExample, quarantinedExample, huskExample *string
@@ -69,6 +74,7 @@ type facts struct {
 	// Other entities, and tables of none.
 	firstForward, firstBack, referrers []string
 	hidden                             []string // tables whose rows may be hidden
+	logic                              []string // what V1 does by itself that ends with the step
 	// Restore.
 	restored        bool
 	restoreFindings int64
@@ -85,9 +91,9 @@ func (f facts) blockers() []Blocker {
 	case f.from == Expand && f.to == Migrate:
 		return f.toMigrate()
 	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
-		return append(f.rows(), f.verification(f.from == Migrate)...)
+		return slices.Concat(f.rows(), f.verification(f.from == Migrate), f.v1Logic())
 	case f.from == Cutover && f.to == Contract:
-		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract), f.outside())
+		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract), f.outside(), f.v1Logic())
 	case f.from == Contract && f.to == Cutover:
 		return append(f.toRestored(), f.order(f.firstBack, Cutover)...)
 	default:
@@ -96,6 +102,11 @@ func (f facts) blockers() []Blocker {
 }
 
 func (f facts) toMigrate() []Blocker {
+	if f.rehearsed && 2*f.unfit > f.rehearsedRows { // a few are repaired on the way; most are a model that does not fit
+		return []Blocker{{Code: Quarantined, Count: f.unfit, ExampleKey: f.quarantinedExample, warning: true, Message: fmt.Sprintf(
+			"the newest rehearsal found that %d of %d rows cannot be converted: repair them through V1 as the quarantine says, or fix the mapping, and rehearse again; or pass this by force: "+
+				"they stay readable through V1", f.unfit, f.rehearsedRows)}}
+	}
 	if f.rehearsed {
 		return nil
 	}

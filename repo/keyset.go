@@ -86,7 +86,12 @@ func (p *plan) conditions(s *sqlText) {
 	}
 }
 
-func (p *plan) filter(s *sqlText) { s.add(p.filters[p.lead].text, p.filters[p.lead].args...) }
+func (p *plan) filter(s *sqlText) {
+	if !p.root.key.now().notNull {
+		s.add(" AND t." + quote(p.root.key.name) + " IS NOT NULL")
+	}
+	s.add(p.filters[p.lead].text, p.filters[p.lead].args...)
+}
 
 // other says whether there are rows behind the page: at or before after when paging forward, at or after before when paging backward.
 func (p *plan) other(s *sqlText, group string) {

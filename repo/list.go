@@ -207,6 +207,11 @@ func (p *plan) counter() func(context.Context, int) (int64, error) {
 
 // countGroups counts the rows of each group on the side that leads.
 func (p *plan) countGroups(ctx context.Context) (map[int]int64, error) {
+	leave, err := p.e.seat(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	const tries = 10
 	for range tries {
 		lead := p.e.guess().leader()

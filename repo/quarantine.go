@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -73,6 +74,9 @@ type QuarantineEntry struct {
 	Cursor string
 }
 
+// quarantineCursor is what a cursor begins with, since a key may be empty.
+const quarantineCursor = "="
+
 // QuarantinePage is a part of the list, in the order of the keys.
 type QuarantinePage struct {
 	Entries []QuarantineEntry
@@ -97,10 +101,11 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 	var position string
 	args := []any{first + 1}
 	if after != "" {
-		if !e.validKey(after) {
+		key, made := strings.CutPrefix(after, quarantineCursor)
+		if !made || !e.validKey(key) {
 			return QuarantinePage{}, inputError(Faulty("after", "is not a cursor of this list"))
 		}
-		position, args = " AND q.key > "+e.asKey("?"), []any{after, first + 1}
+		position, args = " AND q.key > "+e.asKey("?"), []any{key, first + 1}
 	}
 	var page QuarantinePage
 	if page.Total, err = number(ctx, c.db.reading(), "SELECT count(*) FROM "+listed); err != nil {
@@ -120,7 +125,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		}{&entry.Key, &entry.Code, &entry.Field, &entry.Message, &entry.MappingVersion, &entry.Attempts, &entry.FirstSeenAt, &entry.LastSeenAt}); err != nil {
 			return err
 		}
-		entry.Cursor = entry.Key
+		entry.Cursor = quarantineCursor + entry.Key
 		page.Entries = append(page.Entries, entry)
 		return nil
 	}, "SELECT CAST("+d.object([]member{

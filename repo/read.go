@@ -55,6 +55,13 @@ func (s *seen[V1, V2]) absent() bool {
 // readLed runs the statement that build makes for the side that leads. A statement says itself under which phase it was
 // made: if another side leads by then, its answer is thrown away and the read runs again.
 func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead side) (string, []any)) (f fence, answers []answer, err error) {
+	if !s.within {
+		leave, err := e.seat(ctx)
+		if err != nil {
+			return f, nil, err
+		}
+		defer leave()
+	}
 	const tries = 10
 	for range tries {
 		lead := e.guess().leader()

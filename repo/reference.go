@@ -4,24 +4,126 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // References between entities, where no foreign key of V1's keeps them.
 
 // holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is there, and
-// stays until the transaction ends. before is the state as it was, nil for a new one. path says in which column of the shape in use
-// a reference stands. It fails with an *InputError.
-func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found aftermath, before, after *V2, path func(int) *column) error {
-	for i, reference := range r.references {
+// stays until the transaction ends. before is the state as it was, nil for a new one, and use the shape that the client uses. It fails with
+// an *InputError that names the field in that shape.
+func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found aftermath, before, after *V2, use side) error {
+	for _, reference := range r.references {
 		if t.fence.Phase != Contract && bool(found.Guarded[reference.Column]) {
 			continue
 		}
 		column := r.v2.column(r.columnInV2(reference.Column))
-		if err := r.holdReference(ctx, t, reference, column, before, after, func() string { return path(i).field("") }); err != nil {
+		path := column
+		if use == sideV1 {
+			path = r.v1.column(reference.Column)
+		}
+		if err := r.holdReference(ctx, t, reference, column, before, after, func() string { return path.field("") }); err != nil {
 			return err
 		}
 	}
+	if t.fence.writesV1() {
+		return nil
+	}
+	return r.holdForeignKeys(ctx, t, before, after, use)
+}
+
+// holdForeignKeys is holdReferences for the foreign keys of V1's that no Reference names, in CONTRACT, where V1's guard no more. What V1 would
+// hold of an aggregate tells what it refers to; where V1 cannot hold it, only its References are kept.
+func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
+	var kept []keptKey
+	for _, table := range r.v1.all() {
+		for _, key := range r.foreignKeys.of(table.name) {
+			named := func(reference Reference) bool { return table == r.v1 && reference.Column == key.Columns[0] }
+			if r.keeps(table, key) && !r.isParent(key, table) && !slices.ContainsFunc(r.references, named) {
+				kept = append(kept, keptKey{key, table})
+			}
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	v1, err := r.downgrade(*after)
+	if err != nil {
+		return nil //nolint:nilerr // V1 has no place for it
+	}
+	held := map[string]bool{}
+	if before != nil {
+		if old, err := r.downgrade(*before); err == nil {
+			for _, key := range kept {
+				for value := range r.v1.values(key, reflect.ValueOf(&old).Elem()) {
+					held[key.Name+"\x00"+value] = true
+				}
+			}
+		}
+	}
+	for _, key := range kept {
+		for value, path := range r.v1.values(key, reflect.ValueOf(&v1).Elem()) {
+			if held[key.Name+"\x00"+value] {
+				continue
+			}
+			there, err := r.holdTarget(ctx, t, key, value)
+			if err != nil {
+				return err
+			}
+			if !there {
+				if use == sideV2 {
+					path = r.fieldOfV2(v1, path, *after)
+				}
+				return inputError(Faulty(path, "refers to a row that does not exist"))
+			}
+		}
+	}
 	return nil
+}
+
+// keptKey is a foreign key of a V1 table.
+type keptKey struct {
+	foreignKey
+	on *table
+}
+
+// values are those of a foreign key in an aggregate, each with the path of a field that has it.
+func (t *table) values(key keptKey, v reflect.Value) map[string]string {
+	found := map[string]string{}
+	add := func(row reflect.Value, prefix string) {
+		c := key.on.column(key.Columns[0])
+		if value := row.FieldByIndex(c.index); value.Kind() != reflect.Pointer || !value.IsNil() {
+			found[fmt.Sprint(reflect.Indirect(value).Interface())] = c.field(prefix)
+		}
+	}
+	if key.on == t {
+		add(v, "")
+		return found
+	}
+	for i := range t.children {
+		c := &t.children[i]
+		if &c.table != key.on {
+			continue
+		}
+		list := v.FieldByIndex(c.index)
+		for j := range list.Len() {
+			add(list.Index(j), fmt.Sprintf("%s[%d].", c.json, j))
+		}
+	}
+	return found
+}
+
+// holdTarget locks the row that a foreign key refers to by a value, where our role may. It returns false where there is none.
+func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value string) (bool, error) {
+	if target := e.db.entityOfTarget(key.Target); target != nil && target.v1.key.name == key.TargetColumns[0] {
+		return target.hold(ctx, t, value)
+	}
+	lock := ""
+	if key.Lockable {
+		lock = e.db.dialect.keyShare()
+	}
+	n, err := number(ctx, t.session, "SELECT 1 FROM "+key.Target+" t WHERE t."+quote(key.TargetColumns[0])+" = "+e.db.dialect.asKey(key.on.column(key.Columns[0]), "?")+lock, value)
+	return n == 1, err
 }
 
 // holdUnguarded is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1 stands.
@@ -62,15 +164,23 @@ func refersAnew(c *column, before, after any) bool {
 // holdReference holds the row to which a column of after, an aggregate that is pointed to, refers, if before, another or a nil
 // pointer, does not refer to the same.
 func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, c *column, before, after any, path func() string) error {
-	target := e.db.entityOfTable(reference.Table)
-	if c == nil || target == nil {
+	if c == nil || !refersAnew(c, before, after) {
 		return nil
 	}
-	if !refersAnew(c, before, after) {
-		return nil
+	value := fmt.Sprint(reflect.Indirect(reflect.ValueOf(after).Elem().FieldByIndex(c.index)).Interface())
+	var there bool
+	var err error
+	if target := e.db.entityOfTable(reference.Table); target != nil {
+		there, err = target.hold(ctx, t, value)
+	} else {
+		key := foreignKey{Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table), TargetColumns: []string{reference.Key}, Lockable: true}
+		for _, declared := range e.foreignKeys.of(e.v1.name) {
+			if slices.Equal(declared.Columns, key.Columns) && declared.Target == key.Target {
+				key.Lockable = declared.Lockable
+			}
+		}
+		there, err = e.holdTarget(ctx, t, keptKey{key, e.v1}, value)
 	}
-	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
-	there, err := target.hold(ctx, t, fmt.Sprint(reflect.Indirect(value).Interface()))
 	if err == nil && !there {
 		err = inputError(Faulty(path(), "refers to a row that does not exist"))
 	}

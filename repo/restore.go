@@ -24,7 +24,7 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 		path := ""
 		if refused, ok := errors.AsType[*constraintError](refusal); ok {
 			path = r.v1.fieldOf(refused.column)
-			for _, key := range r.foreignKeys[r.v1.name] {
+			for _, key := range r.foreignKeys.of(r.v1.name) {
 				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) { // SQLite does not say which
 					path = r.v1.fieldOf(key.Columns[0])
 				}

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"math"
 	"strconv"
 	"sync"
@@ -278,7 +279,7 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 		{"faults", sum("faults")},
 		{"repair", d.value("r", flag("repair"))},
 		{"epoch", "r.epoch"},
-		{"atWork", "(SELECT count(*) FROM " + c.db.own.chunk + " k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + d.now() + ")"},
+		{"atWork", "(SELECT count(*) FROM " + c.db.own.chunk + " k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + leaseless + ")"},
 	})+" AS text) FROM "+c.db.own.run+" r WHERE "+where+" ORDER BY r.id DESC LIMIT "+strconv.Itoa(limit), args...)
 	return runs, err
 }
@@ -356,8 +357,9 @@ func (c *Control) Work(ctx context.Context) error {
 		if time.Since(checked) > captureCheck {
 			checked = time.Now()
 			for _, e := range c.db.entities {
-				if err := e.checkCapture(ctx); err != nil && ctx.Err() == nil {
-					c.db.logger.WarnContext(ctx, "cannot look whether bypass writes are captured", "entity", e.name, "error", err)
+				_, err := e.followColumns(ctx)
+				if err = errors.Join(err, e.checkCapture(ctx), e.readForeignKeys(ctx)); err != nil && ctx.Err() == nil {
+					c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
 				}
 			}
 		}

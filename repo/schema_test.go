@@ -31,7 +31,7 @@ func TestKeyTypes(t *testing.T) {
 			if c.database == "postgres" {
 				url = repotest.Postgres(t)
 			}
-			createV1(t, url, c.keyType, "")
+			createV1(t, url, c.keyType+" NOT NULL", "")
 			repotest.Exec(t, repotest.Raw(t, url), "CREATE UNIQUE INDEX notes_key ON notes (id)")
 			b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 			shuffled := slices.Clone(c.keys)

@@ -163,7 +163,8 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 	}
 	// The upper bound is fixed here: rows that come later have both shapes from the write that makes them.
 	last := func(t *table) string {
-		return "SELECT * FROM (SELECT t." + quote(t.key.name) + " AS key FROM " + t.sql + " t ORDER BY t." + quote(t.key.name) + " DESC LIMIT 1) l"
+		key := "t." + quote(t.key.name)
+		return "SELECT * FROM (SELECT " + key + " AS key FROM " + t.sql + " t WHERE " + key + " IS NOT NULL ORDER BY " + key + " DESC LIMIT 1) l"
 	}
 	upper := last(e.v1)
 	if q.kind == Verification || q.kind == Restore {

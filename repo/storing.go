@@ -50,6 +50,11 @@ func (e *entity) storeEnded(ctx context.Context, err error) {
 	}
 }
 
+// passes reports whether an error may pass by itself: nothing has to be mended first.
+func passes(err error) bool {
+	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows) && !errors.Is(err, errDenied)
+}
+
 // technical reports whether an error, which was classified, is the fault of neither a row nor another transaction.
 func technical(ctx context.Context, err error) bool {
 	if _, busy := errors.AsType[*busyError](err); busy || ctx.Err() != nil {
@@ -58,5 +63,5 @@ func technical(ctx context.Context, err error) bool {
 	if _, refused := errors.AsType[*constraintError](err); refused {
 		return false
 	}
-	return !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrAltered) || errors.Is(err, ErrHiddenRows)
+	return !passes(err)
 }

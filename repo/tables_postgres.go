@@ -56,7 +56,7 @@ func replicaIdentity(table string) string {
 }
 
 func (d postgres) entityTables(e *entity) []string {
-	key := d.markKeyType(e.v1.key)
+	key := d.keyType(e.v1.key)
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + e.markTable + " (id uuid NOT NULL DEFAULT gen_random_uuid(), key " + key + `,
 	kind text NOT NULL, floor bigint NOT NULL DEFAULT 0, bypass boolean NOT NULL DEFAULT false, at timestamptz NOT NULL DEFAULT clock_timestamp(), tx uuid)`,

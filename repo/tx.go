@@ -12,7 +12,7 @@ import (
 
 // opening says how a transaction on an entity begins: fence, then the locks of the leading rows.
 type opening struct {
-	key      string   // the aggregate whose V1 rows are locked; "" for none
+	key      *string  // the aggregate whose V1 rows are locked; nil for none
 	writes   []string // the keys whose V1 rows it writes, with key
 	all      bool     // it may write the V1 rows of any key, and leaves no mark of them
 	deleting bool     // lock against references too
@@ -22,8 +22,8 @@ type opening struct {
 
 // keys are those whose V1 rows the transaction writes.
 func (o opening) keys() []string {
-	if o.key != "" {
-		return append([]string{o.key}, o.writes...)
+	if o.key != nil {
+		return append([]string{*o.key}, o.writes...)
 	}
 	return o.writes
 }
@@ -49,6 +49,11 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 		waiting, cancel = context.WithTimeout(ctx, lazyLockTimeout)
 		defer cancel()
 	}
+	leave, err := e.seat(waiting)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	conn, err := e.db.writerDB.Conn(waiting)
 	if err != nil {
 		return e.db.classify(err)
@@ -120,11 +125,15 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 		err := e.transact(ctx, o, fn)
 		if !renewed && refusedByLimit(err) {
 			renewed = true
-			changed, renewErr := e.renew(ctx)
+			changed, renewErr := e.renew(ctx, e.db.reading())
 			if renewErr != nil {
 				return renewErr
 			}
-			if changed {
+			altered, alterErr := e.followColumns(ctx)
+			if alterErr != nil {
+				e.db.logger.WarnContext(ctx, "a write does not fit V2's tables", "entity", e.name, "error", alterErr)
+			}
+			if changed || altered {
 				continue
 			}
 		}

@@ -18,7 +18,7 @@ func (r *Repository[V1, V2]) UpdateV1(ctx context.Context, key string, change fu
 	if !r.validKey(key) {
 		return v1, ErrNotFound
 	}
-	err = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {
+	err = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {
 		v1, err = r.updateV1(ctx, t, key, change)
 		return err
 	})
@@ -85,7 +85,7 @@ func (r *Repository[V1, V2]) UpdateV2(ctx context.Context, key string, expectedV
 		return record, ErrNotFound
 	}
 	var v1 V1
-	err = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {
+	err = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {
 		record, v1, err = r.updateV2(ctx, t, key, expectedVersion, change)
 		return err
 	})
@@ -182,7 +182,7 @@ func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1
 	if err := r.holdUnguarded(ctx, t, found, before, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
 		return record, err
 	}
-	if err := r.settleEffects(ctx, t, s.key, found.Effects); err != nil {
+	if err := r.settleEffects(ctx, t, &s.key, found.Effects); err != nil {
 		return record, err
 	}
 	if v2, err = r.takeOver(before, v1, *s.v1, v2); err != nil {

@@ -54,7 +54,7 @@ func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]strin
 }
 
 func (d postgres) looseKeys(e *entity) []string {
-	declared := d.markKeyType(e.v1.key)
+	declared := d.keyType(e.v1.key)
 	return []string{
 		"ALTER TABLE " + e.markTable + " ALTER COLUMN key TYPE " + declared,
 		"ALTER TABLE " + e.quarantineTable + " ALTER COLUMN key TYPE " + declared,

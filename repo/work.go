@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -32,7 +33,7 @@ type batch struct {
 type outcome struct{ migrated, quarantined, behind, faults int }
 
 const (
-	lease      = 5 * time.Second
+	leaseTime  = 5 * time.Second
 	firstBatch = 100
 	maxBatch   = 5000
 	// batchTarget is how long a batch should take: long enough to be worth its commit, short enough to wait for.
@@ -57,14 +58,14 @@ func nextBatchSize(size int, took time.Duration) int {
 // what keeps failing ends the run.
 func (e *entity) workOn(ctx context.Context, run Run) {
 	const tries = 8
-	size, failed := firstBatch, 0
+	w := worker{size: firstBatch, most: maxBatch}
 	for ctx.Err() == nil {
 		chunk, err := e.claim(ctx, run)
 		if err == nil && chunk == nil {
 			return
 		}
 		if err == nil {
-			size, err = e.workOnChunk(ctx, run, *chunk, size, &failed)
+			err = e.workOnChunk(ctx, run, *chunk, &w)
 		}
 		if err == nil {
 			continue
@@ -73,19 +74,50 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 		switch {
 		case errors.Is(err, errLeaseLost), errors.Is(err, errRunStopped), errors.Is(err, errTooMany), ctx.Err() != nil:
 			return
-		case busy, errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows):
-			failed++ // but never give up: the database will be back
-			e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "error", err)
+		case busy, passes(err):
+			w.failed++ // but never give up: the database will be back
+			e.waits(ctx, run, &w, err)
 		default:
-			if failed++; failed >= tries || errors.Is(err, ErrPhaseChanged) {
+			if w.failed++; w.failed >= tries || errors.Is(err, ErrPhaseChanged) {
 				e.fail(ctx, run, err)
 				return
 			}
 			e.db.logger.ErrorContext(ctx, "a batch failed and is tried again", "run", run.ID, "entity", e.name, "error", err)
 		}
-		if pause(ctx, backOff(failed)) != nil {
+		if pause(ctx, backOff(w.failed)) != nil {
 			return
 		}
+	}
+}
+
+// worker is what a worker of a run goes by.
+type worker struct {
+	size   int // of the next batch
+	most   int // of any batch
+	failed int // batches one after another
+}
+
+// waits says what a run waits for, in its throttledBy too where the database lets it. Batches that took longer than the database lets a
+// statement take are halved, and do not grow that large again.
+func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
+	cause := CauseOf(err)
+	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause, "rows", w.size, "error", err)
+	if cause == CauseBusy {
+		return
+	}
+	why := fmt.Sprintf("the database (%s): %s", cause, firstLine(err))
+	if cause == CauseTimeout {
+		why = fmt.Sprintf("a time limit of the database, which cancels batches of %d rows (%s): %s", w.size, cause, firstLine(err))
+		w.most = max(1, w.size/2)
+		w.size = w.most
+	}
+	e.throttled(ctx, run.ID, &why)
+}
+
+// throttled notes why a run is slower than it could be, nil for nothing. Whoever waits for the database may not be able to tell it.
+func (e *entity) throttled(ctx context.Context, run int64, why *string) {
+	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, "UPDATE "+e.db.own.run+" SET throttled_by = ? WHERE id = ? AND status = 'RUNNING'", why, run); err != nil {
+		e.db.logger.DebugContext(ctx, "cannot say what a run waits for", "run", run, "error", err)
 	}
 }
 
@@ -96,47 +128,69 @@ func (e *entity) fail(ctx context.Context, run Run, reason error) {
 	}
 }
 
-// workOnChunk does batch after batch. It returns the batch size at the end, and nil once the chunk is done.
-func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, size int, failed *int) (int, error) {
+// workOnChunk does batch after batch. It returns nil once the chunk is done.
+func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) error {
 	defer e.giveBack(ctx, c)
+	unknown := 0 // rows one after another that were refused with an error which does not say that it is the row's fault
 	for {
 		began := time.Now()
-		limit := size
 		if rate := c.rate(); rate > 0 {
-			limit = min(limit, rate)
+			w.size = min(w.size, rate)
 		}
-		b, err := e.converter.prepare(ctx, run, c, limit)
+		b, err := e.converter.prepare(ctx, run, c, w.size)
 		if err != nil {
-			return size, err
+			return err
 		}
 		next, err := e.commitBatch(ctx, run, c, b, began)
-		if _, refused := errors.AsType[*constraintError](err); refused {
+		if err == nil {
+			unknown = 0
+		}
+		if mayBeRow(err) {
 			// One row is at fault: halve down to it.
 			if b.rows > 1 {
-				size = b.rows / 2
+				w.size = b.rows / 2
 				continue
 			}
-			if b.refuse == nil || b.rows != 1 {
-				return size, err
+			if _, known := errors.AsType[*constraintError](err); !known {
+				unknown++ // which may be the fault of something else, and is then that of each row
+			}
+			if b.refuse == nil || b.rows != 1 || unknown > mostUnknown {
+				return err
 			}
 			refusal := err
 			b.apply = func(ctx context.Context, t *tx) (outcome, error) { return b.refuse(ctx, t, refusal) }
 			next, err = e.commitBatch(ctx, run, c, b, began)
 		}
 		if err != nil {
-			return size, err
+			return err
 		}
-		*failed = 0
+		if w.failed > 0 && w.most == maxBatch {
+			e.throttled(ctx, run.ID, nil)
+		}
+		w.failed = 0
 		if next == nil {
 			e.analyze(ctx, run)
-			return size, nil
+			return nil
 		}
 		c = *next
-		size = nextBatchSize(limit, time.Since(began))
+		w.size = min(w.most, nextBatchSize(w.size, time.Since(began)))
 		if err := e.pace(ctx, c, b.rows, began); err != nil {
-			return size, err
+			return err
 		}
 	}
+}
+
+// mostUnknown is how many rows one after another may be refused by an error that nobody knows before a run fails.
+const mostUnknown = 10
+
+// mayBeRow reports whether an error of a batch may be the fault of one of its rows: whatever says nothing else.
+func mayBeRow(err error) bool {
+	for _, not := range []error{ErrUnavailable, ErrPhaseChanged, errLeaseLost, errRunStopped, errTooMany, context.Canceled} {
+		if errors.Is(err, not) {
+			return false
+		}
+	}
+	return err != nil
 }
 
 // analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until then plans
@@ -182,8 +236,8 @@ func (e *entity) analyzeTables(ctx context.Context, tables []string) {
 func (e *entity) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	// A lease that is not given back expires.
-	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.now()+
+	// A lease that is not given back is not renewed.
+	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+leaseless+
 		" WHERE run_id = ? AND number = ? AND token = ?", c.RunID, c.Number, c.Token); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
 	}

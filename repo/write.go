@@ -177,7 +177,7 @@ func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, before, written 
 	if err := r.holdUnguarded(ctx, t, found, before, written, func(field string) string { return field }); err != nil {
 		return v1, err
 	}
-	if err := r.settleEffects(ctx, t, s.key, found.Effects); err != nil {
+	if err := r.settleEffects(ctx, t, &s.key, found.Effects); err != nil {
 		return v1, err
 	}
 	const tries = 10
@@ -266,7 +266,7 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 	if !r.validKey(key) {
 		return ErrNotFound
 	}
-	err := r.write(ctx, opening{key: key, deleting: true}, func(ctx context.Context, t *tx) error {
+	err := r.write(ctx, opening{key: &key, deleting: true}, func(ctx context.Context, t *tx) error {
 		s, err := r.lead(ctx, t, key)
 		if err != nil {
 			return err
@@ -305,7 +305,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		case bool(found.Kept):
 			return e.withheld(key, "delete")
 		}
-		if err := e.settleEffects(ctx, t, key, found.Effects); err != nil {
+		if err := e.settleEffects(ctx, t, &key, found.Effects); err != nil {
 			return err
 		}
 	}

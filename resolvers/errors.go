@@ -25,8 +25,9 @@ const (
 )
 
 // PresentError returns the function that makes every error of an answer: it translates the engine's errors into codes, with
-// the field at fault, and hides what it does not know. That is logged with a reference, which is all that the client gets.
-func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
+// the field at fault, and hides what it does not know. That is logged with a reference, which is all that the client gets. Why the database is
+// unavailable it tells the client in one word, and troubles.
+func PresentError(logger *slog.Logger, troubles *Troubles) graphql.ErrorPresenterFunc {
 	return func(ctx context.Context, err error) *gqlerror.Error {
 		presented := graphql.DefaultErrorPresenter(ctx, err)
 		cause := errors.Unwrap(presented)
@@ -41,11 +42,9 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 			logger.ErrorContext(ctx, "internal error", "reference", reference, "operation", operationName(ctx), "path", presented.Path.String(), "error", cause)
 			message = "internal error, reference " + reference
 		}
-		if errors.Is(cause, repo.ErrAltered) {
-			logger.ErrorContext(ctx, "a table has been altered: undo that, or run a version that fits", "operation", operationName(ctx), "error", cause)
-		}
-		if errors.Is(cause, repo.ErrHiddenRows) {
-			logger.ErrorContext(ctx, "rows may be hidden from the server", "operation", operationName(ctx), "error", cause)
+		why := repo.CauseOf(cause)
+		if code == codeUnavailable && why != "" {
+			troubles.note(ctx, why, cause)
 		}
 		if code == codeInput && field == "" {
 			field = atInput(ctx, presented)
@@ -54,6 +53,9 @@ func PresentError(logger *slog.Logger) graphql.ErrorPresenterFunc {
 		presented.Err = nil
 		presented.Extensions = nil
 		extend(presented, code, field)
+		if code == codeUnavailable && why != "" {
+			presented.Extensions["cause"] = why
+		}
 		if blocked, ok := errors.AsType[*repo.BlockedError](cause); ok {
 			presented.Extensions["blockedBy"] = append([]repo.Transaction{}, blocked.By...)
 		}
@@ -116,6 +118,14 @@ func extend(err *gqlerror.Error, code, field string) {
 // errNoTime is what the GraphQL server says of a DateTime that it cannot read. It has no type.
 var _, errNoTime = graphql.UnmarshalTime("no time")
 
+// unavailable says what is wrong, and what to do, for the causes for which a client can be told more.
+var unavailable = map[repo.Cause]string{
+	repo.CauseReadOnly:  "the database is read-only, so that nothing can be written now: try again later",
+	repo.CauseTimeout:   "the database took too long: ask for less, or try again later",
+	repo.CauseRights:    "the server lacks a right in the database: its log says which",
+	repo.CauseResources: "the database has run out of memory, disk or connections: try again later",
+}
+
 // translate is the one place where errors become codes.
 func translate(err error) (code, message, field string) {
 	if e, ok := errors.AsType[*repo.InputError](err); ok {
@@ -160,7 +170,7 @@ func translate(err error) (code, message, field string) {
 	case errors.Is(err, repo.ErrHiddenRows):
 		return codeUnavailable, repo.ErrHiddenRows.Error(), ""
 	case errors.Is(err, repo.ErrUnavailable):
-		return codeUnavailable, "the database is unavailable: try again later", ""
+		return codeUnavailable, cmp.Or(unavailable[repo.CauseOf(err)], "the database is unavailable: try again later"), ""
 	case errors.Is(err, context.DeadlineExceeded):
 		return codeUnavailable, "it took too long: ask for less, or try again later", ""
 	case errors.Is(err, context.Canceled):

@@ -90,7 +90,7 @@ func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options 
 	h := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: s.Resolver, Directives: resolvers.Directives()}))
 	h.AddTransport(transport.Websocket{})
 	h.AddTransport(transport.POST{})
-	h.SetErrorPresenter(resolvers.PresentError(logger))
+	h.SetErrorPresenter(resolvers.PresentError(logger, resolvers.NewTroubles(logger)))
 	h.SetRecoverFunc(resolvers.Recover)
 	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(resolvers.WithIdentity(r.Context(), resolvers.Identity{Name: "operator", Role: resolvers.Operator})))

@@ -29,7 +29,7 @@ var edits = map[guard][]edit{
 	foldLocksMarks:        {{"sweep.go", "if err := e.lockMarks(ctx, t, v.state.marks); err != nil {", "if err := error(nil); err != nil {"}},
 	foldKeepsFloor:        {{"mark.go", "return s.currentVersion() - 1 - s.all.sum()", "return 0"}},
 	sweepReadsMarks:       {{"sweep.go", "if c.Upper == nil {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key", "if true {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key"}},
-	batchHalves:           {{"work.go", "if b.rows > 1 {\n\t\t\t\tsize = b.rows / 2\n\t\t\t\tcontinue\n\t\t\t}\n", ""}},
+	batchHalves:           {{"work.go", "if b.rows > 1 {\n\t\t\t\tw.size = b.rows / 2\n\t\t\t\tcontinue\n\t\t\t}\n", ""}},
 	readSaysItsPhase:      {{"read.go", "if f.leader() == lead || w == wantBoth {", "if true || w == wantBoth {"}},
 	writersShareFence: {
 		{"dialect_postgres.go", `writeLockTimeout, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended($1, 0))"`, `writeLockTimeout, "SELECT true WHERE CAST($1 AS text) IS NOT NULL"`},
@@ -112,9 +112,9 @@ var edits = map[guard][]edit{
 	},
 	commitIsSentOnce: {{"tx.go", "return ErrOutcomeUnknown", "return &busyError{err}"}},
 	versionIsCheckedUnderLock: {{
-		"update.go", "\tvar v1 V1\n\terr = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
+		"update.go", "\tvar v1 V1\n\terr = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
 		"\tvar v1 V1\n\tif expectedVersion != nil {\n\t\tif now, err := r.GetV2(ctx, key); err == nil && now.Version != *expectedVersion {\n\t\t\treturn record, fmt.Errorf(\"%w: the version is %d\", ErrStaleVersion, now.Version)\n" +
-			"\t\t} else if err == nil {\n\t\t\texpectedVersion = nil\n\t\t}\n\t}\n\terr = r.write(ctx, opening{key: key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
+			"\t\t} else if err == nil {\n\t\t\texpectedVersion = nil\n\t\t}\n\t}\n\terr = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
 	}},
 	flagIsCleared:  {{"dialect_sqlite.go", "[]string{\"UPDATE coexist_writer SET token = NULL\", \"DELETE FROM coexist_inflight\"}", "[]string{}"}},
 	insertMarksToo: {{"capture_sqlite.go", "{\"insert\", \"INSERT\", sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "{\"insert\", \"INSERT\", `SELECT 1;`},"}},

@@ -24,8 +24,8 @@ const patience = 90 * time.Second
 // settings are those of every cluster. It listens on a Unix socket only, so clusters never get in each other's way, and a
 // crash leaves no shared memory outside of its directory.
 var settings = []string{
-	"listen_addresses=", "max_connections=200", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap",
-	"logging_collector=off", "log_min_messages=warning", "log_lock_waits=on", "log_line_prefix=%m [%p] %d ",
+	"listen_addresses=", "max_connections=400", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap",
+	"logging_collector=off", "log_min_messages=warning", "log_lock_waits=on", "log_line_prefix=%m [%p] %d ", "max_prepared_transactions=10",
 }
 
 // Cluster is a throwaway PostgreSQL cluster. Its methods may be called from any goroutine; what goes wrong in them is an

@@ -1,0 +1,162 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// What V1 does by itself, as the catalog says now: its owner's triggers, rules, constraints and foreign key actions. Gates speak of it.
+
+// logic is one of these things.
+type logic struct {
+	Kind logicKind `json:"kind"`
+	Name string    `json:"name"`
+	// Table is where it is, without its schema.
+	Table string `json:"table"`
+}
+
+// String names it.
+func (l logic) String() string {
+	if l.Name == "" {
+		return fmt.Sprintf("%s of %s", l.Kind, l.Table)
+	}
+	return fmt.Sprintf("%s %s of %s", l.Kind, l.Name, l.Table)
+}
+
+type logicKind string
+
+const (
+	logicTrigger    logicKind = "trigger"
+	logicRule       logicKind = "rule"
+	logicUnique     logicKind = "UNIQUE"
+	logicCheck      logicKind = "CHECK"
+	logicExclusion  logicKind = "EXCLUDE"
+	logicNotNull    logicKind = "NOT NULL"
+	logicForeignKey logicKind = "foreign key"
+)
+
+// lostInContract is what V1 enforces or does and V2 will not once V1 is written no more, besides the foreign keys that the engine keeps then.
+func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error) {
+	lost, err := e.db.dialect.logic(ctx, s, e)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range e.v1.all() {
+		for i := range t.columns {
+			if c := &t.columns[i]; c.nullable && c.now().notNull {
+				lost = append(lost, logic{logicNotNull, c.name, t.name})
+			}
+		}
+		keys, err := e.db.dialect.foreignKeys(ctx, s, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			if !e.isParent(key, t) && !e.keeps(t, key) {
+				lost = append(lost, logic{logicForeignKey, key.Name, t.name})
+			}
+		}
+	}
+	return lost, nil
+}
+
+// rowKey are the columns that tell the rows of a V1 table apart.
+func (e *entity) rowKey(t *table) []string {
+	for i := range e.v1.children {
+		if c := &e.v1.children[i]; c.name == t.name {
+			return columnList(c.keyColumns(*e.v1.key))
+		}
+	}
+	return []string{e.v1.key.name}
+}
+
+// isParent reports whether a foreign key is that of a child table to its root.
+func (e *entity) isParent(key foreignKey, t *table) bool {
+	return t != e.v1 && key.Target == e.v1.sql && slices.ContainsFunc(e.v1.children, func(c child) bool { return c.name == t.name && slices.Equal(key.Columns, []string{c.parentKey}) })
+}
+
+// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a table that it may read.
+func (e *entity) keeps(t *table, key foreignKey) bool {
+	return len(key.Columns) == 1 && t.column(key.Columns[0]) != nil && (bool(key.Readable) || e.db.entityOfTarget(key.Target) != nil)
+}
+
+// entityOfTarget is the entity whose V1 root table has the qualified name, nil if there is none.
+func (db *DB) entityOfTarget(name string) *entity {
+	for _, e := range db.entities {
+		if e.v1.sql == name {
+			return e
+		}
+	}
+	return nil
+}
+
+// rejectedInCutover is what changes V1 when other programs write elsewhere, to tables that V2 does not lead: the triggers reject that where V2
+// leads, and with it what those programs do there.
+func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, error) {
+	led, err := e.db.ledTables(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	led = append(led, e.v1Tables()...)
+	var rejected []string
+	for _, t := range e.v1.all() {
+		keys, err := e.db.dialect.foreignKeys(ctx, s, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			if bool(key.Acts) && !slices.Contains(led, key.Target) {
+				rejected = append(rejected, fmt.Sprintf("foreign key %s of %s, which acts when rows of %s change", key.Name, t.name, strings.ReplaceAll(key.Target, `"`, "")))
+			}
+		}
+	}
+	elsewhere, err := e.db.dialect.logicElsewhere(ctx, s, e, led)
+	for _, l := range elsewhere {
+		rejected = append(rejected, l.String())
+	}
+	return rejected, err
+}
+
+// ledTables are the V1 tables of the entities that V2 leads, quoted.
+func (db *DB) ledTables(ctx context.Context, s session) ([]string, error) {
+	names, err := texts(ctx, s, "SELECT x.name FROM "+db.own.entity+" x WHERE x.phase IN ('CUTOVER', 'CONTRACT')")
+	var led []string
+	for _, e := range db.entities {
+		if slices.Contains(names, e.name) {
+			led = append(led, e.v1Tables()...)
+		}
+	}
+	return led, err
+}
+
+// logicFacts tell a gate what V1 does by itself.
+func (e *entity) logicFacts(ctx context.Context, s session, f *facts) error {
+	f.logic = nil
+	switch {
+	case f.from == Migrate && f.to == Cutover:
+		found, err := e.rejectedInCutover(ctx, s)
+		f.logic = found
+		return err
+	case f.to == Contract:
+		lost, err := e.lostInContract(ctx, s)
+		for _, l := range lost {
+			f.logic = append(f.logic, l.String())
+		}
+		return err
+	default:
+		return nil
+	}
+}
+
+func (f facts) v1Logic() []Blocker {
+	if len(f.logic) == 0 {
+		return nil
+	}
+	message := "V1 does by itself what V2 will not, once V1 is written no more: %s. See to it in the mapping's Validate or in V2's tables, or pass this by force"
+	if f.to == Cutover {
+		message = "other programs' writes elsewhere change V1 by %s: they will be rejected in CUTOVER, so let them write through Coexist, or drop these, or pass this by force"
+	}
+	return []Blocker{{Code: V1Logic, Count: int64(len(f.logic)), warning: true, Message: fmt.Sprintf(message, strings.Join(f.logic, ", "))}}
+}
