@@ -35,6 +35,8 @@ const (
 	maxDepth = 20
 	// maxIntrospection limits what is asked of the schema, by the weights of introspectionWeights.
 	maxIntrospection = 1_000_000
+	// maxInputList limits a list in the variables: what is stored is read again, by many at once. Those in a document have few tokens.
+	maxInputList = 1000
 	// maxComplexity limits the fields of an answer.
 	maxComplexity = 50_000
 )
@@ -66,11 +68,17 @@ func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationParameters is called before a document is parsed and validated.
 func (l documentLimits) MutateOperationParameters(_ context.Context, params *graphql.RawParams) *gqlerror.Error {
+	if n := longestList(params.Variables); n > maxInputList {
+		return gqlerror.Errorf("a list in the variables has %d elements, possible are %d", n, maxInputList)
+	}
 	if l.accepted.Contains(params.Query) {
 		return nil
 	}
 	if len(params.Query) > maxDocument {
 		return gqlerror.Errorf("the document has %d bytes, possible are %d: ask for less at once, and send values as variables", len(params.Query), maxDocument)
+	}
+	if hasLoneSurrogate(params.Query) {
+		return gqlerror.Errorf("%s", loneSurrogate)
 	}
 	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, maxTokens)
 	if err != nil {
@@ -81,6 +89,23 @@ func (l documentLimits) MutateOperationParameters(_ context.Context, params *gra
 	}
 	l.accepted.Add(params.Query, struct{}{})
 	return nil
+}
+
+// longestList is how long the longest list in a JSON value is.
+func longestList(value any) int {
+	longest := 0
+	switch v := value.(type) {
+	case map[string]any:
+		for _, member := range v {
+			longest = max(longest, longestList(member))
+		}
+	case []any:
+		longest = len(v)
+		for _, element := range v {
+			longest = max(longest, longestList(element))
+		}
+	}
+	return longest
 }
 
 // judgeSize returns an error for a document beyond one of the limits.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/alwaysup/coexist/resolvers"
 )
@@ -45,7 +47,7 @@ const (
 func newOIDCVerifier(ctx context.Context, issuer, audience, claim string, logger *slog.Logger) *oidcVerifier {
 	v := &oidcVerifier{
 		issuer: issuer, audience: audience, claim: claim, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second,
-		keys: &keysTransport{},
+		keys: &keysTransport{logger: logger},
 	}
 	_, _ = v.verifier(ctx) // which logs it
 	return v
@@ -172,6 +174,42 @@ type keysTransport struct {
 	asked time.Time
 	body  []byte
 	err   error // of the last request
+
+	logger *slog.Logger
+	told   string // the keys that were said to be unusable
+}
+
+// usable leaves those keys out of a provider's set that cannot be read, and says so once: one that is malformed would make all others useless.
+func (t *keysTransport) usable(r *http.Request, body []byte) []byte {
+	var set map[string]json.RawMessage
+	var keys []json.RawMessage
+	if json.Unmarshal(body, &set) != nil || json.Unmarshal(set["keys"], &keys) != nil {
+		return body // whoever reads it next says what is wrong
+	}
+	var good []json.RawMessage
+	var bad []string
+	for i, key := range keys {
+		var parsed jose.JSONWebKey
+		if err := json.Unmarshal(key, &parsed); err != nil {
+			bad = append(bad, fmt.Sprintf("%d: %v", i, err))
+			continue
+		}
+		good = append(good, key)
+	}
+	told := strings.Join(bad, "; ")
+	if told != "" && told != t.told {
+		t.logger.Warn("the identity provider has keys that cannot be read, and that are left out", "url", r.URL.String(), "keys", told)
+	}
+	t.told = told
+	if len(good) == len(keys) {
+		return body
+	}
+	set["keys"], _ = json.Marshal(good) // of what was JSON
+	whole, err := json.Marshal(set)
+	if err != nil {
+		return body
+	}
+	return whole
 }
 
 // RoundTrip is part of http.RoundTripper.
@@ -179,7 +217,9 @@ func (t *keysTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.asked.IsZero() || time.Since(t.asked) >= time.Second {
-		t.body, t.err = fetch(r)
+		if t.body, t.err = fetch(r); t.err == nil {
+			t.body = t.usable(r, t.body)
+		}
 		t.asked = time.Now()
 	}
 	if t.err != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // progressBar is a line on a terminal that is written over. On what is not a terminal it shows nothing.
@@ -36,7 +38,29 @@ func (b *progressBar) show(done, total int64, remark string) {
 		return
 	}
 	b.last, b.shown = time.Now(), true
-	fmt.Fprintf(b.out, "\r\x1b[K%s %s%s", b.label, drawBar(done, total), remark)
+	fmt.Fprint(b.out, "\r\x1b[K"+within(b.label+" "+drawBar(done, total)+remark, b.width()))
+}
+
+// width is that of the terminal, 0 where it is not known.
+func (b *progressBar) width() int {
+	file, ok := b.out.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// within cuts a line off that is longer than a terminal is wide, less one: a line that is broken cannot be written over. A width of 0 is none.
+func within(line string, width int) string {
+	runes := []rune(line)
+	if width <= 1 || len(runes) < width {
+		return line
+	}
+	return string(runes[:width-2]) + "…"
 }
 
 // end leaves the line. It may be called again.

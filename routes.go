@@ -63,7 +63,7 @@ func readiness(db *database, troubles *resolvers.Troubles, logger *slog.Logger) 
 		if err != nil {
 			logger.WarnContext(ctx, "cannot tell whether the database is read-only", "error", err)
 		}
-		writeText(w, http.StatusOK, "ok\n"+degraded(db.control(), readOnly, troubles))
+		writeText(w, http.StatusOK, "ok\n"+degraded(db.control(), readOnly, troubles)+behind(ctx, db.control()))
 	})
 }
 
@@ -97,6 +97,19 @@ func ready(ctx context.Context, db interface {
 	}
 	_, err := db.control().Migrations(ctx)
 	return err
+}
+
+// behind has a line for each entity whose mapping is older here than the one in use.
+func behind(ctx context.Context, control *repo.Control) string {
+	entities, err := control.Behind(ctx)
+	if err != nil {
+		return ""
+	}
+	var lines strings.Builder
+	for _, entity := range entities {
+		fmt.Fprintf(&lines, "degraded: a newer version of the mapping of %s is in use than this server has: replace it\n", entity)
+	}
+	return lines.String()
 }
 
 // access says who may use the server, from where, and how much.

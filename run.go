@@ -186,9 +186,9 @@ func verdict(run repo.Run) error {
 	case run.Status != repo.Succeeded:
 		return fmt.Errorf("the %s was ended: %s", noun(run.Kind), run.Status)
 	case run.Quarantined > 0:
-		return fmt.Errorf("%d rows of %s cannot be converted: see their quarantine", run.Quarantined, run.Entity)
+		return fmt.Errorf("%s of %s cannot be converted: see the quarantine", rowsOf(run.Quarantined), run.Entity)
 	case run.Faults > 0:
-		return fmt.Errorf("%d rows of %s are at fault: see the run's findings", run.Faults, run.Entity)
+		return fmt.Errorf("the run has found fault with %s of %s: see its findings", rowsOf(run.Faults), run.Entity)
 	default:
 		return nil
 	}
@@ -213,4 +213,12 @@ type jsonRun struct {
 
 func runLine(r repo.Run) jsonRun {
 	return jsonRun{r.ID, r.Kind, r.Entity, r.Status, r.Total, r.Done, r.Migrated, r.Quarantined, r.Behind, r.Faults, r.RowsPerSecond, r.ETASeconds, r.Error}
+}
+
+// rowsOf is a number of rows in words.
+func rowsOf(n int64) string {
+	if n == 1 {
+		return "1 row"
+	}
+	return fmt.Sprintf("%d rows", n)
 }

@@ -147,7 +147,7 @@ func (a acceptor) Accept(w http.ResponseWriter, r *http.Request, o transport.Web
 	}
 	session := sessionOf(r.Context())
 	session.conn = conn.(fullConn)
-	return socket{newEndOnce(session.conn), session, a.streams.ctx}, nil
+	return socket{newStrictConn(session.conn), session, a.streams.ctx}, nil
 }
 
 type fullConn interface {

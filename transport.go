@@ -167,6 +167,9 @@ func readURL(query string, params *graphql.RawParams) *badRequest {
 	}
 	params.Query, params.OperationName = values.Get("query"), values.Get("operationName")
 	for name, target := range map[string]*map[string]any{"variables": &params.Variables, "extensions": &params.Extensions} {
+		if hasLoneSurrogate(values.Get(name)) {
+			return &badRequest{http.StatusBadRequest, loneSurrogate}
+		}
 		if text := values.Get(name); text != "" && decodeJSON(text, target) != nil {
 			return &badRequest{http.StatusBadRequest, name + " must be a JSON object"}
 		}
@@ -189,6 +192,9 @@ func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams)
 	}
 	if err != nil || !utf8.Valid(body) {
 		return &badRequest{http.StatusBadRequest, "the body cannot be read: send JSON in UTF-8"}
+	}
+	if hasLoneSurrogate(string(body)) {
+		return &badRequest{http.StatusBadRequest, loneSurrogate}
 	}
 	var fields struct {
 		Query         string         `json:"query"`

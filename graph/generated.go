@@ -2806,25 +2806,25 @@ type Query {
 "What can be changed."
 type Mutation {
   "Changes the phase of an entity once its gate is open, and returns when it is in force everywhere. The phase that is in force already is no change, except that an incomplete CUTOVER becomes complete when its gate is open."
-  setPhase(input: SetPhaseInput!): SetPhasePayload! @operator
+  setPhase(input: SetPhaseInput!): SetPhasePayload @operator
   "Starts the sweep that migrates what use did not, and returns at once. Follow it with runProgress."
-  startSweep(input: StartSweepInput!): RunPayload! @operator
+  startSweep(input: StartSweepInput!): RunPayload @operator
   "Starts the rehearsal that converts every row and stores none, and returns at once."
-  startRehearsal(input: StartRunInput!): RunPayload! @operator
+  startRehearsal(input: StartRunInput!): RunPayload @operator
   "Starts the verification that compares both shapes, and returns at once."
-  startVerification(input: StartVerificationInput!): RunPayload! @operator
+  startVerification(input: StartVerificationInput!): RunPayload @operator
   "Starts the restore that rebuilds V1 from V2, and returns at once. From then on writes in CONTRACT go to both shapes again."
-  startRestore(input: StartRunInput!): RunPayload! @operator
+  startRestore(input: StartRunInput!): RunPayload @operator
   "Stops a run for the time being, and returns once the batch in flight has ended."
-  pauseRun(id: ID!): RunPayload! @operator
+  pauseRun(id: ID!): RunPayload @operator
   "Lets a paused run go on."
-  resumeRun(id: ID!): RunPayload! @operator
+  resumeRun(id: ID!): RunPayload @operator
   "Ends a run, and returns once the batch in flight has ended. What was migrated stays; a restore is void."
-  cancelRun(id: ID!): RunPayload! @operator
+  cancelRun(id: ID!): RunPayload @operator
   "Changes the limits of a run while it runs."
-  tuneRun(input: TuneRunInput!): RunPayload! @operator
+  tuneRun(input: TuneRunInput!): RunPayload @operator
   "Switches the capture of writes that bypass this server on or off. Switched on again it makes every copy stale, since V1 may have changed meanwhile."
-  setCapture(input: SetCaptureInput!): SetCapturePayload! @operator
+  setCapture(input: SetCaptureInput!): SetCapturePayload @operator
 }
 
 "What can be watched: over WebSocket, with the subprotocol graphql-transport-ws, or as server-sent events."
@@ -3409,29 +3409,29 @@ type OrderV2Edge {
 
 extend type Mutation {
   "Makes a customer through the old shape."
-  createCustomerV1(input: CreateCustomerV1Input!): CustomerV1Payload! @writer @deprecated(reason: "Use createCustomerV2.")
+  createCustomerV1(input: CreateCustomerV1Input!): CustomerV1Payload @writer @deprecated(reason: "Use createCustomerV2.")
   "Changes a customer through the old shape. What V1 cannot express stays as it is."
-  updateCustomerV1(input: UpdateCustomerV1Input!): CustomerV1Payload! @writer @deprecated(reason: "Use updateCustomerV2.")
+  updateCustomerV1(input: UpdateCustomerV1Input!): CustomerV1Payload @writer @deprecated(reason: "Use updateCustomerV2.")
   "Removes a customer from both shapes."
-  deleteCustomerV1(customerId: ID!): DeletePayload! @writer @deprecated(reason: "Use deleteCustomerV2.")
+  deleteCustomerV1(customerId: ID!): DeletePayload @writer @deprecated(reason: "Use deleteCustomerV2.")
   "Makes a customer through the new shape."
-  createCustomerV2(input: CreateCustomerV2Input!): CustomerV2Payload! @writer
+  createCustomerV2(input: CreateCustomerV2Input!): CustomerV2Payload @writer
   "Changes a customer through the new shape. Refused where V1 cannot hold it."
-  updateCustomerV2(input: UpdateCustomerV2Input!): CustomerV2Payload! @writer
+  updateCustomerV2(input: UpdateCustomerV2Input!): CustomerV2Payload @writer
   "Removes a customer from both shapes."
-  deleteCustomerV2(customerId: ID!, expectedVersion: Int): DeletePayload! @writer
+  deleteCustomerV2(customerId: ID!, expectedVersion: Int): DeletePayload @writer
   "Makes an order through the old shape."
-  createOrderV1(input: CreateOrderV1Input!): OrderV1Payload! @writer @deprecated(reason: "Use createOrderV2.")
+  createOrderV1(input: CreateOrderV1Input!): OrderV1Payload @writer @deprecated(reason: "Use createOrderV2.")
   "Changes an order through the old shape. What V1 cannot express stays as it is."
-  updateOrderV1(input: UpdateOrderV1Input!): OrderV1Payload! @writer @deprecated(reason: "Use updateOrderV2.")
+  updateOrderV1(input: UpdateOrderV1Input!): OrderV1Payload @writer @deprecated(reason: "Use updateOrderV2.")
   "Removes an order from both shapes."
-  deleteOrderV1(orderId: ID!): DeletePayload! @writer @deprecated(reason: "Use deleteOrderV2.")
+  deleteOrderV1(orderId: ID!): DeletePayload @writer @deprecated(reason: "Use deleteOrderV2.")
   "Makes an order through the new shape."
-  createOrderV2(input: CreateOrderV2Input!): OrderV2Payload! @writer
+  createOrderV2(input: CreateOrderV2Input!): OrderV2Payload @writer
   "Changes an order through the new shape. Refused where V1 cannot hold it."
-  updateOrderV2(input: UpdateOrderV2Input!): OrderV2Payload! @writer
+  updateOrderV2(input: UpdateOrderV2Input!): OrderV2Payload @writer
   "Removes an order from both shapes."
-  deleteOrderV2(orderId: ID!, expectedVersion: Int): DeletePayload! @writer
+  deleteOrderV2(orderId: ID!, expectedVersion: Int): DeletePayload @writer
 }
 
 "The answer of a mutation on customers."
@@ -8014,10 +8014,10 @@ func (ec *executionContext) _Mutation_setPhase(ctx context.Context, field graphq
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *SetPhasePayload) graphql.Marshaler {
-			return ec.marshalNSetPhasePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetPhasePayload(ctx, selections, v)
+			return ec.marshalOSetPhasePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetPhasePayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_setPhase(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8071,10 +8071,10 @@ func (ec *executionContext) _Mutation_startSweep(ctx context.Context, field grap
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_startSweep(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8128,10 +8128,10 @@ func (ec *executionContext) _Mutation_startRehearsal(ctx context.Context, field 
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_startRehearsal(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8185,10 +8185,10 @@ func (ec *executionContext) _Mutation_startVerification(ctx context.Context, fie
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_startVerification(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8242,10 +8242,10 @@ func (ec *executionContext) _Mutation_startRestore(ctx context.Context, field gr
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_startRestore(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8299,10 +8299,10 @@ func (ec *executionContext) _Mutation_pauseRun(ctx context.Context, field graphq
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_pauseRun(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8356,10 +8356,10 @@ func (ec *executionContext) _Mutation_resumeRun(ctx context.Context, field graph
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_resumeRun(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8413,10 +8413,10 @@ func (ec *executionContext) _Mutation_cancelRun(ctx context.Context, field graph
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_cancelRun(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8470,10 +8470,10 @@ func (ec *executionContext) _Mutation_tuneRun(ctx context.Context, field graphql
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-			return ec.marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
+			return ec.marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_tuneRun(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8527,10 +8527,10 @@ func (ec *executionContext) _Mutation_setCapture(ctx context.Context, field grap
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *SetCapturePayload) graphql.Marshaler {
-			return ec.marshalNSetCapturePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetCapturePayload(ctx, selections, v)
+			return ec.marshalOSetCapturePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetCapturePayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_setCapture(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8584,10 +8584,10 @@ func (ec *executionContext) _Mutation_createCustomerV1(ctx context.Context, fiel
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV1Payload) graphql.Marshaler {
-			return ec.marshalNCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx, selections, v)
+			return ec.marshalOCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createCustomerV1(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8641,10 +8641,10 @@ func (ec *executionContext) _Mutation_updateCustomerV1(ctx context.Context, fiel
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV1Payload) graphql.Marshaler {
-			return ec.marshalNCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx, selections, v)
+			return ec.marshalOCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateCustomerV1(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8698,10 +8698,10 @@ func (ec *executionContext) _Mutation_deleteCustomerV1(ctx context.Context, fiel
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
-			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
+			return ec.marshalODeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteCustomerV1(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8755,10 +8755,10 @@ func (ec *executionContext) _Mutation_createCustomerV2(ctx context.Context, fiel
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV2Payload) graphql.Marshaler {
-			return ec.marshalNCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx, selections, v)
+			return ec.marshalOCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createCustomerV2(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8812,10 +8812,10 @@ func (ec *executionContext) _Mutation_updateCustomerV2(ctx context.Context, fiel
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *CustomerV2Payload) graphql.Marshaler {
-			return ec.marshalNCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx, selections, v)
+			return ec.marshalOCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateCustomerV2(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8869,10 +8869,10 @@ func (ec *executionContext) _Mutation_deleteCustomerV2(ctx context.Context, fiel
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
-			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
+			return ec.marshalODeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteCustomerV2(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8926,10 +8926,10 @@ func (ec *executionContext) _Mutation_createOrderV1(ctx context.Context, field g
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV1Payload) graphql.Marshaler {
-			return ec.marshalNOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx, selections, v)
+			return ec.marshalOOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createOrderV1(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8983,10 +8983,10 @@ func (ec *executionContext) _Mutation_updateOrderV1(ctx context.Context, field g
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV1Payload) graphql.Marshaler {
-			return ec.marshalNOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx, selections, v)
+			return ec.marshalOOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateOrderV1(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -9040,10 +9040,10 @@ func (ec *executionContext) _Mutation_deleteOrderV1(ctx context.Context, field g
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
-			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
+			return ec.marshalODeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteOrderV1(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -9097,10 +9097,10 @@ func (ec *executionContext) _Mutation_createOrderV2(ctx context.Context, field g
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV2Payload) graphql.Marshaler {
-			return ec.marshalNOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx, selections, v)
+			return ec.marshalOOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createOrderV2(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -9154,10 +9154,10 @@ func (ec *executionContext) _Mutation_updateOrderV2(ctx context.Context, field g
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *OrderV2Payload) graphql.Marshaler {
-			return ec.marshalNOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx, selections, v)
+			return ec.marshalOOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateOrderV2(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -9211,10 +9211,10 @@ func (ec *executionContext) _Mutation_deleteOrderV2(ctx context.Context, field g
 			return next
 		},
 		func(ctx context.Context, selections ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
-			return ec.marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
+			return ec.marshalODeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteOrderV2(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -16988,154 +16988,154 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_setPhase(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "startSweep":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_startSweep(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "startRehearsal":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_startRehearsal(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "startVerification":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_startVerification(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "startRestore":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_startRestore(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "pauseRun":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_pauseRun(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "resumeRun":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_resumeRun(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "cancelRun":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_cancelRun(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "tuneRun":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_tuneRun(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "setCapture":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_setCapture(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createCustomerV1":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createCustomerV1(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateCustomerV1":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateCustomerV1(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteCustomerV1":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteCustomerV1(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createCustomerV2":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createCustomerV2(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateCustomerV2":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateCustomerV2(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteCustomerV2":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteCustomerV2(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createOrderV1":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createOrderV1(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateOrderV1":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateOrderV1(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteOrderV1":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteOrderV1(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createOrderV2":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createOrderV2(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateOrderV2":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateOrderV2(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteOrderV2":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteOrderV2(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -19091,14 +19091,6 @@ func (ec *executionContext) marshalNCustomerV1Edge2ᚕgithubᚗcomᚋalwaysupᚋ
 	return ret
 }
 
-func (ec *executionContext) marshalNCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx context.Context, sel ast.SelectionSet, v *CustomerV1Payload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "CustomerV1Payload!")
-		return graphql.Null
-	}
-	return ec._CustomerV1Payload(ctx, sel, v)
-}
-
 func (ec *executionContext) marshalNCustomerV22ᚕᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2(ctx context.Context, sel ast.SelectionSet, v []*CustomerV2) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -19145,14 +19137,6 @@ func (ec *executionContext) marshalNCustomerV2Edge2ᚕgithubᚗcomᚋalwaysupᚋ
 	return ret
 }
 
-func (ec *executionContext) marshalNCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx context.Context, sel ast.SelectionSet, v *CustomerV2Payload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "CustomerV2Payload!")
-		return graphql.Null
-	}
-	return ec._CustomerV2Payload(ctx, sel, v)
-}
-
 func (ec *executionContext) unmarshalNDateTime2timeᚐTime(ctx context.Context, v any) (time.Time, error) {
 	res, err := graphql.UnmarshalTime(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -19185,14 +19169,6 @@ func (ec *executionContext) unmarshalNDecimal2githubᚗcomᚋalwaysupᚋcoexist�
 
 func (ec *executionContext) marshalNDecimal2githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDecimal(ctx context.Context, sel ast.SelectionSet, v models.Decimal) graphql.Marshaler {
 	return v
-}
-
-func (ec *executionContext) marshalNDeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx context.Context, sel ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "DeletePayload!")
-		return graphql.Null
-	}
-	return ec._DeletePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNEntity2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐEntity(ctx context.Context, v any) (Entity, error) {
@@ -19584,14 +19560,6 @@ func (ec *executionContext) marshalNOrderV1Edge2ᚕgithubᚗcomᚋalwaysupᚋcoe
 	return ret
 }
 
-func (ec *executionContext) marshalNOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx context.Context, sel ast.SelectionSet, v *OrderV1Payload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "OrderV1Payload!")
-		return graphql.Null
-	}
-	return ec._OrderV1Payload(ctx, sel, v)
-}
-
 func (ec *executionContext) marshalNOrderV22ᚕᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2(ctx context.Context, sel ast.SelectionSet, v []*OrderV2) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -19636,14 +19604,6 @@ func (ec *executionContext) marshalNOrderV2Edge2ᚕgithubᚗcomᚋalwaysupᚋcoe
 	}
 
 	return ret
-}
-
-func (ec *executionContext) marshalNOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx context.Context, sel ast.SelectionSet, v *OrderV2Payload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "OrderV2Payload!")
-		return graphql.Null
-	}
-	return ec._OrderV2Payload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx context.Context, v any) (Origin, error) {
@@ -19843,14 +19803,6 @@ func (ec *executionContext) marshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋ
 	return v
 }
 
-func (ec *executionContext) marshalNRunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx context.Context, sel ast.SelectionSet, v *RunPayload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "RunPayload!")
-		return graphql.Null
-	}
-	return ec._RunPayload(ctx, sel, v)
-}
-
 func (ec *executionContext) unmarshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunStatus(ctx context.Context, v any) (RunStatus, error) {
 	var res RunStatus
 	err := res.UnmarshalGQL(v)
@@ -19866,25 +19818,9 @@ func (ec *executionContext) unmarshalNSetCaptureInput2githubᚗcomᚋalwaysupᚋ
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNSetCapturePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetCapturePayload(ctx context.Context, sel ast.SelectionSet, v *SetCapturePayload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "SetCapturePayload!")
-		return graphql.Null
-	}
-	return ec._SetCapturePayload(ctx, sel, v)
-}
-
 func (ec *executionContext) unmarshalNSetPhaseInput2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetPhaseInput(ctx context.Context, v any) (SetPhaseInput, error) {
 	res, err := ec.unmarshalInputSetPhaseInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalNSetPhasePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetPhasePayload(ctx context.Context, sel ast.SelectionSet, v *SetPhasePayload) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "SetPhasePayload!")
-		return graphql.Null
-	}
-	return ec._SetPhasePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNShipment2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐShipment(ctx context.Context, sel ast.SelectionSet, v *Shipment) graphql.Marshaler {
@@ -20242,11 +20178,25 @@ func (ec *executionContext) marshalOCustomerV12ᚖgithubᚗcomᚋalwaysupᚋcoex
 	return ec._CustomerV1(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOCustomerV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Payload(ctx context.Context, sel ast.SelectionSet, v *CustomerV1Payload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CustomerV1Payload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOCustomerV22ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2(ctx context.Context, sel ast.SelectionSet, v *CustomerV2) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._CustomerV2(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOCustomerV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Payload(ctx context.Context, sel ast.SelectionSet, v *CustomerV2Payload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CustomerV2Payload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalODate2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐDate(ctx context.Context, v any) (*models.Date, error) {
@@ -20297,6 +20247,13 @@ func (ec *executionContext) marshalODecimal2ᚖgithubᚗcomᚋalwaysupᚋcoexist
 		return graphql.Null
 	}
 	return v
+}
+
+func (ec *executionContext) marshalODeletePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐDeletePayload(ctx context.Context, sel ast.SelectionSet, v *DeletePayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DeletePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, v any) (*repo.Number, error) {
@@ -20457,11 +20414,25 @@ func (ec *executionContext) marshalOOrderV12ᚖgithubᚗcomᚋalwaysupᚋcoexist
 	return ec._OrderV1(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOOrderV1Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Payload(ctx context.Context, sel ast.SelectionSet, v *OrderV1Payload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._OrderV1Payload(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOOrderV22ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2(ctx context.Context, sel ast.SelectionSet, v *OrderV2) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._OrderV2(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Payload(ctx context.Context, sel ast.SelectionSet, v *OrderV2Payload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._OrderV2Payload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx context.Context, v any) (*Origin, error) {
@@ -20534,6 +20505,27 @@ func (ec *executionContext) marshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexist
 		return graphql.Null
 	}
 	return v
+}
+
+func (ec *executionContext) marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx context.Context, sel ast.SelectionSet, v *RunPayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._RunPayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSetCapturePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetCapturePayload(ctx context.Context, sel ast.SelectionSet, v *SetCapturePayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._SetCapturePayload(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSetPhasePayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetPhasePayload(ctx context.Context, sel ast.SelectionSet, v *SetPhasePayload) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._SetPhasePayload(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOShipmentInput2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐShipmentInput(ctx context.Context, v any) (*ShipmentInput, error) {

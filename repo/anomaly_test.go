@@ -163,7 +163,7 @@ func TestASequenceThatIsSetBack(t *testing.T) {
 	})
 }
 
-// A replica answers, which may lag behind what was acknowledged: as a new connection, and to one that a pooler leads there. Nothing is
+// D12. A replica answers, which may lag behind what was acknowledged: as a new connection, and to one that a pooler leads there. Nothing is
 // answered with what it says.
 func TestAStandbyIsNotBelieved(t *testing.T) {
 	for _, isolation := range []string{"read committed", "serializable"} { // which a standby refuses
@@ -202,9 +202,13 @@ func standbyIsNotBelieved(t *testing.T, isolation string) {
 		_, phase := b.Control.Migration(t.Context(), "NOTE")
 		for what, err := range map[string]error{
 			"a read of V1": errOf(b.Notes.GetV1(t.Context(), "a")), "a read of V2": errOf(b.Notes.GetV2(t.Context(), "a")), "a list": listed, "the phase": phase,
+			"a gate": errOf(b.Control.Gate(t.Context(), "NOTE", repo.Cutover)), "a step": setPhase(t, b, repo.Cutover), "progress": errOf(b.Control.Progress(t.Context(), "NOTE", true)),
+			"capture": errOf(b.Control.Capture(t.Context(), "NOTE")), "runs": errOf(b.Control.Runs(t.Context(), "NOTE", "", 1)), "findings": errOf(b.Control.Findings(t.Context(), 1, 1, "")),
+			"quarantine": errOf(b.Control.Quarantine(t.Context(), "NOTE", 1, "")), "history": errOf(b.Control.History(t.Context(), "NOTE", 1)), "a start": b.DB.Check(t.Context()),
+			"an installation": b.DB.Install(t.Context()), "a sweep": errOf(b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test"})),
 			"a write": errOf(b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title = "x"; return nil })),
 		} {
-			if !errors.Is(err, repo.ErrUnavailable) {
+			if !errors.Is(err, repo.ErrUnavailable) || errors.Is(err, repo.ErrAltered) {
 				t.Errorf("%s, %s: %v", name, what, err)
 			}
 		}

@@ -14,6 +14,11 @@ func (postgres) countTables(ctx context.Context, db *DB) (int64, error) {
 	return number(ctx, db.reading(), "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", db.schema)
 }
 
+// ofPrimary: a limit that is negative is an error, also where there are no rows.
+func (postgres) ofPrimary(query string) string {
+	return "SELECT * FROM (" + query + "\n) decided LIMIT CASE WHEN pg_is_in_recovery() THEN -1 END"
+}
+
 func (postgres) readOnly(ctx context.Context, s session) (bool, error) {
 	n, err := number(ctx, s, "SELECT CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END")
 	return n == 1, err

@@ -16,6 +16,9 @@ func (sqlite) countTables(ctx context.Context, db *DB) (int64, error) {
 	return number(ctx, db.reading(), "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
 }
 
+// ofPrimary: there is no standby.
+func (sqlite) ofPrimary(query string) string { return query }
+
 func (sqlite) readOnly(context.Context, session) (bool, error) { return false, nil }
 
 // elsewhere: there are no schemas.

@@ -58,6 +58,8 @@ var otherPostgres = codeClass{"", classRefusal, "", "any other: the owner's code
 func classifyPostgres(err error, pg *pgconn.PgError) error {
 	class := classOf(postgresCodes, pg.Code, otherPostgres)
 	switch {
+	case pg.Code == "2201W": // a query of ofPrimary
+		return errStandby
 	case pg.Routine == "check_enable_rls": // with row_security = off
 		class = codeClass{class: classHidden}
 	case pg.Code == "0A000" && pg.Routine == "GetSerializableTransactionSnapshot": // a standby, where transactions are serializable by default

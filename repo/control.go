@@ -79,7 +79,7 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 	m := Migration{Entity: e.name}
 	found, standby := false, false
 	d := c.db.dialect
-	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+	err = c.db.answering().query(ctx, func(rows *sql.Rows) error {
 		found = true
 		return scanJSON(rows, &struct {
 			Phase          *Phase     `json:"phase"`
@@ -103,6 +103,22 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 	}
 	m.PhaseChangedAt = m.PhaseChangedAt.UTC()
 	return m, err
+}
+
+// Behind names the entities of which another instance has brought a newer version of the mapping than this one has: this one answers reads, by V1's
+// own rows where they are asked for in V1's shape, and is to be replaced.
+func (c *Control) Behind(ctx context.Context) ([]string, error) {
+	migrations, err := c.Migrations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var behind []string
+	for i, m := range migrations {
+		if m.MappingVersion > c.db.entities[i].mappingVersion {
+			behind = append(behind, m.Entity)
+		}
+	}
+	return behind, nil
 }
 
 // History returns up to first (at most 100) phase changes of an entity, newest first. It fails with ErrNotFound for an
@@ -166,7 +182,7 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 			return Migration{}, err
 		}
 	}
-	f, err := e.fenceNow(ctx, c.db.reading())
+	f, err := e.fenceNow(ctx, c.db.answering())
 	if err != nil && !errors.Is(err, ErrHiddenRows) {
 		return Migration{}, err
 	}

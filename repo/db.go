@@ -77,6 +77,9 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		o.PhasePatience = 30 * time.Second
 	}
 	db := &DB{phasePatience: o.PhasePatience, logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: o.MaxConns, leases: leases{length: leaseTime}, schema: cmp.Or(o.Schema, "public")}
+	if strings.ContainsAny(db.schema, "?$\x00") {
+		return nil, fmt.Errorf("the schema %q: a name with ?, $ or NUL is not supported", db.schema)
+	}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
@@ -179,16 +182,21 @@ type session struct {
 	db     *DB
 	gorm   *gorm.DB
 	within bool // a transaction
+	// decides says that decisions hang on what its queries answer: a standby's answer, to which a proxy may have led them, is an error.
+	decides bool
 }
 
-// reading is a session on the readers' connections.
-func (db *DB) reading() session { return session{db: db, gorm: db.reader} }
+// reading is a session on the readers' connections, for what decisions hang on.
+func (db *DB) reading() session { return session{db: db, gorm: db.reader, decides: true} }
+
+// answering is a session on the readers' connections for statements that say themselves whether a standby answers.
+func (db *DB) answering() session { return session{db: db, gorm: db.reader} }
 
 // onConnection is a session on one connection of the writers'.
 func (db *DB) onConnection(conn *sql.Conn) session {
 	g := db.writer.WithContext(context.Background()) // a statement of its own, which may have a connection of its own
 	g.Statement.ConnPool = conn
-	return session{db, g, true}
+	return session{db: db, gorm: g, within: true}
 }
 
 // exec returns the number of rows that the statement wrote.
@@ -216,6 +224,9 @@ func (s session) query(ctx context.Context, scan func(*sql.Rows) error, query st
 
 func (s session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) (err error) {
 	s.db.observe(query)
+	if s.decides {
+		query = s.db.dialect.ofPrimary(query)
+	}
 	rows, err := s.gorm.WithContext(ctx).Raw(query, args...).Rows()
 	if err != nil {
 		return s.db.classify(err)
@@ -235,6 +246,7 @@ func runBuilt(ctx context.Context, db *DB, opening []string, build func(session)
 	}
 	defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed: nothing is lost with it
 	s := db.onConnection(conn)
+	s.decides = true
 	run := func(statements []string) error {
 		for _, statement := range statements {
 			db.observe(statement)

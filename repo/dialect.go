@@ -146,6 +146,8 @@ type dialect interface {
 	// skipLocked is what ends a query that locks the rows that nobody has locked.
 	skipLocked() string
 	now() string
+	// ofPrimary is a query that fails where a standby answers it.
+	ofPrimary(query string) string
 	// readOnly reports whether nothing can be written.
 	readOnly(ctx context.Context, s session) (bool, error)
 	// standby is an expression that is true, as JSON, where a replica answers.

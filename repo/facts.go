@@ -15,7 +15,7 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 	if err != nil {
 		return nil, err
 	}
-	f, err := e.fenceNow(ctx, c.db.reading())
+	f, err := e.fenceNow(ctx, c.db.answering())
 	if err != nil && !errors.Is(err, ErrHiddenRows) {
 		return nil, err
 	}

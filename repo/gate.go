@@ -116,15 +116,23 @@ func (f facts) toMigrate() []Blocker {
 
 func (f facts) rows() []Blocker {
 	var found []Blocker
-	add := func(code BlockerCode, n int64, example *string, message string) {
+	add := func(code BlockerCode, n int64, example *string, one, many, advice string) {
 		if n > 0 {
-			found = append(found, Blocker{Code: code, Count: n, ExampleKey: example, Message: fmt.Sprintf(message, n)})
+			found = append(found, Blocker{Code: code, Count: n, ExampleKey: example, Message: amount(n, one, many) + ": " + advice})
 		}
 	}
-	add(Unmigrated, f.remaining, f.remainingExample, "%d rows have no V2 copy yet: start a sweep and wait for its end")
-	add(Stale, f.stale+f.husks, first(f.staleExample, f.huskExample), "%d copies have not caught up with a change of V1: start a sweep and wait for its end")
-	add(Quarantined, f.quarantined, f.quarantinedExample, "%d rows cannot be converted: repair them through V1 as the quarantine says, then start a sweep")
+	add(Unmigrated, f.remaining, f.remainingExample, "1 row has no V2 copy yet", "%d rows have no V2 copy yet", "start a sweep and wait for its end")
+	add(Stale, f.stale+f.husks, first(f.staleExample, f.huskExample), "1 copy has not caught up with a change of V1", "%d copies have not caught up with a change of V1", "start a sweep and wait for its end")
+	add(Quarantined, f.quarantined, f.quarantinedExample, "1 row cannot be converted", "%d rows cannot be converted", "repair it through V1 as the quarantine says, then start a sweep")
 	return found
+}
+
+// amount says how many there are of something, in words for one and for any other number.
+func amount(n int64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
 }
 
 func first(examples ...*string) *string {
@@ -141,19 +149,19 @@ func (f facts) verification(withCapture bool) []Blocker {
 	switch {
 	case f.drift > 0:
 		found = append(found, Blocker{Code: Drift, Count: f.drift, ExampleKey: f.driftExample, Message: fmt.Sprintf(
-			"the newest verification found %d differences between V1 and V2: look at its findings, repair them, and start a verification that finds none", f.drift)})
+			"the newest verification found %s between V1 and V2: look at its findings, repair them, and start a verification that finds none", amount(f.drift, "1 difference", "%d differences"))})
 	case !f.verified:
 		found = append(found, Blocker{Code: NotVerified, Count: 1, Message: fmt.Sprintf("no verification of %s in %s has ended without a finding: start one", f.entity, f.from)})
 	case f.behind > 0:
 		found = append(found, Blocker{Code: NotVerified, Count: f.behind, Message: fmt.Sprintf(
-			"the newest verification could not compare %d rows, which had no fresh copy then: start another", f.behind)})
+			"the newest verification could not compare %s, which had no fresh copy then: start another", amount(f.behind, "1 row", "%d rows"))})
 	}
 	if !withCapture {
 		return found
 	}
 	if f.bypass > 0 && f.verified && f.from == Migrate { // later they are rejected
 		found = append(found, Blocker{Code: BypassWrites, Count: f.bypass, Message: fmt.Sprintf(
-			"%d times other programs have written to V1 since the newest clean verification began: they will be rejected in CUTOVER, so stop them, and start another verification", f.bypass)})
+			"%s other programs have written to V1 since the newest clean verification began: they will be rejected in CUTOVER, so stop them, and start another verification", amount(f.bypass, "once", "%d times"))})
 	}
 	switch {
 	case !f.capture:
@@ -190,7 +198,7 @@ func (f facts) toRestored() []Blocker {
 	switch {
 	case f.restoreFindings > 0:
 		return []Blocker{{Code: V1NotRestored, Count: f.restoreFindings, ExampleKey: f.restoreExample, Message: fmt.Sprintf(
-			"the newest restore left %d rows that V1 cannot hold: look at its findings, change the rows through V2, and start another", f.restoreFindings)}}
+			"the newest restore left %s that V1 cannot hold: look at its findings, change them through V2, and start another", amount(f.restoreFindings, "1 row", "%d rows"))}}
 	case !f.restored:
 		return []Blocker{{Code: V1NotRestored, Count: 1, Message: "V1 has not been rebuilt from V2: start a restore and wait for its end"}}
 	default:

@@ -136,7 +136,7 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		return nil, err
 	}
 	extra := r.db.dialect.object([]member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
-	f, answers, err := r.readLed(ctx, r.db.reading(), w, func(lead side) (string, []any) {
+	f, answers, err := r.readLed(ctx, r.db.answering(), w, func(lead side, w want) (string, []any) {
 		driver, args := p.ledBy(lead).driver()
 		return r.readStatement(w, lead, driver, extra), args
 	})
@@ -218,7 +218,7 @@ func (p *plan) countGroups(ctx context.Context) (map[int]int64, error) {
 		statement, args := p.ledBy(lead).count()
 		counts := map[int]int64{}
 		var f fence
-		err := p.e.db.reading().query(ctx, func(rows *sql.Rows) error {
+		err := p.e.db.answering().query(ctx, func(rows *sql.Rows) error {
 			var fenceJSON sql.RawBytes
 			var group int
 			var n int64

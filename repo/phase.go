@@ -1,6 +1,9 @@
 package repo
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Phase says where the migration of an entity stands. It is kept in the database, per entity; every instance of the server
 // obeys it.
@@ -42,7 +45,7 @@ type fence struct {
 	Hidden         bool     `json:"hidden"`     // row-level security may hide rows from us, so that what is not there proves nothing
 }
 
-var errStandby = fmt.Errorf("%w: it is a standby", ErrUnavailable)
+var errStandby = unavailable(CauseStandby, errors.New("a standby has answered: let Coexist reach the primary alone, past any proxy that spreads reads"))
 
 // check returns an error when this version of the engine does not know the phase in force, when a replica says it, or when rows may be
 // hidden from us.

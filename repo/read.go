@@ -53,8 +53,9 @@ func (s *seen[V1, V2]) absent() bool {
 }
 
 // readLed runs the statement that build makes for the side that leads. A statement says itself under which phase it was
-// made: if another side leads by then, its answer is thrown away and the read runs again.
-func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead side) (string, []any)) (f fence, answers []answer, err error) {
+// made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping is older than the one in use
+// asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
+func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead side, w want) (string, []any)) (f fence, answers []answer, err error) {
 	if !s.within {
 		leave, err := e.seat(ctx)
 		if err != nil {
@@ -64,14 +65,18 @@ func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead
 	}
 	const tries = 10
 	for range tries {
-		lead := e.guess().leader()
-		statement, args := build(lead)
+		guess, wanted := e.guess(), w
+		lead, behind := guess.leader(), e.needsMapping(guess) != nil
+		if w == wantV1 && lead == sideV2 && behind {
+			wanted = wantBoth
+		}
+		statement, args := build(lead, wanted)
 		if f, answers, err = e.read(ctx, s, statement, args...); err != nil {
 			return f, nil, err
 		}
 		last := f // others read it while f is read again
 		e.lastFence.Store(&last)
-		if f.leader() == lead || w == wantBoth {
+		if (f.leader() == lead || w == wantBoth) && (wanted == wantBoth || w != wantV1 || f.leader() == sideV1 || e.needsMapping(f) == nil) {
 			return f, answers, nil
 		}
 	}
@@ -204,7 +209,7 @@ func one[T any](results []Result[T], err error) (T, error) {
 
 // GetManyV1 is GetV1 for many keys. It returns an answer for each, in their order, with one statement.
 func (r *Repository[V1, V2]) GetManyV1(ctx context.Context, keys []string) ([]Result[V1], error) {
-	found, err := r.lookUp(ctx, r.db.reading(), wantV1, keys)
+	found, err := r.lookUp(ctx, r.db.answering(), wantV1, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +224,8 @@ func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
 	switch {
 	case s == nil || s.absent():
 		return Result[V1]{Err: ErrNotFound}
+	case s.fence.Phase == Contract && r.needsMapping(s.fence) != nil:
+		return Result[V1]{Err: r.needsMapping(s.fence)} // V1 is history
 	case s.v1 == nil && s.v1Err == nil:
 		v1, err := r.downgrade(*s.v2)
 		return Result[V1]{Value: v1, Err: err}
@@ -232,7 +239,7 @@ func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
 // GetManyV2 is GetV2 for many keys. It returns an answer for each, in their order, with a number of statements that does not
 // depend on how many there are, nor on how many must be migrated.
 func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Result[Record[V2]], error) {
-	found, err := r.lookUp(ctx, r.db.reading(), wantV2, keys)
+	found, err := r.lookUp(ctx, r.db.answering(), wantV2, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -277,7 +284,7 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys
 			return nil, err
 		}
 	}
-	f, answers, err := r.readLed(ctx, s, w, func(lead side) (string, []any) {
+	f, answers, err := r.readLed(ctx, s, w, func(lead side, w want) (string, []any) {
 		return r.readStatement(w, lead, driver, "NULL"), []any{arg}
 	})
 	if err != nil {

@@ -80,7 +80,7 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 
 // readBatch reads the keys of a driver and what there is of each.
 func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, driver sqlText, limit int) (*batch, []*seen[V1, V2], error) {
-	f, answers, err := r.read(ctx, r.db.reading(), r.readStatement(w, sideV1, driver.text.String(), "NULL"), driver.args...)
+	f, answers, err := r.read(ctx, r.db.answering(), r.readStatement(w, sideV1, driver.text.String(), "NULL"), driver.args...)
 	if err != nil {
 		return nil, nil, err
 	}

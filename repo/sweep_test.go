@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -449,6 +450,44 @@ func TestInstanceWithAnOlderMapping(t *testing.T) {
 		wantPinned(t, r.Value)
 		if *r.Value.Topic != "play" || r.Version != 3 || r.Copy.MappingVersion != 2 {
 			t.Errorf("after a V1 write of the old instance: %+v", r)
+		}
+	})
+}
+
+// D10. An instance whose mapping is older than the one in use cannot convert back what that has made. In CUTOVER it answers V1 with V1's own rows, in
+// CONTRACT, where these are history, not at all; and it says that it is behind. The guards are wantBoth in readLed, and resultV1.
+func TestV1FromAnInstanceWithAnOlderMapping(t *testing.T) {
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		insert(t, b, note("a", "work: begin"), note("b", "b"))
+		newer := repotest.OpenNotes(t, b.URL, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2}})
+		advance(t, newer, repo.Cutover)
+		updateV2(t, newer, "a", func(n *repotest.NoteV2) { n.Headline = "end" })
+		old := repotest.OpenNotes(t, b.URL, repotest.Setup{Mapping: repotest.NoteMapping{Back: func(n *repotest.NoteV1) { n.Title = "wrong" }}})
+		for range 2 { // it does not know the phase at first
+			if v1 := getV1(t, old, "a"); v1.Title != "work: end" || len(v1.Tags) != 2 {
+				t.Errorf("%+v", v1)
+			}
+		}
+		page, err := old.Notes.ListV1(t.Context(), repo.Query{Sort: "BODY"})
+		if err != nil || len(page.Items) != 2 || page.Items[0].Value.Title != "work: end" || page.Items[1].Value.Title != "b" {
+			t.Errorf("%+v, %v", page, err)
+		}
+		wantErr(t, errOf(old.Notes.GetV1(t.Context(), "none")), repo.ErrNotFound)
+		if r := getV2(t, old, "a"); r.Value.Headline != "end" {
+			t.Errorf("%+v", r)
+		}
+		for bench, want := range map[*repotest.Bench]int{old: 1, newer: 0} {
+			if behind, err := bench.Control.Behind(t.Context()); err != nil || len(behind) != want {
+				t.Errorf("%v, %v", behind, err)
+			}
+		}
+		advance(t, newer, repo.Contract)
+		wantErr(t, errOf(old.Notes.GetV1(t.Context(), "a")), repo.ErrUnavailable)
+		if page, err := old.Notes.ListV1(t.Context(), repo.Query{}); err != nil || !errors.Is(page.Items[0].Err, repo.ErrUnavailable) {
+			t.Errorf("%+v, %v", page, err)
+		}
+		if r := getV2(t, old, "a"); r.Value.Headline != "end" {
+			t.Errorf("%+v", r)
 		}
 	})
 }

@@ -37,6 +37,9 @@ func PresentError(logger *slog.Logger, troubles *Troubles) graphql.ErrorPresente
 			return presented
 		}
 		code, message, field := translate(cause)
+		if at := argumentAt(ctx, presented); at != "" && code == codeInternal {
+			code, message = codeInput, cause.Error() // a value that its type cannot read, such as a name that is none of an enum's
+		}
 		if code == codeInternal {
 			reference := rand.Text()[:12]
 			logger.ErrorContext(ctx, "internal error", "reference", reference, "operation", operationName(ctx), "path", presented.Path.String(), "error", cause)
@@ -73,6 +76,19 @@ func PresentError(logger *slog.Logger, troubles *Troubles) graphql.ErrorPresente
 		}
 		return presented
 	}
+}
+
+// argumentAt names the argument of a field to which an error's path leads, "" for none.
+func argumentAt(ctx context.Context, err *gqlerror.Error) string {
+	field := graphql.GetFieldContext(ctx)
+	if field == nil || field.Field.Field == nil || field.Field.Definition == nil || len(err.Path) <= len(field.Path()) {
+		return ""
+	}
+	name, isName := err.Path[len(field.Path())].(ast.PathName)
+	if !isName || field.Field.Definition.Arguments.ForName(string(name)) == nil {
+		return ""
+	}
+	return string(name)
 }
 
 // atInput returns where in the arguments of a field the error's path ends, and cuts that off: a path leads to a place in the answer.
@@ -126,6 +142,9 @@ var unavailable = map[repo.Cause]string{
 	repo.CauseResources: "the database has run out of memory, disk or connections: try again later",
 }
 
+// errStreams is what the GraphQL server says of a subscription that does not ask for one field. It has no type.
+const errStreams = "must subscribe to exactly one stream"
+
 // translate is the one place where errors become codes.
 func translate(err error) (code, message, field string) {
 	if e, ok := errors.AsType[*repo.InputError](err); ok {
@@ -148,6 +167,9 @@ func translate(err error) (code, message, field string) {
 	}
 	if _, ok := errors.AsType[*graphql.IntegerError](err); ok {
 		return codeInput, err.Error(), ""
+	}
+	if err.Error() == errStreams {
+		return codeInput, "a subscription asks for one field, which no directive leaves out", ""
 	}
 	if err.Error() == errNoTime.Error() {
 		return codeInput, "is no time: write it like 2026-01-31T12:00:00Z", ""

@@ -30,6 +30,7 @@ export class Orders {
 
   async note(orderId: string, note: string | null) {
     const { updateOrderV2 } = await this.#http.request(NoteOrder, { input: { orderId, note } });
+    if (!updateOrderV2) throw new Error('there is no such order'); // which request has thrown before
     const order = read(OrderParts, updateOrderV2.order);
     const amount: string = order.total.amount; // exact: no number
     return { ...order, amount };

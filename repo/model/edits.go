@@ -30,7 +30,7 @@ var edits = map[guard][]edit{
 	foldKeepsFloor:        {{"mark.go", "return s.currentVersion() - 1 - s.all.sum()", "return 0"}},
 	sweepReadsMarks:       {{"sweep.go", "if c.Upper == nil {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key", "if true {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key"}},
 	batchHalves:           {{"work.go", "if b.rows > 1 {\n\t\t\t\tw.size = b.rows / 2\n\t\t\t\tcontinue\n\t\t\t}\n", ""}},
-	readSaysItsPhase:      {{"read.go", "if f.leader() == lead || w == wantBoth {", "if true || w == wantBoth {"}},
+	readSaysItsPhase:      {{"read.go", "if (f.leader() == lead || w == wantBoth) && (", "if true && ("}},
 	writersShareFence: {
 		{"dialect_postgres.go", `writeLockTimeout, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended($1, 0))"`, `writeLockTimeout, "SELECT true WHERE CAST($1 AS text) IS NOT NULL"`},
 		{"dialect_postgres.go", `"SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, 0))"`, `"SELECT CAST($1 AS text) IS NOT NULL"`},

@@ -67,6 +67,8 @@ type NoteMapping struct {
 	Number int
 	// Unsplit is a bug: the title is not split, as if V2 knew no topics.
 	Unsplit bool
+	// Back, unless nil, is a bug: what it makes of each note that is converted back.
+	Back func(*NoteV1)
 	// OnConvert, unless nil, is called with the key at the start of each conversion to V2.
 	OnConvert func(key string)
 }
@@ -108,9 +110,13 @@ func (m NoteMapping) derive(v1 NoteV1, v2 NoteV2, keep bool) (NoteV2, error) {
 }
 
 // Downgrade keeps of v2 what V1 expresses.
-func (NoteMapping) Downgrade(v2 NoteV2) (NoteV1, error) {
+func (m NoteMapping) Downgrade(v2 NoteV2) (NoteV1, error) {
 	tags, err := tagsOf(v2.Labels)
-	return NoteV1{ID: v2.ID, Title: title(v2), Body: v2.Text, Priority: v2.Priority, Tags: tags}, err
+	v1 := NoteV1{ID: v2.ID, Title: title(v2), Body: v2.Text, Priority: v2.Priority, Tags: tags}
+	if m.Back != nil {
+		m.Back(&v1)
+	}
+	return v1, err
 }
 
 func title(v2 NoteV2) string {
