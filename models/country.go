@@ -1,6 +1,7 @@
 package models
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -9,7 +10,7 @@ import (
 	"golang.org/x/text/language/display"
 )
 
-// aliases are spellings of countries in V1 that are not their English names. The first of a country is how V1 spells it.
+// aliases are spellings of countries in V1 that are not their names in CLDR. The first of a country is how V1 spells it.
 var aliases = map[string][]string{
 	"GB": {"UK", "Great Britain", "England"},
 	"US": {"USA", "U.S.A.", "United States of America"},
@@ -30,7 +31,10 @@ var countries = sync.OnceValue(func() (known struct {
 },
 ) {
 	known.spellings, known.codes = map[string][]string{}, map[string]string{}
-	names := display.English.Regions()
+	names := make([]display.Namer, len(countryLanguages))
+	for i, tag := range countryLanguages {
+		names[i] = display.Regions(tag)
+	}
 	for a := 'A'; a <= 'Z'; a++ {
 		for b := 'A'; b <= 'Z'; b++ {
 			code := string(a) + string(b)
@@ -39,7 +43,7 @@ var countries = sync.OnceValue(func() (known struct {
 				continue
 			}
 			spellings := slices.Clone(aliases[code])
-			if name := names.Name(region); name != "" && !slices.Contains(spellings, name) {
+			if name := names[0].Name(region); name != "" && !slices.Contains(spellings, name) {
 				spellings = append(spellings, name)
 			}
 			known.spellings[code] = spellings
@@ -48,8 +52,23 @@ var countries = sync.OnceValue(func() (known struct {
 			}
 		}
 	}
+	// What a name means in English, or in a language before, it means.
+	for _, in := range names[1:] {
+		for _, code := range slices.Sorted(maps.Keys(known.spellings)) {
+			name := in.Name(language.MustParseRegion(code))
+			if _, taken := known.codes[name]; !taken && name != "" {
+				known.spellings[code], known.codes[name] = append(known.spellings[code], name), code
+			}
+		}
+	}
 	return known
 })
+
+// countryLanguages are those in which V1 may name countries, by CLDR: English, and the languages of Northwind's own countries.
+var countryLanguages = []language.Tag{
+	language.English, language.Spanish, language.German, language.French, language.Portuguese, language.Italian, language.Dutch,
+	language.Swedish, language.Danish, language.Norwegian, language.Finnish, language.Polish,
+}
 
 // CountrySpellings returns how V1 may spell the country with an ISO 3166-1 alpha-2 code, the usual spelling first; nil for
 // what is no such code. Exactly these spellings are converted to the code.

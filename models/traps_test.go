@@ -26,6 +26,14 @@ func TestCustomerTraps(t *testing.T) {
 		}
 		return v2
 	}
+	back := func(t *testing.T, country string) string {
+		t.Helper()
+		v1, err := models.CustomerMapping{}.Downgrade(upgrade(t, models.CustomerV1{Country: &country}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *v1.Country
+	}
 	names := []struct{ name, given, family string }{
 		{"Maria Anders", "Maria", "Anders"},
 		{"Isabel de Castro", "Isabel", "de Castro"},
@@ -45,9 +53,12 @@ func TestCustomerTraps(t *testing.T) {
 		"UK": "GB", "USA": "US", "Germany": "DE", "Venezuela": "VE", "Mexico": "MX", "Switzerland": "CH", "Ireland": "IE", "United Kingdom": "GB",
 		"Argentina": "AR", "Austria": "AT", "Belgium": "BE", "Brazil": "BR", "Canada": "CA", "Denmark": "DK", "Finland": "FI", "France": "FR",
 		"Italy": "IT", "Norway": "NO", "Poland": "PL", "Portugal": "PT", "Spain": "ES", "Sweden": "SE",
+		// C13. In the languages of these countries.
+		"Alemania": "DE", "México": "MX", "Suecia": "SE", "Brasil": "BR", "Deutschland": "DE", "Frankreich": "FR", "Royaume-Uni": "GB", "Sverige": "SE", "Schweiz": "CH", "Italia": "IT",
+		"Suomi": "FI", "Polska": "PL", "Danmark": "DK", "Norge": "NO", "Reino Unido": "GB", "Estados Unidos": "US", "Belgique": "BE", "Österreich": "AT",
 	}
 	for country, code := range countries {
-		if a := upgrade(t, models.CustomerV1{Country: &country}).Addresses[0]; a.CountryCode == nil || *a.CountryCode != code || *a.Country != country {
+		if a := upgrade(t, models.CustomerV1{Country: &country}).Addresses[0]; a.CountryCode == nil || *a.CountryCode != code || *a.Country != country || back(t, country) != country {
 			t.Errorf("%s became %v, want %s", country, a.CountryCode, code)
 		}
 	}

@@ -39,6 +39,7 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 		var c catalogColumn
 		defer func() { found[name] = c }()
 		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator)
+		c.defaults = c.generator != "" && !c.generated
 		c.padded = isPadded(c.sqlType)
 		if !strings.Contains(c.generator, "(") {
 			c.generator = "" // the same each time

@@ -30,12 +30,13 @@ func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]cata
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.primary, &c.unique, &c.collation)
-	}, `SELECT c.name, lower(c.type), c."notnull" OR c.pk = 1 AND (lower(c.type) = 'integer' OR (SELECT l.wr FROM pragma_table_list(?) l WHERE l.schema = 'main')), c.pk = 1,
+		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.primary, &c.unique, &c.collation, &c.defaults)
+	}, `SELECT c.name, lower(c.type), c."notnull" OR c.pk = 1 AND (lower(c.type) = 'integer' OR (SELECT l.wr FROM pragma_table_list(?) l WHERE l.schema = 'main')),
+	c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1,
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
 		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name),
-	coalesce((SELECT x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key AND x.name = c.name AND x.coll <> 'BINARY' LIMIT 1), '')
-FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name, t.name)
+	coalesce((SELECT x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key AND x.name = c.name AND x.coll <> 'BINARY' LIMIT 1), ''), c.dflt_value IS NOT NULL
+FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name, t.name, t.name)
 	if err != nil {
 		return nil, err
 	}

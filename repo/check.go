@@ -3,6 +3,7 @@ package repo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -44,7 +45,7 @@ type relation struct {
 const adviceToInstall = "start the server with --auto-migrate, or run what `coexist ddl` prints"
 
 // anotherModel is what to do where a table of V2 is not as the model is.
-const anotherModel = "it is of another version of the model: drop V2's tables while the entity is in EXPAND, and let them be created again"
+const anotherModel = "it is of another version of the model: an installation adds a column that may be NULL, or that is a text, a number or a Boolean, so " + adviceToInstall + "; make any other a pointer"
 
 // check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
 func (e *entity) check(ctx context.Context) error {
@@ -59,7 +60,7 @@ func (e *entity) check(ctx context.Context) error {
 	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
 		return fmt.Errorf("entity %s: %w", e.name, err)
 	}
-	if err := e.checkFollows(); err != nil {
+	if err := errors.Join(e.checkReads(e.v2), e.checkFollows()); err != nil {
 		return err
 	}
 	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
@@ -100,6 +101,9 @@ func (e *entity) checkV1(ctx context.Context) error {
 			}
 		}
 	}
+	if err := e.checkReads(e.v1); err != nil {
+		return err
+	}
 	if err := e.readForeignKeys(ctx); err != nil {
 		return err
 	}
@@ -129,6 +133,19 @@ func (e *entity) checkKeyless(ctx context.Context) error {
 func (e *entity) keyless(ctx context.Context, s session) (bool, error) {
 	n, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" t WHERE t."+quote(e.v1.key.name)+" IS NULL LIMIT 1) k")
 	return n > 0, err
+}
+
+// checkReads fails where a model's field cannot be read from what its column holds.
+func (e *entity) checkReads(root *table) error {
+	for _, t := range root.all() {
+		for i := range t.columns {
+			c := &t.columns[i]
+			if why := e.db.dialect.misread(c, c.now().sqlType); why != "" {
+				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.name, t.name, c.now().sqlType, why)
+			}
+		}
+	}
+	return nil
 }
 
 // readForeignKeys looks at the foreign keys of V1's tables again.
@@ -175,6 +192,8 @@ func (e *entity) checkTable(ctx context.Context, t *table, ifAbsent, ifIncomplet
 		c := &t.columns[i]
 		found, ok := catalog[c.name]
 		switch {
+		case !ok && ifAbsent == "" && e.db.dialect.zero(c) != "": // an installation adds it
+			continue
 		case !ok:
 			missing = append(missing, c.name)
 			continue
@@ -186,8 +205,26 @@ func (e *entity) checkTable(ctx context.Context, t *table, ifAbsent, ifIncomplet
 		}
 		c.catalog.Store(&found)
 	}
+	for _, c := range e.engineColumnsOf(t) {
+		if _, there := catalog[c]; !there {
+			return fmt.Errorf("entity %s: table %s has no column %s, so that Coexist has not made it: drop it, or give V2's table another name", e.name, t.name, c)
+		}
+	}
 	if missing != nil {
 		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), ifIncomplete)
+	}
+	return nil
+}
+
+// engineColumnsOf are those that a table of V2's has besides the model's, none of another table.
+func (e *entity) engineColumnsOf(t *table) []string {
+	if t == e.v2 {
+		return columnList(engineColumns)
+	}
+	for i := range e.v2.children {
+		if c := &e.v2.children[i]; &c.table == t {
+			return []string{c.parentKey, positionColumn}
+		}
 	}
 	return nil
 }

@@ -27,20 +27,29 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 			if err := r.acceptable(nil, &v1); err != nil {
 				return err
 			}
-			if t.fence.leader() == sideV2 {
-				if err := r.arrange(ctx, t, &v1); err != nil {
+			said := v1
+			if r.draws() {
+				if said, err = deepCopy(v1); err != nil { // a try that fails draws again
 					return err
 				}
-				inserted, err = r.createV1Led(ctx, t, v1, made)
+				if _, err := r.draw(ctx, t, nil, &said); err != nil {
+					return err
+				}
+			}
+			if t.fence.leader() == sideV2 {
+				if err := r.arrange(ctx, t, &said); err != nil {
+					return err
+				}
+				inserted, err = r.createV1Led(ctx, t, said, made)
 				return err
 			}
-			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &v1), made); err != nil {
+			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &said), made); err != nil {
 				return err
 			}
-			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
+			if err := r.insertNewV1(ctx, t, reflect.ValueOf(said)); err != nil {
 				return err
 			}
-			inserted, err = r.follow(ctx, t, nil, &v1, created)
+			inserted, err = r.follow(ctx, t, nil, &said, created)
 			return err
 		})
 	})
@@ -62,20 +71,24 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 			if err := r.acceptableV2(nil, &v2); err != nil {
 				return err
 			}
+			said, err := r.drawInV2(ctx, t, nil, v2)
+			if err != nil {
+				return err
+			}
 			if t.fence.leader() == sideV2 {
-				record, v1, err = r.createV2Led(ctx, t, v2, made)
+				record, v1, err = r.createV2Led(ctx, t, said, made)
 				return err
 			}
-			if v1, err = r.represent(nil, v2); err != nil {
+			if v1, err = r.represent(nil, said); err != nil {
 				return err
 			}
-			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &v2), made); err != nil {
+			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &said), made); err != nil {
 				return err
 			}
-			if err := r.insertV1(ctx, t, reflect.ValueOf(v1)); err != nil {
+			if err := r.insertNewV1(ctx, t, reflect.ValueOf(v1)); err != nil {
 				return err
 			}
-			record, err = r.putV2(ctx, t, nil, v1, v2, created, r.mappingVersion)
+			record, err = r.putV2(ctx, t, nil, v1, said, created, r.mappingVersion)
 			return err
 		})
 	})

@@ -17,7 +17,7 @@ func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1,
 	if s.copy.Refined { // it is merged, so what an older mapping got wrong may still be in it
 		c.refined, c.mappingVersion = true, s.copy.MappingVersion
 	}
-	held, found, err := r.writeBack(ctx, t, s, v1)
+	held, found, err := r.writeBack(ctx, t, s, v1, false)
 	if err != nil {
 		return v1, err
 	}
@@ -115,7 +115,7 @@ func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1,
 			before = &was
 		}
 		var held V1
-		if held, found, err = r.writeBack(ctx, t, s, v1); err != nil {
+		if held, found, err = r.writeBack(ctx, t, s, v1, false); err != nil {
 			return record, v1, err
 		}
 		if v2, err = r.takeOver(before, v1, held, v2); err != nil {
@@ -217,7 +217,7 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 
 // remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what V1 holds then.
 func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c conversion[V2], remake func(V1) (V2, error)) (conversion[V2], aftermath, error) {
-	held, found, err := r.writeBack(ctx, t, s, v1)
+	held, found, err := r.writeBack(ctx, t, s, v1, true)
 	if err != nil || Identical(held, v1) {
 		return c, found, err
 	}
@@ -235,13 +235,18 @@ func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2],
 	return c, found, err
 }
 
-// writeBack brings V1's rows up to v1, where writes are dual, and returns what V1 then holds and what else has come of it. V1's row may be
+// writeBack brings V1's rows up to v1, a new aggregate or one that was there, where writes are dual, and returns what V1 then holds and what else has come of it. V1's row may be
 // missing while V1 is being restored.
-func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (held V1, found aftermath, err error) {
-	if !t.fence.writesV1() {
+func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, created bool) (held V1, found aftermath, err error) {
+	switch {
+	case !t.fence.writesV1():
 		return v1, found, nil
+	case created && s.v1 == nil && s.v1Err == nil:
+		err = r.insertNewV1(ctx, t, reflect.ValueOf(v1))
+	default:
+		err = r.bringUpV1(ctx, t, s, v1)
 	}
-	if err := r.bringUpV1(ctx, t, s, v1); err != nil {
+	if err != nil {
 		return v1, found, err
 	}
 	after, found, err := r.after(ctx, t, s.key, r.changedReferences(s.v1, &v1))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -120,4 +121,33 @@ func undecodable(document []byte, t reflect.Type) error {
 		return errors.New("text that is not UTF-8")
 	}
 	return json.Unmarshal(document, reflect.New(t).Interface())
+}
+
+// salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns these. It returns nil where one of them may not be nil.
+func salvage[T any](t *table, document []byte) (*T, []FieldError) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(document, &members) != nil {
+		return nil, nil
+	}
+	var faults []FieldError
+	for range t.columns {
+		v, err := decodeDocument[T](document)
+		fault, ok := errors.AsType[*FieldError](err)
+		if err == nil {
+			return v, faults
+		}
+		if !ok {
+			return nil, nil
+		}
+		at := slices.IndexFunc(t.columns, func(c column) bool { return len(c.path) == 1 && c.nullable && c.field("") == fault.Field })
+		if at < 0 {
+			return nil, nil
+		}
+		faults = append(faults, *fault)
+		members[fault.Field] = json.RawMessage("null")
+		if document, err = json.Marshal(members); err != nil {
+			return nil, nil
+		}
+	}
+	return nil, nil
 }

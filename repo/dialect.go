@@ -156,6 +156,10 @@ type dialect interface {
 	hides(tables []string) string
 	// keyType is the type of a column that compares as c, V1's, does, with its collation and without a limit.
 	keyType(c *column) string
+	// misread says why a column's Go type cannot be read from values of a type, "" where it can, or has a way of its own.
+	misread(c *column, sqlType string) string
+	// zero is the value of a column of V2 in rows that are older than it, "" where there is none.
+	zero(c *column) string
 	// compared is the type of what compares with a column, without a limit.
 	compared(c *column) string
 	// alterType are the statements that give a column another type, none where the database cannot or need not.
@@ -184,6 +188,7 @@ type catalogColumn struct {
 	unique    bool   // a unique index or primary key on this column alone, and none that is deferrable
 	generated bool   // computed from others
 	always    bool   // an identity that is always the database's own, unless a statement says otherwise
+	defaults  bool   // the database gives a value where a statement gives none
 	generator string // SQL for the value that the database would give by itself; "" for none that differs each time
 	limits    limits
 }

@@ -89,6 +89,21 @@ func (postgres) asKey(c *column, expression string) string {
 	return "CAST(" + expression + " AS " + comparedAs(c) + ")"
 }
 
+func (postgres) zero(c *column) string {
+	switch family := typeFamily(c.declared); {
+	case c.nullable:
+		return "NULL"
+	case family == "text":
+		return "''"
+	case family == "boolean":
+		return "false"
+	case family == "integer" || family == "real" || family == "double precision" || family == "numeric":
+		return "0"
+	default:
+		return ""
+	}
+}
+
 func (postgres) compared(c *column) string { return comparedAs(c) }
 
 // comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string off.

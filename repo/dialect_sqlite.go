@@ -282,6 +282,14 @@ func (sqlite) keyType(c *column) string {
 	return declared
 }
 
+func (sqlite) zero(c *column) string {
+	zero := postgres{}.zero(c)
+	if c.isExact() { // which is kept as text
+		return "'0'"
+	}
+	return zero
+}
+
 func (sqlite) compared(c *column) string { return c.now().sqlType }
 
 // alterType: SQLite cannot. Its types limit nothing.

@@ -207,6 +207,9 @@ func (e *PhaseUnknownError) Unwrap() error { return ErrUnavailable }
 type ConversionError struct {
 	Entity, Key string // empty where a single value is at fault, which its shape has no place for
 	FieldError
+	// Faults are all fields at fault, of a V1 row that is read in the V1 shape, where the model lets each be nil: the value that comes with the
+	// error has all others. Else there are none, and no value.
+	Faults []FieldError
 }
 
 // Error names the row, if one is known, and the reason.

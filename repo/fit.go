@@ -45,7 +45,7 @@ func (e *entity) typeOfV2(c *column) string {
 	return e.db.dialect.columnType(c)
 }
 
-// refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now.
+// refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now, and the model's.
 func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 	if _, err := e.renew(ctx, s); err != nil {
 		return nil, err
@@ -63,17 +63,34 @@ func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 		if key, there := catalog[name]; there && limitsOf(key.sqlType).narrower(e.v1.key.now().limits) {
 			statements = append(statements, e.db.dialect.alterType(t, name, e.db.dialect.keyType(e.v1.key))...)
 		}
-		if t != e.v2 {
-			continue
-		}
 		for i := range t.columns {
 			c := &t.columns[i]
+			if _, there := catalog[c.name]; len(catalog) > 0 && !there {
+				statements = append(statements, e.addColumn(t, c))
+			}
+			if t != e.v2 {
+				continue
+			}
 			if found, there := catalog[c.name]; there && e.strays(c, found) {
 				statements = append(statements, e.db.dialect.alterType(t, c.name, e.typeOfV2(c))...)
 			}
 		}
 	}
 	return statements, nil
+}
+
+// addColumn adds a column by which V2 has grown. One that may not be NULL has a default, since the rows that are there have no value, and servers
+// of before give none: raise the mapping's version for the copies to be made anew.
+func (e *entity) addColumn(t *table, c *column) string {
+	declared := e.db.dialect.columnType(c)
+	if t == e.v2 {
+		declared = e.typeOfV2(c)
+	}
+	statement := "ALTER TABLE " + t.sql + " ADD COLUMN " + quote(c.name) + " " + declared
+	if !c.nullable {
+		statement += " NOT NULL DEFAULT " + e.db.dialect.zero(c)
+	}
+	return statement
 }
 
 // strays reports whether a column of V2's root table, as the catalog has it, does not follow V1's.

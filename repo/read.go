@@ -39,6 +39,8 @@ type seen[V1, V2 any] struct {
 	state       state
 	v1          *V1
 	v1Err       error // V1 has a row that its model cannot hold
+	partial     *V1   // what it can hold of that, where the model lets all else be nil
+	faults      []FieldError
 	v2          *V2
 	copy        storedCopy
 	quarantined bool
@@ -149,6 +151,8 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		s.v1, s.v1Err = decodeDocument[V1](a.v1)
 		if null := r.v1.nullIn(a.v1, ""); s.v1Err == nil && null != nil {
 			s.v1, s.v1Err = nil, null
+		} else if s.v1Err != nil {
+			s.partial, s.faults = salvage[V1](r.v1, a.v1)
 		}
 	}
 	if a.copy != nil {
@@ -186,8 +190,8 @@ func (s *seen[V1, V2]) record() Record[V2] {
 }
 
 // GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. It fails with ErrNotFound, with
-// a *ConversionError where the row holds a value that its model cannot, and in CONTRACT with a *NotRepresentableError for
-// what V1 has no place for.
+// a *ConversionError where the row holds a value that its model cannot, with the rest of the row as its Faults say, and in CONTRACT with a
+// *NotRepresentableError for what V1 has no place for.
 func (r *Repository[V1, V2]) GetV1(ctx context.Context, key string) (V1, error) {
 	return one(r.GetManyV1(ctx, []string{key}))
 }
@@ -229,6 +233,10 @@ func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
 	case s.v1 == nil && s.v1Err == nil:
 		v1, err := r.downgrade(*s.v2)
 		return Result[V1]{Value: v1, Err: err}
+	case s.partial != nil:
+		err := r.conversionError(s.key, s.v1Err)
+		err.Faults = s.faults
+		return Result[V1]{Value: *s.partial, Err: err}
 	case s.v1Err != nil:
 		return Result[V1]{Err: r.conversionError(s.key, s.v1Err)}
 	default:

@@ -197,6 +197,9 @@ func (c *child) checkLimits(list reflect.Value) error {
 			}
 		}
 		identity := c.identity(list.Index(i))
+		if len(c.own) == 1 && list.Index(i).FieldByIndex(c.columns[c.own[0]].index).IsZero() && (c.columns[c.own[0]].now().generator != "" || c.columns[c.own[0]].now().primary) {
+			continue // the database draws it
+		}
 		if len(c.own) > 0 && seen[identity] {
 			return Faulty(c.columns[c.own[0]].field(prefix), "is there twice")
 		}

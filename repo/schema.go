@@ -24,6 +24,7 @@ type column struct {
 	isInt    bool
 	isKey    bool // of a root
 	isNumber bool // the field is a Number
+	defaults bool // the model leaves a zero to the database's default, as GORM has it
 	goType   reflect.Type
 	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may renew it.
 	catalog *atomic.Pointer[catalogColumn]
@@ -135,6 +136,11 @@ func parseShape(model any) (*table, error) {
 		if f.Type.Kind() != reflect.Slice || f.Type.Elem().Kind() != reflect.Struct {
 			return nil, fmt.Errorf("%s.%s: child rows are a slice of structs", goType.Name(), f.Name)
 		}
+		for j := range f.Type.Elem().NumField() {
+			if below := f.Type.Elem().Field(j); below.Tag.Get("repo") != "" || below.Type.Kind() == reflect.Slice && below.Type.Elem().Kind() == reflect.Struct {
+				return nil, fmt.Errorf("%s.%s.%s: a child row has no child rows of its own: make them an entity, or a column of JSON", goType.Name(), f.Name, below.Name)
+			}
+		}
 		rows, err := parseTable(reflect.New(f.Type.Elem()).Interface(), setting["TABLE"])
 		if err != nil {
 			return nil, err
@@ -181,6 +187,7 @@ func parseTable(model any, name string) (*table, error) {
 			declared: declaredType(f),
 			isNumber: f.IndirectFieldType == reflect.TypeFor[Number](),
 			goType:   f.IndirectFieldType,
+			defaults: f.TagSettings["DEFAULT"] != "",
 			catalog:  &atomic.Pointer[catalogColumn]{},
 		}
 		at := goType

@@ -52,6 +52,9 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 	if err := r.acceptable(before, &v1); err != nil {
 		return v1, err
 	}
+	if _, err := r.draw(ctx, t, before, &v1); err != nil {
+		return v1, err
+	}
 	d := r.v1.differ(before, &v1)
 	if d.empty() {
 		return v1, nil
@@ -129,6 +132,10 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	if err := r.acceptableV2(&before.value, &after); err != nil {
 		return record, v1, err
 	}
+	if after, err = r.drawInV2(ctx, t, &before.value, after); err != nil {
+		return record, v1, err
+	}
+	record.Value = after
 	if ledByV2 {
 		record, v1, err = r.updateV2Led(ctx, t, s, after)
 		return record, v1, err

@@ -3,6 +3,7 @@ package resolvers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -25,10 +26,48 @@ func pageInfo[T any](p *repo.Page[T]) *graph.PageInfo {
 
 // node is what stands in a page for a row: nil where it could not be converted.
 func node[T, N any](item *repo.Item[T], family *siblings, convert func(T, *siblings) *N) *N {
-	if item.Err != nil {
+	if item.Err != nil && faultsOf(item.Err) == nil {
 		return nil
 	}
 	return convert(item.Value, family)
+}
+
+// faultsOf are the fields that alone are missing from a row of V1 that came with an error; nil where there is no row.
+func faultsOf(err error) []*repo.ConversionError {
+	conversion, ok := errors.AsType[*repo.ConversionError](err)
+	if !ok {
+		return nil
+	}
+	var faults []*repo.ConversionError
+	for _, fault := range conversion.Faults {
+		faults = append(faults, &repo.ConversionError{Entity: conversion.Entity, Key: conversion.Key, FieldError: fault})
+	}
+	return faults
+}
+
+// addFaults adds an error for each field at fault that is asked for among fields, those of a row below the place that is being resolved.
+func addFaults(ctx context.Context, err error, fields []graphql.CollectedField, below ...any) {
+	for _, fault := range faultsOf(err) {
+		for _, field := range fields {
+			if field.Name == fault.Field {
+				addErrorAt(ctx, fault, append(slices.Clone(below), field.Alias)...)
+			}
+		}
+	}
+}
+
+// rowFields are the fields that are asked for of the rows that are being resolved.
+func rowFields(ctx context.Context) []graphql.CollectedField {
+	return graphql.CollectFieldsCtx(ctx, []string{graphql.GetFieldContext(ctx).Field.Definition.Type.Name()})
+}
+
+// partly is a row of V1, with an error for each of its fields that alone could not be read.
+func partly[N any](ctx context.Context, row *N, err error) (*N, error) {
+	if len(faultsOf(err)) > 0 {
+		addFaults(ctx, err, rowFields(ctx))
+		return row, nil
+	}
+	return absent(row, err)
 }
 
 // pageName is the same for queries that ask for the same page.
@@ -57,7 +96,10 @@ func addErrorAt(ctx context.Context, err error, below ...any) {
 // failedNodes adds the errors of a page's rows where nodes is being resolved.
 func failedNodes(ctx context.Context, page repo.AnyPage, rows int) {
 	for i := range rows {
-		if err := page.Failure(i); err != nil {
+		switch err := page.Failure(i); {
+		case len(faultsOf(err)) > 0:
+			addFaults(ctx, err, rowFields(ctx), i)
+		case err != nil:
 			addErrorAt(ctx, err, i)
 		}
 	}
@@ -70,7 +112,11 @@ func failedEdges(ctx context.Context, page repo.AnyPage, rows int, edge string) 
 			continue
 		}
 		for i := range rows {
-			if err := page.Failure(i); err != nil {
+			switch err := page.Failure(i); {
+			case len(faultsOf(err)) > 0:
+				fields := graphql.CollectFields(graphql.GetOperationContext(ctx), field.Selections, []string{field.Definition.Type.Name()})
+				addFaults(ctx, err, fields, i, field.Alias)
+			case err != nil:
 				addErrorAt(ctx, err, i, field.Alias)
 			}
 		}

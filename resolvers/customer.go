@@ -45,7 +45,7 @@ func address(kind graph.AddressKind, p models.Postal) *graph.Address {
 
 func (q query) CustomerV1(ctx context.Context, customerID string) (*graph.CustomerV1, error) {
 	c, err := q.Customers.GetV1(ctx, customerID)
-	return absent(customerV1Of(c, &siblings{}), err)
+	return partly(ctx, customerV1Of(c, &siblings{}), err)
 }
 
 func (q query) CustomerV2(ctx context.Context, customerID string) (*graph.CustomerV2, error) {

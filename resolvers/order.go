@@ -50,7 +50,7 @@ func money(amount models.Amount) *graph.Money {
 
 func (q query) OrderV1(ctx context.Context, orderID string) (*graph.OrderV1, error) {
 	o, err := q.Orders.GetV1(ctx, orderID)
-	return absent(orderV1Of(o, &siblings{}), err)
+	return partly(ctx, orderV1Of(o, &siblings{}), err)
 }
 
 func (q query) OrderV2(ctx context.Context, orderID string) (*graph.OrderV2, error) {

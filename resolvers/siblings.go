@@ -68,10 +68,9 @@ func referred[T, N any](
 		results, err := read(ctx, keys)
 		targets, family := make(map[string]target, len(results)), &siblings{}
 		for i, r := range results {
-			if r.Err != nil {
-				targets[keys[i]] = target{err: r.Err}
-			} else {
-				targets[keys[i]] = target{row: convert(r.Value, family)}
+			targets[keys[i]] = target{err: r.Err}
+			if r.Err == nil || len(faultsOf(r.Err)) > 0 {
+				targets[keys[i]] = target{convert(r.Value, family), r.Err}
 			}
 		}
 		return targets, err
@@ -79,5 +78,5 @@ func referred[T, N any](
 	if err != nil {
 		return nil, err
 	}
-	return absent(targets[*key].row, targets[*key].err)
+	return partly(ctx, targets[*key].row, targets[*key].err)
 }

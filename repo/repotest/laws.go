@@ -140,13 +140,23 @@ func changed(a, b reflect.Value, prefix string) []string {
 		switch {
 		case a.Type().Field(i).Anonymous:
 			paths = append(paths, changed(a.Field(i), b.Field(i), prefix)...)
-		case a.Field(i).Kind() == reflect.Struct:
+		case a.Field(i).Kind() == reflect.Struct && isPlain(a.Field(i).Type()):
 			paths = append(paths, changed(a.Field(i), b.Field(i), name+".")...)
 		case show(a.Field(i).Interface()) != show(b.Field(i).Interface()):
 			paths = append(paths, name)
 		}
 	}
 	return paths
+}
+
+// isPlain reports whether a struct is no more than its fields: not a time or a decimal, say.
+func isPlain(t reflect.Type) bool {
+	for i := range t.NumField() {
+		if !t.Field(i).IsExported() {
+			return false
+		}
+	}
+	return !t.Implements(reflect.TypeFor[json.Marshaler]()) && !reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
 }
 
 func jsonName(f reflect.StructField) string {

@@ -64,6 +64,9 @@ func (r *round) randomCommand(random *rand.Rand, versions map[string]int64) comm
 			c.Expected = &version
 		}
 	}
+	if c.Entity == "NOTE" && (c.Verb == listV1 || c.Verb == listV2) {
+		c.List = random.IntN(4)
+	}
 	return c
 }
 

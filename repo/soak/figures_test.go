@@ -3,8 +3,10 @@ package soak
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,6 +24,7 @@ type figures struct {
 	kills, stops, databaseKills, phases, contracts, runs, bypass, rejected, truncates int64
 	longestOutage                                                                     time.Duration // from a kill of the database to the first write of a client's that succeeds
 	longestCheck                                                                      time.Duration
+	characters                                                                        map[string]int // rounds, by what V1's owner had made of V1
 	anomalies                                                                         []string
 }
 
@@ -56,6 +59,15 @@ func table(all []figures) string {
 	row("histories checked", func(f figures) any { return f.histories })
 	row("  undecided", func(f figures) any { return f.undecided })
 	row("longest check", func(f figures) any { return f.longestCheck.Round(time.Millisecond) })
+	seen := map[string]bool{}
+	for _, f := range all {
+		for name := range f.characters {
+			seen[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		row("rounds with "+name, func(f figures) any { return f.characters[name] })
+	}
 	row("anomalies", func(f figures) any { return len(f.anomalies) })
 	_ = w.Flush() // into memory
 	return b.String()

@@ -98,6 +98,7 @@ type command struct {
 	Keys     []string
 	Set      set
 	Expected *int64
+	List     int // which order and filter a list has, 0 for none; each finds all rows
 	To       repo.Phase
 	Force    bool
 	Run      int64

@@ -82,6 +82,8 @@ func (r *round) change(ctx context.Context, random *rand.Rand, entity string, to
 			if !r.open(ctx, random, entity, reply.Blockers) {
 				return
 			}
+			// What V1's owner has made of V1 only a force passes.
+			force = force || slices.ContainsFunc(reply.Blockers, func(b repo.Blocker) bool { return b.Code == repo.V1Logic })
 			continue
 		case internal, refused:
 			r.anomaly("a phase change failed with an error that it must not fail with: %s to %s: %s", entity, to, reply.Detail)

@@ -16,6 +16,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/repo/repotest"
 )
 
 // database is what is soaked.
@@ -136,6 +137,7 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 	defer cancel()
 	chance := random(1)
 	r.chaotic = chance.IntN(10) < 7 || r.database.replicated
+	undo := r.character(random(5))
 	var workers sync.WaitGroup
 	for place := range r.fleet.places {
 		for i := range 3 {
@@ -154,9 +156,41 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 		r.anomaly("%v", err)
 	}
 	r.settle(t, random(4))
+	r.exec(undo)
 	r.check(t)
 	r.stats.rounds++
 	r.stats.anomalies = append(r.stats.anomalies, r.anomalies...)
+}
+
+// character gives V1 a character, and returns what takes it back.
+func (r *round) character(random *rand.Rand) (undo []string) {
+	var fit []repotest.Character
+	for _, c := range repotest.Characters {
+		if _, there := c.Of(r.database.url); there && c.Tame {
+			fit = append(fit, c)
+		}
+	}
+	n := random.IntN(len(fit) + 1)
+	name := "nothing of its owner's"
+	if n < len(fit) {
+		made, _ := fit[n].Of(r.database.url)
+		name, undo = fit[n].Name, made.Undo
+		r.exec(made.Make)
+	}
+	if r.stats.characters == nil {
+		r.stats.characters = map[string]int{}
+	}
+	r.stats.characters[name]++
+	return undo
+}
+
+// exec runs statements of V1's owner, when all is quiet.
+func (r *round) exec(statements []string) {
+	for _, s := range statements {
+		if _, err := r.raw.Exec(s); err != nil {
+			r.anomaly("V1's owner cannot do as he likes: %s: %v", s, err)
+		}
+	}
 }
 
 // settle lets what is in flight end, repairs rows that cannot be converted, checks the invariants and reads every key: that is

@@ -75,7 +75,7 @@ func openServer(url string, pooled bool) (*server, error) {
 		return nil, err
 	}
 	s := &server{control: repo.NewControl(db), writing: map[string]int{}}
-	if s.notes, err = repo.New(db, repo.Config[repotest.NoteV1, repotest.NoteV2]{Name: "NOTE", Mapping: repotest.NoteMapping{OnConvert: s.dawdle}}); err != nil {
+	if s.notes, err = repo.New(db, repo.Config[repotest.NoteV1, repotest.NoteV2]{Name: "NOTE", Sorts: map[string]repo.Sort{"BODY": {V1: "body", V2: "text"}, "PRIORITY": {V1: "priority", V2: "priority"}}, Mapping: repotest.NoteMapping{OnConvert: s.dawdle}}); err != nil {
 		return nil, err
 	}
 	if s.comments, err = repo.New(db, repo.Config[repotest.CommentV1, repotest.CommentV2]{
@@ -228,7 +228,7 @@ func perform[V1, V2 any](ctx context.Context, c command, e shapes[V1, V2]) reply
 		}
 		return r
 	case listV1:
-		page, err := e.repository.ListV1(ctx, repo.Query{})
+		page, err := e.repository.ListV1(ctx, listQuery(c.List))
 		r := failed(err)
 		if err == nil {
 			for _, item := range page.Items {
@@ -237,7 +237,7 @@ func perform[V1, V2 any](ctx context.Context, c command, e shapes[V1, V2]) reply
 		}
 		return r
 	case listV2:
-		page, err := e.repository.ListV2(ctx, repo.Query{})
+		page, err := e.repository.ListV2(ctx, listQuery(c.List))
 		r := failed(err)
 		if err == nil {
 			for _, item := range page.Items {
@@ -387,5 +387,21 @@ func (s *server) operate(ctx context.Context, c command) reply {
 	default:
 		_, err := s.control.SetCapture(ctx, c.Entity, c.On)
 		return failed(err)
+	}
+}
+
+// listQuery is a query that finds all notes, in an order and by a filter of its own.
+func listQuery(n int) repo.Query {
+	const all = 1000
+	everything := []repo.Predicate{{V1: repo.AnyOf(repo.AtMost("priority", all), repo.IsNull("body")), V2: repo.AnyOf(repo.AtMost("priority", all), repo.IsNull("text"))}}
+	switch n {
+	case 1:
+		return repo.Query{Sort: "BODY"}
+	case 2:
+		return repo.Query{Sort: "PRIORITY", Desc: true, Where: everything}
+	case 3:
+		return repo.Query{Desc: true, Where: everything}
+	default:
+		return repo.Query{}
 	}
 }

@@ -1,0 +1,49 @@
+package repo
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// samples are values of types as PostgreSQL writes them in JSON.
+var samples = map[string]string{
+	"text": `"a"`, "integer": `1`, "real": `1.5`, "double precision": `1.5`, "numeric": `1.5`, "boolean": `true`, "date": `"2026-01-31"`,
+	"timestamp": `"2026-01-31T12:00:00.000001"`, "timestamptz": `"2026-01-31T12:00:00.000001+00:00"`, "time without time zone": `"12:00:00"`, "time with time zone": `"12:00:00+00"`,
+	"bytea": `"\\x00ff"`, "json": `{"a": [1]}`, "jsonb": `{"a": [1]}`, "uuid": `"6f0e7a3e-7b1c-4b6e-9d3b-0a3c1e5f7a9b"`, "interval": `"1 day"`, "inet": `"10.0.0.1"`, "cidr": `"10.0.0.0/8"`,
+}
+
+func (postgres) misread(c *column, sqlType string) string {
+	family := typeFamily(sqlType)
+	sample, known := samples[family]
+	if strings.HasSuffix(family, "]") {
+		sample, known = `["a"]`, true
+		if c.goType.Kind() == reflect.Slice && c.goType.Elem().Kind() != reflect.String {
+			sample = `[1]`
+		}
+	}
+	if family == "numeric" && (strings.HasSuffix(sqlType, ",0)") || strings.Contains(sqlType, "(") && !strings.Contains(sqlType, ",")) {
+		sample = `1`
+	}
+	return misreads(c, sample, known)
+}
+
+// misread: a column holds anything here; but no document has bytes.
+func (sqlite) misread(c *column, sqlType string) string {
+	return misreads(c, `{}`, strings.EqualFold(sqlType, "blob") && c.goType == reflect.TypeFor[[]byte]())
+}
+
+// misreads tries a sample. A type that says itself how it is read may know spellings that a sample does not have.
+func misreads(c *column, sample string, known bool) string {
+	own := c.goType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(spellers, reflect.PointerTo(c.goType).Implements)
+	if !known || own || c.isBool {
+		return ""
+	}
+	if err := json.Unmarshal([]byte(sample), reflect.New(c.goType).Interface()); err != nil {
+		return fmt.Sprintf("whose values, such as %s, the model's %s cannot be read from: take a type with an UnmarshalJSON that can, or another type of column", sample, c.goType)
+	}
+	return ""
+}
