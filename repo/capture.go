@@ -107,8 +107,13 @@ func (e *entity) installCapture(ctx context.Context) error {
 // another one. It is cheap where there was none. A database that was given no triggers gets none by it.
 func (e *entity) checkCapture(ctx context.Context) error {
 	state, err := e.captureState(ctx, e.db.reading())
-	if err != nil || state.Kept && state.Same || !state.Known {
+	if err != nil || !state.Known {
 		return err
+	}
+	if state.Kept && state.Same {
+		if behind, err := e.db.dialect.captureBehind(ctx, e.db.reading(), e); err != nil || !behind {
+			return err
+		}
 	}
 	_, err = e.mendCapture(ctx, time.Second)
 	return err

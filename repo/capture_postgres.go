@@ -237,6 +237,9 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 	return statements, nil
 }
 
+// captureBehind: these triggers see whatever is written.
+func (postgres) captureBehind(context.Context, session, *entity) (bool, error) { return false, nil }
+
 // captured: the row trigger is enough, or all the others are. A table with heirs or partitions does not see each write to it.
 func (postgres) captured(e *entity) string {
 	var whole []string

@@ -8,7 +8,8 @@ import (
 )
 
 // The triggers of SQLite. They look at the phase and append marks, nothing else. REPLACE fires no delete trigger, so inserts
-// append marks too. UPDATE OR REPLACE can remove another row without a trigger, which verification finds. Our own transactions say in
+// append marks too; and where it may remove another row than that of the key, by a unique index, triggers that fire before mark that row. What an index on
+// an expression, or on a part of the rows, lets it remove verification finds. Our own transactions say in
 // coexist_writer that they are ours, and in coexist_inflight which keys they write; no other connection ever sees either. What they do to the
 // rows of those keys leaves no mark. Whatever else they cause leaves marks with their token, and is never rejected.
 
@@ -55,8 +56,69 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 			}
 			statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name), statement)
 		}
+		more, err := captureReplaced(ctx, s, e, t, which)
+		if err != nil {
+			return nil, err
+		}
+		statements = append(statements, more...)
 	}
 	return statements, nil
+}
+
+// sqliteReplaced fires before a statement that may remove other rows by REPLACE. What is no conflict that ends so leaves a mark too many, which harms
+// nobody.
+const sqliteReplaced = `CREATE TRIGGER {name} BEFORE {event} ON {table}
+WHEN (SELECT w.token IS NOT NULL OR w.entity IS NOT {entity} AND (SELECT e.capture FROM coexist_entity e WHERE e.name = {entity}) FROM coexist_writer w)
+BEGIN{body}
+END`
+
+// captureReplaced are the statements for rows that REPLACE removes from a table besides that of the key.
+func captureReplaced(ctx context.Context, s session, e *entity, t capturedTable, which captureParts) ([]string, error) {
+	indexes, err := texts(ctx, s, `SELECT group_concat('t."' || replace(c.name, '"', '""') || '" = NEW."' || replace(c.name, '"', '""') || '" COLLATE "' || replace(c.coll, '"', '""') || '"', ' AND ') FROM (
+	SELECT l.seq AS of, x.name, x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND NOT l.partial AND x.key
+		AND NOT EXISTS (SELECT 1 FROM pragma_index_info(l.name) i WHERE i.name IS NULL OR i.name = ? COLLATE NOCASE)
+	UNION ALL SELECT -1, p.name, 'BINARY' FROM pragma_table_info(?) p WHERE p.pk = 1 AND lower(p.type) = 'integer' AND p.name <> ? COLLATE NOCASE
+		AND (SELECT count(*) FROM pragma_table_info(?) q WHERE q.pk > 0) = 1) c GROUP BY c.of ORDER BY c.of`, t.table, t.key, t.table, t.key, t.table)
+	if err != nil {
+		return nil, err
+	}
+	var statements []string
+	for _, event := range []string{"INSERT", "UPDATE"} {
+		name := t.trigger + "_replaced_" + strings.ToLower(event)
+		other := ""
+		if event == "UPDATE" {
+			other = " AND t.{key} IS NOT OLD.{key}"
+		}
+		var body strings.Builder
+		for _, conflict := range indexes {
+			body.WriteString("\n\t" + sqliteMark + "t.{key}, 'CHANGE', " + sqliteBy + " JOIN " + quote(t.table) + " t WHERE " + conflict + " AND t.{key} IS NOT NEW.{key}" + other +
+				" AND " + fmt.Sprintf(sqliteStrange, "t.{key}") + ";")
+		}
+		statement := strings.NewReplacer("{name}", quote(name), "{event}", event, "{table}", quote(t.table), "{body}", body.String()).Replace(sqliteReplaced)
+		statement = t.fill(statement, "{marks}", e.markTable)
+		current, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)
+		switch {
+		case err != nil:
+			return nil, err
+		case which == captureOutdated && len(current) == 0, which != captureAll && len(current) > 0 && len(indexes) > 0 && current[0] == statement, len(current) == 0 && len(indexes) == 0:
+			continue
+		}
+		statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name))
+		if len(indexes) > 0 {
+			statements = append(statements, statement)
+		}
+	}
+	return statements, nil
+}
+
+// captureBehind: a unique index has come or gone.
+func (sqlite) captureBehind(ctx context.Context, s session, e *entity) (bool, error) {
+	for _, t := range e.captured() {
+		if statements, err := captureReplaced(ctx, s, e, t, captureMissing); err != nil || len(statements) > 0 {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 func (sqlite) captured(e *entity) string { return sqliteWhole(e, sqliteNames) }

@@ -257,11 +257,11 @@ func TestCascades(t *testing.T) {
 	})
 }
 
-// UPDATE OR REPLACE and REPLACE can remove another row without any trigger: a verification finds that.
+// UPDATE OR REPLACE and REPLACE can remove another row without any trigger, by a unique index on an expression: a verification finds that.
 func TestWhatNoTriggerSees(t *testing.T) {
 	url := repotest.SQLite(t)
 	raw := repotest.Raw(t, url)
-	repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL UNIQUE, body text, priority smallint NOT NULL)",
+	repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)", "CREATE UNIQUE INDEX own_lower ON notes (lower(title))",
 		"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
 		"CREATE TABLE comments (id integer NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)")
 	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})

@@ -27,6 +27,8 @@ type dialect interface {
 	shareFence(ctx context.Context, t *tx, e *entity) error
 	// capture are the statements that install the capture of bypass writes to e's V1 tables; they may run again and again.
 	capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error)
+	// captureBehind reports whether V1 has got what its triggers do not know, although they are as they were.
+	captureBehind(ctx context.Context, s session, e *entity) (bool, error)
 	// captured reports whether the capture of e's V1 tables is installed and at work.
 	captured(e *entity) string
 	// fingerprint is a text that is another one once a trigger, its function or a V1 table is not the one that it was.
