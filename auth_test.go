@@ -146,6 +146,7 @@ func needed(f *ast.FieldDefinition) resolvers.Role {
 }
 
 func TestEveryFieldNeedsItsRole(t *testing.T) {
+	t.Parallel()
 	schema := loadSchema()
 	for _, f := range schema.Mutation.Fields {
 		if needed(f) == resolvers.Reader {
@@ -211,6 +212,7 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 }
 
 func TestNobodyIsServedWithoutCredentials(t *testing.T) {
+	t.Parallel()
 	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
 	const q, jsonType = `{"query": "{ __typename }"}`, "Content-Type: application/json\n"
 	for name, e := range map[string]exchange{
@@ -274,6 +276,7 @@ func (s *testSocket) answer(t *testing.T) string {
 }
 
 func TestSocketsShowCredentials(t *testing.T) {
+	t.Parallel()
 	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
 	for name, c := range map[string]struct {
 		payload any

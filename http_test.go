@@ -94,6 +94,7 @@ func (e exchange) check(t *testing.T, base string) {
 }
 
 func TestPaths(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	const jsonType = "Content-Type: application/json"
 	q := func(query string) string {
@@ -146,6 +147,7 @@ func TestPaths(t *testing.T) {
 
 // A document that takes long to validate must be refused before that.
 func TestDocumentsThatTakeLongAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	nested := strings.Repeat("node(id:\"x\"){", 60) + "id" + strings.Repeat("}", 60)
 	var fragments strings.Builder
@@ -170,6 +172,7 @@ func TestDocumentsThatTakeLongAreRefusedAtOnce(t *testing.T) {
 }
 
 func TestSubscriptionsDeliverAndComplete(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, address string) {
 		server := newTestServer(t, address)
 		run := must[started](t, server.URL, `mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: 60}) { run { id } } }`).StartSweep.Run.ID
@@ -192,6 +195,7 @@ func TestSubscriptionsDeliverAndComplete(t *testing.T) {
 }
 
 func TestErrorsOnASocket(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	socket := openSocket(t, server.URL, "bm8=")
 	for _, want := range []string{"BAD_USER_INPUT", ""} { // the subscription's own error comes before its end

@@ -29,6 +29,7 @@ func standardIntrospection() string {
 }
 
 func TestDocumentsAtTheirLimits(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	aliases := func(n int) string {
 		var b strings.Builder
@@ -84,6 +85,7 @@ func holdBody(t *testing.T, server, token string) (finish func() string) {
 }
 
 func TestAClientHasItsPlaces(t *testing.T) {
+	t.Parallel()
 	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{ClientOperations: 2, ClientSubscriptions: 2})
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"
 	post := func(token, accept, query string) *http.Response {
@@ -163,6 +165,7 @@ func TestAClientHasItsPlaces(t *testing.T) {
 }
 
 func TestAClientHasItsRate(t *testing.T) {
+	t.Parallel()
 	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{ClientRate: 1})
 	socket, opened := initiate(t, server.URL, map[string]string{"Authorization": "Bearer ann-reader"}, nil)
 	if opened != "connection_ack" {

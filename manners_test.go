@@ -47,6 +47,7 @@ func exchanged(t *testing.T, method, url, query string, headers map[string]strin
 }
 
 func TestLongAnswersAreCompressed(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	long := "{ customersV1(first: 60) { nodes { companyName address city } } }"
 	for name, c := range map[string]struct {

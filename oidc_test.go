@@ -99,6 +99,7 @@ func (p *provider) verifier(t *testing.T) *oidcVerifier {
 }
 
 func TestTokensOfAProvider(t *testing.T) {
+	t.Parallel()
 	p, key, foreign := newProvider(t), newKey(t), newKey(t)
 	p.publish(map[string]*rsa.PrivateKey{"k1": key})
 	server := newGuardedServer(t, repotest.SQLite(t), &authenticator{verifiers: []verifier{everyRole(t).verifiers[0], p.verifier(t)}}, clientFlags{})
@@ -158,6 +159,7 @@ func TestTokensOfAProvider(t *testing.T) {
 }
 
 func TestKeysOfAProviderChange(t *testing.T) {
+	t.Parallel()
 	p, first, second := newProvider(t), newKey(t), newKey(t)
 	v := p.verifier(t) // while the provider is away
 	v.retrying = 0
@@ -191,6 +193,7 @@ func TestKeysOfAProviderChange(t *testing.T) {
 }
 
 func TestAStreamEndsWhenItsTokenExpires(t *testing.T) {
+	t.Parallel()
 	p, key := newProvider(t), newKey(t)
 	p.publish(map[string]*rsa.PrivateKey{"k1": key})
 	server := newGuardedServer(t, repotest.SQLite(t), &authenticator{verifiers: []verifier{p.verifier(t)}}, clientFlags{})

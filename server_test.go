@@ -68,6 +68,7 @@ func onlyDatabase(t *testing.T, dir string) {
 }
 
 func TestInterruptedFirstFillLeavesNoDatabase(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := launch(t, dir, "seed", "--sample", "1000000")
 	eventually(t, "the fill to begin", func() bool {

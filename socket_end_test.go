@@ -8,6 +8,7 @@ import (
 
 // An operation that is refused ends with its error: no message about it follows, and the socket goes on.
 func TestARefusedOperationEndsOnce(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	socket := openSocket(t, server.URL, "bm8=")
 	for m := socket.next(t); m.Type != "complete"; m = socket.next(t) {

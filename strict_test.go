@@ -19,6 +19,7 @@ import (
 // E3. A socket on which a client does not keep to graphql-transport-ws is closed with the protocol's own code: for an id that is in use, and for
 // what is no message. An id whose operation has ended, or that its client has ended, is free.
 func TestSocketsKeepToTheProtocol(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	const endless = `{"query":"subscription { migrationProgress(entity: CUSTOMER) { phase } }"}`
 	for name, c := range map[string]struct {
@@ -67,6 +68,7 @@ func TestSocketsKeepToTheProtocol(t *testing.T) {
 
 // E4. Half of a character is refused wherever it comes from, and a whole one of two escapes is not.
 func TestHalfACharacterIsRefused(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	post := func(body string) string {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/graphql", strings.NewReader(body))
@@ -121,6 +123,7 @@ func quoted(text string) string {
 
 // E1 and E2. What happened before a mutation that fails is told all the same; and what cannot be read is the client's fault.
 func TestFaultsOfClients(t *testing.T) {
+	t.Parallel()
 	server := newTestServer(t, repotest.SQLite(t))
 	type named struct{ Customer struct{ Name string } }
 	a := ask[struct{ A, B *named }](t, server.URL, `mutation { a: createCustomerV2(input: {customerId: "NEW", name: "New"}) { customer { name } }
@@ -188,6 +191,7 @@ func marshalled(v any) string {
 
 // E6. One key that cannot be read among a provider's leaves the others good.
 func TestAKeyThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	key := newKey(t)
 	inner := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: key.Public(), KeyID: "k1", Algorithm: oidc.RS256}}}
 	p := &provider{}

@@ -53,6 +53,7 @@ func TestTokenFiles(t *testing.T) {
 }
 
 func TestStreamsEndWithTheirCredentials(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens")
 	server := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"), tokenLine("cleo", "operator")), clientFlags{})
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"

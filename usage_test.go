@@ -147,6 +147,7 @@ func queryBody(t *testing.T, query string) string {
 
 // However a client asks, it is seen at once under its name.
 func TestV1UsageByEveryTransport(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, address string) {
 		server := newTestServer(t, address)
 		endpoint := server.URL + "/graphql"

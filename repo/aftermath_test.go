@@ -241,6 +241,7 @@ func TestSideEffectsOnOtherRows(t *testing.T) {
 
 // B4. A trigger that V1's owner has put off until COMMIT has happened before we read what V1 holds. The guard is settle.
 func TestATriggerThatIsDeferred(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
 		on(t, "postgres", func(t *testing.T, url string) {
 			b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
@@ -367,6 +368,7 @@ func TestARowThatV1DoesNotKeep(t *testing.T) {
 
 // A write whose side effects are very many is nobody's trouble where their copies turn stale, and is refused where V2 must follow each.
 func TestVeryManySideEffects(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"))

@@ -11,6 +11,7 @@ import (
 // A column that V1's owner drops or makes another while we run: each operation that needs it says so, nothing is half done, a run ends with the
 // reason, and when the column is back all goes on.
 func TestV1IsAlteredUnderUs(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		database   string
 		made, back []string

@@ -52,6 +52,7 @@ import (
 // A process that dies within a phase change leaves nothing behind: its locks are its transaction's (begin and changePhase use
 // pg_advisory_xact_lock). The phase is as it was, and the next change and the next writer wait for nobody.
 func TestAPhaseChangeWhoseHolderDied(t *testing.T) {
+	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 	raw := repotest.Raw(t, b.URL)
 	insert(t, b, note("a", "work: begin"))
@@ -73,6 +74,7 @@ func TestAPhaseChangeWhoseHolderDied(t *testing.T) {
 
 // A verification whose process died is taken over with its findings, and counts nothing twice.
 func TestAVerificationGoesOnAfterItsProcessDied(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(150)...)
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
@@ -101,6 +103,7 @@ func TestAVerificationGoesOnAfterItsProcessDied(t *testing.T) {
 // The database dies under writers and a phase change: after it is back every write that was acknowledged is there, in both
 // shapes, and what was not acknowledged is there in both or in none.
 func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
+	t.Parallel()
 	cluster := repotest.StartCluster(t)
 	b := repotest.OpenNotes(t, cluster.Database(t), repotest.Setup{Phase: repo.Migrate})
 	insert(t, b, note("a", ""), note("b", "b"))
@@ -139,6 +142,7 @@ func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
 // A crash or a failover of the database takes back what nobody waited for on the disk: lazy stores, and the newest values of its sequence. A
 // storer that has read before must not take another copy for the one that it has read. The guard is that seq is drawn at random.
 func TestASequenceThatIsSetBack(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		raw := repotest.Raw(t, url)

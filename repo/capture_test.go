@@ -181,6 +181,7 @@ func TestBypassWritesAreSeen(t *testing.T) {
 
 // Where V2 leads another program's write would be nowhere: it is rejected, loudly, and says what to do.
 func TestBypassWritesAreRejectedWhereV2Leads(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Cutover, repo.Contract} {
 		t.Run(strings.ToLower(string(phase)), func(t *testing.T) {
 			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -225,6 +226,7 @@ func TestBypassWritesAreRejectedWhereV2Leads(t *testing.T) {
 
 // Cascades: of another program's delete, of V1's own foreign keys.
 func TestCascades(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
@@ -259,6 +261,7 @@ func TestCascades(t *testing.T) {
 
 // UPDATE OR REPLACE and REPLACE can remove another row without any trigger, by a unique index on an expression: a verification finds that.
 func TestWhatNoTriggerSees(t *testing.T) {
+	t.Parallel()
 	url := repotest.SQLite(t)
 	raw := repotest.Raw(t, url)
 	repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)", "CREATE UNIQUE INDEX own_lower ON notes (lower(title))",
@@ -282,6 +285,7 @@ func TestWhatNoTriggerSees(t *testing.T) {
 
 // Own writes leave no mark of a bypass write, and in the phases in which both shapes are written none but tombstones.
 func TestOwnWritesAreNotCaptured(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		raw := repotest.Raw(t, url)
@@ -310,6 +314,7 @@ func TestOwnWritesAreNotCaptured(t *testing.T) {
 
 // Installing looks in the catalog first: where all is there nothing is created, so that nobody's lock is waited for.
 func TestInstallLooksFirst(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		repotest.OpenNotes(t, url, repotest.Setup{})
 		other := repotest.DescribeNotes(t, url, repotest.Setup{})
@@ -328,6 +333,7 @@ func TestInstallLooksFirst(t *testing.T) {
 // Installing never makes an old program wait for long: the lock timeout of postgres.capture. While one keeps its transaction
 // open, the triggers wait, and whoever comes after waits for a moment only. Without it the second program waits for ten seconds.
 func TestInstallDoesNotStopOldPrograms(t *testing.T) {
+	t.Parallel()
 	url := repotest.Postgres(t)
 	raw := repotest.Raw(t, url)
 	b := repotest.DescribeNotes(t, url, repotest.Setup{})
@@ -361,6 +367,7 @@ func TestInstallDoesNotStopOldPrograms(t *testing.T) {
 
 // Where the server's role does not own V1 it installs what it may; the gate says what is missing.
 func TestInstallWithoutRightsOnV1(t *testing.T) {
+	t.Parallel()
 	url := repotest.Postgres(t)
 	raw := repotest.Raw(t, url)
 	owner := repotest.DescribeNotes(t, repotest.Pinned(url), repotest.Setup{})
@@ -401,6 +408,7 @@ func TestInstallWithoutRightsOnV1(t *testing.T) {
 // A change that nobody captured and that a reader has overlapped: the mark that SetCapture leaves, also where there is no copy
 // yet. Without it the reader's copy, which lacks the change, counts as fresh for good.
 func TestAReaderAcrossAGapInTheCapture(t *testing.T) {
+	t.Parallel()
 	for _, copied := range []bool{false, true} {
 		t.Run(fmt.Sprint("copied ", copied), func(t *testing.T) {
 			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -429,6 +437,7 @@ func TestAReaderAcrossAGapInTheCapture(t *testing.T) {
 
 // The log of bypass writes is kept short by Work, and loses no count.
 func TestTheLogOfBypassWritesIsFolded(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		repotest.Exec(t, raw, "INSERT INTO coexist_bypass (entity, count, at) VALUES ('NOTE', 1, '2001-01-01T00:00:00.000Z'), ('NOTE', 2, '2002-01-01T00:00:00.000Z')",
@@ -455,6 +464,7 @@ func setCapture(t *testing.T, b *repotest.Bench, on bool) {
 // An old program never waits for us: while an own writer is held in its change, another program writes other rows and new child
 // rows of the same one, and what it has written is in the copy afterwards.
 func TestAnOldProgramDoesNotWaitForAnOwnWriter(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Expand, repo.Migrate} {
 		for _, isolation := range []string{"READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"} {
 			t.Run(string(phase)+" "+isolation, func(t *testing.T) {
@@ -508,6 +518,7 @@ func TestAnOldProgramDoesNotWaitForAnOwnWriter(t *testing.T) {
 
 // An old program that asks lastval() for the key of the row it has just inserted gets it, whatever the triggers do after that.
 func TestCaptureLeavesLastvalAlone(t *testing.T) {
+	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 	old, err := repotest.Raw(t, b.URL).Conn(t.Context())
 	if err != nil {

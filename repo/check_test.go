@@ -12,6 +12,7 @@ import (
 )
 
 func TestCheckNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ loss, names string }{
 		{"ALTER TABLE notes_v2 DROP COLUMN headline", "headline"},
 		{"DROP TABLE notes_v2_labels", "notes_v2_labels"},
@@ -32,6 +33,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 
 // The tables of V2 may be of another hand than the model.
 func TestV2ColumnsThatChangeWhatIsWrittenAreRefused(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		repotest.Exec(t, repotest.Raw(t, url), "ALTER TABLE notes_v2 ALTER COLUMN headline TYPE char(40)")
@@ -42,6 +44,7 @@ func TestV2ColumnsThatChangeWhatIsWrittenAreRefused(t *testing.T) {
 }
 
 func TestEncodingsThatDoNotHoldEveryTextAreRefused(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
 			at, err := neturl.Parse(url)
@@ -61,6 +64,7 @@ func TestEncodingsThatDoNotHoldEveryTextAreRefused(t *testing.T) {
 }
 
 func TestAKeyThatIsNotUniqueIsRefused(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		createV1(t, url, "varchar(12) NOT NULL", "")
 		b := repotest.DescribeNotes(t, url, repotest.Setup{})
@@ -72,6 +76,7 @@ func TestAKeyThatIsNotUniqueIsRefused(t *testing.T) {
 
 // What the triggers would not see each write of, or whose values could not come back, is refused before anything is created.
 func TestV1TablesThatCannotMigrateAreRefused(t *testing.T) {
+	t.Parallel()
 	const tags = "CREATE TABLE note_tags (note_id varchar(12), rank smallint, name varchar(20), PRIMARY KEY (note_id, rank))"
 	const columns = "(id varchar(12), title varchar(40), body text, priority smallint"
 	for name, c := range map[string]struct {
@@ -188,6 +193,7 @@ func on(t *testing.T, database string, f func(t *testing.T, url string)) {
 
 // Types that hold the same values do, whatever their limits and names.
 func TestV1ColumnsOfOtherTypes(t *testing.T) {
+	t.Parallel()
 	const comments = "CREATE TABLE comments (id integer PRIMARY KEY, note_id varchar(12), words varchar(30))"
 	for name, c := range map[string]struct {
 		database, key string
@@ -220,6 +226,7 @@ func TestV1ColumnsOfOtherTypes(t *testing.T) {
 
 // A role that does not see all rows, or may not write them, is told so at the start.
 func TestRightsOnTables(t *testing.T) {
+	t.Parallel()
 	url := repotest.Postgres(t)
 	raw := repotest.Raw(t, url)
 	repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})

@@ -10,6 +10,7 @@ import (
 
 // Each kind of condition picks the notes that it should, on V1's tables and, in CUTOVER, on V2's.
 func TestConditions(t *testing.T) {
+	t.Parallel()
 	tags := func(names ...string) []repotest.Tag {
 		var list []repotest.Tag
 		for i, name := range names {

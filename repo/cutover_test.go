@@ -54,6 +54,7 @@ func v1Tables(t *testing.T, raw *sql.DB) string {
 // Another program's transaction that is in flight across the phase change, anomaly 10. The guard is LOCK TABLE in changePhase:
 // without it V1 changes after V2 has become the truth, and nobody knows.
 func TestABypassTransactionInFlightAcrossCutover(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		raw := repotest.Raw(t, url)
@@ -101,6 +102,7 @@ func TestABypassTransactionInFlightAcrossCutover(t *testing.T) {
 // A transaction that began before the phase change and writes to V1 only afterwards fails, loudly, at every isolation level.
 // The guard at REPEATABLE READ and above is FOR SHARE in the trigger: without it the trigger looks at the phase as it was.
 func TestABypassTransactionThatWritesAfterCutover(t *testing.T) {
+	t.Parallel()
 	for _, isolation := range isolations("postgres") {
 		t.Run(isolation, func(t *testing.T) {
 			b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
@@ -178,6 +180,7 @@ func TestSetPhaseNamesWhoBlocksIt(t *testing.T) {
 // Another program's transaction overlaps a storer's, anomaly 9: the copy that is stored of the V1 row as it was before must not
 // count as fresh once the other program has committed. The guard is the mark: it needs not see the copy.
 func TestABypassTransactionThatOverlapsAStorer(t *testing.T) {
+	t.Parallel()
 	writes := map[string]string{
 		"root":   "UPDATE notes SET title = 'play: on' WHERE id = 'a'",
 		"child":  "INSERT INTO note_tags (note_id, rank, name) VALUES ('a', 9, 'late')",
@@ -351,6 +354,7 @@ func TestRefusalsWhereV2Leads(t *testing.T) {
 
 // Half a dual write, anomaly 5: whichever half the database refuses, the other is not written. The guard is the one transaction.
 func TestHalfADualWrite(t *testing.T) {
+	t.Parallel()
 	refuse := func(t *testing.T, b *repotest.Bench, table, column string) {
 		t.Helper()
 		raw := repotest.Raw(t, b.URL)
@@ -416,6 +420,7 @@ func TestHalfADualWrite(t *testing.T) {
 // An instance that lags behind, and guesses at a phase that is over, is right all the same: readLed reads again, and begin
 // gives up the locks of the wrong side.
 func TestAnInstanceThatLagsBehind(t *testing.T) {
+	t.Parallel()
 	operations := map[string]func(t *testing.T, lagging *repotest.Bench, key string){
 		"GetV1": func(t *testing.T, lagging *repotest.Bench, key string) { getV1(t, lagging, key) },
 		"GetV2": func(t *testing.T, lagging *repotest.Bench, key string) { getV2(t, lagging, key) },
@@ -482,6 +487,7 @@ func TestAnInstanceThatLagsBehind(t *testing.T) {
 
 // From CUTOVER on an instance with an older mapping reads, in CONTRACT through V2 alone, and writes nothing that it would have to convert.
 func TestAnOlderMappingWhereV2Leads(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Cutover, repo.Contract} {
 		t.Run(strings.ToLower(string(phase)), func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {
@@ -514,6 +520,7 @@ func TestAnOlderMappingWhereV2Leads(t *testing.T) {
 
 // What an older mapping got wrong is still in a copy that a V2 client refines: the copy keeps the older version.
 func TestARefinedCopyKeepsItsMappingVersionInCutover(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		old := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Mapping: repotest.NoteMapping{Unsplit: true}})
 		insert(t, old, note("a", "work: begin"))
@@ -537,6 +544,7 @@ func TestARefinedCopyKeepsItsMappingVersionInCutover(t *testing.T) {
 
 // Writers through both shapes, on two instances, while the phase goes to CUTOVER and back: nothing is lost.
 func TestCutoverUnderLoad(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		insert(t, b, note("a", ""), note("b", "b"))
@@ -599,6 +607,7 @@ func TestCutoverUnderLoad(t *testing.T) {
 
 // Where V2 leads, progress counts V2: what V1 still holds of rows that are deleted in CONTRACT is history.
 func TestProgressWhereV2Leads(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		getV2(t, b, "a")

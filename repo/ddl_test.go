@@ -52,6 +52,7 @@ func v1Columns(t *testing.T, url string) []string {
 }
 
 func TestInstallIsIdempotentAndLeavesV1Alone(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.DescribeNotes(t, url, repotest.Setup{})
 		if empty, err := b.DB.Empty(t.Context()); err != nil || !empty {
@@ -99,6 +100,7 @@ func TestInstallIsIdempotentAndLeavesV1Alone(t *testing.T) {
 
 // The advisory lock in install, and BEGIN IMMEDIATE on SQLite: without it CREATE TABLE IF NOT EXISTS collides.
 func TestInstancesInstallAtOnce(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		if err := repotest.DescribeNotes(t, url, repotest.Setup{}).DB.CreateV1Tables(t.Context()); err != nil {
 			t.Fatal(err)
@@ -120,6 +122,7 @@ func TestInstancesInstallAtOnce(t *testing.T) {
 }
 
 func TestDDLIsWhatInstallDoes(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.DescribeNotes(t, url, repotest.Setup{})
 		if err := b.DB.CreateV1Tables(t.Context()); err != nil {

@@ -11,6 +11,7 @@ import (
 // C2. What V1's columns call equal, and what they put first, V2's columns do too: lists of what refers to a row, filters and orders say the same in every
 // phase. Copies that an earlier version made with columns of another type follow at the next start. The guards are typeOfV2 and refit.
 func TestV2ComparesAsV1Does(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ database, made, key, word string }{
 		"citext":  {"postgres", "CREATE EXTENSION citext", "citext", "citext"},
 		"ICU":     {"postgres", "CREATE COLLATION anycase (provider = icu, locale = 'de-u-ks-level2', deterministic = false)", "varchar(12) COLLATE anycase", `text COLLATE "de-x-icu"`},

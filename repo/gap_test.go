@@ -135,6 +135,7 @@ func unseen(t *testing.T, b *repotest.Bench) {
 // A gap in the capture leaves no trace but the triggers' fingerprint. The gate, a step, a start and a look of Work's every 30 seconds find it:
 // every copy is stale then, and the gate is closed until all was swept and verified again. The guard is captureState.Kept.
 func TestGapsInTheCapture(t *testing.T) {
+	t.Parallel()
 	eachGap(t, "", func(t *testing.T, b *repotest.Bench, gap func()) {
 		gap()
 		if err := setPhase(t, b, repo.Cutover); err == nil {
@@ -155,6 +156,7 @@ func TestGapsInTheCapture(t *testing.T) {
 
 // The same, where it comes between the gate and the locks of the step: errCaptureGap.
 func TestAGapBeforeTheLocksOfAStep(t *testing.T) {
+	t.Parallel()
 	eachGap(t, "a trigger dropped", func(t *testing.T, b *repotest.Bench, gap func()) {
 		if strings.HasPrefix(b.URL, "sqlite:") {
 			b.Before("BEGIN IMMEDIATE", gap)
@@ -169,6 +171,7 @@ func TestAGapBeforeTheLocksOfAStep(t *testing.T) {
 }
 
 func TestAGapIsFoundAtAStart(t *testing.T) {
+	t.Parallel()
 	eachGap(t, "a trigger dropped", func(t *testing.T, b *repotest.Bench, gap func()) {
 		gap()
 		repotest.OpenNotes(t, b.URL, repotest.Setup{})
@@ -177,6 +180,7 @@ func TestAGapIsFoundAtAStart(t *testing.T) {
 }
 
 func TestAGapIsFoundByWork(t *testing.T) {
+	t.Parallel()
 	eachGap(t, "a trigger dropped", func(t *testing.T, b *repotest.Bench, gap func()) {
 		gap()
 		work(t, b)
@@ -187,6 +191,7 @@ func TestAGapIsFoundByWork(t *testing.T) {
 
 // Where V2 leads, what was verified is verified no more either.
 func TestAGapWhereV2Leads(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Cutover, func(t *testing.T, b *repotest.Bench) {
 		if _, err := b.Notes.CreateV1(t.Context(), note("a", "a")); err != nil {
 			t.Fatal(err)
@@ -206,6 +211,7 @@ func TestAGapWhereV2Leads(t *testing.T) {
 
 // A table that becomes one whose writes a trigger does not all see is a gap that stays: the gate says so.
 func TestHeirsAreAGap(t *testing.T) {
+	t.Parallel()
 	for name, statements := range map[string][2]string{
 		"an heir": {"CREATE TABLE heirs () INHERITS (notes)", "DROP TABLE heirs"},
 		"a partition": {
@@ -257,6 +263,7 @@ func TestAGapBesideWhatIsNone(t *testing.T) {
 
 // What is no gap leaves every copy fresh.
 func TestWhatIsNoGap(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"))

@@ -167,6 +167,7 @@ func wantBlocker(t *testing.T, blockers []repo.Blocker, code repo.BlockerCode, c
 
 // Every blocker for real, in the order in which an operator meets them, each with what to do; and what is done opens the gate.
 func TestGatesOnTheWayForth(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		bad := note("bad", "bad")
@@ -242,6 +243,7 @@ func TestGatesOnTheWayForth(t *testing.T) {
 }
 
 func TestGateRequests(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		_, err := b.Control.Gate(t.Context(), "NONE", repo.Cutover)
 		wantErr(t, err, repo.ErrNotFound)
@@ -272,6 +274,7 @@ func TestGateRequests(t *testing.T) {
 // A write of another program's between the count and the locks closes the gate: changedSince in setPhase looks again. Without
 // it CUTOVER begins with a stale copy as the truth.
 func TestBypassWriteBetweenTheCountAndTheLocks(t *testing.T) {
+	t.Parallel()
 	bad := note("d", "d")
 	bad.Priority = repotest.BadPriority
 	for name, write := range map[string]func(t *testing.T, b *repotest.Bench){
@@ -316,6 +319,7 @@ func TestBypassWriteBetweenTheCountAndTheLocks(t *testing.T) {
 // Rows that are seeded between the count and the locks are found too: by the marks that InsertV1 leaves once anything has
 // migrated, and in an entity without any row by the look at V1 in changedSince. Without these CUTOVER is complete, and the rows are gone.
 func TestSeedingBetweenTheCountAndTheLocks(t *testing.T) {
+	t.Parallel()
 	for name, migrated := range map[string][]repotest.NoteV1{"beside rows that have migrated": {note("a", "a")}, "into nothing": nil} {
 		t.Run(name, func(t *testing.T) {
 			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -345,6 +349,7 @@ func TestSeedingBetweenTheCountAndTheLocks(t *testing.T) {
 
 // Incomplete CUTOVER: a key without a fresh copy is still led by V1, and every key answers.
 func TestIncompleteCutover(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		ctx, raw := t.Context(), repotest.Raw(t, b.URL)
 		bad := note("bad", "bad")
@@ -424,6 +429,7 @@ func TestIncompleteCutover(t *testing.T) {
 }
 
 func TestBackFromAnIncompleteCutover(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		updateV2(t, b, "a", pin)
@@ -445,6 +451,7 @@ func TestBackFromAnIncompleteCutover(t *testing.T) {
 // Anomaly 8: a red verification is never forgotten: the order by id of runFacts, over runs of every status. Runs that were
 // cancelled, that failed or that repaired do not clear it, nor does a change of the phase.
 func TestARedVerificationStaysRed(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		ctx, raw := t.Context(), repotest.Raw(t, b.URL)
 		insert(t, b, rows(150)...)
@@ -535,6 +542,7 @@ func TestHiddenRowsBlockEachStep(t *testing.T) {
 // Tables of no entity that refer to V1: they guard it while it is written; the gate to CONTRACT warns of them, since what is created there they
 // cannot refer to, and a deleted row that they refer to stays. Going back, such a row is a finding.
 func TestTablesOutsideThatReferToV1(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"), note("b", "b"))

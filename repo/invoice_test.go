@@ -215,6 +215,7 @@ func TestTheDatabaseDrawsKeysOfChildRows(t *testing.T) {
 
 // C12. What a create leaves out gets V1's default: a zero where the model names one, and a time that nobody means. The guard is omits.
 func TestDefaultsOfV1(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		i, ctx := openInvoices(t, url), t.Context()
 		for j, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
@@ -240,6 +241,7 @@ func TestDefaultsOfV1(t *testing.T) {
 
 // C10. V2 grows by columns: an installation adds them, and nothing is lost. The guard is addColumn.
 func TestV2GrowsByColumns(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Topic = new("work") })
@@ -273,6 +275,7 @@ type nestedLeaf struct {
 
 // C9. A child of a child is refused.
 func TestAChildOfAChild(t *testing.T) {
+	t.Parallel()
 	db, err := repo.Open(t.Context(), repotest.SQLite(t), repo.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -91,6 +91,7 @@ func cutOver(t *testing.T, b *repotest.Bench) {
 
 // A key is never that of an entity that was, whoever deleted it.
 func TestKeysAreNotReused(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		seen := map[string]bool{}
@@ -116,6 +117,7 @@ func TestKeysAreNotReused(t *testing.T) {
 
 // A unique constraint of V1's that is not the key's is a conflict, and no reason to try other keys.
 func TestOtherUniqueConstraints(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		repotest.Exec(t, repotest.Raw(t, b.URL), "CREATE UNIQUE INDEX one_title ON notes (title)")
 		insert(t, b, note("a", "a"), note("b", "b"))
@@ -136,6 +138,7 @@ func TestOtherUniqueConstraints(t *testing.T) {
 
 // Programs that make the same keys at the same moment: each create gets one that is free.
 func TestKeysBesideAnotherProgram(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		instances := []*repotest.Bench{b, repotest.OpenNotes(t, url, repotest.Setup{}), repotest.OpenNotes(t, url, repotest.Setup{})}

@@ -136,6 +136,7 @@ func TestPagesOfAnySizeMakeTheList(t *testing.T) {
 }
 
 func TestAfterAndBefore(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		manyNotes(t, b)
 		for shape, list := range shapes(t, b) {
@@ -168,6 +169,7 @@ func TestAfterAndBefore(t *testing.T) {
 }
 
 func TestCursorsOutliveShapePhaseAndRow(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		manyNotes(t, b)
 		cursors := map[string]pageOf{}
@@ -202,6 +204,7 @@ func TestCursorsOutliveShapePhaseAndRow(t *testing.T) {
 }
 
 func TestQueriesThatMakeNoSense(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		manyNotes(t, b)
 		encode := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -245,6 +248,7 @@ func TestQueriesThatMakeNoSense(t *testing.T) {
 }
 
 func TestWhere(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		manyNotes(t, b)
 		q := repo.Query{First: new(3), Where: []repo.Predicate{
@@ -281,6 +285,7 @@ func TestWhere(t *testing.T) {
 }
 
 func TestOneBadRowDoesNotFailItsPage(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		notes := rows(5)
 		notes[2].Priority = repotest.BadPriority
@@ -318,6 +323,7 @@ func TestOneBadRowDoesNotFailItsPage(t *testing.T) {
 }
 
 func TestListsTakeAConstantNumberOfStatements(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		insert(t, b, rows(102)...)
 		list := func(q repo.Query) int {
@@ -339,6 +345,7 @@ func TestListsTakeAConstantNumberOfStatements(t *testing.T) {
 }
 
 func TestListGroups(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		insert(t, b, rows(30)...)
 		var comments []repotest.CommentV1

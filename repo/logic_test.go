@@ -31,6 +31,7 @@ func openFolders(t *testing.T, url string) *repotest.Bench {
 // and does that V2 will not, and what other programs do that will be rejected; and a restore says which constraint refuses a row.
 // The guards are holdForeignKeys and v1Logic.
 func TestWhatV1EnforcesAndV2WillNot(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b, ctx := openFolders(t, url), t.Context()
 		filed := func(id, folder string, tags ...string) repotest.NoteV1 {

@@ -12,6 +12,7 @@ import (
 // currentVersion in mark.go counts the mark of TRUNCATE, and insertLed in cutover.go begins above it. Comments have no child
 // rows in V1: TRUNCATE of a child table leaves a mark that counts by itself.
 func TestWhatIsCreatedAfterTruncateHasAHigherVersion(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
 		t.Run(string(phase), func(t *testing.T) {
 			b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
@@ -39,6 +40,7 @@ func TestWhatIsCreatedAfterTruncateHasAHigherVersion(t *testing.T) {
 
 // installMapping in ddl.go takes the fence.
 func TestAMappingIsRaisedWhenNoWriterIsInFlight(t *testing.T) {
+	t.Parallel()
 	url := repotest.Postgres(t)
 	old := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 	insert(t, old, note("a", "A"))

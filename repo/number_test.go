@@ -110,6 +110,7 @@ func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping
 
 // A number comes out of each type with the fewest digits that give its bits back, and what is written back has the same bits.
 func TestNumbersKeepTheirBits(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		prices, _ := openPrices(t, url)
@@ -169,6 +170,7 @@ func TestNumbersKeepTheirBits(t *testing.T) {
 
 // Where V2 leads, V1 gets what its columns can hold, and the answer is that: nobody reads it back.
 func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
+	t.Parallel()
 	written := priceV1{ID: 1, Narrow: new(repo.Number("1234567.89")), Wide: new(repo.Number("12345678901234567.89")), Exact: new(repo.Number("12345678901234567.89")), InCents: new(repo.Number("9.805"))}
 	want := map[string][4]repo.Number{
 		"postgres": {"1234567.9", "12345678901234568", "12345678901234567.89", "9.81"},

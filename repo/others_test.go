@@ -14,6 +14,7 @@ import (
 
 // C1. A key that may be NULL is refused at the start, in one line. The guard is checkKeyless.
 func TestAKeyThatMayBeNull(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		key, filled := "id varchar(12) UNIQUE", ""
@@ -39,6 +40,7 @@ func TestAKeyThatMayBeNull(t *testing.T) {
 
 // C1. Rows without a key that come while we run: lists go on past them, and no run that could not look at them is clean. The guard is blind.
 func TestRowsWithoutAKey(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
@@ -89,6 +91,7 @@ func TestRowsWithoutAKey(t *testing.T) {
 
 // A verification that has looked at nothing of a table that is not empty proves nothing. The guard is in runFacts.
 func TestARunThatLookedAtNothing(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		run, err := b.Control.StartVerification(t.Context(), repo.VerificationRequest{Entity: "NOTE", Actor: "test"})
 		if err != nil {
@@ -110,6 +113,7 @@ func TestARunThatLookedAtNothing(t *testing.T) {
 
 // C5. A key that is empty is one like another: listed and paged past, read, written, quarantined, migrated and deleted.
 func TestTheEmptyKey(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw, ctx := repotest.Raw(t, b.URL), t.Context()
 		insert(t, b, note("", "nameless"), note("a", "a"), note("b", "b"))
@@ -158,6 +162,7 @@ func TestTheEmptyKey(t *testing.T) {
 // D6. A transaction that was prepared keeps a phase change waiting, and no process shows it: it is named, with what ends it. The guard is the
 // second half of blockers.
 func TestAPreparedTransactionInTheWay(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Options: repo.Options{PhasePatience: 200 * time.Millisecond}})
 		insert(t, b, note("a", "a"))
@@ -183,6 +188,7 @@ func TestAPreparedTransactionInTheWay(t *testing.T) {
 // D7. The database's clock is set back by an hour: the lease of a dead worker, which it says ends in an hour, is taken over all the same, and a
 // clean verification counts although it began before the phase changed. The guards are leases.expired and the epoch in runFacts.
 func TestTheClockIsSetBack(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, rows(150)...)
@@ -216,6 +222,7 @@ func TestTheClockIsSetBack(t *testing.T) {
 
 // D8. Capture is off, and rows come while a forced step waits for its locks: they never pass as migrated. The guard is in changedSince.
 func TestRowsThatComeWhileCaptureIsOff(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		for name, off := range map[string]bool{"off before": true, "switched off meanwhile": false} {
 			t.Run(name, func(t *testing.T) {
@@ -246,6 +253,7 @@ func TestRowsThatComeWhileCaptureIsOff(t *testing.T) {
 // D9. A row that was deleted while capture was off leaves a copy that no mark tells of. A sweep folds it, so that a new row with its key gets
 // nothing of it. The guard is the last query of marked.
 func TestAnOrphanOfAGap(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"), note("b", "b"))
@@ -269,6 +277,7 @@ func TestAnOrphanOfAGap(t *testing.T) {
 
 // D13. A database that takes no triggers on such a table, whoever asks, is refused at the start. Citus does that with distributed tables.
 func TestADatabaseThatRefusesTriggers(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		if err := b.DB.CreateV1Tables(t.Context()); err != nil {

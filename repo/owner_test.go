@@ -50,6 +50,7 @@ func TestAForeignKeyThatGoesWhileWeRun(t *testing.T) {
 
 // D1. A publication of all tables wants a replica identity of each table whose rows change.
 func TestAPublicationOfAllTables(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		raw := repotest.Raw(t, b.URL)
@@ -72,6 +73,7 @@ func TestAPublicationOfAllTables(t *testing.T) {
 // D2. A program at REPEATABLE READ or SERIALIZABLE that was in flight goes on over each change of phase and of capture, but for those after
 // which another shape is the truth: its write would be nowhere. The guard is the barrier, which changes only then.
 func TestASnapshotOverAChangeOfPhase(t *testing.T) {
+	t.Parallel()
 	changes := map[string]struct {
 		from  repo.Phase
 		do    func(t *testing.T, b *repotest.Bench)
@@ -131,6 +133,7 @@ func TestASnapshotOverAChangeOfPhase(t *testing.T) {
 // C4. Tables whose names share their first 47 characters do not share a trigger's function, and C7: two entities on one table each see every
 // write, another program's and the other entity's own.
 func TestTwoEntitiesOnOneTable(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		long := "a_table_with_a_name_that_is_as_long_as_it_may_be"
 		repotest.Exec(t, repotest.Raw(t, url), "CREATE TABLE "+long+"_1 (id varchar(12) NOT NULL PRIMARY KEY, a varchar(9) NOT NULL, b varchar(9) NOT NULL DEFAULT '-')",

@@ -14,6 +14,7 @@ import (
 )
 
 func TestSetPhase(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		epoch := func() int64 {
@@ -69,6 +70,7 @@ func TestSetPhase(t *testing.T) {
 
 // The shared lock of begin is the fence: without it the phase changes while the writer is at work, and its copy is stored in EXPAND.
 func TestSetPhaseWaitsForAWriter(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		operator := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		insert(t, b, note("a", "work: begin"))
@@ -122,6 +124,7 @@ func TestSetPhaseWaitsForAWriter(t *testing.T) {
 
 // A writer that waits for a phase change works under the new phase: begin reads the phase in a statement after the lock.
 func TestAWriterThatWaitsForAPhaseChange(t *testing.T) {
+	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{})
 	insert(t, b, note("a", "work: begin"))
 	raw := repotest.Raw(t, b.URL)
@@ -149,6 +152,7 @@ func TestAWriterThatWaitsForAPhaseChange(t *testing.T) {
 }
 
 func TestPhasesUnderLoad(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		insert(t, b, note("a", ""))
@@ -199,6 +203,7 @@ func TestPhasesUnderLoad(t *testing.T) {
 
 // In a phase of a newer version of the engine nothing is done, rather than the wrong thing.
 func TestUnknownPhase(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"))
 		getV2(t, b, "a")
@@ -223,6 +228,7 @@ func TestUnknownPhase(t *testing.T) {
 }
 
 func TestWatchMigration(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		states, err := b.Control.WatchMigration(t.Context(), "NOTE")
 		if err != nil {
@@ -246,6 +252,7 @@ func TestWatchMigration(t *testing.T) {
 }
 
 func TestQuarantinePages(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		notes := rows(7)
 		for i := range notes {
@@ -291,6 +298,7 @@ func TestQuarantinePages(t *testing.T) {
 // A row that was converted has left quarantine for good: release in followStore. What another program changes about it is not
 // said to fail as it did.
 func TestARowThatWasConvertedHasLeftQuarantine(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"))

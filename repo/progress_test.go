@@ -72,6 +72,7 @@ func TestOutgrownStatistics(t *testing.T) {
 
 // While a program past us is about to commit very many marks, and the planner knows of none, each read still counts the marks of all keys by an index of theirs alone.
 func TestMarksThatAreNotCommittedSlowNoRead(t *testing.T) {
+	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 	raw := repotest.Raw(t, b.URL)
 	repotest.Exec(t, raw, "ALTER TABLE coexist_note_mark SET (autovacuum_enabled = off)")

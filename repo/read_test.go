@@ -13,6 +13,7 @@ import (
 )
 
 func TestInternalReadInExpandStoresNothing(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"))
 		for range 2 {
@@ -31,6 +32,7 @@ func TestInternalReadInExpandStoresNothing(t *testing.T) {
 }
 
 func TestInternalReadInMigrateStoresOnce(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"))
 		first := getV2(t, b, "a")
@@ -57,6 +59,7 @@ func TestInternalReadInMigrateStoresOnce(t *testing.T) {
 }
 
 func TestReadOfWhatIsNotThere(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		insert(t, b, note("a", "a"))
 		for _, key := range []string{"b", "A", "a ", "", strings.Repeat("ä", 13), "nul\x00", "\xff", "'; DROP TABLE notes; --"} {
@@ -73,6 +76,7 @@ func TestReadOfWhatIsNotThere(t *testing.T) {
 }
 
 func TestKeysWithEveryCharacter(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		keys := []string{`"`, `\`, "'", "?", "$1", "%s", "[1]", "null", "1", "é\u0301", "😀😀😀😀😀😀😀😀😀😀😀😀", " ", "a\nb", "{}"}
 		for _, key := range keys {
@@ -96,6 +100,7 @@ func TestKeysWithEveryCharacter(t *testing.T) {
 }
 
 func TestGetManyTakesAConstantNumberOfStatements(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		var notes []repotest.NoteV1
 		for i := range 102 {
@@ -132,6 +137,7 @@ func TestGetManyTakesAConstantNumberOfStatements(t *testing.T) {
 }
 
 func TestGetManyAnswersEachKey(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		bad := note("bad", "bad")
 		bad.Priority = repotest.BadPriority
@@ -173,6 +179,7 @@ func TestGetManyAnswersEachKey(t *testing.T) {
 // The storer writes only what is still as it was read: AND seq = read in updateCopies. Without it the slow reader of a stale
 // copy stores as well. For ON CONFLICT in insertCopies see TestAReaderThatStoresLate.
 func TestTwoReadersOfOneRow(t *testing.T) {
+	t.Parallel()
 	for _, state := range []string{"absent", "stale"} {
 		t.Run(state, func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {
@@ -209,6 +216,7 @@ func TestTwoReadersOfOneRow(t *testing.T) {
 
 // A store that fails or would have to wait does neither to the read.
 func TestLazyStoreThatCannotGetItsLock(t *testing.T) {
+	t.Parallel()
 	block := map[string]func(t *testing.T, b *repotest.Bench) (release func()){
 		"phase lock": func(t *testing.T, b *repotest.Bench) func() {
 			tx, err := repotest.Raw(t, b.URL).Begin()
@@ -254,6 +262,7 @@ func TestLazyStoreThatCannotGetItsLock(t *testing.T) {
 }
 
 func TestReadEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -265,6 +274,7 @@ func TestReadEndsWithItsContext(t *testing.T) {
 
 // An aggregate is one statement: parent and children of one moment.
 func TestNoTornAggregate(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		consistent := func(n *repotest.NoteV1, i int) {
 			n.Title = fmt.Sprint("n: ", i)

@@ -12,6 +12,7 @@ import (
 
 // The referrer enters CONTRACT first, the target leaves it first; force does not pass that.
 func TestOrderOfPhasesBetweenEntities(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"))
 		if _, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{ID: 1, NoteID: new("a"), Words: "x"}); err != nil {
@@ -54,6 +55,7 @@ func commented(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 
 // In CONTRACT, where V1's foreign keys guard no more, the engine does: holdReferences and referred.
 func TestReferencesInContract(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover, repo.Contract} {
 		t.Run(strings.ToLower(string(phase)), func(t *testing.T) {
 			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -94,6 +96,7 @@ func TestReferencesInContract(t *testing.T) {
 // Who begins to refer to a note and who deletes it at the same time: one of them is refused, and no reference dangles. The
 // guards are the lock that hold takes on the target, and the statement of referred that is later than the deleter's lock.
 func TestAReferrerAgainstADelete(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Migrate, repo.Contract} {
 		t.Run(strings.ToLower(string(phase)), func(t *testing.T) {
 			b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})

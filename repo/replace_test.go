@@ -11,6 +11,7 @@ import (
 // On SQLite REPLACE removes rows by any unique index, and fires no trigger for them: their keys are marked all the same, also where the index came
 // while we run. The guard is captureReplaced.
 func TestRowsThatReplaceRemoves(t *testing.T) {
+	t.Parallel()
 	for name, statements := range map[string][]string{
 		"INSERT OR REPLACE":      {"INSERT OR REPLACE INTO notes (id, title, priority) VALUES ('new', 'Title B', 1)"},
 		"UPDATE OR REPLACE":      {"UPDATE OR REPLACE notes SET title = 'title b' WHERE id = 'c'"},

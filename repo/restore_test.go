@@ -187,6 +187,7 @@ func TestRestoreWhileWritesGoOn(t *testing.T) {
 }
 
 func TestARestoreGoesOnAfterItsProcessDied(t *testing.T) {
+	t.Parallel()
 	inContract(t, rows(150), func(t *testing.T, b *repotest.Bench) {
 		updateV2(t, b, "k010", pin)
 		updateV2(t, b, "k140", func(n *repotest.NoteV2) { n.Headline = "on" })
@@ -218,6 +219,7 @@ func TestARestoreGoesOnAfterItsProcessDied(t *testing.T) {
 
 // A row that V1's foreign keys refuse is a finding, and the rest is restored.
 func TestRestoreOfAReferenceThatV1Lacks(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		ctx := t.Context()
 		commented(t, b, repo.Contract)
@@ -244,6 +246,7 @@ func TestRestoreOfAReferenceThatV1Lacks(t *testing.T) {
 
 // What only V2 can hold is not written to V1 by a client that leaves it alone, also where SQLite would take it. holdable in updateV1.
 func TestWritesOfWhatV1CannotHoldDuringARestore(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Contract, func(t *testing.T, b *repotest.Bench) {
 		long := strings.Repeat("x", 60)
 		for key, v2 := range map[string]repotest.NoteV2{"title": {Headline: long}, "tags[0].name": {Headline: "x", Labels: []repotest.Label{{Rank: 1, Name: long}}}} {
@@ -266,6 +269,7 @@ func TestWritesOfWhatV1CannotHoldDuringARestore(t *testing.T) {
 }
 
 func TestWritesOfNumbersThatV1CannotHoldDuringARestore(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		prices, control := openPrices(t, url)
 		for _, phase := range []repo.Phase{repo.Cutover, repo.Contract} {

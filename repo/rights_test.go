@@ -69,6 +69,7 @@ func fire(t *testing.T, theirs *sql.DB) {
 // A role with nothing but the right to connect cannot use the capture's functions, and what it has made of those of an earlier version
 // does nothing any more. The guards are REVOKE, and, for who had a trigger already or was given the right, the function's first lines.
 func TestCaptureFunctionsAreNobodysToUse(t *testing.T) {
+	t.Parallel()
 	for name, upgraded := range map[string]bool{"new": false, "upgraded": true} {
 		t.Run(name, func(t *testing.T) {
 			on(t, "postgres", func(t *testing.T, url string) {
@@ -116,6 +117,7 @@ func TestCaptureFunctionsAreNobodysToUse(t *testing.T) {
 
 // Tables and functions that somebody made under our names before we came are not taken for ours.
 func TestTablesOfStrangersAreRefused(t *testing.T) {
+	t.Parallel()
 	for _, made := range []string{
 		"CREATE TABLE public.coexist_entity (name text PRIMARY KEY, phase text, epoch bigint, mapping_version integer)", "CREATE SEQUENCE public.coexist_seq",
 		"CREATE TABLE public.notes_v2 (id varchar(12) PRIMARY KEY)",
@@ -143,6 +145,7 @@ func TestTablesOfStrangersAreRefused(t *testing.T) {
 
 // Only the temporary table of the transaction's own stages what a run writes, whatever search_path says.
 func TestStagedRowsAreOurs(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		role, theirs := stranger(t, url)
@@ -165,6 +168,7 @@ func TestStagedRowsAreOurs(t *testing.T) {
 // A role that may not make temporary tables, or may not read the secret, which an upgrade by a DBA has made, is told at the start, not after the first
 // rows of a sweep or at the first write.
 func TestARoleThatLacksARightIsRefused(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		repotest.OpenNotes(t, url, repotest.Setup{})
 		role, raw := repotest.NewRole(t, url), repotest.Raw(t, url)
@@ -186,6 +190,7 @@ func TestARoleThatLacksARightIsRefused(t *testing.T) {
 // Row-level security that comes while we run hides rows: what is not there proves nothing then. Nothing is deleted for it, a run says
 // HIDDEN_ROWS, and reads and writes are unavailable rather than wrong. The guard is fence.check.
 func TestRowSecurityThatComesWhileWeRun(t *testing.T) {
+	t.Parallel()
 	for _, table := range []string{"notes", "note_tags", "coexist_note_mark", "notes_v2"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()

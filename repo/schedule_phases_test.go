@@ -13,6 +13,7 @@ import (
 
 // A copy whose row another program has deleted keeps the gate closed: in CUTOVER it would be the truth again. husks in cheapFacts.
 func TestADeletedRowClosesTheGateToCutover(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
@@ -29,6 +30,7 @@ func TestADeletedRowClosesTheGateToCutover(t *testing.T) {
 // The phases of two entities that depend on each other change one after the other: the first lock of changePhase. Otherwise
 // each could pass a gate that the other is about to close.
 func TestTwoPhasesThatChangeAtOnce(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		commented(t, b, repo.Cutover)
@@ -55,6 +57,7 @@ func TestTwoPhasesThatChangeAtOnce(t *testing.T) {
 
 // A restore starts once the writes in flight have ended: they are none that write both shapes. fenced in start.
 func TestACreateInFlightWhereARestoreStarts(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		insert(t, b, note("a", "a"), note("z", "z"))

@@ -48,6 +48,7 @@ func between(t *testing.T, b *repotest.Bench, text string, do func()) {
 // The copy that TRUNCATE has left may be another by the time at which a sweep removes it, and it has no mark that would tell.
 // AND seq = ? in fold.
 func TestASweepAgainstACreateAfterTruncate(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		insert(t, b, note("a", "a"))
@@ -69,6 +70,7 @@ func TestASweepAgainstACreateAfterTruncate(t *testing.T) {
 
 // Who locks for a phase that is over locks the wrong rows, and begins again: locked. Here V2 leads no more, and V1's row counts up.
 func TestAnInstanceThatLagsBehindLocksTheRightRow(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		insert(t, b, note("a", "a"))
@@ -97,6 +99,7 @@ func TestAnInstanceThatLagsBehindLocksTheRightRow(t *testing.T) {
 // Another program adds a child row while a write of V2's is at work on the row. The copy is stored for V1 as it was written
 // only: putV2 reads it again.
 func TestAChildRowThatComesDuringAWrite(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		raw := repotest.Raw(t, url)
@@ -117,6 +120,7 @@ func TestAChildRowThatComesDuringAWrite(t *testing.T) {
 // A storer deletes the marks that it has read. What is left of a key's marks is not what a sweep has read: lockMarks. It would
 // remove the tombstone over the copy that has come meanwhile, which would be the truth again in CUTOVER.
 func TestASweepAgainstAStorerOfAnOlderState(t *testing.T) {
+	t.Parallel()
 	for range 10 { // a reader gives up its store where the machine is busy
 		if sweepAgainstAStorer(t, repotest.Postgres(t)) {
 			return
@@ -169,6 +173,7 @@ func sweepAgainstAStorer(t *testing.T, url string) bool {
 // Another program deletes and inserts a row in one transaction, and a write has waited for the row that is no more: it looks
 // again before it says that there is none. lead.
 func TestAWriteThatWaitedForARowThatWasReplaced(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		insert(t, b, note("a", "a"))
@@ -195,6 +200,7 @@ func TestAWriteThatWaitedForARowThatWasReplaced(t *testing.T) {
 // A sweep removes the copy that TRUNCATE has left, and that a create has read and is about to write: an own write too begins
 // again where the copy is not the one that it has read. put.
 func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		other := repotest.OpenNotes(t, url, repotest.Setup{})
@@ -222,6 +228,7 @@ func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
 // Where V2 leads a create waits for a delete in flight, and its version passes that of what was deleted: insertLed reads the
 // marks when the row is there.
 func TestACreateThatWaitedForADelete(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		other := repotest.OpenNotes(t, url, repotest.Setup{})
@@ -248,6 +255,7 @@ func TestACreateThatWaitedForADelete(t *testing.T) {
 
 // Of two who expect the same version one gets it: it is compared under the locks, in updateV2.
 func TestTwoWhoExpectTheSameVersion(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		other := repotest.OpenNotes(t, url, repotest.Setup{})
@@ -272,6 +280,7 @@ func TestTwoWhoExpectTheSameVersion(t *testing.T) {
 
 // Of two writers of a row the second waits until the first has ended, before it reads: the first of locks.
 func TestTwoWritersOfARow(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Expand})
 		other := repotest.OpenNotes(t, url, repotest.Setup{})
@@ -293,6 +302,7 @@ func TestTwoWritersOfARow(t *testing.T) {
 
 // A storer that another was faster than writes no child rows either: stored in followStore.
 func TestAStorerThatComesLateWritesNoChildRows(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		for _, key := range []string{"a", "b", "c", "d", "e"} { // a reader gives up its store where the machine is busy
 			insert(t, b, note(key, "a"))
@@ -312,6 +322,7 @@ func TestAStorerThatComesLateWritesNoChildRows(t *testing.T) {
 
 // The tombstone that is left of a copy and its marks keeps their version: foldedFloor.
 func TestASweepOfADeletedRowKeepsItsVersion(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"))

@@ -15,6 +15,7 @@ import (
 
 // Keys of many types, in the database's own order.
 func TestKeyTypes(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		database, keyType string
 		keys              []string // in order
@@ -95,6 +96,7 @@ func TestKeyTypes(t *testing.T) {
 
 // A key that the column would keep in another spelling is refused.
 func TestKeysThatTheColumnChanges(t *testing.T) {
+	t.Parallel()
 	url := repotest.Postgres(t)
 	createV1(t, url, "character(5)", "PRIMARY KEY")
 	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
@@ -175,6 +177,7 @@ func (eventMapping) Downgrade(v2 eventV2) (eventV1, error)        { return event
 
 // What a database would round or cannot hold is refused; the same instant in another zone is the same.
 func TestTimesAndLargeNumbersAreKept(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		events, _ := openEntity(t, url, "EVENT", eventMapping{})
 		at := time.Date(2026, 11, 27, 12, 0, 0, 123456000, time.FixedZone("", 2*60*60))
@@ -193,6 +196,7 @@ func TestTimesAndLargeNumbersAreKept(t *testing.T) {
 }
 
 func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
+	t.Parallel()
 	good := []string{
 		"9.80000019, 0.1, '1996-07-04', true, 9007199254740993, 'x'", "-0.0, 1e-300, NULL, false, -9223372036854775808, ''", "NULL, NULL, NULL, NULL, NULL, NULL",
 		"3.4028235e38, 1.7976931348623157e308, '0001-01-01', true, 9223372036854775807, '\"\\ 😀'",
@@ -275,6 +279,7 @@ func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
 // A NULL is no empty text: where V1 lets a column be NULL and its model does not, a row that uses that fails alone. Without
 // nullIn in read.go it would be stored as an empty title.
 func TestUnexpectedNull(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		raw := repotest.Raw(t, url)
@@ -302,6 +307,7 @@ func TestUnexpectedNull(t *testing.T) {
 
 // Where the database takes several spellings for one key, each finds the row, and the row's is the one that goes on.
 func TestSpellingsOfAKey(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ database, made, keyType string }{
 		"citext":    {"postgres", "DO $$ BEGIN IF to_regnamespace('elsewhere') IS NULL THEN CREATE EXTENSION citext; ELSE CREATE EXTENSION citext SCHEMA elsewhere; END IF; END $$", "citext"},
 		"collation": {"postgres", "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)", "varchar(12) COLLATE anycase"},

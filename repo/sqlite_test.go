@@ -11,6 +11,7 @@ import (
 // A pool replaces connections. What each needs (foreign keys, patience with writers of other processes) is in the URL that it
 // opens them with; the guard is openSQLite's data source.
 func TestAReplacedConnectionIsLikeTheFirst(t *testing.T) {
+	t.Parallel()
 	for name, v1 := range map[string][]string{
 		"declared keys": {
 			"CREATE TABLE notes (id varchar(12) PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",

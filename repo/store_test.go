@@ -232,6 +232,7 @@ func wantGone(t *testing.T, b *repotest.Bench, _ bool) {
 
 // A failure to convert a row that has changed since says nothing of the row as it is. NOT LIKE and = read_seq in quarantine.
 func TestALateFailureIsNotListed(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		raw := repotest.Raw(t, url)
@@ -259,6 +260,7 @@ func TestALateFailureIsNotListed(t *testing.T) {
 
 // What another program deletes and inserts again, as its marks say, is another note. s.state.gone() in convert.
 func TestACopyUnderATombstoneIsNotMerged(t *testing.T) {
+	t.Parallel()
 	for name, marks := range map[string]string{
 		"delete":   "INSERT INTO coexist_note_mark (key, kind) VALUES ('a', 'GONE'), ('a', 'CHANGE')",
 		"TRUNCATE": "INSERT INTO coexist_note_mark (key, kind) VALUES (NULL, 'ALL_GONE'), ('a', 'CHANGE')",
@@ -281,6 +283,7 @@ func TestACopyUnderATombstoneIsNotMerged(t *testing.T) {
 
 // A row that V2's table refuses fails nobody: the answer is the conversion, and the rest of a sweep goes on.
 func TestARowThatV2sTableRefuses(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		refusePoison(t, b.URL)
 		insert(t, b, note("a", "a"), note("b", "poison"), note("c", "c"))

@@ -90,6 +90,7 @@ func rows(n int) []repotest.NoteV1 {
 }
 
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		notes := rows(250)
 		notes[120].Priority = repotest.BadPriority
@@ -134,6 +135,7 @@ func TestSweep(t *testing.T) {
 }
 
 func TestSweepOfAnEmptyTable(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Succeeded || run.Done != 0 || run.Total != 0 {
 			t.Errorf("the run is %+v", run)
@@ -142,6 +144,7 @@ func TestSweepOfAnEmptyTable(t *testing.T) {
 }
 
 func TestSweepRequests(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		ask := func(q repo.SweepRequest) error {
 			_, err := b.Control.StartSweep(t.Context(), q)
@@ -168,6 +171,7 @@ func TestSweepRequests(t *testing.T) {
 }
 
 func TestPauseResumeCancel(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(250)...)
 		control := func(do func(context.Context, int64) (repo.Run, error), id int64) repo.Run {
@@ -237,6 +241,7 @@ func free(t *testing.T, b *repotest.Bench) bool {
 
 // What another program does to V1 behind the sweep's back leaves marks, and is swept at the end.
 func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(150)...)
 		second := b.PauseConversion("k120")
@@ -281,6 +286,7 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 // The last stage goes once over what was marked when it began. Without its upper bound, an old program that writes as fast as
 // it works would keep it going for ever.
 func TestTheLastStageOfASweepEnds(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(30)...)
 		raw := repotest.Raw(t, b.URL)
@@ -307,6 +313,7 @@ func TestTheLastStageOfASweepEnds(t *testing.T) {
 
 // The token in mayWork locks out who has lost the lease.
 func TestASlowHolderCannotCommit(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		insert(t, b, rows(150)...)
@@ -334,6 +341,7 @@ func TestASlowHolderCannotCommit(t *testing.T) {
 }
 
 func TestSweepGoesOnAfterItsProcessDied(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(150)...)
 		inFlight := b.PauseConversion("k120")
@@ -353,6 +361,7 @@ func TestSweepGoesOnAfterItsProcessDied(t *testing.T) {
 }
 
 func TestMaxRowsPerSecond(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(10)...)
 		run, _ := start(t, b, repo.SweepRequest{MaxRowsPerSecond: new(3)})
@@ -370,6 +379,7 @@ func TestMaxRowsPerSecond(t *testing.T) {
 }
 
 func TestSweepFailsWhereItsPhaseIsOver(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(150)...)
 		inFlight := b.PauseConversion("k120")
@@ -395,6 +405,7 @@ func TestSweepFailsWhereItsPhaseIsOver(t *testing.T) {
 }
 
 func TestMappingVersions(t *testing.T) {
+	t.Parallel()
 	for _, remigrates := range []bool{false, true} {
 		t.Run(fmt.Sprint("remigrates ", remigrates), func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {
@@ -427,6 +438,7 @@ func TestMappingVersions(t *testing.T) {
 
 // An instance that was left behind serves, but does not store.
 func TestInstanceWithAnOlderMapping(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		old := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Mapping: repotest.NoteMapping{Unsplit: true}})
 		b := repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2}})
@@ -457,6 +469,7 @@ func TestInstanceWithAnOlderMapping(t *testing.T) {
 // D10. An instance whose mapping is older than the one in use cannot convert back what that has made. In CUTOVER it answers V1 with V1's own rows, in
 // CONTRACT, where these are history, not at all; and it says that it is behind. The guards are wantBoth in readLed, and resultV1.
 func TestV1FromAnInstanceWithAnOlderMapping(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"), note("b", "b"))
 		newer := repotest.OpenNotes(t, b.URL, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2}})
@@ -494,6 +507,7 @@ func TestV1FromAnInstanceWithAnOlderMapping(t *testing.T) {
 
 // Rows that come behind a sweep's position are done too once they are stored: nothing is ever more than the whole.
 func TestRowsThatComeBehindASweep(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(3)...)
 		pause := b.PauseConversion("k001")

@@ -15,6 +15,7 @@ import (
 // Eight clients read, write, delete and create the same few notes again through both shapes while sweeps go over them. Each
 // write puts one stamp into three places, one of them a child row: whoever sees two stamps has seen half a write.
 func TestEightClientsOfTheSameNotesDuringASweep(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		keys := []string{"k000", "k050", "k099"}
 		stamped := func(key, stamp string) repotest.NoteV1 {

@@ -19,6 +19,7 @@ func alterDatabase(setting string) string {
 // D3. Somebody locks an entity's table, and more requests for it wait than there are connections: those for another entity are answered all the
 // same. The guard is seat.
 func TestOneEntitysTroubleIsItsOwn(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Options: repo.Options{MaxConns: 4}})
 		insert(t, b, note("a", "a"))
@@ -74,6 +75,7 @@ func TestOneEntitysTroubleIsItsOwn(t *testing.T) {
 // D4. A batch takes longer than the database lets a statement take: it gets smaller until it does not, and the run says why it is slow. The
 // guard is waits.
 func TestABatchOverTheStatementTimeout(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate}).Close()
@@ -99,6 +101,7 @@ func TestABatchOverTheStatementTimeout(t *testing.T) {
 
 // D5. A database that may only be read: what is written is UNAVAILABLE with its cause, and reads are answered.
 func TestAReadOnlyDatabase(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		raw := repotest.Raw(t, repotest.Pinned(url))
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
@@ -138,6 +141,7 @@ func TestAReadOnlyDatabase(t *testing.T) {
 
 // Whatever fails within a function of V1's owner, by whatever code, is the owner's refusal and never a fault of ours.
 func TestErrorsWithinTheOwnersFunctions(t *testing.T) {
+	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})

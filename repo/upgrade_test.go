@@ -50,6 +50,7 @@ func leftByVersion2(t *testing.T, url string) {
 // A newer program brings the engine's own tables up to its version and loses nothing of what they say, also where several start
 // at once.
 func TestOwnTablesAreUpgraded(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		leftByVersion2(t, url)
 		v1 := v1Columns(t, url)
@@ -79,6 +80,7 @@ func TestOwnTablesAreUpgraded(t *testing.T) {
 
 // The printed script does the same.
 func TestDDLUpgradesOwnTables(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		leftByVersion2(t, url)
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
@@ -147,6 +149,7 @@ func wantUpgraded(t *testing.T, url string) {
 
 // An index of version 4 misled the planner: it must be gone, not only have others beside it.
 func TestVersion5DropsAnIndex(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		fresh := catalog(t, url, everyTable)
@@ -164,6 +167,7 @@ func TestVersion5DropsAnIndex(t *testing.T) {
 // The lock on V1 in upgradeFrom2: an old program's trigger writes to the log that goes, so the upgrade waits for who is in
 // flight, and takes over what that has left; who comes meanwhile waits, and fails with nothing.
 func TestUpgradeWaitsForOldPrograms(t *testing.T) {
+	t.Parallel()
 	url := repotest.Postgres(t)
 	leftByVersion2(t, url)
 	raw := repotest.Raw(t, url)
@@ -196,6 +200,7 @@ func TestUpgradeWaitsForOldPrograms(t *testing.T) {
 
 // The engine's own tables carry a version: a program that does not know it says so and leaves all as it is.
 func TestOwnTablesOfAnotherVersion(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		raw := repotest.Raw(t, url)

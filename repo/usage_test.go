@@ -37,6 +37,7 @@ func usage(t *testing.T, b *repotest.Bench) map[string]int64 {
 
 // Two instances that count at the same time, many goroutines each, add up; what one has counted it also says at once.
 func TestV1UsageAddsUp(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		began := time.Now().Add(-time.Second)
 		benches := []*repotest.Bench{repotest.OpenNotes(t, url, repotest.Setup{}), repotest.OpenNotes(t, url, repotest.Setup{})}
@@ -100,6 +101,7 @@ func TestV1UsageAddsUp(t *testing.T) {
 
 // What clients say of themselves never harms the table.
 func TestV1UsageOfStrangeNames(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		for _, name := range []string{"", "a\x00b", "'; DROP TABLE coexist_v1_usage; --", `"quoted" \ {"json": 1}`, "\xff", strings.Repeat("長", 1000)} {
@@ -160,6 +162,7 @@ func TestV1UsageIsBounded(t *testing.T) {
 
 // While the database does not take counts, nobody notices, and none is lost.
 func TestV1UsageWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		raw := repotest.Raw(t, url)

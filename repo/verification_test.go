@@ -46,6 +46,7 @@ func spoil(t *testing.T, b *repotest.Bench) {
 }
 
 func TestVerificationInMigrate(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		wantFound(t, b, verify(t, b, false), 0, 0)
@@ -111,6 +112,7 @@ func setCaptureQuietly(t *testing.T, b *repotest.Bench, on bool) {
 }
 
 func TestVerificationInCutover(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("fine", "x: y"), note("root", "x"), note("child", "x"), note("orphan", "x"))
@@ -150,6 +152,7 @@ func TestVerificationInCutover(t *testing.T) {
 
 // A difference that is gone by the time it is looked at again is none: lookAgain.
 func TestAPassingDifferenceIsNoFinding(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "x"))
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
@@ -176,6 +179,7 @@ func TestAPassingDifferenceIsNoFinding(t *testing.T) {
 
 // A row that somebody else has locked is reported, and not waited for.
 func TestVerificationWaitsForNobody(t *testing.T) {
+	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 	raw := repotest.Raw(t, b.URL)
 	insert(t, b, note("a", "x"), note("b", "x"))
@@ -195,6 +199,7 @@ func TestVerificationWaitsForNobody(t *testing.T) {
 }
 
 func TestVerificationIsVoidOnceThePhaseHasChanged(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "x"))
 		run, err := b.Control.StartVerification(t.Context(), repo.VerificationRequest{Entity: "NOTE", Actor: "test"})
@@ -212,6 +217,7 @@ func TestVerificationIsVoidOnceThePhaseHasChanged(t *testing.T) {
 }
 
 func TestRunsInTheirPhasesOnly(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		ctx := t.Context()
 		insert(t, b, note("a", "x"))
@@ -246,6 +252,7 @@ func TestRunsInTheirPhasesOnly(t *testing.T) {
 
 // A rehearsal converts every row, stores none and says what would be in quarantine.
 func TestRehearsal(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		notes := rows(130)
 		notes[7].Priority, notes[120].Priority = repotest.BadPriority, repotest.BadPriority
@@ -269,6 +276,7 @@ func TestRehearsal(t *testing.T) {
 }
 
 func TestFindingsPages(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(250)...)
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))

@@ -130,6 +130,7 @@ var walks = []walked{
 // Every case walks through every phase, forth and back, with the same checks for both shapes, read by key, in a batch and in a
 // list, with cursors that outlive the phases, and with versions that never fall.
 func TestWalkThroughAllPhases(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		ctx := t.Context()
 		lagging := repotest.OpenNotes(t, b.URL, repotest.Setup{})

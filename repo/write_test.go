@@ -13,6 +13,7 @@ import (
 )
 
 func TestWriteThroughV1KeepsWhatOnlyV2Knows(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		created, err := b.Notes.CreateV1(t.Context(), note("a", "work: begin"))
 		if err != nil || !repo.Identical(created, note("a", "work: begin")) {
@@ -41,6 +42,7 @@ func TestWriteThroughV1KeepsWhatOnlyV2Knows(t *testing.T) {
 
 // Law 4 in the engine: a field that V1 did not change is not derived anew.
 func TestWriteThroughV1KeepsACorrection(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "Re: work: begin"))
 		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Topic, n.Headline = new("Re: work"), "begin" })
@@ -52,6 +54,7 @@ func TestWriteThroughV1KeepsACorrection(t *testing.T) {
 }
 
 func TestWriteThroughV2ArrivesInV1(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		v2 := repotest.NoteV2{
 			ID: "a", Topic: new("work"), Headline: "begin", Priority: 2, PinnedReason: new("why"),
@@ -85,6 +88,7 @@ func TestWriteThroughV2ArrivesInV1(t *testing.T) {
 }
 
 func TestUpdateOfARowThatHasNotMigrated(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"), note("b", "work: begin"), note("c", "c"))
 		if r := updateV2(t, b, "a", pin); r.Version != 2 || !r.Copy.Stored || !r.Copy.Refined {
@@ -100,6 +104,7 @@ func TestUpdateOfARowThatHasNotMigrated(t *testing.T) {
 }
 
 func TestNotRepresentableNamesTheField(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"))
 		for field, change := range map[string]func(*repotest.NoteV2){
@@ -126,6 +131,7 @@ func TestNotRepresentableNamesTheField(t *testing.T) {
 }
 
 func TestBadInputNamesTheField(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		insert(t, b, note("a", "work: begin"))
 		for _, c := range []struct {
@@ -169,6 +175,7 @@ func TestBadInputNamesTheField(t *testing.T) {
 }
 
 func TestChangesOwnErrorRollsBack(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		insert(t, b, note("a", "a"))
 		mine := errors.New("mine")
@@ -185,6 +192,7 @@ func TestChangesOwnErrorRollsBack(t *testing.T) {
 }
 
 func TestV2WritesAreRefusedInExpand(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"))
 		_, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "b", Headline: "b"})
@@ -202,6 +210,7 @@ func TestV2WritesAreRefusedInExpand(t *testing.T) {
 // A copy that was refined in MIGRATE survives the way back to EXPAND and the writes there. The mark in leaveStale makes it
 // stale: without it the last read here finds the old title.
 func TestWriteInExpandMakesTheCopyStale(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"))
 		updateV2(t, b, "a", pin)
@@ -226,6 +235,7 @@ func TestWriteInExpandMakesTheCopyStale(t *testing.T) {
 }
 
 func TestV1WriteThatCannotBeConverted(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		if phase == repo.Expand {
 			b.SetPhase(repo.Migrate)
@@ -272,6 +282,7 @@ func TestV1WriteThatCannotBeConverted(t *testing.T) {
 
 // The tombstone of deleteBoth keeps the floor: without it a note that is created again starts at version 1.
 func TestVersionNeverFalls(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		last := int64(0)
 		grown := func(what string, by int64) {
@@ -317,6 +328,7 @@ func TestVersionNeverFalls(t *testing.T) {
 
 // What is created again is another note: nothing of the old one comes back.
 func TestCreatedAgainIsNotMerged(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		b.SetPhase(repo.Migrate)
 		insert(t, b, note("a", "work: begin"))
@@ -336,6 +348,7 @@ func TestCreatedAgainIsNotMerged(t *testing.T) {
 }
 
 func TestExpectedVersion(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"))
 		rename := func(n *repotest.NoteV2) error { n.Headline += "!"; return nil }
@@ -359,6 +372,7 @@ func TestExpectedVersion(t *testing.T) {
 }
 
 func TestUnchangedUpdateWritesNothing(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		insert(t, b, note("a", "work: begin"))
 		before := getV2(t, b, "a")
@@ -386,6 +400,7 @@ func writes(statement string) bool {
 
 // Only what differs is written: another program's change of another column of the same moment is not undone.
 func TestOnlyWhatDiffersIsWritten(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		insert(t, b, note("a", "work: begin"))
 		statements := b.Statements(func() { updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Tags[1].Name = "blue" }) })
@@ -401,6 +416,7 @@ func TestOnlyWhatDiffersIsWritten(t *testing.T) {
 }
 
 func TestKeysMadeByTheServer(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		insert(t, b, note("N2", "taken"))
 		seen := map[string]bool{"N2": true}
@@ -431,6 +447,7 @@ func TestKeysMadeByTheServer(t *testing.T) {
 }
 
 func TestServerKeysRunOut(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		if _, err := b.Comments.InsertV1(t.Context(), []repotest.CommentV1{{ID: 1<<31 - 1}}); err != nil {
 			t.Fatal(err)
@@ -441,6 +458,7 @@ func TestServerKeysRunOut(t *testing.T) {
 }
 
 func TestReferences(t *testing.T) {
+	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		_, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{ID: 1, NoteID: new("none")})
@@ -469,6 +487,7 @@ func TestReferences(t *testing.T) {
 }
 
 func TestManyWritersOfOneNote(t *testing.T) {
+	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", ""))
 		updateV2(t, b, "a", pin)
@@ -503,6 +522,7 @@ func TestManyWritersOfOneNote(t *testing.T) {
 // An own writer never waits for a child row while it holds its parent: NOWAIT in lockV1. Without it the old program, which takes
 // the child first, is the victim of a dead-lock or waits until ours is.
 func TestOwnWriteAgainstAProgramThatLocksChildrenFirst(t *testing.T) {
+	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Expand, repo.Migrate} {
 		t.Run(string(phase), func(t *testing.T) {
 			b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: phase})

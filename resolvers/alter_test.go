@@ -14,6 +14,7 @@ import (
 // database's at once, and the new column is left alone. The guard is renew in write. That no prepared statement fails comes of
 // answers that are documents: their types never change.
 func TestV1IsAlteredUnderLoad(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, repotest.Postgres(t), repo.Migrate)
 	const n = 40
 	for i := range n {

@@ -28,6 +28,7 @@ const setCapture = `mutation($e: Entity!, $enabled: Boolean!) { setCapture(input
 
 // Writes past the server are counted per entity, and seen by the next read of V2; the server's own are not counted.
 func TestCapture(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Migrate)
 		s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a"}, models.CustomerV1{CustomerID: "B", CompanyName: "b"})
@@ -94,6 +95,7 @@ func TestCapture(t *testing.T) {
 
 // From CUTOVER on programs that write past the server are refused, and told why. The server's own writes are not.
 func TestBypassIsRejected(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a"})
 		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: "1", Quantity: 1, Discount: "0"}}})

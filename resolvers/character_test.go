@@ -23,6 +23,7 @@ var customersOf = map[string]struct{ when, postgres, sqliteWhen, sqlite string }
 
 // Whatever the owner of customers has made of them: over GraphQL, too, no answer is INTERNAL, and both shapes say the same.
 func TestCharactersOfCustomers(t *testing.T) {
+	t.Parallel()
 	for name, c := range customersOf {
 		t.Run(name, func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {

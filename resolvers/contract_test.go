@@ -80,6 +80,7 @@ func isDeprecated(t *testing.T, directives ast.DirectiveList) bool {
 
 // Every list argument is capped, at the same number.
 func TestListsAreCapped(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(1)...)
 		s.orders(sampleOrders(1, 1)...)

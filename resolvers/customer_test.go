@@ -18,6 +18,7 @@ const (
 
 // A customer's life through both shapes: each write is seen by the other.
 func TestCustomer(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.want(`mutation { createCustomerV1(input: {customerId: "ANTON", companyName: "Antonio Moreno", contactName: "Isabel de Castro", contactTitle: "Owner",
 			address: "Mataderos  2312", city: "London", postalCode: "05023", country: "UK", phone: "(5) 555-3932"}) { customer `+allOfCustomerV1+` } }`, nil,
@@ -72,6 +73,7 @@ func TestCustomer(t *testing.T) {
 
 // The server makes the key where none is given, one that V1 can hold.
 func TestCustomerKeyIsMade(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		var got struct {
 			A, B struct{ Customer struct{ CustomerID string } }
@@ -88,6 +90,7 @@ func TestCustomerKeyIsMade(t *testing.T) {
 
 // Where a copy comes from is told with it, in each phase.
 func TestCopy(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Expand)
 		s.customers(sampleCustomers(4)...)
@@ -133,6 +136,7 @@ func TestCopy(t *testing.T) {
 
 // A customer without a name, as V1 may have been keeping it, can be changed in everything else. Nobody makes another.
 func TestACustomerWithoutAName(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(models.CustomerV1{CustomerID: "OLD", CompanyName: ""})
 		s.want(`mutation { updateCustomerV1(input: {customerId: "OLD", city: "Bonn"}) { customer { companyName city } } }`, nil,
@@ -145,6 +149,7 @@ func TestACustomerWithoutAName(t *testing.T) {
 
 // One list in both shapes and every phase: rows, order, filters, cursors and counts are the same.
 func TestCustomerLists(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		named := func(key, name string, country *string) models.CustomerV1 {
 			return models.CustomerV1{CustomerID: key, CompanyName: name, Country: country}

@@ -13,6 +13,7 @@ import (
 
 // Each bad input gets its code and names its field, and nothing is written.
 func TestBadInput(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(2)...)
 		s.orders(sampleOrders(1, 1)...)
@@ -168,6 +169,7 @@ func TestBadInput(t *testing.T) {
 
 // The answer to a question that makes no sense is an error; to one that finds nothing it is null.
 func TestQueriesForNothing(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		for _, key := range []string{"NOONE", "", "MUCH TOO LONG", "alfki", "\u0000", "0", "-1", "01", "99999999999999999999", "x", "\uFFFD"} {
 			s.want(`query($k: ID!) { customerV1(customerId: $k) { city } customerV2(customerId: $k) { name } orderV1(orderId: $k) { freight } orderV2(orderId: $k) { note } }`, vars{"k": key},
@@ -198,6 +200,7 @@ func TestQueriesForNothing(t *testing.T) {
 
 // A row that cannot be converted is an error of its own place, with its reason, and goes to quarantine. V1 serves and repairs it.
 func TestConversionFailure(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Expand)
 		s.customers(
@@ -278,6 +281,7 @@ func TestConversionFailure(t *testing.T) {
 
 // Where V2 leads, what either shape cannot hold is refused through the other; in CONTRACT V2 need not fit into V1 any more.
 func TestErrorsWhereV2Leads(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(2)...)
 		s.orders(sampleOrders(2, 1)...)
@@ -350,6 +354,7 @@ func TestErrorsWhereV2Leads(t *testing.T) {
 
 // V2 is closed for writes in EXPAND.
 func TestV2IsNotOpen(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Expand)
 		s.customers(sampleCustomers(1)...)
@@ -366,6 +371,7 @@ func TestV2IsNotOpen(t *testing.T) {
 
 // What nobody expected is logged with a reference, which is all that a client gets.
 func TestInternalError(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.Orders = nil // panics
 		f := s.fails(`query Q { orderV2(orderId: "1") { note } }`, nil, "INTERNAL", "")
@@ -381,6 +387,7 @@ func TestInternalError(t *testing.T) {
 
 // A table that somebody has altered is for the operator to look at: the log names it, and a client is told that much.
 func TestAlteredTable(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.exec(`ALTER TABLE customers_v2 RENAME TO secret_table`)
 		f := s.fails(`query Q { customerV2(customerId: "ALFKI") { name } }`, nil, "UNAVAILABLE", "")

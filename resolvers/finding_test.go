@@ -79,6 +79,7 @@ func (s *server) verify(repair string, want ...string) run {
 
 // A verification finds what differs on either side, names the fields, repairs it after the side that leads, and stays red.
 func TestFindings(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.phase(repo.Migrate)
 		for _, key := range []string{"A", "B", "C", "D", "E"} {

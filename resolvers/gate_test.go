@@ -93,6 +93,7 @@ func (s *server) opens(entity string, to repo.Phase) {
 
 // What blocks each step is told with what to do, and each goes when that is done. Nothing here is forced.
 func TestGates(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(
 			models.CustomerV1{CustomerID: "A", CompanyName: "a", Country: new("UK")}, models.CustomerV1{CustomerID: "B", CompanyName: "b"}, models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},
@@ -219,6 +220,7 @@ func TestGates(t *testing.T) {
 
 // Force passes warnings and needs a reason. Rows that V2 lacks make the CUTOVER incomplete, and are never forced into CONTRACT.
 func TestForce(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(
 			models.CustomerV1{CustomerID: "A", CompanyName: "a"}, models.CustomerV1{CustomerID: "B", CompanyName: "b"}, models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},

@@ -13,6 +13,7 @@ import (
 
 // Phases change one step at a time, as far as this version goes, and every change is kept.
 func TestPhases(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Expand)
 		const set = `mutation($to: Phase!, $force: Boolean, $reason: String) { setPhase(input: {entity: CUSTOMER, to: $to, force: $force, reason: $reason}) { migration { entity phase } } }`
@@ -53,6 +54,7 @@ func TestPhases(t *testing.T) {
 
 // The parts of progress are disjoint, and add up.
 func TestProgress(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(10)...)
 		s.customers(models.CustomerV1{CustomerID: "BAD1", Country: new("Atlantis")}, models.CustomerV1{CustomerID: "BAD2", Country: new("Mu")})
@@ -108,6 +110,7 @@ func TestProgress(t *testing.T) {
 
 // Quarantine is a list like any other.
 func TestQuarantine(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		for i := range 5 {
 			s.customers(models.CustomerV1{CustomerID: fmt.Sprintf("K%d", i), Country: new("Atlantis")})
@@ -159,6 +162,7 @@ func TestQuarantine(t *testing.T) {
 
 // A migration's state is sent at once, and again when it has changed.
 func TestMigrationProgress(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		sub := s.subscribe(`subscription { migrationProgress(entity: ORDER) { phase progress { total } } }`, nil)
 		expect := func(want string) {
@@ -179,6 +183,7 @@ func TestMigrationProgress(t *testing.T) {
 
 // A time that is none is the client's fault, however it comes.
 func TestNoTime(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		for _, value := range []string{`"yesterday"`, `"2026-13-01T00:00:00Z"`, `5`, `true`} {
 			s.fails(`{ migration(entity: CUSTOMER) { v1Usage(since: `+value+`) { field } } }`, nil, "BAD_USER_INPUT", "since")

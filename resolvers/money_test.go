@@ -11,6 +11,7 @@ import (
 
 // Three spellings of one price, long numbers, and minus zero: V2 says what they mean, V1 keeps its bits.
 func TestSpellingsOfMoney(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Migrate)
 		s.work()
@@ -70,6 +71,7 @@ func TestSpellingsOfMoney(t *testing.T) {
 
 // What a V2 client writes is an exact decimal, however many digits it has, and its totals are exact.
 func TestExactDecimals(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Migrate)
 		s.work()
@@ -97,6 +99,7 @@ func TestExactDecimals(t *testing.T) {
 
 // Columns of dates in SQLite files hold what a program put there.
 func TestDatesThatAreNone(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, repotest.SQLite(t), repo.Migrate)
 	s.work()
 	s.exec(`INSERT INTO orders (order_id, order_date) VALUES (1, '1996-07-04 00:00:00'), (2, '2014-03-02 11:08:41'), (3, '7/4/1996'), (4, 35250), (5, ''), (6, '1996-7-4'), (7, '0000-00-00'), (8, '1996-07-03'), (9, '1996-07-05'), (10, NULL)`)

@@ -13,6 +13,7 @@ func globalID(kind, key string) string {
 
 // Whatever has a global id is found again by it.
 func TestNodes(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(3)...)
 		s.orders(sampleOrders(3, 3)...)

@@ -16,6 +16,7 @@ const allOfOrderV2 = `{ orderId customerId customer { name } employeeId status p
 
 // An order's life through both shapes: each write is seen by the other, and money is exact.
 func TestOrder(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(2)...)
 		s.want(`mutation { createOrderV1(input: {orderId: "7", customerId: "ALFKI", employeeId: 5, orderDate: "1996-07-04", requiredDate: "1996-08-01", shipVia: 3, freight: 32.38,
@@ -73,6 +74,7 @@ func TestOrder(t *testing.T) {
 
 // One list in both shapes and every phase.
 func TestOrderLists(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(models.CustomerV1{CustomerID: "A"}, models.CustomerV1{CustomerID: "B"}, models.CustomerV1{CustomerID: "C"})
 		placed := func(id int, customer string, on, shipped *models.Date) models.OrderV1 {
@@ -128,6 +130,7 @@ func TestOrderLists(t *testing.T) {
 
 // What a request costs in statements depends on its shape, not on the number of rows.
 func TestStatements(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Migrate)
 		s.customers(sampleCustomers(120)...)

@@ -12,6 +12,7 @@ import (
 // A connection that dies between COMMIT and its answer: the client is told that nobody knows, and how to look; nothing is tried
 // again behind its back, and nothing is there in one shape only, or twice.
 func TestCommitWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
 	for _, committed := range []bool{true, false} {
 		t.Run(fmt.Sprintf("committed=%v", committed), func(t *testing.T) {
 			t.Parallel() // it waits for leases

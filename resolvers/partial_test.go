@@ -12,6 +12,7 @@ import (
 // C14. Bytes that are no text in V1, which SQLite lets be in any column: that field is null with an error at its path, where it is asked for, and all
 // others are served: by key, in lists, and of who refers to it. V2 of the row stays an error. The guard is salvage.
 func TestBytesThatAreNoText(t *testing.T) {
+	t.Parallel()
 	s := newServer(t, repotest.SQLite(t), repo.Migrate)
 	s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a", City: new("Porto"), Country: new("Portugal")}, models.CustomerV1{CustomerID: "B", CompanyName: "b", City: new("Lyon")})
 	s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A")})

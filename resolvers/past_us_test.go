@@ -12,6 +12,7 @@ import (
 // A restore switches all triggers of the table off, writes, and switches them on again; on SQLite a schema tool makes the table anew, with a column
 // that no model knows. Nobody is told, and CUTOVER never comes with what was before.
 func TestAGapInStock(t *testing.T) {
+	t.Parallel()
 	eachStock(t, nil, func(t *testing.T, s *server) {
 		s.clean("startSweep", "CUSTOMER")
 		s.clean("startVerification", "CUSTOMER")
@@ -66,6 +67,7 @@ func TestAGapInStock(t *testing.T) {
 
 // A table of the stock that is no entity's refers to a customer: it guards V1 as long as that is written; the gate to CONTRACT warns of it.
 func TestReferrersOutsideInStock(t *testing.T) {
+	t.Parallel()
 	eachStock(t, []string{"INSERT INTO customer_demographics VALUES ('A')", "INSERT INTO customer_customer_demo VALUES ('FISSA', 'A')"}, func(t *testing.T, s *server) {
 		const remove = `mutation { deleteCustomerV2(customerId: "FISSA") { deletedKey } }`
 		s.refused(remove, nil, "CONFLICT", "")
@@ -95,6 +97,7 @@ func TestReferrersOutsideInStock(t *testing.T) {
 
 // A policy is switched on after the verification, and hides 80 customers from the server's role: no step forward then, with force neither.
 func TestHiddenRowsInStock(t *testing.T) {
+	t.Parallel()
 	eachStock(t, []string{}, func(t *testing.T, owner *server) {
 		role := repotest.NewRole(t, owner.url)
 		owner.exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + role)

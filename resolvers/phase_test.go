@@ -111,6 +111,7 @@ func eachWorking(t *testing.T, f func(t *testing.T, s *server)) {
 
 // An entity's life is the same in every phase, forth and back: through V1, through V2, and through both.
 func TestEveryPhase(t *testing.T) {
+	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		// Two that live through all phases: one is only read, the other changes, and what V2 alone knows of it stays.
 		s.get(`mutation {

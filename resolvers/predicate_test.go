@@ -17,6 +17,7 @@ import (
 // Every filter and every order has a form for either shape's tables. Both pick the same rows in the same order, whatever is in
 // them: MIGRATE uses V1's, CUTOVER V2's.
 func TestPredicatePairs(t *testing.T) {
+	t.Parallel()
 	// Each of rapid's checks is many lists in two phases of a database, and no other test here uses rapid.
 	if err := flag.Set("rapid.checks", "25"); err != nil {
 		t.Fatal(err)

@@ -60,6 +60,7 @@ func (s *server) changeRun(mutation, id string) run {
 
 // A sweep migrates the cold rest, quarantines what it cannot convert, and is followed to its end.
 func TestSweep(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.work()
 		s.customers(sampleCustomers(300)...)
@@ -106,6 +107,7 @@ func TestSweep(t *testing.T) {
 
 // A run is paused, goes on and is cancelled; there is one at a time.
 func TestRunControl(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(50)...)
 		first := s.sweep(vars{"entity": "CUSTOMER", "maxRowsPerSecond": 1000}) // nobody works yet
@@ -145,6 +147,7 @@ func TestRunControl(t *testing.T) {
 
 // A sweep that makes no sense is not started.
 func TestSweepIsRefused(t *testing.T) {
+	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		const start = `mutation($input: StartSweepInput!) { startSweep(input: $input) { run { id } } }`
 		for field, input := range map[string]vars{
@@ -168,6 +171,7 @@ func TestSweepIsRefused(t *testing.T) {
 
 // Each kind of run has its phases, and there is one of a kind at a time. Other kinds and other entities do not matter.
 func TestKindsOfRuns(t *testing.T) {
+	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Expand)
 		s.customers(sampleCustomers(5)...)

@@ -67,6 +67,7 @@ func (s *server) keysOf(arguments string) string {
 // nameContains is an exact substring: no letter means another, whatever the database, the column's collation, and whether
 // rows have migrated.
 func TestNameContainsInStock(t *testing.T) {
+	t.Parallel()
 	for name, made := range map[string][]string{
 		"stock": nil,
 		"any case": {
@@ -162,6 +163,7 @@ func TestPagesOfStock(t *testing.T) {
 // Progress says what is so on a table that is empty, and on one that other programs fill and empty while it is swept: never no
 // number, never more than all, and all only when nothing is left.
 func TestProgressAtTheEdges(t *testing.T) {
+	t.Parallel()
 	eachStock(t, nil, func(t *testing.T, s *server) {
 		for _, table := range slices.Backward(v1Tables) {
 			if !s.sqlite {
