@@ -13,26 +13,32 @@ import (
 // coexist_writer that they are ours, and in coexist_inflight which keys they write; no other connection ever sees either. What they do to the
 // rows of those keys leaves no mark. Whatever else they cause leaves marks with their token, and is never rejected.
 
-// sqliteTriggers are those of each table. They ask as little as they can: an old program's statement compiles them each time.
+// sqliteTriggers are those of each table. They ask as little as they can, in one statement: an old program's statement compiles them each time. Only
+// what sets a key's column, or the rowid that it may be, can change a key.
 var sqliteTriggers = []struct{ name, event, body string }{
-	{"insert", "INSERT", sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},
-	{"delete", "DELETE", sqliteMark + `OLD.{key}, '{gone}', {by} WHERE {old};`},
-	{"update", "UPDATE", sqliteMark + `OLD.{key}, '{gone}', {by} WHERE OLD.{key} IS NOT NEW.{key} AND {old};
-	` + sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},
+	{"insert", "AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
+	{"delete", "AFTER DELETE", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "")},
+	{"update", "AFTER UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
+	{"rekey", "AFTER UPDATE OF {key}, rowid, oid, _rowid_", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "OLD.{key} IS NOT NEW.{key} AND ")},
 }
 
 const (
-	sqliteMark    = `INSERT INTO {marks} (key, kind, bypass, tx, floor) SELECT `
-	sqliteTrigger = `CREATE TRIGGER {name} AFTER {event} ON {table}
-WHEN (SELECT w.token IS NOT NULL OR w.entity IS NOT {entity} AND (SELECT e.capture FROM coexist_entity e WHERE e.name = {entity}) FROM coexist_writer w)
-BEGIN
-	SELECT RAISE(ABORT, {refusal}) FROM coexist_writer w WHERE w.token IS NULL AND (SELECT e.phase FROM coexist_entity e WHERE e.name = {entity}) IN ('CUTOVER', 'CONTRACT');
-	{body}
-END`
-	// sqliteBy says by whom a mark is, for FROM coexist_writer.
-	sqliteBy = "w.token IS NULL, w.token, -1 FROM coexist_writer w"
+	sqliteTrigger = "CREATE TRIGGER {name} {event} ON {table} BEGIN{body}\nEND"
+	// sqliteMark appends a mark of a key, or refuses the statement of an old program. A row without a key has no mark.
+	sqliteMark = "\n\t" + `INSERT INTO {marks} (key, kind, bypass, tx, floor)
+	SELECT %[1]s, CASE WHEN w.token IS NULL AND e.phase IN ('CUTOVER', 'CONTRACT') THEN RAISE(ABORT, {refusal}) ELSE '%[2]s' END, ` + sqliteBy + ` WHERE %[3]sCASE
+		WHEN w.token IS NULL THEN w.entity IS NOT {entity} AND e.capture AND (%[1]s IS NOT NULL OR e.phase IN ('CUTOVER', 'CONTRACT'))
+		ELSE ` + sqliteStrange + ` END;`
+	// sqliteReplaced appends marks of the rows of its own table that a statement is about to remove by REPLACE. What is no conflict that ends so
+	// leaves a mark too many, which harms nobody.
+	sqliteReplaced = "\n\t" + `INSERT INTO {marks} (key, kind, bypass, tx, floor)
+	SELECT t.{key}, 'CHANGE', ` + sqliteBy + ` JOIN {table} t WHERE {conflict} AND t.{key} IS NOT NEW.{key}{other} AND CASE
+		WHEN w.token IS NULL THEN w.entity IS NOT {entity} AND e.capture AND t.{key} IS NOT NULL
+		ELSE ` + sqliteStrange + ` END;`
+	// sqliteBy says by whom a mark is.
+	sqliteBy = "w.token IS NULL, w.token, -1 FROM coexist_writer w JOIN coexist_entity e ON e.name = {entity}"
 	// sqliteStrange says that a key is none that our transaction writes.
-	sqliteStrange = `%[1]s IS NOT NULL AND (w.token IS NULL OR NOT EXISTS (SELECT 1 FROM coexist_inflight i WHERE i.entity = {entity} AND i.key IN (%[1]s, ` + sqliteEvery + `)))`
+	sqliteStrange = `%[1]s IS NOT NULL AND NOT EXISTS (SELECT 1 FROM coexist_inflight i WHERE i.entity = {entity} AND i.key IN (%[1]s, ` + sqliteEvery + `))`
 	// sqliteEvery is everyKey here: no key is a blob.
 	sqliteEvery = "x'2a'"
 )
@@ -43,8 +49,7 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 		for _, trigger := range sqliteTriggers {
 			name := t.trigger + "_" + trigger.name
 			statement := strings.NewReplacer("{name}", quote(name), "{event}", trigger.event, "{table}", quote(t.table), "{body}", trigger.body).Replace(sqliteTrigger)
-			statement = strings.NewReplacer("{by}", sqliteBy, "{new}", fmt.Sprintf(sqliteStrange, "NEW.{key}"), "{old}", fmt.Sprintf(sqliteStrange, "OLD.{key}"), "{refusal}",
-				literal("entity "+e.name+" is past MIGRATE: table "+t.table+" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(statement)
+			statement = strings.NewReplacer("{refusal}", literal("entity "+e.name+" is past MIGRATE: table "+t.table+" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(statement)
 			statement = t.fill(statement, "{marks}", e.markTable)
 			var current sql.NullString
 			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
@@ -65,46 +70,51 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 	return statements, nil
 }
 
-// sqliteReplaced fires before a statement that may remove other rows by REPLACE. What is no conflict that ends so leaves a mark too many, which harms
-// nobody.
-const sqliteReplaced = `CREATE TRIGGER {name} BEFORE {event} ON {table}
-WHEN (SELECT w.token IS NOT NULL OR w.entity IS NOT {entity} AND (SELECT e.capture FROM coexist_entity e WHERE e.name = {entity}) FROM coexist_writer w)
-BEGIN{body}
-END`
-
 // captureReplaced are the statements for rows that REPLACE removes from a table besides that of the key.
 func captureReplaced(ctx context.Context, s session, e *entity, t capturedTable, which captureParts) ([]string, error) {
-	indexes, err := texts(ctx, s, `SELECT group_concat('t."' || replace(c.name, '"', '""') || '" = NEW."' || replace(c.name, '"', '""') || '" COLLATE "' || replace(c.coll, '"', '""') || '"', ' AND ') FROM (
-	SELECT l.seq AS of, x.name, x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND NOT l.partial AND x.key
+	// A statement that sets no column of an index meets no conflict in it. Generated columns are set by others.
+	var conflicts, columns []string
+	generated := false
+	err := s.query(ctx, func(rows *sql.Rows) error {
+		var conflict, names string
+		var computed bool
+		err := rows.Scan(&conflict, &names, &computed)
+		conflicts, columns, generated = append(conflicts, conflict), append(columns, names), generated || computed
+		return err
+	}, `SELECT group_concat('t.' || c.name || ' = NEW.' || c.name || ' COLLATE "' || replace(c.coll, '"', '""') || '"', ' AND '), group_concat(c.name, ', '),
+		max(NOT EXISTS (SELECT 1 FROM pragma_table_info(?) p WHERE p.name = c.column COLLATE NOCASE)) FROM (SELECT '"' || replace(i.column, '"', '""') || '"' AS name, i.* FROM (
+	SELECT l.seq AS of, x.name AS column, x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND NOT l.partial AND x.key
 		AND NOT EXISTS (SELECT 1 FROM pragma_index_info(l.name) i WHERE i.name IS NULL OR i.name = ? COLLATE NOCASE)
 	UNION ALL SELECT -1, p.name, 'BINARY' FROM pragma_table_info(?) p WHERE p.pk = 1 AND lower(p.type) = 'integer' AND p.name <> ? COLLATE NOCASE
-		AND (SELECT count(*) FROM pragma_table_info(?) q WHERE q.pk > 0) = 1) c GROUP BY c.of ORDER BY c.of`, t.table, t.key, t.table, t.key, t.table)
+		AND (SELECT count(*) FROM pragma_table_info(?) q WHERE q.pk > 0) = 1) i) c GROUP BY c.of ORDER BY c.of`, t.table, t.table, t.key, t.table, t.key, t.table)
 	if err != nil {
 		return nil, err
 	}
 	var statements []string
 	for _, event := range []string{"INSERT", "UPDATE"} {
 		name := t.trigger + "_replaced_" + strings.ToLower(event)
-		other := ""
+		when, other := "BEFORE "+event, ""
 		if event == "UPDATE" {
 			other = " AND t.{key} IS NOT OLD.{key}"
+			if !generated {
+				when += " OF " + strings.Join(columns, ", ") + ", rowid, oid, _rowid_"
+			}
 		}
 		var body strings.Builder
-		for _, conflict := range indexes {
-			body.WriteString("\n\t" + sqliteMark + "t.{key}, 'CHANGE', " + sqliteBy + " JOIN " + quote(t.table) + " t WHERE " + conflict + " AND t.{key} IS NOT NEW.{key}" + other +
-				" AND " + fmt.Sprintf(sqliteStrange, "t.{key}") + ";")
+		for _, conflict := range conflicts {
+			body.WriteString(strings.NewReplacer("{table}", quote(t.table), "{conflict}", conflict, "{other}", other).Replace(fmt.Sprintf(sqliteReplaced, "t.{key}")))
 		}
-		statement := strings.NewReplacer("{name}", quote(name), "{event}", event, "{table}", quote(t.table), "{body}", body.String()).Replace(sqliteReplaced)
+		statement := strings.NewReplacer("{name}", quote(name), "{event}", when, "{table}", quote(t.table), "{body}", body.String()).Replace(sqliteTrigger)
 		statement = t.fill(statement, "{marks}", e.markTable)
 		current, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)
 		switch {
 		case err != nil:
 			return nil, err
-		case which == captureOutdated && len(current) == 0, which != captureAll && len(current) > 0 && len(indexes) > 0 && current[0] == statement, len(current) == 0 && len(indexes) == 0:
+		case which == captureOutdated && len(current) == 0, which != captureAll && len(current) > 0 && len(conflicts) > 0 && current[0] == statement, len(current) == 0 && len(conflicts) == 0:
 			continue
 		}
 		statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name))
-		if len(indexes) > 0 {
+		if len(conflicts) > 0 {
 			statements = append(statements, statement)
 		}
 	}

@@ -145,10 +145,8 @@ func (sqlite) stopWriters(*entity, string) []string { return nil }
 func (sqlite) waitFor(time.Duration) []string { return nil }
 
 func (sqlite) commit(ctx context.Context, t *tx) error {
-	for _, statement := range []string{"UPDATE coexist_writer SET token = NULL", "DELETE FROM coexist_inflight"} {
-		if _, err := t.exec(ctx, statement); err != nil {
-			return &busyError{err} // nothing is committed: the outcome is known
-		}
+	if _, err := t.exec(ctx, "UPDATE coexist_writer SET token = NULL; DELETE FROM coexist_inflight"); err != nil {
+		return &busyError{err} // nothing is committed: the outcome is known
 	}
 	_, err := t.conn.ExecContext(ctx, "COMMIT")
 	return err

@@ -96,31 +96,8 @@ func openInvoices(t *testing.T, url string) invoices {
 	}
 	repotest.Exec(t, raw, "CREATE TABLE IF NOT EXISTS invoices (id integer NOT NULL PRIMARY KEY, state varchar(10) NOT NULL DEFAULT 'open', placed timestamptz NOT NULL DEFAULT "+now+")",
 		"CREATE TABLE IF NOT EXISTS invoice_lines (line_id "+key+", invoice_id integer NOT NULL REFERENCES invoices, text text NOT NULL, amount integer NOT NULL DEFAULT 1)")
-	db, r, control := openPlain(t, url, "INVOICE", invoiceMapping{}, repo.Config[invoiceV1, invoiceV2]{InitialPhase: repo.Migrate})
+	db, r, control := openEntity(t, url, "INVOICE", invoiceMapping{})
 	return invoices{db, r, control}
-}
-
-// openPlain opens a database with one entity, and installs.
-func openPlain[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping[V1, V2], c repo.Config[V1, V2]) (*repo.DB, *repo.Repository[V1, V2], *repo.Control) {
-	t.Helper()
-	way, pooled := repotest.EnginesURL(t, url)
-	db, err := repo.Open(t.Context(), way, repo.Options{Pooler: pooled})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	c.Name, c.Mapping = name, mapping
-	r, err := repo.New(db, c)
-	if err == nil {
-		err = db.Install(t.Context())
-	}
-	if err == nil {
-		err = db.Check(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return db, r, repo.NewControl(db)
 }
 
 // inEachPhase moves invoices through the phases in which they are written, and calls f in each.

@@ -81,19 +81,25 @@ func (priceMapping) Downgrade(v2 priceV2) (v1 priceV1, err error) {
 
 func openPrices(t *testing.T, url string) (*repo.Repository[priceV1, priceV2], *repo.Control) {
 	t.Helper()
-	return openEntity(t, url, "PRICE", priceMapping{})
+	_, prices, control := openEntity(t, url, "PRICE", priceMapping{})
+	return prices, control
 }
 
-// openEntity creates the tables of an entity, in MIGRATE.
-func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping[V1, V2]) (*repo.Repository[V1, V2], *repo.Control) {
+// openEntity opens a database with one entity in MIGRATE, whose tables it creates where they are not there.
+func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping[V1, V2]) (*repo.DB, *repo.Repository[V1, V2], *repo.Control) {
 	t.Helper()
-	db, err := repo.Open(t.Context(), url, repo.Options{})
+	way, pooled := repotest.EnginesURL(t, url)
+	db, err := repo.Open(t.Context(), way, repo.Options{Pooler: pooled})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	r, err := repo.New(db, repo.Config[V1, V2]{Name: name, Mapping: mapping, InitialPhase: repo.Migrate})
+	empty := false
 	if err == nil {
+		empty, err = db.Empty(t.Context())
+	}
+	if empty {
 		err = db.CreateV1Tables(t.Context())
 	}
 	if err == nil {
@@ -105,7 +111,7 @@ func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, repo.NewControl(db)
+	return db, r, repo.NewControl(db)
 }
 
 // A number comes out of each type with the fewest digits that give its bits back, and what is written back has the same bits.

@@ -49,3 +49,36 @@ func TestRowsThatReplaceRemoves(t *testing.T) {
 		})
 	}
 }
+
+// However a statement of another program gives a row another key, what V2 knew of the row under the old key is gone: a new row of that key has none
+// of it. The guard is the columns for which the trigger "rekey" fires.
+func TestKeysThatOtherProgramsChange(t *testing.T) {
+	t.Parallel()
+	for _, statement := range []string{
+		"UPDATE invoices SET id = 9 WHERE id = 2", "UPDATE invoices SET ROWID = 9 WHERE id = 2", "UPDATE invoices SET oid = 9 WHERE id = 2",
+		"UPDATE invoices SET _rowid_ = 9, state = 'x' WHERE id = 2", "INSERT INTO invoices (id) VALUES (2) ON CONFLICT DO UPDATE SET id = 9",
+		"UPDATE OR REPLACE invoices SET \"ID\" = 9 WHERE id = 2", "WITH n AS (SELECT 9 AS id) UPDATE invoices SET (id, state) = (SELECT id, 'y' FROM n) WHERE id = 2",
+	} {
+		t.Run(statement, func(t *testing.T) {
+			url := repotest.SQLite(t)
+			i := openInvoices(t, url)
+			ctx := t.Context()
+			for id := range int32(2) {
+				if _, err := i.CreateV1(ctx, invoiceV1{ID: id + 1, State: "open", Lines: []lineV1{{LineID: id + 1, Text: "a"}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := i.UpdateV2(ctx, "2", nil, func(v2 *invoiceV2) error { v2.Paid = new("cash"); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			raw := repotest.Raw(t, url)
+			raw.SetMaxOpenConns(1)
+			repotest.Exec(t, raw, "PRAGMA foreign_keys = OFF", statement, "UPDATE invoice_lines SET invoice_id = 9 WHERE invoice_id = 2", "INSERT INTO invoices (id) VALUES (2)")
+			for key, lines := range map[string]int{"2": 0, "9": 1} {
+				if v2, err := i.GetV2(ctx, key); err != nil || v2.Value.Paid != nil || len(v2.Value.Lines) != lines {
+					t.Errorf("%s: %+v %v", key, v2.Value, err)
+				}
+			}
+		})
+	}
+}

@@ -179,7 +179,7 @@ func (eventMapping) Downgrade(v2 eventV2) (eventV1, error)        { return event
 func TestTimesAndLargeNumbersAreKept(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		events, _ := openEntity(t, url, "EVENT", eventMapping{})
+		_, events, _ := openEntity(t, url, "EVENT", eventMapping{})
 		at := time.Date(2026, 11, 27, 12, 0, 0, 123456000, time.FixedZone("", 2*60*60))
 		written, err := events.CreateV2(t.Context(), eventV2{ID: 1, At: at, N: math.MaxInt64})
 		if err != nil {

@@ -54,7 +54,7 @@ var edits = map[guard][]edit{
 	v1IsTakenOver:           {{"cutover.go", "if c.value, err = r.derive(held, s); err != nil {", "if c.value, err = r.derive(v1, s); err != nil {"}},
 	deleteIsProbed:          {{"write.go", "case bool(found.Kept):", "case false:"}},
 	deferredIsSettled:       {{"settle_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
-	ownWritesAreExemptByKey: {{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"}, {"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `)))`", "))`"}},
+	ownWritesAreExemptByKey: {{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"}, {"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `))`", ")`"}},
 	effectsAreFollowed:      {{"aftermath.go", "follow[other] = append(follow[other], effect)", "_ = follow"}},
 	staleWriteMarks:         {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr != nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
 	unconvertibleWriteMarks: {{"write.go", "if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n", "if conversionErr == nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"}},
@@ -75,11 +75,11 @@ var edits = map[guard][]edit{
 	phasesChangeOneByOne:         {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", ""}},
 	triggerMarks: {
 		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT coexist.ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;", "NULL;"},
-		{"capture_sqlite.go", "IS NOT NEW.{key} AND {old};\n\t` + sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "IS NOT NEW.{key} AND {old};`},"},
+		{"capture_sqlite.go", `"AFTER UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")`, `"AFTER UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "false AND ")`},
 	},
 	triggerRejects: {
 		{"capture_postgres.go", "IF capturing AND (found_phase IN ('CUTOVER', 'CONTRACT') OR ahead) THEN", "IF false THEN"},
-		{"capture_sqlite.go", "IN ('CUTOVER', 'CONTRACT');", "IN ('NONE');"},
+		{"capture_sqlite.go", "IN ('CUTOVER', 'CONTRACT') THEN RAISE", "IN ('NONE') THEN RAISE"},
 	},
 	triggerLocksPhase: {{"capture_postgres.go", "b.name = {entity} FOR SHARE;", "b.name = {entity};"}},
 	referrerGoesFirst: {
@@ -116,8 +116,8 @@ var edits = map[guard][]edit{
 		"\tvar v1 V1\n\tif expectedVersion != nil {\n\t\tif now, err := r.GetV2(ctx, key); err == nil && now.Version != *expectedVersion {\n\t\t\treturn record, fmt.Errorf(\"%w: the version is %d\", ErrStaleVersion, now.Version)\n" +
 			"\t\t} else if err == nil {\n\t\t\texpectedVersion = nil\n\t\t}\n\t}\n\terr = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
 	}},
-	flagIsCleared:  {{"dialect_sqlite.go", "[]string{\"UPDATE coexist_writer SET token = NULL\", \"DELETE FROM coexist_inflight\"}", "[]string{}"}},
-	insertMarksToo: {{"capture_sqlite.go", "{\"insert\", \"INSERT\", sqliteMark + `NEW.{key}, 'CHANGE', {by} WHERE {new};`},", "{\"insert\", \"INSERT\", `SELECT 1;`},"}},
+	flagIsCleared:  {{"dialect_sqlite.go", "UPDATE coexist_writer SET token = NULL; DELETE FROM coexist_inflight", "SELECT 1"}},
+	insertMarksToo: {{"capture_sqlite.go", `"AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")`, `"AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "false AND ")`}},
 }
 
 // notTakenOut says why a guard is not taken out of the engine. The model takes it out, and a test of the engine needs it.
