@@ -53,8 +53,8 @@ lint: $(GOLANGCI) ## Check style, likely bugs and the import rules
 .PHONY: test
 test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and PostgreSQL
 	# make lint vets. Nobody debugs these programs, so they are linked without what debuggers read. One package more than there are
-	# processors, and six tests at once in each, since tests wait for their databases.
-	TMPDIR=$$(scripts/tmpdir.sh) go test $(RACE) -vet=off -ldflags=-w -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -parallel 6 -timeout $(TEST_TIMEOUT) ./...
+	# processors, and four tests at once in each, since tests wait for their databases.
+	TMPDIR=$$(scripts/tmpdir.sh) go test $(RACE) -vet=off -ldflags=-w -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -parallel 4 -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: test-hostile
 test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on PostgreSQL databases with hostile settings, as a role with few rights

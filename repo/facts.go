@@ -59,7 +59,31 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 		return found, before, err
 	}
 	found.capture = state.Kept && state.Whole
-	return found, before, e.runFacts(ctx, s, &found)
+	if err := e.runFacts(ctx, s, &found); err != nil {
+		return found, before, err
+	}
+	return found, before, e.orphanFacts(ctx, s, &found, exact)
+}
+
+// orphanFacts counts the copies without a V1 row that no mark tells of: V1 lost it in a gap, or while capture is off. Where V2 led, they would be rows
+// again.
+func (e *entity) orphanFacts(ctx context.Context, s session, f *facts, exact bool) error {
+	if f.from != Migrate && !f.incomplete {
+		return nil
+	}
+	some, orphaned := "", e.orphaned()
+	if !exact {
+		some = " LIMIT 10000"
+	}
+	if !f.capture {
+		orphaned = e.lacksV1()
+	}
+	query := "SELECT CAST(c." + quote(e.v2.key.name) + " AS text) AS key FROM (SELECT * FROM " + e.v2.sql + some + ") c WHERE " + orphaned
+	var err error
+	if f.orphans, err = number(ctx, s, "SELECT count(*) FROM ("+query+") o"); err != nil || f.orphans == 0 {
+		return err
+	}
+	return scanText(ctx, s, &f.orphanExample, "SELECT o.key FROM ("+query+") o ORDER BY o.key LIMIT 1")
 }
 
 // readAllMarks counts the marks of all keys.
@@ -340,6 +364,9 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 				return err
 			}
 			f.remaining, f.stale = max(f.remaining, p.Remaining), max(f.stale, p.Stale)
+			if err := e.orphanFacts(ctx, s, f, true); err != nil {
+				return err
+			}
 		}
 		quarantined, err := number(ctx, s, "SELECT count(*) FROM "+e.quarantineTable+" q WHERE "+e.unresolved("q.key"))
 		if err != nil {

@@ -317,13 +317,21 @@ func TestBypassWriteBetweenTheCountAndTheLocks(t *testing.T) {
 }
 
 // Rows that are seeded between the count and the locks are found too: by the marks that InsertV1 leaves once anything has
-// migrated, and in an entity without any row by the look at V1 in changedSince. Without these CUTOVER is complete, and the rows are gone.
+// migrated, and in an entity without any row by the number of seeds, or by the look at V1 in changedSince. Without these CUTOVER is complete, and the
+// rows are gone.
 func TestSeedingBetweenTheCountAndTheLocks(t *testing.T) {
 	t.Parallel()
-	for name, migrated := range map[string][]repotest.NoteV1{"beside rows that have migrated": {note("a", "a")}, "into nothing": nil} {
+	for name, test := range map[string]struct {
+		migrated []repotest.NoteV1
+		read     []string // of what was seeded
+	}{
+		"beside rows that have migrated": {migrated: []repotest.NoteV1{note("a", "a")}},
+		"into nothing":                   {},
+		"into nothing, and one is read":  {read: []string{"late2"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-				for _, n := range migrated {
+				for _, n := range test.migrated {
 					insert(t, b, n)
 					getV2(t, b, n.ID) // by use: there has been no run
 				}
@@ -332,7 +340,12 @@ func TestSeedingBetweenTheCountAndTheLocks(t *testing.T) {
 				if strings.HasPrefix(b.URL, "sqlite") {
 					text = "BEGIN IMMEDIATE"
 				}
-				b.Before(text, func() { insert(t, other, note("late", "late")) })
+				b.Before(text, func() {
+					insert(t, other, note("late", "late"), note("late2", "late"))
+					for _, key := range test.read {
+						getV2(t, other, key)
+					}
+				})
 				if err := force(t, b, "NOTE", repo.Cutover); err != nil {
 					t.Fatal(err)
 				}

@@ -82,3 +82,33 @@ func TestKeysThatOtherProgramsChange(t *testing.T) {
 		})
 	}
 }
+
+// What is created with the key of a row that REPLACE has removed is as it was created: it has nothing of the old row's, and all of its own.
+func TestACreateAfterReplace(t *testing.T) {
+	t.Parallel()
+	url := repotest.SQLite(t)
+	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+	raw := repotest.Raw(t, url)
+	repotest.Exec(t, raw, "CREATE UNIQUE INDEX own_title ON notes (title)")
+	for _, key := range []string{"a", "b", "c"} {
+		insert(t, b, note(key, "title "+key))
+		updateV2(t, b, key, pin)
+	}
+	gate(t, b, repo.Cutover) // which looks at the triggers
+	raw.SetMaxOpenConns(1)
+	repotest.Exec(t, raw, "PRAGMA foreign_keys = OFF", "UPDATE OR REPLACE notes SET title = 'title b' WHERE id = 'a'", "UPDATE OR REPLACE notes SET title = 'title c' WHERE id = 'a'",
+		"DELETE FROM note_tags WHERE note_id IN ('b', 'c')")
+	if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "b", Headline: "new", Text: new("t"), PinnedReason: new("new")}); err != nil {
+		t.Fatal(err)
+	}
+	if r := agree(t, b, "b"); r.Value.PinnedReason == nil || *r.Value.PinnedReason != "new" || len(r.Value.Labels) != 0 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := b.Notes.CreateV1(t.Context(), note("c", "new c")); err != nil {
+		t.Fatal(err)
+	}
+	if r := agree(t, b, "c"); r.Value.PinnedReason != nil {
+		t.Errorf("%+v", r)
+	}
+	clean(t, b, sweep(t, b, repo.SweepRequest{}))
+}

@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -25,6 +26,39 @@ func TestADeletedRowClosesTheGateToCutover(t *testing.T) {
 		step(t, b, repo.Cutover)
 		wantErr(t, errOf(b.Notes.GetV2(t.Context(), "a")), repo.ErrNotFound)
 	})
+}
+
+// A copy whose row was deleted while nobody looked keeps it closed too. The guard is underStale in cheapFacts.
+func TestAnOrphanOfAGapClosesTheGateToCutover(t *testing.T) {
+	t.Parallel()
+	for _, on := range []bool{true, false} { // again, or still off
+		t.Run(fmt.Sprint("capture ", on), func(t *testing.T) {
+			inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+				insert(t, b, note("a", "a"), note("b", "b"))
+				clean(t, b, sweep(t, b, repo.SweepRequest{}))
+				setCapture(t, b, false)
+				repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'", "DELETE FROM notes WHERE id = 'a'")
+				if on {
+					setCapture(t, b, true)
+					updateV2(t, b, "b", pin) // by use
+				}
+				wantBlocker(t, gate(t, b, repo.Cutover), repo.Stale, 1, "a", "sweep")
+				if err := force(t, b, "NOTE", repo.Cutover); err != nil {
+					t.Fatal(err)
+				}
+				wantErr(t, errOf(b.Notes.GetV1(t.Context(), "a")), repo.ErrNotFound)
+				if !on {
+					setCapture(t, b, true)
+				}
+				wantErr(t, errOf(b.Notes.GetV2(t.Context(), "a")), repo.ErrNotFound)
+				clean(t, b, sweep(t, b, repo.SweepRequest{}))
+				if err := force(t, b, "NOTE", repo.Cutover); err != nil {
+					t.Fatal(err)
+				}
+				wantErr(t, errOf(b.Notes.GetV2(t.Context(), "a")), repo.ErrNotFound)
+			})
+		})
+	}
 }
 
 // The phases of two entities that depend on each other change one after the other: the first lock of changePhase. Otherwise

@@ -70,6 +70,16 @@ func (e *entity) underTruncate() string {
 	return "c." + goneSeenColumn + " < " + e.countAll(markAllGone)
 }
 
+// orphaned is a condition for a copy c whose V1 row may have been deleted while nobody looked.
+func (e *entity) orphaned() string {
+	return "c." + staleSeenColumn + " < " + e.countAll(markAllStale) + " AND " + e.lacksV1()
+}
+
+// lacksV1 is a condition for a copy c without a V1 row.
+func (e *entity) lacksV1() string {
+	return "NOT EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = c." + quote(e.v2.key.name) + ")"
+}
+
 // countAll is how many marks of all keys there are of a kind.
 func (e *entity) countAll(kind markKind) string {
 	return "(SELECT count(*) FROM " + e.markTable + " a WHERE a.key IS NULL AND a.kind = '" + string(kind) + "')"

@@ -135,8 +135,7 @@ func (e *entity) marked() string {
 	return "SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE'" +
 		" UNION SELECT m.key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE m.kind = 'GONE'" +
 		" UNION SELECT c." + quote(e.v2.key.name) + " FROM " + e.v2.sql + " c WHERE " + e.underTruncate() +
-		" UNION SELECT c." + quote(e.v2.key.name) + " FROM " + e.v2.sql + " c WHERE c." + staleSeenColumn + " < " + e.countAll(markAllStale) +
-		" AND NOT EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = c." + quote(e.v2.key.name) + ")"
+		" UNION SELECT c." + quote(e.v2.key.name) + " FROM " + e.v2.sql + " c WHERE " + e.orphaned()
 }
 
 // markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them once, also

@@ -11,6 +11,7 @@ const (
 	deleteRoot
 	insertRootRow
 	replaceRoot
+	replaceOther
 	changeKey
 	truncateRoot
 	truncateChild
@@ -39,6 +40,7 @@ var scripts = []struct {
 	{"TRUNCATE the children", []statement{{truncateChild, 0}}},
 	{"REPLACE", []statement{{replaceRoot, 1}}},
 	{"update to what V2's tables refuse", []statement{{updateRoot, refusedValue}}},
+	{"REPLACE of another row", []statement{{replaceOther, 1}}},
 }
 
 // Scripts by number.
@@ -57,6 +59,7 @@ const (
 	scriptTruncateChild
 	scriptReplace
 	scriptRefused
+	scriptReplaceOther
 )
 
 // bypass is the next statement of a program's transaction, or its COMMIT.
@@ -169,7 +172,12 @@ func (m *model) bypassWrite(w *world, i, k int, s statement) (verdict move, noti
 	v := w.view(i)
 	row, child := v.slots[k].root, v.slots[k].child
 	switch s.kind {
-	case updateRoot, replaceRoot:
+	case updateRoot, replaceRoot, replaceOther:
+		if s.kind == replaceOther && v.slots[1-k].root.there == 1 {
+			t.writeRoot(1-k, rootRow{})
+			t.writeChild(1-k, childRow{})
+			t.means(effectGone, 1-k, 0)
+		}
 		if row.val = s.arg; s.kind == replaceRoot {
 			row.inc = w.newInc()
 		}
@@ -285,6 +293,9 @@ func (m *model) trigger(w *world, i, k int, s statement, kind uint8) bool {
 		w.newMark(i, 1-k, markChange, 0)
 	default:
 		w.newMark(i, k, kind, 0)
+		if s.kind == replaceOther && w.db.slots[1-k].root.there == 1 && m.has(replacedIsMarked) {
+			w.newMark(i, 1-k, markChange, 0)
+		}
 	}
 	return false
 }

@@ -248,3 +248,43 @@ func commitDelete(m *model, w *world, i int) move {
 	m.commit(w, i)
 	return committed
 }
+
+// insertSeed inserts rows into an entity of which nothing has migrated yet, without marks.
+func insertSeed(m *model, w *world, i int) move {
+	w.begin(i)
+	a := &w.actors[i]
+	e := m.entityOf(a.queue[0].first())
+	if m.sqlite && !w.alone(i) || !w.fenceFree(i, e, shared) || !w.tableFree(i, e, rowExclusive) {
+		return wait
+	}
+	a.under = w.db.entities[e]
+	if a.under.phase >= cutover || w.db.marks != [maxMarks]mark{} {
+		return done
+	}
+	for k := range keys {
+		if w.db.slots[k].copy.there == 1 {
+			return done
+		}
+	}
+	a.tx.open, a.tx.fence[e], a.tx.table[e] = 1, shared, rowExclusive
+	for k := range keys {
+		if !a.queue[0].has(k) || a.tx.wrote[k] != 0 {
+			continue
+		}
+		switch w.claim(i, k, partRoot) {
+		case gotBlocked:
+			return wait
+		case gotRow:
+			a.tx.writeRoot(k, rootRow{there: 1, inc: w.newInc()})
+			a.tx.means(effectIs, k, meaning(0, 0, 0))
+		}
+	}
+	return next
+}
+
+// commitSeed counts, so that whoever changes the phase meanwhile counts again.
+func commitSeed(m *model, w *world, i int) move {
+	w.db.entities[m.entityOf(w.actors[i].queue[0].first())].seeds++
+	m.commit(w, i)
+	return done
+}

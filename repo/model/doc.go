@@ -56,6 +56,7 @@
 //	followSee, followPut, leaveStale        write.go follow, put, leaveStale; update.go putV2
 //	writeBack                               cutover.go writeBack, bringUpV1
 //	mustBeFree, insertRoot                  create.go mustBeFree, CreateV1, CreateV2
+//	insertSeed, commitSeed                  seeding.go seed
 //	holdReference                           reference.go holdReferences, hold
 //	insertLead, lockLeftover, readMarks     cutover.go insertLed
 //	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; reference.go referred
@@ -75,7 +76,7 @@
 //
 // Leases, tokens, cursors and counters of runs; capture switched off and on; rehearsals and verifications, which read in one
 // statement what is checked here after each COMMIT, and repair as a sweep or a restore does; a mapping with Remigrate; what triggers
-// of V1's owner do besides changing, keeping or deleting the row or one other; rows added by InsertV1; lists with filters and orders; a change of what an order refers to; V1-shaped answers of an instance with an older mapping; a failover that loses
+// of V1's owner do besides changing, keeping or deleting the row or one other; rows added by InsertV1 where something has migrated; lists with filters and orders; a change of what an order refers to; a failover that loses
 // commits; time: a lock timeout can come at once, and a write gives up after two more tries. Other programs do not delete the
 // customers of orders in CONTRACT: nothing in V1 would tell them, so that is for the operator to know.
 package main

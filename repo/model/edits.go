@@ -69,7 +69,7 @@ var edits = map[guard][]edit{
 	incompleteIsLedByV1:          {{"phase.go", "if f.Phase == Contract || f.Phase == Cutover && !f.Incomplete {", "if f.Phase == Contract || f.Phase == Cutover {"}},
 	rowsAreNotForcedIntoContract: {{"gate.go", "return from == Migrate && to == Cutover", "return true"}},
 	gateIsAskedUnderLocks:        {{"control.go", "if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {", "if err := error(nil); err != nil {"}},
-	gateLooksForHusks:            {{"facts.go", "if f.from != Migrate && !f.incomplete {", "if true {"}},
+	gateLooksForHusks:            {{"facts.go", "if f.from != Migrate && !f.incomplete {\n\t\treturn e.orderFacts(ctx, s, f)", "if true {\n\t\treturn e.orderFacts(ctx, s, f)"}},
 	phaseTakesFence:              {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))\", fenceLock(e))\n", ""}},
 	phaseLocksTables:             {{"dialect_postgres.go", "\tb.add(nil, p.lockV1(e)[0])\n", ""}},
 	phasesChangeOneByOne:         {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", ""}},
@@ -116,8 +116,16 @@ var edits = map[guard][]edit{
 		"\tvar v1 V1\n\tif expectedVersion != nil {\n\t\tif now, err := r.GetV2(ctx, key); err == nil && now.Version != *expectedVersion {\n\t\t\treturn record, fmt.Errorf(\"%w: the version is %d\", ErrStaleVersion, now.Version)\n" +
 			"\t\t} else if err == nil {\n\t\t\texpectedVersion = nil\n\t\t}\n\t}\n\terr = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",
 	}},
-	flagIsCleared:  {{"dialect_sqlite.go", "UPDATE coexist_writer SET token = NULL; DELETE FROM coexist_inflight", "SELECT 1"}},
-	insertMarksToo: {{"capture_sqlite.go", `"AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")`, `"AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "false AND ")`}},
+	flagIsCleared:       {{"dialect_sqlite.go", "UPDATE coexist_writer SET token = NULL; DELETE FROM coexist_inflight", "SELECT 1"}},
+	gateLooksForOrphans: {{"facts.go", "return found, before, e.orphanFacts(ctx, s, &found, exact)", "return found, before, nil"}},
+	seedsAreCounted:     {{"control.go", "seeds != found.seeds ||", "seeds < 0 ||"}},
+	sweepReadsOrphans:   {{"sweep.go", "c WHERE \" + e.orphaned()", "c WHERE false AND \" + e.orphaned()"}},
+	olderMappingReadsV1: {
+		{"read.go", "lead == sideV2 && behind {", "lead == sideV2 && behind && false {"},
+		{"read.go", "(wanted == wantBoth || w != wantV1", "(true || wanted == wantBoth || w != wantV1"},
+	},
+	replacedIsMarked: {{"capture_sqlite.go", "IS NOT NEW.{key}{other} AND CASE", "IS NOT NEW.{key}{other} AND false AND CASE"}},
+	insertMarksToo:   {{"capture_sqlite.go", `"AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")`, `"AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "false AND ")`}},
 }
 
 // notTakenOut says why a guard is not taken out of the engine. The model takes it out, and a test of the engine needs it.
@@ -194,4 +202,9 @@ var tests = map[guard]string{
 	versionIsCheckedUnderLock:    "TestTwoWhoExpectTheSameVersion",
 	flagIsCleared:                "TestBypassWritesAreSeen",
 	insertMarksToo:               "TestBypassWritesAreSeen",
+	gateLooksForOrphans:          "TestAnOrphanOfAGapClosesTheGateToCutover",
+	seedsAreCounted:              "TestSeedingBetweenTheCountAndTheLocks",
+	sweepReadsOrphans:            "TestAnOrphanOfAGap",
+	olderMappingReadsV1:          "TestV1FromAnInstanceWithAnOlderMapping",
+	replacedIsMarked:             "TestRowsThatReplaceRemoves",
 }

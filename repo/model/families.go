@@ -139,7 +139,7 @@ func mappings() []scenario {
 	for _, start := range starts() {
 		raised := start.db
 		raised.entities[0].mapping = 2
-		older := [][]operation{{op(opReadV2, 0)}, {op(opUpdateV1, 1)}, {op(opUpdateV1, badValue)}, {op(opUpdateV2, 2)}, {op(opCreateV1, 1)}, {op(opCreateV2, 2|2<<4)}, {op(opDelete, 0)}, {op(opSweep, 0)}}
+		older := [][]operation{{op(opReadV1, 0)}, {op(opReadV2, 0)}, {op(opUpdateV1, 1)}, {op(opUpdateV1, badValue)}, {op(opUpdateV2, 2)}, {op(opCreateV1, 1)}, {op(opCreateV2, 2|2<<4)}, {op(opDelete, 0)}, {op(opSweep, 0)}}
 		newer := [][]operation{{op(opSweep, sweepOlder)}, {op(opReadV2, 0)}, {op(opUpdateV1, 1)}, {op(opUpdateV2, 2)}}
 		base := scenario{family: "newer mapping", start: start.name + ", a newer mapping in use", db: raised, older: true}
 		all = append(all, combine(base, older, newer, nil)...)
@@ -174,6 +174,34 @@ func replaces() []scenario {
 			all = append(all, combine(base, each(op(opBypass, scriptReplace), op(opBypassOld, scriptReplace)), each(menu(&start.db)...), nil)...)
 		}
 	}
+	migrated := slot{root: root(0), child: theChild, copy: freshCopy(1)}
+	for _, start := range []named{{"MIGRATE, two rows", two(migrated, migrated)}, {"MIGRATE, two rows, one without a copy", two(migrated, slot{root: root(0), child: theChild})}} {
+		others := []operation{op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), op(opSweep, 0), op(opCreateV1, 1), op(opCreateV2, 2|2<<4)}
+		for i := range others {
+			others[i].keys = 2
+		}
+		others = append(others, op(opUpdateV2, 2), at(op(opReadV2, 0), 3), at(op(opSweep, 0), 3), op(opPhase, cutover))
+		base := scenario{family: "SQLite", start: start.name, db: start.db, sqlite: true}
+		all = append(all, combine(base, each(op(opBypass, scriptReplaceOther)), each(others...), nil)...)
+	}
+	return all
+}
+
+// orphans are copies whose V1 row was deleted while nobody looked.
+func orphans() []scenario {
+	base := scenario{family: "two actors", start: "MIGRATE, an orphan of a gap", db: in(migrate, rootRow{}, childRow{}, freshCopy(1), mark{1, allKeys(0), markAllStale, 0})}
+	return combine(base, each(op(opSweep, 0)), each(op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), op(opSweep, 0), op(opPhase, cutover), op(opPhase, expand)), nil)
+}
+
+// seeds are rows that come into an entity without any, where nothing leaves marks.
+func seeds() []scenario {
+	var all []scenario
+	for _, phase := range []uint8{expand, migrate} {
+		base := scenario{family: "seeding", start: phaseNames[phase] + ", nothing", db: in(phase, rootRow{}, childRow{}, copyRow{})}
+		others := append(phaseSteps(phase), op(opReadV2, 0), op(opUpdateV2, 2), op(opCreateV2, 2|2<<4), op(opSweep, 0), at(op(opSeed, 0), 3))
+		walk := []operation{op(opPhase, migrate), op(opPhase, cutover), op(opPhase, contract)}
+		all = append(all, combine(base, each(op(opSeed, 0), at(op(opSeed, 0), 3)), append(each(others...), walk), each(op(opReadV2, 0), at(op(opReadV2, 0), 2), op(opPhase, cutover|forced)))...)
+	}
 	return all
 }
 
@@ -182,7 +210,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, family := range [][]scenario{
 		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), references(), incompletes(), quarantines(), mappings(), unknowns(), owners(),
-		pairs("SQLite", true), pages("SQLite", true), replaces(),
+		orphans(), seeds(), pairs("SQLite", true), pages("SQLite", true), replaces(),
 	} {
 		all = append(all, family...)
 	}

@@ -21,6 +21,7 @@ const (
 	familyMapping    = "newer mapping"
 	familyUnknown    = "unknown COMMIT"
 	familySQLite     = "SQLite"
+	familySeeding    = "seeding"
 	familyOwner      = "V1's owner"
 )
 
@@ -45,6 +46,7 @@ var guardList = []guardInfo{
 	{foldLocksMarks, "foldLocksMarks", "sweep.go lockMarks", "marks are folded if all that were read are still there", families(familyTwo, familyThree)},
 	{foldKeepsFloor, "foldKeepsFloor", "sweep.go fold", "the tombstone that marks are folded into keeps the version", families(familyTwo, familyThree)},
 	{sweepReadsMarks, "sweepReadsMarks", "chunk.go commitBatch, sweep.go markedKeys", "after its range a sweep reads the marks", families(familyTwo)},
+	{sweepReadsOrphans, "sweepReadsOrphans", "sweep.go marked", "after a gap a sweep looks at the copies whose V1 row is gone", families(familyTwo)},
 	{batchHalves, "batchHalves", "work.go workOnChunk", "a batch that V2's tables refuse is halved down to the row", families(familyRefused)},
 	{readSaysItsPhase, "readSaysItsPhase", "read.go readLed", "a read that was made for another phase is thrown away", families(familyTwo, familyWalks)},
 	{writersShareFence, "writersShareFence", "dialect_postgres.go begin", "writers hold the entity's lock against a change of phase", families(familyTwo)},
@@ -69,6 +71,8 @@ var guardList = []guardInfo{
 	{rowsAreNotForcedIntoContract, "rowsAreNotForcedIntoContract", "gate.go forceable", "rows that V2 lacks are not forced into CONTRACT", families(familyIncomplete)},
 	{gateIsAskedUnderLocks, "gateIsAskedUnderLocks", "control.go setPhase, facts.go changedSince", "the gate is asked again under the locks", families(familyTwo)},
 	{gateLooksForHusks, "gateLooksForHusks", "facts.go cheapFacts", "a copy under a tombstone closes the gate", families(familyTwo)},
+	{gateLooksForOrphans, "gateLooksForOrphans", "facts.go orphanFacts", "so does a copy whose V1 row was lost in a gap", families(familyTwo)},
+	{seedsAreCounted, "seedsAreCounted", "control.go setPhase, seeding.go seed", "rows that are seeded without marks count where the phase changes", families(familySeeding)},
 	{phaseTakesFence, "phaseTakesFence", "dialect_postgres.go changePhase", "a change of phase waits for the writers in flight", families(familyTwo)},
 	{phaseLocksTables, "phaseLocksTables", "dialect_postgres.go changePhase", "and for other programs' transactions", families(familyTwo)},
 	{phasesChangeOneByOne, "phasesChangeOneByOne", "dialect_postgres.go changePhase", "the phases of all entities change one after another", families(familyReferences)},
@@ -87,10 +91,12 @@ var guardList = []guardInfo{
 	{quarantineIfUnchanged, "quarantineIfUnchanged", "quarantine.go quarantine", "a row that has changed since it failed is not listed", families(familyQuarantine)},
 	{storeReleases, "storeReleases", "store.go followStore", "a row that is stored leaves quarantine", families(familyQuarantine)},
 	{olderMappingStoresNot, "olderMappingStoresNot", "store.go storeLazily, write.go dual, chunk.go mayWork", "an instance with an older mapping stores no copy", families(familyMapping)},
+	{olderMappingReadsV1, "olderMappingReadsV1", "read.go readLed, resultV1", "where V2 leads an instance with an older mapping answers V1 with V1's row, or not", families(familyMapping)},
 	{mappingIsRaisedUnderFence, "mappingIsRaisedUnderFence", "ddl.go Install", "the mapping's version is raised when no writer is in flight", families(familyMapping)},
 	{remigrationKeepsRefined, "remigrationKeepsRefined", "sweep.go sort, convert.go convert", "a refined copy is not upgraded anew", families(familyMapping)},
 	{commitIsSentOnce, "commitIsSentOnce", "tx.go transactOn", "nothing is tried again once COMMIT was sent", families(familyUnknown)},
 	{versionIsCheckedUnderLock, "versionIsCheckedUnderLock", "update.go updateV2", "an expected version is compared under the locks", families(familyUnknown)},
 	{flagIsCleared, "flagIsCleared", "dialect_sqlite.go commit", "SQLite's flag of own writes is cleared before COMMIT", families(familySQLite)},
 	{insertMarksToo, "insertMarksToo", "capture_sqlite.go sqliteTriggers", "inserts leave marks too, for REPLACE", families(familySQLite)},
+	{replacedIsMarked, "replacedIsMarked", "capture_sqlite.go captureReplaced", "another row that REPLACE removes is marked", families(familySQLite)},
 }

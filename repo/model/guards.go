@@ -21,6 +21,7 @@ const (
 	foldLocksMarks
 	foldKeepsFloor
 	sweepReadsMarks
+	sweepReadsOrphans
 	batchHalves
 	readSaysItsPhase
 	writersShareFence
@@ -45,6 +46,8 @@ const (
 	rowsAreNotForcedIntoContract
 	gateIsAskedUnderLocks
 	gateLooksForHusks
+	gateLooksForOrphans
+	seedsAreCounted
 	phaseTakesFence
 	phaseLocksTables
 	phasesChangeOneByOne
@@ -63,11 +66,13 @@ const (
 	quarantineIfUnchanged
 	storeReleases
 	olderMappingStoresNot
+	olderMappingReadsV1
 	mappingIsRaisedUnderFence
 	remigrationKeepsRefined
 	commitIsSentOnce
 	versionIsCheckedUnderLock
 	flagIsCleared
 	insertMarksToo
+	replacedIsMarked
 	guards
 )

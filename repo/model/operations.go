@@ -22,6 +22,7 @@ const (
 	opRaise
 	opRestore
 	opPurge
+	opSeed
 	opBypass    // arg is the script
 	opBypassOld // the same in REPEATABLE READ; in SQLite, in a transaction that has read before it writes
 )
@@ -104,6 +105,7 @@ var (
 			{"write V1, COMMIT", applyRestore},
 		},
 		opPurge:     {{"purge", purge}},
+		opSeed:      {{"BEGIN, fence, phase, insert", insertSeed}, {"count, COMMIT", commitSeed}},
 		opBypass:    {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
 		opBypassOld: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
 	}
@@ -174,7 +176,7 @@ func (a *actor) ours() bool { return a.queue[0].kind != opBypass && a.queue[0].k
 
 var operationNames = [...]string{
 	"nothing", "read V1", "read V2", "update V1", "toggle V1", "update V2", "toggle V2 of a version", "create V1", "create V2", "delete", "sweep", "phase", "newer mapping",
-	"restore", "purge", "another program", "another program, REPEATABLE READ",
+	"restore", "purge", "seed", "another program", "another program, REPEATABLE READ",
 }
 
 func (op operation) String() string {

@@ -35,7 +35,7 @@ func countRows(m *model, w *world, i int) move {
 	if a.under.phase == migrate || a.under.phase == cutover && a.under.incomplete == 1 {
 		for k := range keys {
 			s := m.look(d, k)
-			if m.entityOf(k) == m.entityOf(a.queue[0].first()) && s.slot.root.there == 1 && s.fresh == 0 || m.husk(d, k) {
+			if m.entityOf(k) == m.entityOf(a.queue[0].first()) && (s.slot.root.there == 1 && s.fresh == 0 || m.orphan(&s) && m.has(gateLooksForOrphans)) || m.husk(d, k) {
 				a.failed = 1
 			}
 		}
@@ -48,6 +48,11 @@ func countRows(m *model, w *world, i int) move {
 
 func (m *model) husk(d *database, k int) bool {
 	return d.slots[k].copy.there == 1 && buried(d, m.entityOf(k), k) && m.has(gateLooksForHusks)
+}
+
+// orphan is a copy whose V1 row was lost in a gap: no mark of its key tells of it.
+func (m *model) orphan(s *sight) bool {
+	return s.slot.root.there == 0 && s.slot.copy.there == 1 && s.slot.copy.seen.stale < s.all.stale
 }
 
 // gateOpens is repo.mayPass as to rows: force passes them on the way to an incomplete CUTOVER, and on no other.
@@ -125,6 +130,9 @@ func setPhase(m *model, w *world, i int) move {
 	to := a.queue[0].arg & 3
 	if in.phase != a.under.phase || in.epoch != a.under.epoch {
 		return done
+	}
+	if in.seeds != a.under.seeds && m.has(seedsAreCounted) {
+		return done // it counts again
 	}
 	if m.has(gateIsAskedUnderLocks) {
 		m.changedSince(d, a, e)

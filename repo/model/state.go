@@ -79,7 +79,7 @@ type slot struct {
 type mark struct{ id, key, kind, floor uint8 }
 
 // entity is the engine's row of an entity.
-type entity struct{ phase, epoch, incomplete, restoring, restored, mapping uint8 }
+type entity struct{ phase, epoch, incomplete, restoring, restored, mapping, seeds uint8 }
 
 type database struct {
 	slots    [keys]slot
@@ -321,6 +321,16 @@ func (t *transaction) addMark(m mark) {
 		}
 	}
 	panic("too many marks for one transaction of this model")
+}
+
+// removeMarks deletes marks, those of the transaction itself too.
+func (t *transaction) removeMarks(gone bits) {
+	t.removed.join(gone)
+	for i, m := range t.added {
+		if m.id != 0 && gone.has(m.id) {
+			t.added[i] = mark{}
+		}
+	}
 }
 
 func (w *world) newMark(i, k int, kind, floor uint8) {

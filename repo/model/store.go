@@ -27,7 +27,14 @@ func readAnswer(m *model, w *world, i int) move {
 		if op.kind == opReadV1 {
 			shown = v1Part
 		}
+		older := op.kind == opReadV1 && in.mapping > a.mapping
 		switch {
+		case m.ledByV2(in) && older && !m.has(olderMappingReadsV1):
+			m.answer(w, i, k, copyMeaning(s.slot.copy)^2, shown) // it converts back what it does not understand
+		case m.ledByV2(in) && older && in.phase == contract:
+			return done // V1's rows are history
+		case m.ledByV2(in) && older && s.slot.root.there == 1:
+			m.answer(w, i, k, meaning(s.slot.root.val, s.slot.child.value(), 0), shown)
 		case m.ledByV2(in):
 			m.answer(w, i, k, copyMeaning(s.slot.copy), shown)
 		case s.slot.root.there == 0 && (op.kind == opReadV1 || s.fresh == 0):

@@ -30,7 +30,8 @@ func prepareMarks(m *model, w *world, i int) move {
 	m.clearBatch(a, d)
 	for k := range keys {
 		s := m.look(d, k)
-		if a.queue[0].has(k) && (s.changed == 1 || s.slot.copy.there == 1 && buried(d, m.entityOf(k), k)) {
+		orphan := m.orphan(&s) && m.has(sweepReadsOrphans)
+		if a.queue[0].has(k) && (s.changed == 1 || orphan || s.slot.copy.there == 1 && buried(d, m.entityOf(k), k)) {
 			m.sort(a, k, s)
 		}
 	}

@@ -378,7 +378,7 @@ func commitWrite(m *model, w *world, i int) move {
 		if !w.marksFree(i, gone) {
 			return wait
 		}
-		a.tx.removed.join(gone)
+		a.tx.removeMarks(gone)
 		if v := w.view(i); a.saw[k].slot.entry == 1 && v.slots[k].entry == 1 && m.has(storeReleases) {
 			a.tx.writeEntry(k, 0)
 		}

@@ -50,6 +50,9 @@ func (m Made) with(before, after string) Made {
 	return Made{append([]string{before}, m.Make...), append(m.Undo, after)}
 }
 
+// LateKeys names the character whose foreign keys are checked at COMMIT: until then a child row may lack its parent, or get another.
+const LateKeys = "keys checked at COMMIT"
+
 // Characters are those on which the engine's suite and the soak run.
 var Characters = []Character{
 	{"a time of change", ofPostgres("stamp", "BEFORE INSERT OR UPDATE ON notes", "NEW.changed_at := clock_timestamp(); RETURN NEW;").
@@ -71,7 +74,7 @@ var Characters = []Character{
 		[]string{"ALTER TABLE note_tags DROP CONSTRAINT note_tags_note_id_fkey", "ALTER TABLE note_tags ADD CONSTRAINT note_tags_note_id_fkey FOREIGN KEY (note_id) REFERENCES notes ON DELETE CASCADE ON UPDATE CASCADE"},
 		[]string{"ALTER TABLE note_tags DROP CONSTRAINT note_tags_note_id_fkey", "ALTER TABLE note_tags ADD CONSTRAINT note_tags_note_id_fkey FOREIGN KEY (note_id) REFERENCES notes"},
 	}, Made{}, true},
-	{"keys checked at COMMIT", Made{
+	{LateKeys, Made{
 		[]string{"ALTER TABLE note_tags ALTER CONSTRAINT note_tags_note_id_fkey DEFERRABLE INITIALLY DEFERRED", "ALTER TABLE comments ALTER CONSTRAINT comments_note_id_fkey DEFERRABLE INITIALLY DEFERRED"},
 		[]string{"ALTER TABLE note_tags ALTER CONSTRAINT note_tags_note_id_fkey NOT DEFERRABLE", "ALTER TABLE comments ALTER CONSTRAINT comments_note_id_fkey NOT DEFERRABLE"},
 	}, Made{}, true},

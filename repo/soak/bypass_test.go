@@ -182,6 +182,9 @@ func (r *round) oldWrite(entity, key string, random *rand.Rand) oldWrite {
 	case 2:
 		return oldWrite{verb: bypassDelete, set: keepAll, isolation: isolation, statements: []oldStatement{noTags, noRoot}, counted: 1}
 	case 3:
+		if r.late { // tags that come between the two deletes are the new row's: it locks the row first
+			return oldWrite{verb: bypassReplace, set: all, isolation: sql.LevelReadCommitted, statements: append([]oldStatement{noRoot, noTags, insert[0]}, tags...)}
+		}
 		return oldWrite{verb: bypassReplace, set: all, isolation: isolation, statements: append([]oldStatement{noTags, noRoot, insert[0]}, tags...), counted: 1}
 	case 4, 5:
 		return oldWrite{verb: bypassUpdate, set: set{all.Title, kept, kept, kept}, isolation: isolation, statements: []oldStatement{title}}

@@ -46,6 +46,7 @@ type round struct {
 	seed uint64 // of what is played now
 
 	mu        sync.Mutex
+	late      bool            // V1's foreign keys are checked at COMMIT
 	excused   map[string]bool // notes that comments may refer to although they are not there
 	numbers   int
 	stats     figures
@@ -170,11 +171,13 @@ func (r *round) character(random *rand.Rand) (undo []string) {
 			fit = append(fit, c)
 		}
 	}
+	r.late = false
 	n := random.IntN(len(fit) + 1)
 	name := "nothing of its owner's"
 	if n < len(fit) {
 		made, _ := fit[n].Of(r.database.url)
 		name, undo = fit[n].Name, made.Undo
+		r.late = name == repotest.LateKeys
 		r.exec(made.Make)
 	}
 	if r.stats.characters == nil {
