@@ -76,6 +76,8 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 			continue
 		case wrote:
 			restored++
+		case v1 == nil:
+			continue // neither shape has the key, so that nothing keeps others from creating it now
 		}
 		wanted[s.key] = v1
 	}

@@ -43,21 +43,20 @@ type tx struct {
 // transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *busyError when another
 // transaction was in the way, and with ErrOutcomeUnknown when the connection was lost in COMMIT.
 func (e *entity) transact(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
-	within := func(patience time.Duration) (context.Context, context.CancelFunc) {
-		if o.lazy {
-			return context.WithTimeout(ctx, patience)
-		}
-		return ctx, func() {}
+	waiting := ctx
+	if o.lazy {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, lazyLockTimeout)
+		defer cancel()
 	}
-	waiting, cancel := within(lazyLockTimeout)
-	defer cancel()
 	leave, err := e.seat(waiting)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	waiting, cancel = within(e.db.lazyPatience())
-	defer cancel()
+	if pool := e.db.writerDB.Stats(); pool.InUse < pool.MaxOpenConnections {
+		waiting = ctx // for a connection that may have to be opened, not for one that others hold
+	}
 	conn, err := e.db.writerDB.Conn(waiting)
 	if err != nil {
 		return e.db.classify(err)
@@ -68,14 +67,6 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 		}
 		return t.fence.check()
 	}, fn)
-}
-
-// lazyPatience is how long a lazy store waits for a connection: not for one that others hold, but for one that has to be opened.
-func (db *DB) lazyPatience() time.Duration {
-	if pool := db.writerDB.Stats(); pool.InUse < pool.MaxOpenConnections {
-		return time.Second
-	}
-	return lazyLockTimeout
 }
 
 // transactOn is transact on a connection, which it gives back, with another opening.

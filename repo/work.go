@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -51,6 +52,66 @@ func nextBatchSize(size int, took time.Duration) int {
 		return max(size/2, 1)
 	default:
 		return size
+	}
+}
+
+// captureCheck is how often Work looks for gaps in the capture.
+const captureCheck = 30 * time.Second
+
+// Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and every
+// two seconds what was started elsewhere or was left by a process that died. Any number of processes may work.
+func (c *Control) Work(ctx context.Context) error {
+	const every = 2 * time.Second
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	var mu sync.Mutex
+	working := map[int64]int{}
+	var checked time.Time
+	for {
+		if time.Since(checked) > captureCheck {
+			checked = time.Now()
+			for _, e := range c.db.entities {
+				_, err := e.followColumns(ctx)
+				if err = errors.Join(err, e.checkCapture(ctx), e.readForeignKeys(ctx)); err != nil && ctx.Err() == nil {
+					c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
+				}
+			}
+		}
+		runs, err := c.runs(ctx, "r.status = 'RUNNING'", maxPage)
+		if err != nil && ctx.Err() == nil {
+			c.db.logger.WarnContext(ctx, "cannot look for runs", "error", err)
+		}
+		for _, run := range runs {
+			e, err := c.entity(run.Entity)
+			if err != nil {
+				continue // an entity of another version of the server
+			}
+			mu.Lock()
+			for ; working[run.ID] < run.Workers; working[run.ID]++ {
+				workers.Go(func() {
+					e.workOn(ctx, run)
+					mu.Lock()
+					defer mu.Unlock()
+					working[run.ID]--
+				})
+			}
+			mu.Unlock()
+		}
+		for _, e := range c.db.entities {
+			e.analyzeOutgrown(ctx)
+		}
+		if err := c.db.foldBypassLog(ctx); err != nil && ctx.Err() == nil {
+			c.db.logger.DebugContext(ctx, "cannot fold the log of bypass writes", "error", err)
+		}
+		timer := time.NewTimer(every)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-c.db.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
 	}
 }
 

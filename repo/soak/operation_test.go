@@ -1,6 +1,8 @@
 package soak
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -283,4 +285,44 @@ func scan(s string, to *int) bool {
 	n, err := strconv.Atoi(s)
 	*to = n
 	return err == nil
+}
+
+// codeOf says what an error of the engine means.
+func codeOf(err error) code {
+	for _, known := range []struct {
+		err  error
+		code code
+	}{
+		{repo.ErrOutcomeUnknown, unknown},
+		{repo.ErrUnavailable, unavailable},
+		{repo.ErrNotFound, notFound},
+		{repo.ErrAlreadyExists, alreadyExists},
+		{repo.ErrConflict, conflict},
+		{repo.ErrStaleVersion, staleVersion},
+		{repo.ErrV2NotOpen, notOpen},
+		{repo.ErrPhaseChanged, phaseChanged},
+		{repo.ErrRunAlreadyActive, runActive},
+		{repo.ErrRunEnded, runEnded},
+		{repo.ErrWrongPhase, wrongPhase},
+	} {
+		if errors.Is(err, known.err) {
+			return known.code
+		}
+	}
+	if _, ok := errors.AsType[*repo.InputError](err); ok {
+		return refused
+	}
+	if _, ok := errors.AsType[*repo.NotRepresentableError](err); ok {
+		return refused
+	}
+	if _, ok := errors.AsType[*repo.ConversionError](err); ok {
+		return conversionFailed
+	}
+	if _, ok := errors.AsType[*repo.GateClosedError](err); ok {
+		return gateClosed
+	}
+	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "context deadline") {
+		return unknown
+	}
+	return internal
 }

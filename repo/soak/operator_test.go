@@ -148,11 +148,18 @@ func (r *round) restore(ctx context.Context, random *rand.Rand, entity string) b
 		case f.Kind == repo.Different: // what it refers to is not in V1
 			r.write(random, command{Verb: updateV2, Entity: entity, Keys: []string{f.Key}, Set: set{kept, 0, kept, kept}})
 		case f.Kind == repo.Missing:
-			r.anomaly("a restore has found a row of V1 with neither copy nor tombstone: %s %s", entity, f.Key)
+			r.anomaly("a restore has found a row of V1 with neither copy nor tombstone: %s %s (%s)\n%s", entity, f.Key, text(f.Reason), r.historyOf(entity, f.Key))
 		}
 	}
 	_, ok = r.runToEnd(ctx, random, entity, repo.Restore)
 	return ok
+}
+
+// historyOf is what was asked of a key in this round.
+func (r *round) historyOf(entity, key string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lines(slices.Clone(r.events[entity+key]))
 }
 
 // run starts a run. It returns 0 where there is none.

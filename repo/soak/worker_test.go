@@ -11,7 +11,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -281,46 +280,6 @@ func written(err error, a answer) reply {
 	r := failed(err)
 	r.Answers = []answer{a}
 	return r
-}
-
-// codeOf says what an error of the engine means.
-func codeOf(err error) code {
-	for _, known := range []struct {
-		err  error
-		code code
-	}{
-		{repo.ErrOutcomeUnknown, unknown},
-		{repo.ErrUnavailable, unavailable},
-		{repo.ErrNotFound, notFound},
-		{repo.ErrAlreadyExists, alreadyExists},
-		{repo.ErrConflict, conflict},
-		{repo.ErrStaleVersion, staleVersion},
-		{repo.ErrV2NotOpen, notOpen},
-		{repo.ErrPhaseChanged, phaseChanged},
-		{repo.ErrRunAlreadyActive, runActive},
-		{repo.ErrRunEnded, runEnded},
-		{repo.ErrWrongPhase, wrongPhase},
-	} {
-		if errors.Is(err, known.err) {
-			return known.code
-		}
-	}
-	if _, ok := errors.AsType[*repo.InputError](err); ok {
-		return refused
-	}
-	if _, ok := errors.AsType[*repo.NotRepresentableError](err); ok {
-		return refused
-	}
-	if _, ok := errors.AsType[*repo.ConversionError](err); ok {
-		return conversionFailed
-	}
-	if _, ok := errors.AsType[*repo.GateClosedError](err); ok {
-		return gateClosed
-	}
-	if errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "context deadline") {
-		return unknown
-	}
-	return internal
 }
 
 // operate does what the operator asks for.
