@@ -165,7 +165,7 @@ func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects 
 		}
 	}
 	for _, other := range e.db.entities {
-		if err := other.deleteMarks(ctx, t, drop[other]); err != nil {
+		if err := other.deleteMarks(ctx, t, drop[other], false); err != nil {
 			return err
 		}
 		var keys []string

@@ -198,7 +198,7 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 		if _, err := t.exec(ctx, "UPDATE "+r.v2.sql+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}
-		if err := r.deleteMarks(ctx, t, s.state.marks); err != nil {
+		if err := r.deleteMarks(ctx, t, s.state.marks, false); err != nil {
 			return record, err
 		}
 	}

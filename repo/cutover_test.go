@@ -610,8 +610,7 @@ func TestProgressWhereV2Leads(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
-		getV2(t, b, "a")
-		getV2(t, b, "b")
+		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		b.SetPhase(repo.Cutover)
 		if _, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "COMMENT", To: repo.Cutover, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
 			t.Fatal(err)

@@ -59,9 +59,9 @@ type dialect interface {
 	// waitFor are statements after which the transaction waits for a lock no longer than that.
 	waitFor(wait time.Duration) []string
 	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.
-	deleteMarks(e *entity) string
+	deleteMarks(e *entity, marks records) string
 	// deleteBypassMarks are the statements that do so, and log those of bypass writes.
-	deleteBypassMarks(e *entity) []string
+	deleteBypassMarks(e *entity, marks records) []string
 	// foldBypass are the statements that make one line of an entity's log of bypass writes.
 	foldBypass(e *entity) []string
 

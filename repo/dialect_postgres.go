@@ -184,14 +184,13 @@ FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELEC
 	return blockers, err
 }
 
-func (p postgres) deleteMarks(e *entity) string {
-	from, match := e.markRecords()
-	return "DELETE FROM " + e.markTable + " AS m USING " + from + " WHERE " + match
+func (p postgres) deleteMarks(e *entity, marks records) string {
+	return "DELETE FROM " + e.markTable + " AS m USING " + marks.from + " WHERE " + marks.match
 }
 
 // deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
-func (p postgres) deleteBypassMarks(e *entity) []string {
-	return []string{"WITH gone AS (" + p.deleteMarks(e) + " RETURNING m.bypass, m.at)" +
+func (p postgres) deleteBypassMarks(e *entity, marks records) []string {
+	return []string{"WITH gone AS (" + p.deleteMarks(e, marks) + " RETURNING m.bypass, m.at)" +
 		" INSERT INTO " + e.db.own.bypass + " (entity, count, at) SELECT " + literal(e.name) + ", count(*), max(at) FROM gone WHERE bypass HAVING count(*) > 0"}
 }
 

@@ -93,7 +93,7 @@ func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origi
 	if err := e.updateCopies(ctx, t, stale, stored); err != nil {
 		return nil, err
 	}
-	return stored, e.followStore(ctx, t, items, stored)
+	return stored, e.followStore(ctx, t, items, stored, origin)
 }
 
 func (e *entity) copyRow(t *tx, p *pending, origin Origin) row {
@@ -173,8 +173,9 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 	return nil
 }
 
-// followStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine.
-func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored map[string]bool) error {
+// followStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. Who has read V1 without
+// a lock leaves a mark that has become a tombstone since: the row that it has read is gone.
+func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
 	children := make([][]row, len(e.v2.children))
@@ -196,20 +197,23 @@ func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored
 			return err
 		}
 	}
-	if err := e.deleteMarks(ctx, t, marks); err != nil {
+	unlocked := origin != OriginWrite && origin != OriginRepair
+	if err := e.deleteMarks(ctx, t, marks, unlocked); err != nil {
 		return err
 	}
 	return e.release(ctx, t, released)
 }
 
-// deleteMarks deletes exactly these. Those of bypass writes are logged, since the operator wants to know of them later.
-func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) error {
+// deleteMarks deletes exactly these; with sameKind only those that are still of the kind that was read. Those of bypass writes are logged, since
+// the operator wants to know of them later.
+func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark, sameKind bool) error {
 	if len(marks) == 0 {
 		return nil
 	}
-	statements := []string{e.db.dialect.deleteMarks(e)}
+	match := e.markRecords(sameKind)
+	statements := []string{e.db.dialect.deleteMarks(e, match)}
 	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
-		statements = e.db.dialect.deleteBypassMarks(e)
+		statements = e.db.dialect.deleteBypassMarks(e, match)
 	}
 	document, err := json.Marshal(marks)
 	if err != nil {

@@ -208,7 +208,7 @@ func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 		return err
 	}
 	last := v.state.marks[len(v.state.marks)-1]
-	if err := e.deleteMarks(ctx, t, v.state.marks[:len(v.state.marks)-1]); err != nil {
+	if err := e.deleteMarks(ctx, t, v.state.marks[:len(v.state.marks)-1], false); err != nil {
 		return err
 	}
 	if _, err := t.exec(ctx, "UPDATE "+e.markTable+" SET kind = ?, floor = ?, bypass = ? WHERE key = "+e.asKey("?")+" AND id = ?",
@@ -233,8 +233,8 @@ func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
 	if lock != "" {
 		lock += " OF m"
 	}
-	from, match := e.markRecords()
-	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+from+" CROSS JOIN "+e.markTable+" m WHERE "+match+" ORDER BY m.id"+lock+") l", string(document))
+	read := e.markRecords(false)
+	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+read.from+" CROSS JOIN "+e.markTable+" m WHERE "+read.match+" ORDER BY m.id"+lock+") l", string(document))
 	if err == nil && n < int64(len(marks)) {
 		return &busyError{errOvertaken}
 	}

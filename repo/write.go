@@ -321,7 +321,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 	if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {
 		return err
 	}
-	if err := e.deleteMarks(ctx, t, s.marks); err != nil {
+	if err := e.deleteMarks(ctx, t, s.marks, false); err != nil {
 		return err
 	}
 	return e.release(ctx, t, []string{key})

@@ -9,8 +9,9 @@ var edits = map[guard][]edit{
 	storeIfUnchanged:   {{"store.go", `+value(e.v2.key.name)+" AND "+table+"."+seqColumn+" = "+value(readSeq.name)+`, `+value(e.v2.key.name)+`}},
 	seqIsNeverReused:   {{"store.go", "r[seqColumn] = t.seq", "r[seqColumn] = p.state.seq + 1"}},
 	winnerOwnsChildren: {{"store.go", "if !stored[p.key] {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue"}},
-	onlyMarksThatWereRead: {{"store.go", "if err := e.deleteMarks(ctx, t, marks); err != nil {", "written := []string{}\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
+	onlyMarksThatWereRead: {{"store.go", "unlocked := origin != OriginWrite && origin != OriginRepair\n\tif err := e.deleteMarks(ctx, t, marks, unlocked); err != nil {", "written := []string{}\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
 		"\tif err := e.execKeys(ctx, t, \"DELETE FROM \"+e.markTable+\" WHERE key IN (SELECT k.key FROM (%s) k)\", written); err != nil {"}},
+	onlyMarksOfTheirKind: {{"store.go", "unlocked := origin != OriginWrite && origin != OriginRepair", "unlocked := false"}},
 	storerChecksEpoch: {
 		{"store.go", "if t.fence.Phase != f.Phase || t.fence.Epoch != f.Epoch || t.fence.MappingVersion > e.mappingVersion {", "if t.fence.MappingVersion > e.mappingVersion {"},
 		{"chunk.go", "case t.fence.Epoch != b.fence.Epoch:", "case false:"},
@@ -144,6 +145,7 @@ var tests = map[guard]string{
 	seqIsNeverReused:             "TestAReaderThatStoresLate",
 	winnerOwnsChildren:           "TestAStorerThatComesLateWritesNoChildRows",
 	onlyMarksThatWereRead:        "TestAReaderThatStoresLate",
+	onlyMarksOfTheirKind:         "TestAStorerOfAnOlderStateThanASweeps",
 	storerChecksEpoch:            "TestAReaderThatStoresLate",
 	goneIsNeverMerged:            "TestACopyUnderATombstoneIsNotMerged",
 	truncateIsTombstone:          "TestBypassWritesAreSeen",

@@ -34,6 +34,7 @@ var guardList = []guardInfo{
 	{seqIsNeverReused, "seqIsNeverReused", "dialect_postgres.go begin, dialect_sqlite.go begin", "seq is drawn anew, or counted in one place, not made of the copy's", families(familyTwo, familyThree)},
 	{winnerOwnsChildren, "winnerOwnsChildren", "store.go followStore", "child rows are written for the copies that were won", families(familyTwo, familyPages, familyThree)},
 	{onlyMarksThatWereRead, "onlyMarksThatWereRead", "store.go followStore, deleteMarks", "a storer deletes the marks that it has read, never another", families(familyTwo)},
+	{onlyMarksOfTheirKind, "onlyMarksOfTheirKind", "store.go followStore", "who stores without a lock on V1 deletes no mark that has become a tombstone since", families(familyTwo, familyThree)},
 	{storerChecksEpoch, "storerChecksEpoch", "store.go storeLazily, chunk.go mayWork", "a copy is stored under the epoch that it was read under", families(familyTwo, familyThree, familyWalks)},
 	{goneIsNeverMerged, "goneIsNeverMerged", "convert.go convert", "a copy under a tombstone is not merged into the V1 row that came after", families(familyTwo)},
 	{truncateIsTombstone, "truncateIsTombstone", "mark.go gone", "the mark of TRUNCATE is a tombstone for every older copy", families(familyTwo)},

@@ -9,6 +9,7 @@ const (
 	seqIsNeverReused
 	winnerOwnsChildren
 	onlyMarksThatWereRead
+	onlyMarksOfTheirKind
 	storerChecksEpoch
 	goneIsNeverMerged
 	truncateIsTombstone

@@ -92,6 +92,7 @@ type database struct {
 type bits [4]uint8
 
 func (b *bits) add(id uint8)      { b[id/8] |= 1 << (id % 8) }
+func (b *bits) remove(id uint8)   { b[id/8] &^= 1 << (id % 8) }
 func (b *bits) has(id uint8) bool { return b[id/8]&(1<<(id%8)) != 0 }
 func (b *bits) join(other bits) {
 	for i := range b {
@@ -121,7 +122,7 @@ func (b *bits) within(other bits) bool {
 // sight is what one statement saw of one key, as repo.state does.
 type sight struct {
 	slot                                slot
-	marks                               bits
+	marks, dead                         bits // dead are the tombstones among them
 	all                                 allMarks
 	read, fresh, gone, changed, version uint8
 }

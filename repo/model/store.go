@@ -207,6 +207,11 @@ func finish(m *model, w *world, i int) move {
 			continue
 		}
 		gone.join(a.saw[k].marks)
+		for _, mk := range v.marks {
+			if mk.id != 0 && mk.kind == markGone && !a.saw[k].dead.has(mk.id) && m.has(onlyMarksOfTheirKind) {
+				gone.remove(mk.id) // the row that was read is gone
+			}
+		}
 		if !m.has(onlyMarksThatWereRead) {
 			gone.join(m.look(&v, k).marks)
 		}

@@ -123,7 +123,8 @@ func foldVanished(m *model, w *world, i int) move {
 	return skip
 }
 
-// foldMarks rewrites the highest mark that was read in place, so that whoever has read it deletes the tombstone with it.
+// foldMarks rewrites one of the marks that were read in place, so that a create that has read them deletes the tombstone with them. In the engine
+// chance says which, here it is the first, which more have read than the last.
 func (m *model) foldMarks(w *world, i, k int) move {
 	a := &w.actors[i]
 	s := &a.saw[k]
@@ -135,7 +136,7 @@ func (m *model) foldMarks(w *world, i, k int) move {
 		floor = 0
 	}
 	v := w.view(i)
-	last, there, read := uint8(0), 0, 0
+	first, there, read := uint8(255), 0, 0
 	for id := range uint8(32) {
 		if s.marks.has(id) {
 			read++
@@ -143,7 +144,7 @@ func (m *model) foldMarks(w *world, i, k int) move {
 	}
 	for _, mk := range v.marks {
 		if mk.id != 0 && s.marks.has(mk.id) {
-			last = max(last, mk.id)
+			first = min(first, mk.id)
 			there++
 		}
 	}
@@ -154,7 +155,7 @@ func (m *model) foldMarks(w *world, i, k int) move {
 		return retry // somebody has written the key since
 	case there > 0:
 		a.tx.removed.join(s.marks)
-		a.tx.addMark(mark{last, uint8(k), markGone, floor})
+		a.tx.addMark(mark{first, uint8(k), markGone, floor})
 	default:
 		w.newMark(i, k, markGone, floor)
 	}
