@@ -165,7 +165,7 @@ func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects 
 		}
 	}
 	for _, other := range e.db.entities {
-		if err := other.deleteMarks(ctx, t, drop[other], false); err != nil {
+		if _, err := other.deleteMarks(ctx, t, drop[other]); err != nil {
 			return err
 		}
 		var keys []string
@@ -214,6 +214,9 @@ func (r *Repository[V1, V2]) followV1(ctx context.Context, t *tx, keys []string)
 				}
 			}
 			continue
+		}
+		if !s.state.hasCopy { // it will lie under none of the marks of all keys that there are now
+			s.state.all = s.fence.AllMarks
 		}
 		c, err := r.convert(s)
 		if err != nil {

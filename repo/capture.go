@@ -149,6 +149,9 @@ func (e *entity) mendCapture(ctx context.Context, patience time.Duration) (refus
 		if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
 			return refused, err // known already
 		}
+		if busy { // and again, until whoever is in the way has ended
+			return refused, e.db.classify(e.db.dialect.install(ctx, e.db, these(e.gap("true")...)))
+		}
 		return refused, e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
 	}
 }
@@ -169,7 +172,8 @@ func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 	case state.Same && state.Whole: // a newer version of a function
 		return e.renewCapture(statements), nil
 	}
-	return slices.Concat(statements, e.record(e.db.dialect.fingerprint(e)), e.gap("true")), nil
+	// Whoever has written unseen must have ended: his rows would be read as they were before.
+	return slices.Concat(e.db.dialect.lockV1(e), statements, e.record(e.db.dialect.fingerprint(e)), e.gap("true")), nil
 }
 
 // renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap itself. One that was
@@ -215,7 +219,12 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		if err != nil || n == 0 || !enabled {
 			return err
 		}
-		for _, statement := range e.gap("true") {
+		statements := e.gap("true")
+		if e.db.dialect.lock() != "" {
+			// A snapshot from while capture was off must not write where V2 leads: the barrier is another one now.
+			statements = append(statements, "UPDATE "+e.db.own.barrier+" SET leads = leads WHERE name = "+literal(e.name)+" AND leads = 'V2'")
+		}
+		for _, statement := range statements {
 			if _, err := t.exec(ctx, statement); err != nil {
 				return err
 			}

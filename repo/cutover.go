@@ -179,15 +179,18 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 	if !stored[p.key] {
 		return record, ErrAlreadyExists
 	}
-	if t.fence.Restoring && r.db.dialect.lock() != "" {
-		// V1 may still have a row that was deleted where V2 led alone, and that a restore is about to remove.
-		for _, lock := range r.locks(t.fence, false)[1:] {
-			if _, err := t.exec(ctx, lock, p.key); err != nil {
-				return record, err
-			}
+	// V1 may still have a row that was deleted where V2 led alone, and that a restore is about to remove.
+	if t.fence.Restoring {
+		if err := r.lockV1Rows(ctx, t, p.key); err != nil {
+			return record, err
 		}
 	}
 	s, err := r.see(ctx, t, p.key)
+	if err == nil && t.fence.writesV1() && !t.fence.Restoring && (s.v1 != nil || s.v1Err != nil) { // or that a repair is about to remove
+		if err = r.lockV1Rows(ctx, t, p.key); err == nil {
+			s, err = r.see(ctx, t, p.key)
+		}
+	}
 	if err != nil {
 		return record, err
 	}
@@ -198,8 +201,12 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 		if _, err := t.exec(ctx, "UPDATE "+r.v2.sql+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}
-		if err := r.deleteMarks(ctx, t, s.state.marks, false); err != nil {
+		deleted, err := r.deleteMarks(ctx, t, s.state.marks)
+		if err != nil {
 			return record, err
+		}
+		if deleted < int64(len(s.state.marks)) {
+			return record, &busyError{errOvertaken}
 		}
 	}
 	if !t.fence.writesV1() {
@@ -213,6 +220,19 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 		return record, err
 	}
 	return r.written(t, s, c, 0), r.settleEffects(ctx, t, &s.key, found.Effects)
+}
+
+// lockV1Rows locks the V1 rows of a key whose V2 row is ours, where V2 leads.
+func (e *entity) lockV1Rows(ctx context.Context, t *tx, key string) error {
+	if e.db.dialect.lock() == "" {
+		return nil
+	}
+	for _, lock := range e.locks(t.fence, false)[1:] {
+		if _, err := t.exec(ctx, lock, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what V1 holds then.
@@ -238,13 +258,21 @@ func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2],
 // writeBack brings V1's rows up to v1, a new aggregate or one that was there, where writes are dual, and returns what V1 then holds and what else has come of it. V1's row may be
 // missing while V1 is being restored.
 func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, created bool) (held V1, found aftermath, err error) {
-	switch {
-	case !t.fence.writesV1():
+	if !t.fence.writesV1() {
 		return v1, found, nil
-	case created && s.v1 == nil && s.v1Err == nil:
-		err = r.insertNewV1(ctx, t, reflect.ValueOf(v1))
-	default:
-		err = r.bringUpV1(ctx, t, s, v1)
+	}
+	write := v1
+	finish, err := r.whileRestoring(ctx, t, s.key, &write)
+	if err != nil {
+		return v1, found, err
+	}
+	if created && s.v1 == nil && s.v1Err == nil {
+		err = r.insertNewV1(ctx, t, reflect.ValueOf(write))
+	} else {
+		err = r.bringUpV1(ctx, t, s, write)
+	}
+	if err == nil {
+		err = finish(ctx)
 	}
 	if err != nil {
 		return v1, found, err

@@ -13,6 +13,8 @@ import (
 type dialect interface {
 	// begin opens a transaction: fence, time-outs, locks. It fills the transaction's fence and seq.
 	begin(ctx context.Context, t *tx, e *entity, o opening) error
+	// alsoWrites tells the triggers of more keys that an open transaction writes.
+	alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error
 	// commit ends the transaction, or fails when the database has rolled it back.
 	commit(ctx context.Context, t *tx) error
 	// settle is a query within a transaction once everything has happened there that V1's owner has put off until COMMIT.
@@ -59,9 +61,9 @@ type dialect interface {
 	// waitFor are statements after which the transaction waits for a lock no longer than that.
 	waitFor(wait time.Duration) []string
 	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.
-	deleteMarks(e *entity, marks records) string
-	// deleteBypassMarks are the statements that do so, and log those of bypass writes.
-	deleteBypassMarks(e *entity, marks records) []string
+	deleteMarks(e *entity) string
+	// deleteBypassMarks does so, logs those of bypass writes, and returns how many it has deleted.
+	deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error)
 	// foldBypass are the statements that make one line of an entity's log of bypass writes.
 	foldBypass(e *entity) []string
 

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,6 +137,16 @@ func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, er
 	}
 }
 
+func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error {
+	t.opening.writes = append(slices.Clone(t.opening.writes), keys...)
+	writer, err := writerSetting(ctx, t, e, t.opening)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, "SELECT set_config('coexist.writer', ?, true)", writer)
+	return err
+}
+
 const heldTimeout = "SELECT set_config('lock_timeout', $1, true)"
 
 func fenceLock(e *entity) string { return "coexist/" + e.name }
@@ -184,14 +195,15 @@ FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELEC
 	return blockers, err
 }
 
-func (p postgres) deleteMarks(e *entity, marks records) string {
-	return "DELETE FROM " + e.markTable + " AS m USING " + marks.from + " WHERE " + marks.match
+func (p postgres) deleteMarks(e *entity) string {
+	from, match := e.markRecords()
+	return "DELETE FROM " + e.markTable + " AS m USING " + from + " WHERE " + match
 }
 
 // deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
-func (p postgres) deleteBypassMarks(e *entity, marks records) []string {
-	return []string{"WITH gone AS (" + p.deleteMarks(e, marks) + " RETURNING m.bypass, m.at)" +
-		" INSERT INTO " + e.db.own.bypass + " (entity, count, at) SELECT " + literal(e.name) + ", count(*), max(at) FROM gone WHERE bypass HAVING count(*) > 0"}
+func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
+	return number(ctx, t.session, "WITH gone AS ("+p.deleteMarks(e)+" RETURNING m.bypass, m.at), logged AS (INSERT INTO "+e.db.own.bypass+
+		" (entity, count, at) SELECT "+literal(e.name)+", count(*), max(at) FROM gone WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone", marks)
 }
 
 func (postgres) foldBypass(e *entity) []string {

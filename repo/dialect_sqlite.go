@@ -72,6 +72,10 @@ func (d sqlite) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	return e.decodeFence(fenceJSON, &t.fence)
 }
 
+func (d sqlite) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error {
+	return d.announce(ctx, t, e, opening{writes: keys})
+}
+
 // announce tells the triggers which keys the transaction writes.
 func (d sqlite) announce(ctx context.Context, t *tx, e *entity, o opening) error {
 	if o.all {
@@ -109,19 +113,22 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity, _ time.Durati
 // blockers: SQLite does not tell who writes.
 func (sqlite) blockers(context.Context, session, *entity) ([]Transaction, error) { return nil, nil }
 
-func (d sqlite) deleteMarks(e *entity, marks records) string {
-	return "DELETE FROM " + e.markTable + " WHERE rowid IN (" + d.rowsOfMarks(e, marks) + ")"
+func (d sqlite) deleteMarks(e *entity) string {
+	return "DELETE FROM " + e.markTable + " WHERE rowid IN (" + d.rowsOfMarks(e) + ")"
 }
 
-func (d sqlite) deleteBypassMarks(e *entity, marks records) []string {
-	return []string{
-		"INSERT INTO " + e.db.own.bypass + " (entity, count, at) SELECT " + literal(e.name) + ", count(*), max(at) FROM " + e.markTable + " WHERE rowid IN (" + d.rowsOfMarks(e, marks) + ") AND bypass HAVING count(*) > 0",
-		d.deleteMarks(e, marks),
+func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
+	_, err := t.exec(ctx, "INSERT INTO "+e.db.own.bypass+" (entity, count, at) SELECT "+literal(e.name)+", count(*), max(at) FROM "+e.markTable+
+		" WHERE rowid IN ("+d.rowsOfMarks(e)+") AND bypass HAVING count(*) > 0", marks)
+	if err != nil {
+		return 0, err
 	}
+	return t.exec(ctx, d.deleteMarks(e), marks)
 }
 
-func (sqlite) rowsOfMarks(e *entity, marks records) string {
-	return "SELECT m.rowid FROM " + marks.from + " CROSS JOIN " + e.markTable + " m WHERE " + marks.match // CROSS: the marks are looked up by key
+func (sqlite) rowsOfMarks(e *entity) string {
+	from, match := e.markRecords()
+	return "SELECT m.rowid FROM " + from + " CROSS JOIN " + e.markTable + " m WHERE " + match // CROSS: the marks are looked up by key
 }
 
 func (sqlite) foldBypass(e *entity) []string {

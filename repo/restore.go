@@ -57,8 +57,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 	if err != nil {
 		return outcome{}, err
 	}
-	var faults []Finding
-	wanted, restored := map[string]*V1{}, 0
+	rs := r.restorer(t)
 	for _, key := range keys {
 		s := found[key]
 		if s == nil {
@@ -67,62 +66,23 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 		if s.v2 != nil && !held[key] {
 			return outcome{}, &busyError{errRowHasCome} // lock it first
 		}
-		v1, wrote, finding, err := r.restore(ctx, t, s)
-		switch {
-		case err != nil:
+		if err := rs.restore(ctx, s); err != nil {
 			return outcome{}, err
-		case finding != nil:
-			faults = append(faults, *finding)
-			continue
-		case wrote:
-			restored++
-		case v1 == nil:
-			continue // neither shape has the key, so that nothing keeps others from creating it now
 		}
-		wanted[s.key] = v1
 	}
-	if restored > 0 {
-		unkept, err := r.unkept(ctx, t, wanted)
+	if err := rs.finish(ctx); err != nil {
+		return outcome{}, err
+	}
+	if rs.restored > 0 {
+		unkept, err := r.unkept(ctx, t, rs.wanted)
 		if err != nil {
 			return outcome{}, err
 		}
-		faults = append(faults, unkept...)
+		rs.faults = append(rs.faults, unkept...)
 	}
-	added, err := r.report(ctx, t, c, nil, faults)
-	added.migrated = restored
+	added, err := r.report(ctx, t, c, nil, rs.faults)
+	added.migrated = rs.restored
 	return added, err
-}
-
-// restore brings one key's V1 rows up to V2, and returns what they should be then, nil for none. A V1 row without a copy is deleted only where
-// a tombstone proves the delete.
-func (r *Repository[V1, V2]) restore(ctx context.Context, t *tx, s *seen[V1, V2]) (wanted *V1, wrote bool, finding *Finding, err error) {
-	hasV1 := s.v1 != nil || s.v1Err != nil
-	if s.v2 == nil {
-		switch {
-		case !hasV1:
-			return nil, false, nil, nil
-		case s.state.gone():
-			return nil, true, nil, r.deleteV1(ctx, t, s.key)
-		default:
-			return nil, false, &Finding{Key: s.key, Kind: Missing}, nil
-		}
-	}
-	v1, err := r.represent(s.v1, *s.v2)
-	if err != nil {
-		return nil, false, &Finding{Key: s.key, Kind: Different, Fields: []string{field(err).Field}, Reason: new(field(err).Reason)}, nil
-	}
-	if s.v1 != nil && Identical(*s.v1, v1) {
-		return &v1, false, nil, nil
-	}
-	err = r.bringUpV1(ctx, t, s, v1)
-	if withheld, ok := errors.AsType[*ConflictError](err); ok {
-		finding := &Finding{Key: s.key, Kind: Different, Reason: &withheld.Reason}
-		if s.v1 != nil {
-			finding.Fields = differingFields(s.v1, &v1)
-		}
-		return nil, false, finding, nil
-	}
-	return &v1, true, nil, err
 }
 
 // lockForRestore locks the rows of keys: V2's, then V1's, for whose child rows it does not wait. It returns the keys that V2 has.

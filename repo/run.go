@@ -95,8 +95,8 @@ type Run struct {
 // Red reports whether a verification or a restore has findings that are faults.
 func (r Run) Red() bool { return r.Faults > 0 }
 
-// derived reports whether all that the run writes can be derived again.
-func (r Run) derived() bool { return r.Kind == Sweep || r.Kind == Rehearsal }
+// derived reports whether all that the run writes can be derived again: not the versions of what is migrated again.
+func (r Run) derived() bool { return r.Kind == Sweep && r.olderThan == nil || r.Kind == Rehearsal }
 
 // active reports whether the run has not ended.
 func (r Run) active() bool { return r.Status == Running || r.Status == Paused }

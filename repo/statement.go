@@ -85,17 +85,11 @@ func (e *entity) countAll(kind markKind) string {
 	return "(SELECT count(*) FROM " + e.markTable + " a WHERE a.key IS NULL AND a.kind = '" + string(kind) + "')"
 }
 
-// records are the FROM item of an argument, a JSON list, and what says that a row is one of them.
-type records struct{ from, match string }
-
-// markRecords are marks, as m; with sameKind only those that are still of the kind that the argument says.
-func (e *entity) markRecords(sameKind bool) records {
+// markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A statement that moves keys may
+// leave two marks of one key under one id, of two kinds.
+func (e *entity) markRecords() (from, match string) {
 	from, value := e.db.dialect.records([]column{e.keyColumn("key"), {name: "id", declared: e.db.dialect.markID()}, {name: "kind", declared: "text"}})
-	match := "m.key = " + value("key") + " AND m.id = " + value("id")
-	if sameKind {
-		match += " AND m.kind = " + value("kind")
-	}
-	return records{from, match}
+	return from, "m.key = " + value("key") + " AND m.id = " + value("id") + " AND m.kind = " + value("kind")
 }
 
 // marks is the list of a key's marks, as text.

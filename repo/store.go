@@ -57,6 +57,9 @@ func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, fail
 		if t.fence.Phase != f.Phase || t.fence.Epoch != f.Epoch || t.fence.MappingVersion > e.mappingVersion {
 			return ErrPhaseChanged
 		}
+		if t.fence.AllMarks != f.AllMarks {
+			return errOvertaken // V1 was truncated since, or there was a gap in the capture
+		}
 		at = t.fence.Now
 		var err error
 		if stored, err = e.store(ctx, t, items, origin); err != nil {
@@ -173,8 +176,9 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 	return nil
 }
 
-// followStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. Who has read V1 without
-// a lock leaves a mark that has become a tombstone since: the row that it has read is gone.
+// followStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A write or a repair, whose row
+// V1 has, is busy where a sweep has made a tombstone of marks that it has read; a storer that has no lock on V1 has read an older state then, and its copy
+// lies under the tombstone.
 func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
@@ -197,34 +201,30 @@ func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored
 			return err
 		}
 	}
-	unlocked := origin != OriginWrite && origin != OriginRepair
-	if err := e.deleteMarks(ctx, t, marks, unlocked); err != nil {
+	deleted, err := e.deleteMarks(ctx, t, marks)
+	if err != nil {
 		return err
+	}
+	if deleted < int64(len(marks)) && (origin == OriginWrite || origin == OriginRepair) {
+		return &busyError{errOvertaken}
 	}
 	return e.release(ctx, t, released)
 }
 
-// deleteMarks deletes exactly these; with sameKind only those that are still of the kind that was read. Those of bypass writes are logged, since
-// the operator wants to know of them later.
-func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark, sameKind bool) error {
+// deleteMarks deletes exactly these, and returns how many of them were still there. Those of bypass writes are logged, since the operator wants to
+// know of them later.
+func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) (deleted int64, err error) {
 	if len(marks) == 0 {
-		return nil
-	}
-	match := e.markRecords(sameKind)
-	statements := []string{e.db.dialect.deleteMarks(e, match)}
-	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
-		statements = e.db.dialect.deleteBypassMarks(e, match)
+		return 0, nil
 	}
 	document, err := json.Marshal(marks)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	for _, statement := range statements {
-		if _, err := t.exec(ctx, statement, string(document)); err != nil {
-			return err
-		}
+	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
+		return e.db.dialect.deleteBypassMarks(ctx, t, e, string(document))
 	}
-	return nil
+	return t.exec(ctx, e.db.dialect.deleteMarks(e), string(document))
 }
 
 // addMark appends a mark for one key.

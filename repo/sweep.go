@@ -14,8 +14,8 @@ type swept struct {
 	// newFailures counts those that were not in quarantine before.
 	newFailures int
 	vanished    []vanished
-	// wrong are the keys whose copy an older mapping made, and which this one cannot convert.
-	wrong []string
+	// wrong are those whose copy an older mapping made, and which this one cannot convert.
+	wrong []vanished
 }
 
 // vanished is a key that has a copy or marks but no V1 row.
@@ -42,7 +42,12 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 	for _, s := range read {
 		r.sort(&do, s, run.olderThan)
 	}
-	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applySweep(ctx, t, c, do) }
+	b.apply = func(ctx context.Context, t *tx) (outcome, error) {
+		if t.fence.AllMarks != b.fence.AllMarks {
+			return outcome{}, &busyError{errOvertaken} // V1 was truncated since, or there was a gap in the capture
+		}
+		return r.applySweep(ctx, t, c, do)
+	}
 	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
 		if len(do.items) != 1 {
 			return outcome{}, refusal
@@ -63,13 +68,20 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 			return outcome{}, err
 		}
 	}
-	if err := e.quarantine(ctx, t, do.failures); err != nil {
-		return outcome{}, err
-	}
-	for _, key := range do.wrong {
-		if err := e.addMark(ctx, t, key, markChange, 0); err != nil {
+	for _, w := range do.wrong {
+		same, err := number(ctx, t.session, "SELECT 1 FROM "+e.v2.sql+" c WHERE c."+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND c."+seqColumn+" = ?"+e.db.dialect.lock(), w.key, w.state.seq)
+		if err == nil && same == 0 {
+			err = &busyError{errOvertaken}
+		}
+		if err == nil {
+			err = e.addMark(ctx, t, w.key, markChange, 0)
+		}
+		if err != nil {
 			return outcome{}, err
 		}
+	}
+	if err := e.quarantine(ctx, t, do.failures); err != nil {
+		return outcome{}, err
 	}
 	added := outcome{migrated: len(stored), quarantined: len(do.failures)}
 	if c.Stage == stageMarks {
@@ -172,7 +184,7 @@ func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
 	if err != nil {
 		do.failures = append(do.failures, newFailure(s.key, s.state, err))
 		if remigrate {
-			do.wrong = append(do.wrong, s.key) // it must not answer any more
+			do.wrong = append(do.wrong, vanished{s.key, s.state}) // it must not answer any more
 		}
 		if !s.quarantined {
 			do.newFailures++
@@ -207,18 +219,12 @@ func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	if err := e.lockMarks(ctx, t, v.state.marks); err != nil {
 		return err
 	}
-	last := v.state.marks[len(v.state.marks)-1]
-	if err := e.deleteMarks(ctx, t, v.state.marks[:len(v.state.marks)-1], false); err != nil {
+	// The tombstone has an id of its own: a storer that has read one of these marks would delete it as that.
+	if err := e.addMark(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, "UPDATE "+e.markTable+" SET kind = ?, floor = ?, bypass = ? WHERE key = "+e.asKey("?")+" AND id = ?",
-		string(markGone), v.state.foldedFloor(), false, last.Key, last.ID); err != nil {
+	if _, err := e.deleteMarks(ctx, t, v.state.marks); err != nil {
 		return err
-	}
-	if last.Bypass {
-		if _, err := t.exec(ctx, "INSERT INTO "+e.db.own.bypass+" (entity, count, at) VALUES (?, 1, "+e.db.dialect.now()+")", e.name); err != nil {
-			return err
-		}
 	}
 	return e.release(ctx, t, []string{v.key})
 }
@@ -233,8 +239,8 @@ func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
 	if lock != "" {
 		lock += " OF m"
 	}
-	read := e.markRecords(false)
-	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+read.from+" CROSS JOIN "+e.markTable+" m WHERE "+read.match+" ORDER BY m.id"+lock+") l", string(document))
+	from, match := e.markRecords()
+	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+from+" CROSS JOIN "+e.markTable+" m WHERE "+match+" ORDER BY m.id"+lock+") l", string(document))
 	if err == nil && n < int64(len(marks)) {
 		return &busyError{errOvertaken}
 	}

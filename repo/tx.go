@@ -31,9 +31,10 @@ func (o opening) keys() []string {
 // tx is a transaction on one entity, under the phase that its fence says: nobody changes the phase before it ends.
 type tx struct {
 	session
-	conn  *sql.Conn
-	fence fence
-	seq   int64 // for the copies that this transaction writes; never used before or again
+	conn    *sql.Conn
+	opening opening
+	fence   fence
+	seq     int64 // for the copies that this transaction writes; never used before or again
 	// token is in the marks of what the transaction causes besides what it writes.
 	token string
 	// locked says whether the leading root row was there to be locked.
@@ -62,6 +63,7 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 		return e.db.classify(err)
 	}
 	return e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
+		t.opening = o
 		if err := e.db.dialect.begin(ctx, t, e, o); err != nil {
 			return err
 		}

@@ -14,6 +14,8 @@ type converter interface {
 	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
 	// followV1 brings copies up to V1 rows that V1's owner has changed in this transaction.
 	followV1(ctx context.Context, t *tx, keys []string) error
+	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key.
+	beforeDelete(ctx context.Context, t *tx, key string) error
 }
 
 // batch is what one transaction of a run does.
@@ -120,6 +122,9 @@ func (c *Control) Work(ctx context.Context) error {
 func (e *entity) workOn(ctx context.Context, run Run) {
 	const tries = 8
 	w := worker{size: firstBatch, most: maxBatch}
+	if size := int(e.firstBatch.Load()); size > 0 {
+		w.size = size
+	}
 	for ctx.Err() == nil {
 		chunk, err := e.claim(ctx, run)
 		if err == nil && chunk == nil {
@@ -132,6 +137,9 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 			continue
 		}
 		_, busy := errors.AsType[*busyError](err)
+		if errors.Is(err, errLeaseLost) {
+			e.firstBatch.Store(int64(max(1, w.size/2))) // it took longer than the lease: the next worker begins with less
+		}
 		switch {
 		case errors.Is(err, errLeaseLost), errors.Is(err, errRunStopped), errors.Is(err, errTooMany), ctx.Err() != nil:
 			return

@@ -295,6 +295,9 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 // deleteBoth leaves a tombstone, so that whoever has read the entity before cannot bring it back.
 func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) error {
 	if t.fence.leader() == sideV1 || t.fence.writesV1() {
+		if err := e.converter.beforeDelete(ctx, t, key); err != nil {
+			return err
+		}
 		if err := e.deleteV1(ctx, t, key); err != nil {
 			return err
 		}
@@ -321,7 +324,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 	if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {
 		return err
 	}
-	if err := e.deleteMarks(ctx, t, s.marks, false); err != nil {
+	if _, err := e.deleteMarks(ctx, t, s.marks); err != nil {
 		return err
 	}
 	return e.release(ctx, t, []string{key})

@@ -9,7 +9,6 @@ const (
 	seqIsNeverReused
 	winnerOwnsChildren
 	onlyMarksThatWereRead
-	onlyMarksOfTheirKind
 	storerChecksEpoch
 	goneIsNeverMerged
 	truncateIsTombstone
@@ -20,6 +19,7 @@ const (
 	lastTombstoneIsKept
 	foldIfUnchanged
 	foldLocksMarks
+	tombstoneIsAnotherMark
 	foldKeepsFloor
 	sweepReadsMarks
 	sweepReadsOrphans
@@ -33,6 +33,7 @@ const (
 	readsFollowLocks
 	notFoundIsReadAgain
 	ownWritesAreStorers
+	ownWritesNeedTheirMarks
 	v1IsAsWritten
 	v1IsTakenOver
 	deleteIsProbed

@@ -136,3 +136,20 @@ func (w *world) marksFree(i int, b bits) bool {
 	}
 	return true
 }
+
+// allThere reports whether nobody has deleted any of the marks.
+func (w *world) allThere(i int, b bits) bool {
+	for id := range uint8(32) {
+		there := !b.has(id)
+		for _, mk := range w.db.marks {
+			there = there || mk.id == id
+		}
+		for _, mk := range w.actors[i].tx.added {
+			there = there || mk.id == id
+		}
+		if !there {
+			return false
+		}
+	}
+	return true
+}

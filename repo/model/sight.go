@@ -36,7 +36,6 @@ func (m *model) look(d *database, k int) sight {
 			}
 			if mk.kind == markGone {
 				s.gone = 1
-				s.dead.add(mk.id)
 			} else {
 				s.changed = 1
 			}

@@ -92,7 +92,6 @@ type database struct {
 type bits [4]uint8
 
 func (b *bits) add(id uint8)      { b[id/8] |= 1 << (id % 8) }
-func (b *bits) remove(id uint8)   { b[id/8] &^= 1 << (id % 8) }
 func (b *bits) has(id uint8) bool { return b[id/8]&(1<<(id%8)) != 0 }
 func (b *bits) join(other bits) {
 	for i := range b {
@@ -122,7 +121,7 @@ func (b *bits) within(other bits) bool {
 // sight is what one statement saw of one key, as repo.state does.
 type sight struct {
 	slot                                slot
-	marks, dead                         bits // dead are the tombstones among them
+	marks                               bits
 	all                                 allMarks
 	read, fresh, gone, changed, version uint8
 }

@@ -85,6 +85,8 @@ func batchBegin(m *model, w *world, i int) move {
 		return done
 	case in.epoch != a.under.epoch && m.has(storerChecksEpoch):
 		return retry
+	case a.queue[0].kind == opSweep && !m.sawAllMarks(w, i):
+		return retry
 	}
 	a.under = in
 	a.tx.open, a.tx.fence[e] = 1, shared
@@ -123,8 +125,7 @@ func foldVanished(m *model, w *world, i int) move {
 	return skip
 }
 
-// foldMarks rewrites one of the marks that were read in place, so that a create that has read them deletes the tombstone with them. In the engine
-// chance says which, here it is the first, which more have read than the last.
+// foldMarks makes one new tombstone of the marks that were read.
 func (m *model) foldMarks(w *world, i, k int) move {
 	a := &w.actors[i]
 	s := &a.saw[k]
@@ -136,27 +137,19 @@ func (m *model) foldMarks(w *world, i, k int) move {
 		floor = 0
 	}
 	v := w.view(i)
-	first, there, read := uint8(255), 0, 0
-	for id := range uint8(32) {
-		if s.marks.has(id) {
-			read++
-		}
-	}
+	first := uint8(255)
 	for _, mk := range v.marks {
 		if mk.id != 0 && s.marks.has(mk.id) {
 			first = min(first, mk.id)
-			there++
 		}
 	}
-	switch {
-	case read == 0:
-		w.newMark(i, k, markGone, floor)
-	case there < read && m.has(foldLocksMarks):
+	if m.has(foldLocksMarks) && !w.allThere(i, s.marks) {
 		return retry // somebody has written the key since
-	case there > 0:
-		a.tx.removed.join(s.marks)
+	}
+	a.tx.removed.join(s.marks)
+	if first < 255 && !m.has(tombstoneIsAnotherMark) {
 		a.tx.addMark(mark{first, uint8(k), markGone, floor})
-	default:
+	} else {
 		w.newMark(i, k, markGone, floor)
 	}
 	if v.slots[k].entry == 1 {

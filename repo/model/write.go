@@ -378,6 +378,9 @@ func commitWrite(m *model, w *world, i int) move {
 		if !w.marksFree(i, gone) {
 			return wait
 		}
+		if m.has(ownWritesNeedTheirMarks) && !w.allThere(i, gone) {
+			return retry
+		}
 		a.tx.removeMarks(gone)
 		if v := w.view(i); a.saw[k].slot.entry == 1 && v.slots[k].entry == 1 && m.has(storeReleases) {
 			a.tx.writeEntry(k, 0)

@@ -134,6 +134,7 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 	defer hung.Stop()
 	r.numbers, r.events, r.anomalies, r.seed = 0, map[string][]event{}, nil, seed
 	random := func(part uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, part)) }
+	began := r.now()
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
 	chance := random(1)
@@ -153,6 +154,9 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 		workers.Go(func() { r.chaos(ctx, random(3)) })
 	}
 	workers.Wait()
+	if took := r.now() - began; took > int64(length+25*time.Second) && r.quietChaos() {
+		r.anomaly("a round of %v has ended after %v, although nothing was killed or stopped", length, time.Duration(took))
+	}
 	if err := r.fleet.faults(); err != nil {
 		r.anomaly("%v", err)
 	}
