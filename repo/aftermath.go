@@ -256,7 +256,7 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 			faults = append(faults, Finding{Key: key, Kind: Missing, Reason: new("V1 keeps the row: a trigger or a rule of its owner's withholds the delete")})
 		case v1 != nil && held == nil:
 			faults = append(faults, Finding{Key: key, Kind: Orphan, Reason: new("V1 does not keep the row: a trigger or a rule of its owner's withholds it, or changes its key")})
-		case v1 != nil && !Identical(*v1, *held):
+		case v1 != nil && !r.sameRows(v1, held):
 			faults = append(faults, Finding{Key: key, Kind: Different, Fields: differingFields(v1, held), Reason: new("V1 does not keep it as it was written: a trigger or a rule of its owner's changes it")})
 		}
 	}
@@ -294,6 +294,15 @@ func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, e
 		return v2, notRepresentable(err)
 	}
 	return merged, nil
+}
+
+// sameRows reports whether two V1 aggregates are the same rows. V1 knows no order of child rows but that of their keys, whatever V2's is.
+func (r *Repository[V1, V2]) sameRows(a, b *V1) bool {
+	if Identical(*a, *b) {
+		return true
+	}
+	keyed := !slices.ContainsFunc(r.v1.children, func(c child) bool { return len(c.own) == 0 })
+	return keyed && len(r.v1.changes(reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem())) == 0
 }
 
 // said are the places of an aggregate in which a client has changed it, or which it has filled in a new one.

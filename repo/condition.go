@@ -2,7 +2,12 @@ package repo
 
 import (
 	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys: a test of yours should
@@ -96,25 +101,83 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 		return fmt.Errorf("entity %s: a condition is on column %q, which table %s has not", e.name, c.column, t.name)
 	}
 	column, ordered := alias+"."+quote(c.column), e.db.dialect.ordered(alias, t.column(c.column))
-	switch c.test {
-	case testIn:
-		if len(c.values) == 0 {
+	at := within
+	if len(c.values) > 0 {
+		at = t.column(c.column).placeOf(c.values[0])
+	}
+	switch {
+	case c.test == testIn:
+		held := slices.DeleteFunc(slices.Clone(c.values), func(v any) bool { return t.column(c.column).placeOf(v) != within })
+		if len(held) == 0 {
 			s.add("false")
 		} else {
-			s.add(column+" IN ?", c.values)
+			s.add(column+" IN ?", held)
 		}
-	case testAtLeast:
+	case c.test == testAtLeast && at == below, c.test == testAtMost && at == above:
+		s.add(column + " IS NOT NULL")
+	case at != within:
+		s.add("false")
+	case c.test == testAtLeast:
 		s.add(ordered+" >= ?", c.values...)
-	case testAtMost:
+	case c.test == testAtMost:
 		s.add(ordered+" <= ?", c.values...)
-	case testContains:
+	case c.test == testContains:
 		s.add(e.db.dialect.contains(column), c.values...)
-	case testNull:
+	case c.test == testNull:
 		s.add(column + " IS NULL")
 	default:
 		s.add(column + " IS NOT NULL")
 	}
 	return nil
+}
+
+// standing says where a value lies among those that a column can hold.
+type standing int
+
+const (
+	within  standing = iota
+	below            // before all of them
+	above            // after all of them
+	nowhere          // no column holds such a value
+)
+
+// placeOf is that of a value of a condition: a text that the database cannot hold, or a number beyond the column's.
+func (c *column) placeOf(value any) standing {
+	v := reflect.ValueOf(value)
+	l := c.now().limits
+	var n int64
+	switch {
+	case v.Kind() == reflect.String:
+		if text := v.String(); !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return nowhere
+		}
+		if !c.isInt {
+			return within
+		}
+		var err error
+		if n, err = strconv.ParseInt(v.String(), 10, 64); err != nil {
+			return nowhere
+		}
+	case v.CanInt():
+		n = v.Int()
+	case v.CanUint():
+		if v.Uint() > math.MaxInt64 {
+			return above
+		}
+		n = int64(v.Uint())
+	default:
+		return within
+	}
+	switch {
+	case !c.isInt || !l.ranged:
+		return within
+	case n < l.min:
+		return below
+	case n > l.max:
+		return above
+	default:
+		return within
+	}
 }
 
 func (e *entity) firstChild(s *sqlText, t *table, alias string, c Condition) error {

@@ -62,6 +62,9 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	if e.v2, err = parseShape(reflect.New(v2).Interface()); err != nil {
 		return nil, err
 	}
+	if err := e.reserved(); err != nil {
+		return nil, err
+	}
 	for _, t := range append(e.v1.all(), e.v2.all()...) {
 		t.sql = db.qualify(t.name)
 	}
@@ -259,4 +262,28 @@ func (t *table) all() []*table {
 		tables = append(tables, &t.children[i].table)
 	}
 	return tables
+}
+
+// reserved fails where V2's model has a column whose name is one of the engine's own there.
+func (e *entity) reserved() error {
+	fault := func(t *table, name, advice string) error {
+		return fmt.Errorf("column %s of V2's table %s: the engine has one of that name there: %s", name, t.name, advice)
+	}
+	for _, c := range e.v2.columns {
+		if slices.ContainsFunc(engineColumns, func(own column) bool { return strings.EqualFold(own.name, c.name) }) {
+			return fault(e.v2, c.name, "give the field another column")
+		}
+	}
+	for i := range e.v2.children {
+		t := &e.v2.children[i]
+		for _, c := range t.columns {
+			if strings.EqualFold(c.name, positionColumn) {
+				return fault(&t.table, c.name, "give the field another column; the engine keeps the order of the slice by itself")
+			}
+			if strings.EqualFold(c.name, t.parentKey) {
+				return fault(&t.table, c.name, "it is the root's key, which the engine fills: leave the field out")
+			}
+		}
+	}
+	return nil
 }

@@ -116,7 +116,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 		to    **string
 		query string
 	}{
-		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM (SELECT * FROM " + e.v1.sql + some + ") t WHERE NOT EXISTS (SELECT 1 FROM " + e.v2.sql +
+		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM (SELECT " + quote(e.v1.key.name) + " FROM " + e.v1.sql + some + ") t WHERE NOT EXISTS (SELECT 1 FROM " + e.v2.sql +
 			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
 		{f.stale, &f.staleExample, "SELECT CAST(m.key AS text) FROM (SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE' ORDER BY m.key" + some +
 			") m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},

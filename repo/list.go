@@ -141,6 +141,9 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		return r.readStatement(w, lead, driver, extra), args
 	})
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue {
+		if q.After == nil && q.Before == nil {
+			return nil, inputError(Faulty("where", "compares a column with a value that it cannot hold"))
+		}
 		return nil, inputError(Faulty("after", "is not a cursor of this list"))
 	}
 	if err != nil {

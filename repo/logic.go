@@ -54,7 +54,7 @@ func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error)
 			return nil, err
 		}
 		for _, key := range keys {
-			if !e.isParent(key, t) && !e.keeps(t, key) {
+			if !e.isParent(key, t) && (!e.keeps(t, key) || bool(key.Acts) || e.deletable(t, key)) {
 				lost = append(lost, logic{logicForeignKey, key.Name, t.name})
 			}
 		}
@@ -80,6 +80,13 @@ func (e *entity) isParent(key foreignKey, t *table) bool {
 // keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a table that it may read.
 func (e *entity) keeps(t *table, key foreignKey) bool {
 	return len(key.Columns) == 1 && t.column(key.Columns[0]) != nil && (bool(key.Readable) || e.db.entityOfTarget(key.Target) != nil)
+}
+
+// deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it refers to is an entity's, and no
+// Reference says so.
+func (e *entity) deletable(t *table, key foreignKey) bool {
+	target := e.db.entityOfTarget(key.Target)
+	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references, func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.name }))
 }
 
 // entityOfTarget is the entity whose V1 root table has the qualified name, nil if there is none.

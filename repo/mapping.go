@@ -1,9 +1,13 @@
 package repo
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -96,6 +100,9 @@ func identical(a, b reflect.Value) bool {
 		}
 		return identical(a.Elem(), b.Elem())
 	case reflect.Slice, reflect.Array:
+		if a.Type() == reflect.TypeFor[json.RawMessage]() && a.CanInterface() {
+			return sameDocument(a.Bytes(), b.Bytes())
+		}
 		if a.Len() != b.Len() {
 			return false
 		}
@@ -118,4 +125,47 @@ func identical(a, b reflect.Value) bool {
 	default:
 		return a.Equal(b)
 	}
+}
+
+// sameDocument reports whether two documents of JSON say the same, as jsonb sees it: spaces and the order of members say nothing, nor does how a
+// number is written.
+func sameDocument(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	read := func(document []byte) (value any, err error) {
+		d := json.NewDecoder(bytes.NewReader(document))
+		d.UseNumber()
+		err = d.Decode(&value)
+		return plain(value), err
+	}
+	v, errA := read(a)
+	w, errB := read(b)
+	return errA == nil && errB == nil && reflect.DeepEqual(v, w)
+}
+
+// plain is a value of JSON with its numbers in one spelling.
+func plain(value any) any {
+	switch v := value.(type) {
+	case json.Number:
+		const long = 400 // digits and exponents beyond that are compared as they are spelled
+		if r, ok := new(big.Rat).SetString(string(v)); ok && len(v) < long && !longExponent(string(v)) {
+			return r.RatString()
+		}
+	case []any:
+		for i := range v {
+			v[i] = plain(v[i])
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = plain(v[name])
+		}
+	}
+	return value
+}
+
+// longExponent reports whether a number's exponent has more than three digits.
+func longExponent(number string) bool {
+	at := strings.IndexAny(number, "eE")
+	return at >= 0 && len(number)-at > len("e+999")
 }

@@ -66,6 +66,9 @@ func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before,
 			if held[key.Name+"\x00"+value] {
 				continue
 			}
+			if key.Target == r.v1.sql && value == r.keyOf(r.v1, &v1) {
+				continue // the row itself
+			}
 			there, err := r.holdTarget(ctx, t, key, value)
 			if err != nil {
 				return err
@@ -170,7 +173,9 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 	value := fmt.Sprint(reflect.Indirect(reflect.ValueOf(after).Elem().FieldByIndex(c.index)).Interface())
 	var there bool
 	var err error
-	if target := e.db.entityOfTable(reference.Table); target != nil {
+	if target := e.db.entityOfTable(reference.Table); target == e && slices.Contains([]string{e.keyOf(e.v1, after), e.keyOf(e.v2, after)}, value) {
+		return nil // the row itself
+	} else if target != nil {
 		there, err = target.hold(ctx, t, value)
 	} else {
 		key := foreignKey{Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table), TargetColumns: []string{reference.Key}, Lockable: true}
@@ -218,7 +223,11 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 			// The V2 table holds all rows in CONTRACT, and V1's before.
 			inContract := "(SELECT x.phase FROM " + e.db.own.entity + " x WHERE x.name = " + literal(other.name) + ") = '" + string(Contract) + "'"
 			in := func(table *table, column string) string {
-				return "EXISTS (SELECT 1 FROM " + table.sql + " t WHERE t." + quote(column) + " = " + e.asKey("?") + ")"
+				itself := ""
+				if other == e {
+					itself = " AND t." + quote(table.key.name) + " <> t." + quote(column)
+				}
+				return "EXISTS (SELECT 1 FROM " + table.sql + " t WHERE t." + quote(column) + " = " + e.asKey("?") + itself + ")"
 			}
 			n, err := number(ctx, t.session, "SELECT CASE WHEN "+inContract+" THEN CASE WHEN "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 END"+
 				" WHEN "+e.db.dialect.guards(other, reference, true)+" THEN 0 WHEN "+in(other.v1, reference.Column)+" THEN 1 END", key, key)

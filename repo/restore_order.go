@@ -66,7 +66,7 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 		return fault(Finding{Key: s.key, Kind: Different, Fields: []string{field(err).Field}, Reason: new(field(err).Reason)})
 	}
 	rs.wanted[s.key] = &v1
-	if s.v1 != nil && Identical(*s.v1, v1) {
+	if s.v1 != nil && rs.sameRows(s.v1, &v1) {
 		return nil
 	}
 	write := v1

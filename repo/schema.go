@@ -58,6 +58,10 @@ func (c *column) changes(sqlType string) string {
 		return "which rounds: declare it as double precision"
 	case family == "text" && isPadded(sqlType):
 		return "which loses blanks at the end: declare it as varchar"
+	case (family == "timestamptz" || family == "timestamp") && strings.Contains(sqlType, "(") && !strings.Contains(sqlType, "(6)"):
+		return "which rounds: declare it as timestamptz"
+	case family == "jsonb" && c.goType == reflect.TypeFor[json.RawMessage]():
+		return "which has a spelling of its own: declare it as json"
 	case slices.ContainsFunc(spellers, reflect.PointerTo(c.goType).Implements):
 		return ""
 	case c.goType.Kind() == reflect.String && family != "text":
@@ -204,12 +208,14 @@ func parseTable(model any, name string) (*table, error) {
 		}
 		t.columns = append(t.columns, c)
 	}
-	if len(parsed.PrimaryFields) > 1 {
+	if len(parsed.PrimaryFields) > 1 && name == "" {
 		return nil, fmt.Errorf("model %s: a key is one field, this model tags %d", goType.Name(), len(parsed.PrimaryFields))
 	}
 	for i := range t.columns {
-		if len(parsed.PrimaryFields) == 1 && t.columns[i].name == parsed.PrimaryFields[0].DBName {
-			t.key, t.columns[i].isKey = &t.columns[i], true
+		for _, primary := range parsed.PrimaryFields {
+			if t.columns[i].name == primary.DBName {
+				t.key, t.columns[i].isKey = &t.columns[i], true
+			}
 		}
 	}
 	return t, nil

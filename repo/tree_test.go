@@ -1,6 +1,9 @@
 package repo_test
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/alwaysup/coexist/repo"
@@ -52,6 +55,11 @@ type tree struct {
 func openTree(t *testing.T, url string, references []repo.Reference, rows ...string) tree {
 	t.Helper()
 	repotest.Exec(t, repotest.Raw(t, url), append([]string{"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES nodes, email text NOT NULL)"}, rows...)...)
+	return connectTree(t, url, references)
+}
+
+func connectTree(t *testing.T, url string, references []repo.Reference) tree {
+	t.Helper()
 	db, err := repo.Open(t.Context(), url, repo.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -179,4 +187,41 @@ func TestWritesToATreeDuringARestore(t *testing.T) {
 		}
 		n.restored()
 	})
+}
+
+// A foreign key of V1's from the table to itself guards V2's rows no more in CONTRACT, unless a Reference says that it shall: the gate names it. The
+// guard is deletable. A row may be its own parent all along.
+func TestATreeInContract(t *testing.T) {
+	t.Parallel()
+	for name, references := range map[string][]repo.Reference{"V1 alone says so": nil, "a reference": {{Column: "parent", ColumnV2: "above", Table: "nodes", Key: "id"}}} {
+		t.Run(name, func(t *testing.T) {
+			repotest.Each(t, func(t *testing.T, url string) {
+				n := openTree(t, url, references, "INSERT INTO nodes VALUES ('m', NULL, 'e'), ('q', 'm', 'e')")
+				run, err := n.control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NODE", Actor: "test"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				endedOf(t, n.control, run)
+				n.step(repo.Cutover)
+				blockers, err := n.control.Gate(t.Context(), "NODE", repo.Contract)
+				if err != nil {
+					t.Fatal(err)
+				}
+				warned := slices.ContainsFunc(blockers, func(b repo.Blocker) bool { return b.Code == repo.V1Logic && strings.Contains(b.Message, "foreign key") })
+				if warned != (references == nil) {
+					t.Errorf("the gate says %+v", blockers)
+				}
+				n.step(repo.Contract)
+				if err := n.Delete(t.Context(), "m", nil); references != nil && !errors.Is(err, repo.ErrConflict) {
+					t.Error(err)
+				}
+				n.create("self", new("self"))
+				n.move("self", nil)
+				n.move("self", new("self"))
+				if err := n.Delete(t.Context(), "self", nil); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }

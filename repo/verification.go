@@ -38,7 +38,7 @@ func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
 	if err != nil {
 		return verdict{kind: Different, fault: true, fields: []string{field(err).Field}}
 	}
-	if !Identical(back, *s.v1) {
+	if !r.sameRows(&back, s.v1) {
 		return verdict{kind: Different, fault: true, fields: differingFields(&back, s.v1)}
 	}
 	if s.copy.Refined || s.copy.MappingVersion != r.mappingVersion {
