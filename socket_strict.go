@@ -98,7 +98,7 @@ func (c strictConn) closeFor(code int, reason string) error {
 // WriteJSON is part of gqlgen's interface.
 func (c strictConn) WriteJSON(v any) error {
 	if kind := messageField(v, "Type"); kind == "complete" || kind == "error" {
-		defer c.ids.end(messageField(v, "ID"))
+		c.ids.end(messageField(v, "ID")) // before the client hears of it, and takes the id for another operation
 	}
 	return c.endOnce.WriteJSON(v)
 }

@@ -34,6 +34,7 @@ DECLARE
 	writer text := current_setting('coexist.writer', true);
 	ours boolean := false;
 	own text; -- the keys that are ours to write
+	separator text := E'\x1f'; -- of the keys
 	strange boolean; -- rows of others were written
 	token uuid;
 	found_phase text;
@@ -64,10 +65,14 @@ BEGIN
 			IF own = {everything} THEN
 				RETURN NULL;
 			END IF;
+			IF left(own, 1) = E'\x1e' THEN -- a key has the usual one in it
+				separator := substr(own, 2, 1);
+				own := substr(own, 3);
+			END IF;
 			IF own IS NOT NULL AND TG_OP <> 'TRUNCATE' THEN
 				IF TG_LEVEL = 'ROW' THEN
-					strange := NOT (TG_OP = 'INSERT' OR OLD.{key}::text = ANY (string_to_array(own, E'\x1f')))
-						OR NOT (TG_OP = 'DELETE' OR NEW.{key}::text = ANY (string_to_array(own, E'\x1f')));
+					strange := NOT (TG_OP = 'INSERT' OR OLD.{key}::text = ANY (string_to_array(own, separator)))
+						OR NOT (TG_OP = 'DELETE' OR NEW.{key}::text = ANY (string_to_array(own, separator)));
 				ELSIF TG_OP = 'INSERT' THEN
 					strange := {strange_new};
 				ELSIF TG_OP = 'DELETE' THEN
@@ -124,8 +129,8 @@ END
 `
 
 // strange says that a transition table has a row of a key that is not ours to write.
-const strange = `CASE WHEN position(E'\x1f' IN coexist.own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> coexist.own)
-					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(coexist.own, E'\x1f'))) END`
+const strange = `CASE WHEN position(coexist.separator IN coexist.own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> coexist.own)
+					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(coexist.own, coexist.separator))) END`
 
 // movedRoots marks the old keys of rows that have another now. That is rare, and one of them is no more among all keys then, since a unique key
 // that is not deferrable lets no two rows change places. The two transition tables have their rows in the same order. EXECUTE plans for their

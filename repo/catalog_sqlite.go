@@ -99,9 +99,21 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKe
 		found = append(found, key)
 		last := &found[len(found)-1]
 		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
-	}, `SELECT CAST(f.id AS text), f."table", json_group_array(f."from"), json_group_array(coalesce(f."to",
+	}, `SELECT CAST(f.id AS text), coalesce((SELECT m.name FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE), f."table"), json_group_array(f."from"), json_group_array(coalesce(f."to",
 	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))), max(f.on_delete NOT IN ('NO ACTION', 'RESTRICT') OR f.on_update NOT IN ('NO ACTION', 'RESTRICT')) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.name)
 	return found, err
+}
+
+// brokenForeignKey asks the catalog: a key that SQLite cannot check is refused only when a row is written.
+func (sqlite) brokenForeignKey(ctx context.Context, s session, t *table) (string, error) {
+	broken, err := texts(ctx, s, `SELECT f."table" || coalesce('(' || f."to" || ')', '') FROM pragma_foreign_key_list(?) f WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE)
+	OR f.seq = 0 AND f."to" IS NOT NULL AND (SELECT count(*) FROM pragma_foreign_key_list(?) g WHERE g.id = f.id) = 1
+		AND NOT ((SELECT json_group_array(lower(p.name)) FROM pragma_table_info(f."table") p WHERE p.pk > 0) = json_array(lower(f."to")))
+		AND NOT EXISTS (SELECT 1 FROM pragma_index_list(f."table") l WHERE l."unique" AND NOT l.partial AND (SELECT json_group_array(lower(i.name)) FROM pragma_index_info(l.name) i) = json_array(lower(f."to")))`, t.name, t.name)
+	if err != nil || len(broken) == 0 {
+		return "", err
+	}
+	return broken[0], nil
 }
 
 func (sqlite) guards(e *entity, reference Reference, deleting bool) string {

@@ -107,6 +107,12 @@ func (e *entity) checkV1(ctx context.Context) error {
 	if err := e.readForeignKeys(ctx); err != nil {
 		return err
 	}
+	for _, t := range e.v1.all() {
+		if broken, err := e.db.dialect.brokenForeignKey(ctx, e.db.reading(), t); err != nil || broken != "" {
+			return cmp.Or(err, fmt.Errorf("entity %s: a foreign key of table %s refers to %s, which is no table, or no unique column of one, so that SQLite refuses each row: "+
+				"declare it UNIQUE, or make the table anew without that foreign key", e.name, t.name, broken))
+		}
+	}
 	if !e.v1.key.now().unique {
 		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
 	}

@@ -53,6 +53,8 @@ type dialect interface {
 	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and keep
 	// others out until their own ends.
 	stopWriters(e *entity, condition string) []string
+	// brokenForeignKey is what a foreign key of a table refers to that the database cannot check, so that no row can be written; "" for none.
+	brokenForeignKey(ctx context.Context, s session, t *table) (string, error)
 	// hidden names those of the tables whose rows row-level security may hide from our role.
 	hidden(ctx context.Context, s session, tables []string) ([]string, error)
 	// referrers names the tables besides others that have a foreign key to one of tables, those first that our role may not read. The names

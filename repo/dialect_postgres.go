@@ -131,7 +131,7 @@ func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, er
 	case o.all:
 		return writer + " " + everyKey, nil
 	case len(keys) > 0:
-		return writer + " " + strings.Join(keys, "\x1f"), nil
+		return writer + " " + joinKeys(keys), nil
 	default:
 		return writer, nil
 	}
@@ -145,6 +145,19 @@ func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string)
 	}
 	_, err = t.exec(ctx, "SELECT set_config('coexist.writer', ?, true)", writer)
 	return err
+}
+
+// joinKeys writes keys one after another, separated by U+001F. Where a key has that in it, U+001E and another separator come first.
+func joinKeys(keys []string) string {
+	const usual, announces = "\x1f", "\x1e"
+	if !slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsAny(key, usual+announces) }) {
+		return strings.Join(keys, usual)
+	}
+	separator := rune(1)
+	for separator == 0x1e || slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsRune(key, separator) }) {
+		separator++
+	}
+	return announces + string(separator) + strings.Join(keys, string(separator))
 }
 
 const heldTimeout = "SELECT set_config('lock_timeout', $1, true)"
@@ -211,6 +224,9 @@ func (postgres) foldBypass(e *entity) []string {
 	return []string{"WITH gone AS (DELETE FROM " + table + " WHERE entity = " + entity + " RETURNING count, at)" +
 		" INSERT INTO " + table + " (entity, count, at) SELECT " + entity + ", sum(count), max(at) FROM gone HAVING count(*) > 0"}
 }
+
+// brokenForeignKey: PostgreSQL makes none.
+func (postgres) brokenForeignKey(context.Context, session, *table) (string, error) { return "", nil }
 
 func (postgres) qualify(schema, table string) string { return quote(schema) + "." + quote(table) }
 

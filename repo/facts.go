@@ -120,7 +120,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
 		{f.stale, &f.staleExample, "SELECT CAST(m.key AS text) FROM (SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE' ORDER BY m.key" + some +
 			") m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
-		{f.quarantined, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM " + e.quarantineTable + " q WHERE " + e.unresolved("q.key") + " ORDER BY q.key LIMIT 1"},
+		{f.quarantined, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM " + e.quarantineTable + " q WHERE " + e.unresolved() + " ORDER BY q.key LIMIT 1"},
 	} {
 		if example.n == 0 {
 			continue
@@ -368,7 +368,7 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 				return err
 			}
 		}
-		quarantined, err := number(ctx, s, "SELECT count(*) FROM "+e.quarantineTable+" q WHERE "+e.unresolved("q.key"))
+		quarantined, err := number(ctx, s, "SELECT count(*) FROM "+e.quarantineTable+" q WHERE "+e.unresolved())
 		if err != nil {
 			return err
 		}

@@ -97,7 +97,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		return QuarantinePage{}, err
 	}
 	d := e.db.dialect
-	listed := e.quarantineTable + " q WHERE " + e.unresolved("q.key")
+	listed := e.quarantineTable + " q WHERE " + e.unresolved()
 	var position string
 	args := []any{first + 1}
 	if after != "" {
@@ -144,10 +144,9 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 	return page, err
 }
 
-// unresolved says that the key, an expression, is in V1 without a fresh copy.
-func (e *entity) unresolved(key string) string {
-	return "EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = " + key + ")" +
-		" AND NOT EXISTS (SELECT 1 FROM " + e.v2.sql + " c WHERE c." + quote(e.v2.key.name) + " = " + key +
-		" AND " + e.sawAll() +
-		" AND NOT EXISTS (SELECT 1 FROM " + e.markTable + " m WHERE m.key = " + key + "))"
+// unresolved says that the entry q is of a key that is in V1 without a fresh copy.
+func (e *entity) unresolved() string {
+	return "EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = q.key)" +
+		" AND NOT EXISTS (SELECT 1 FROM " + e.v2.sql + " c WHERE c." + quote(e.v2.key.name) + " = q.key AND " + e.sawAll() +
+		" AND NOT EXISTS (SELECT 1 FROM " + e.markTable + " m WHERE m.key = q.key))"
 }

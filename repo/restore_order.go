@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 )
@@ -74,7 +75,7 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 		return err
 	}
 	err = rs.bringUpV1(ctx, rs.tx, s, write)
-	if withheld, ok := err.(*ConflictError); ok { //nolint:errorlint // as it was made
+	if withheld, ok := errors.AsType[*ConflictError](err); ok {
 		delete(rs.wanted, s.key)
 		finding := Finding{Key: s.key, Kind: Different, Reason: &withheld.Reason}
 		if s.v1 != nil {

@@ -225,3 +225,42 @@ func TestATreeInContract(t *testing.T) {
 		})
 	}
 }
+
+// A key may hold what separates keys from each other on the way to the triggers. The guard is joinKeys.
+func TestKeysWithSeparators(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		keys := []string{"d", "a\x1fb", "\x1ec", "\x1e*\x1e", "\x01"}
+		n := openTree(t, url, nil)
+		for _, key := range keys {
+			n.create(key, nil)
+			n.move(key, new("d"))
+		}
+		n.inContract()
+		for _, key := range keys {
+			n.move(key, nil)
+		}
+		n.restored()
+		if marks := repotest.One[int64](t, repotest.Raw(t, url), "SELECT count(*) FROM coexist_node_mark"); marks != 0 {
+			t.Errorf("own writes have left %d marks", marks)
+		}
+	})
+}
+
+// What SQLite would refuse with each row is refused at the start.
+func TestForeignKeysThatSQLiteCannotCheck(t *testing.T) {
+	t.Parallel()
+	for _, broken := range []string{"nowhere(id)", "owners(name)"} {
+		url := repotest.SQLite(t)
+		_, err := bring(t, url, repo.Mapping[nodeV1, nodeV2](nodeMapping{}), nil, "CREATE TABLE owners (id text PRIMARY KEY, name text)",
+			"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES "+broken+", email text NOT NULL)")
+		if err == nil || !strings.Contains(err.Error(), broken) {
+			t.Error(err)
+		}
+	}
+	url := repotest.SQLite(t)
+	if _, err := bring(t, url, repo.Mapping[nodeV1, nodeV2](nodeMapping{}), nil, "CREATE TABLE owners (id text PRIMARY KEY, name text UNIQUE)",
+		"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES Owners(NAME), email text NOT NULL)"); err != nil {
+		t.Error(err)
+	}
+}
