@@ -18,6 +18,10 @@ import (
 //	                               TestASequenceThatIsSetBack       dialect_postgres.go: a random seq in begin
 //	                               TestAStandbyIsNotBelieved        phase.go: Standby in check; dialect_postgres.go: ValidateConnect
 //	 2 resurrection                TestAReaderThatStoresLate        write.go: the tombstone in deleteBoth
+//	                               TestAStorerOfAnOlderStateThanASweeps
+//	                                                                sweep.go: addMark in fold
+//	                               TestAnOrphanThatIsStoredBetweenTheCountAndTheLocks
+//	                                                                store.go: AllMarks in storeLazily
 //	 3 lost V2-only information    TestAReaderThatStoresLate        store.go: seq; mark.go: gone
 //	 4 torn aggregate              TestNoTornAggregate              statement.go: one statement; store.go: children of those stored only
 //	 5 half a dual write           TestHalfADualWrite               tx.go: one transaction

@@ -160,7 +160,7 @@ func (c *column) placeOf(value any) standing {
 		}
 	case v.CanInt():
 		n = v.Int()
-	case v.CanUint():
+	case v.CanUint() && c.isInt:
 		if v.Uint() > math.MaxInt64 {
 			return above
 		}

@@ -22,7 +22,7 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 		if use == sideV1 {
 			path = r.v1.column(reference.Column)
 		}
-		if err := r.holdReference(ctx, t, reference, column, before, after, func() string { return path.field("") }); err != nil {
+		if err := r.holdReference(ctx, t, reference, r.v2, column, before, after, func() string { return path.field("") }); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before,
 			if held[key.Name+"\x00"+value] {
 				continue
 			}
-			if key.Target == r.v1.sql && value == r.keyOf(r.v1, &v1) {
+			if key.Target == r.v1.sql && key.TargetColumns[0] == r.v1.key.name && value == r.keyOf(r.v1, &v1) {
 				continue // the row itself
 			}
 			there, err := r.holdTarget(ctx, t, key, value)
@@ -136,7 +136,7 @@ func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aft
 			continue
 		}
 		column := r.v1.column(reference.Column)
-		if err := r.holdReference(ctx, t, reference, column, before, after, func() string { return path(column.field("")) }); err != nil {
+		if err := r.holdReference(ctx, t, reference, r.v1, column, before, after, func() string { return path(column.field("")) }); err != nil {
 			return err
 		}
 	}
@@ -164,16 +164,16 @@ func refersAnew(c *column, before, after any) bool {
 	return old.IsNil() || !identical(old.Elem().FieldByIndex(c.index), value)
 }
 
-// holdReference holds the row to which a column of after, an aggregate that is pointed to, refers, if before, another or a nil
+// holdReference holds the row to which a column of after, an aggregate of a root table that is pointed to, refers, if before, another or a nil
 // pointer, does not refer to the same.
-func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, c *column, before, after any, path func() string) error {
+func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, of *table, c *column, before, after any, path func() string) error {
 	if c == nil || !refersAnew(c, before, after) {
 		return nil
 	}
 	value := fmt.Sprint(reflect.Indirect(reflect.ValueOf(after).Elem().FieldByIndex(c.index)).Interface())
 	var there bool
 	var err error
-	if target := e.db.entityOfTable(reference.Table); target == e && slices.Contains([]string{e.keyOf(e.v1, after), e.keyOf(e.v2, after)}, value) {
+	if target := e.db.entityOfTable(reference.Table); target == e && value == e.keyOf(of, after) {
 		return nil // the row itself
 	} else if target != nil {
 		there, err = target.hold(ctx, t, value)

@@ -19,11 +19,12 @@ type nodeV1 struct {
 
 func (nodeV1) TableName() string { return "nodes" }
 
+// nodeV2 has its key in another place than nodeV1.
 type nodeV2 struct {
-	ID    string  `gorm:"type:varchar(40);primaryKey" json:"id"`
-	Above *string `gorm:"type:varchar(40)" json:"above"`
 	Mail  string  `gorm:"type:text" json:"mail"`
 	Extra *string `gorm:"type:text" json:"extra"`
+	Above *string `gorm:"type:varchar(40)" json:"above"`
+	ID    string  `gorm:"type:varchar(40);primaryKey" json:"id"`
 }
 
 func (nodeV2) TableName() string { return "nodes_v2" }
@@ -215,6 +216,8 @@ func TestATreeInContract(t *testing.T) {
 				if err := n.Delete(t.Context(), "m", nil); references != nil && !errors.Is(err, repo.ErrConflict) {
 					t.Error(err)
 				}
+				_, err = n.CreateV1(t.Context(), nodeV1{ID: "p", Parent: new("none"), Email: "none"}) // another field says the same
+				wantField[*repo.InputError](t, err, "parent")
 				n.create("self", new("self"))
 				n.move("self", nil)
 				n.move("self", new("self"))
