@@ -69,7 +69,7 @@ type Contact struct {
 	V2Only bool `json:"v2Only"`
 }
 
-// NewContact returns a contact. Where displayName is nil it is made of the other two.
+// NewContact returns a contact. Where displayName is nil it is made of the other two. Without any name it is nameless, if it has a title.
 func NewContact(displayName *string, givenName, familyName string, title *string) Contact {
 	c := Contact{GivenName: givenName, FamilyName: familyName, Title: title}
 	if displayName != nil {
@@ -77,6 +77,7 @@ func NewContact(displayName *string, givenName, familyName string, title *string
 	} else {
 		c.DisplayName = strings.TrimSpace(givenName + " " + familyName)
 	}
+	c.Nameless = c.DisplayName+givenName+familyName == "" && title != nil // as V1 may have it: what was read can be written back
 	return c
 }
 

@@ -12,7 +12,7 @@ import (
 // that anybody waits for. They run with the rights of who installed them, since the other programs have none on the
 // engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were made for. In a
 // transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they lock the entity's barrier FOR SHARE,
-// which fails then with a serialization failure where V1 has led when the snapshot was taken and leads no more.
+// which fails then with a serialization failure where V1 has led when the snapshot was taken and leads no more, or there was no barrier.
 //
 // Our own transactions say which keys they write, with a secret that only we know (writerSetting). What they do to the rows of those keys leaves
 // no mark. Whatever else they cause, by a trigger, a rule or a foreign key of V1's owner, leaves marks with their token, and is never rejected.
@@ -94,6 +94,10 @@ BEGIN
 			INTO found_phase, capturing, fits FROM {entities} e WHERE e.name = {entity};
 		IF current_setting('transaction_isolation') <> 'read committed' THEN
 			SELECT b.leads = 'V2' INTO ahead FROM {barriers} b WHERE b.name = {entity} FOR SHARE;
+			IF NOT FOUND THEN -- the snapshot is older than the barrier
+				RAISE EXCEPTION 'could not serialize access: Coexist has been installed on table % since this transaction began', TG_TABLE_NAME
+					USING ERRCODE = 'serialization_failure', HINT = 'Begin the transaction again.';
+			END IF;
 		ELSIF capturing IS NOT TRUE THEN
 			RETURN NULL; -- what an older snapshot says of it may not be so any more: a mark too many harms nobody
 		END IF;

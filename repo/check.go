@@ -119,26 +119,34 @@ func (e *entity) checkV1(ctx context.Context) error {
 	return e.checkKeyless(ctx)
 }
 
-// checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL: there it fails where a row's is.
+// checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any column hold a value of another type
+// than it declares: there it fails where a row's is.
 func (e *entity) checkKeyless(ctx context.Context) error {
-	if e.v1.key.now().notNull {
+	known := e.v1.key.now()
+	if _, kind := e.db.dialect.noKey(e.v1.key); known.notNull && kind == onlyNull {
 		return nil
 	}
-	refused := fmt.Errorf("column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.key.name, e.v1.name, e.name)
-	if !e.v1.key.now().primary {
-		return refused
+	if !known.notNull && !known.primary {
+		return fmt.Errorf("column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.key.name, e.v1.name, e.name)
 	}
 	without, err := e.keyless(ctx, e.db.reading())
-	if err == nil && without {
-		err = refused
+	if err == nil && without != "" {
+		err = fmt.Errorf("entity %s: %s", e.name, without)
 	}
 	return err
 }
 
-// keyless reports whether V1 has a row without a key.
-func (e *entity) keyless(ctx context.Context, s session) (bool, error) {
-	n, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" t WHERE t."+quote(e.v1.key.name)+" IS NULL LIMIT 1) k")
-	return n > 0, err
+// onlyNull is the kind of what is no key where columns are strict.
+const onlyNull = "NULL"
+
+// keyless says what is wrong where V1 has rows without a key, or with one that no model can hold, "" where it has none.
+func (e *entity) keyless(ctx context.Context, s session) (string, error) {
+	condition, kind := e.db.dialect.noKey(e.v1.key)
+	n, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" t WHERE "+condition+" LIMIT 1) k")
+	if err != nil || n == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("table %s has rows without a key, which nobody can migrate (column %s is %s there): give them one, and declare it NOT NULL", e.v1.name, e.v1.key.name, kind), nil
 }
 
 // checkReads fails where a model's field cannot be read from what its column holds.

@@ -348,8 +348,8 @@ func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	if without, err := e.keyless(ctx, t.session); err != nil {
 		return nil, err
-	} else if without {
-		return new(fmt.Sprintf("table %s has rows without a key, which nobody can migrate: give them one, and make column %s NOT NULL", e.v1.name, e.v1.key.name)), nil
+	} else if without != "" {
+		return &without, nil
 	}
 	root := e.v1
 	if run.Kind == Restore || t.fence.leader() == sideV2 {

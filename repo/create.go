@@ -141,7 +141,7 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		if held, err := r.mayHoldKey(ctx, key); err != nil {
 			return err
 		} else if !held {
-			return notRepresentable(Faulty(t.key.field(""), "the keys that the server makes have run out, the next would be %s: give one", key))
+			return notRepresentable(Faulty(t.key.field(""), "the server has no key left that column "+t.key.name+" can hold, the next would be %s: give one", key))
 		}
 		r.setKey(t, v, key)
 		if err := r.taken(ctx, create(true)); !errors.Is(err, ErrAlreadyExists) {

@@ -162,6 +162,8 @@ type dialect interface {
 	hides(tables []string) string
 	// keyType is the type of a column that compares as c, V1's, does, with its collation and without a limit.
 	keyType(c *column) string
+	// noKey is a condition on a row t, whose index is the key's, that says that c is no key there, and what it is instead.
+	noKey(c *column) (condition, kind string)
 	// misread says why a column's Go type cannot be read from values of a type, "" where it can, or has a way of its own.
 	misread(c *column, sqlType string) string
 	// zero is the value of a column of V2 in rows that are older than it, "" where there is none.

@@ -367,6 +367,10 @@ func (postgres) later(ms string) string {
 	return "clock_timestamp() + make_interval(secs => CAST(" + ms + " AS double precision) / 1000)"
 }
 
+func (postgres) noKey(c *column) (condition, kind string) {
+	return "t." + quote(c.name) + " IS NULL", onlyNull
+}
+
 func (postgres) keyType(c *column) string {
 	known, declared := c.now(), comparedAs(c)
 	if declared == "text" {

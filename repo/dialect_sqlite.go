@@ -286,6 +286,15 @@ func (sqlite) keyType(c *column) string {
 	return declared
 }
 
+// noKey: numbers stand before texts in SQLite's order, and bytes behind them.
+func (sqlite) noKey(c *column) (condition, kind string) {
+	key := "t." + quote(c.name)
+	if c.isInt {
+		return key + " IS NULL OR " + key + " >= ''", "NULL, or no number"
+	}
+	return key + " IS NULL OR " + key + " < '' OR " + key + " >= x''", "NULL, or no text"
+}
+
 func (sqlite) zero(c *column) string {
 	zero := postgres{}.zero(c)
 	if c.isExact() { // which is kept as text

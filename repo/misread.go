@@ -33,6 +33,9 @@ func (postgres) misread(c *column, sqlType string) string {
 
 // misread: a column holds anything here; but no document has bytes.
 func (sqlite) misread(c *column, sqlType string) string {
+	if c.goType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents have values in their places
+		return misreads(c, `"a"`, true)
+	}
 	return misreads(c, `{}`, strings.EqualFold(sqlType, "blob") && c.goType == reflect.TypeFor[[]byte]())
 }
 

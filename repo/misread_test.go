@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"database/sql"
 	"reflect"
 	"strings"
 	"testing"
@@ -48,5 +49,10 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 	blob := &column{goType: reflect.TypeFor[[]byte]()}
 	if (sqlite{}).misread(blob, "BLOB") == "" || (sqlite{}).misread(&column{goType: reflect.TypeFor[string]()}, "text") != "" {
 		t.Error("on SQLite bytes cannot be read, and text can")
+	}
+	for _, goType := range []reflect.Type{reflect.TypeFor[sql.NullString](), reflect.TypeFor[sql.NullInt64](), reflect.TypeFor[sql.Null[string]]()} {
+		if c := (&column{goType: goType}); (sqlite{}).misread(c, "text") == "" || (postgres{}).misread(c, "text") == "" {
+			t.Errorf("%s is taken for a type that can be read", goType)
+		}
 	}
 }

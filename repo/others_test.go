@@ -17,9 +17,10 @@ func TestAKeyThatMayBeNull(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
-		key, filled := "id varchar(12) UNIQUE", ""
+		key, filled, want := "id varchar(12) UNIQUE", "", "column id of table notes is the key of entity NOTE, but may be NULL"
 		if strings.HasPrefix(url, "sqlite:") {
 			key, filled = "id varchar(12) PRIMARY KEY", "INSERT INTO notes (title, priority) VALUES ('nobody''s', 1)" // which SQLite lets be
+			want = "entity NOTE: table notes has rows without a key"
 		}
 		repotest.Exec(t, raw, "CREATE TABLE notes ("+key+", title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
@@ -32,7 +33,7 @@ func TestAKeyThatMayBeNull(t *testing.T) {
 			repotest.Exec(t, raw, filled)
 		}
 		err := b.DB.Install(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "column id of table notes is the key of entity NOTE, but may be NULL") || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -86,6 +87,41 @@ func TestRowsWithoutAKey(t *testing.T) {
 		repotest.Exec(t, raw, "DELETE FROM notes WHERE id IS NULL")
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		clean(t, b, verify(t, b, false))
+	})
+}
+
+// C1. SQLite's columns hold what they like: keys that are bytes, or texts where numbers are declared, are no keys. No run past them is clean, and no
+// server starts over them.
+func TestKeysOfAnotherType(t *testing.T) {
+	t.Parallel()
+	on(t, "sqlite", func(t *testing.T, url string) {
+		raw := repotest.Raw(t, url)
+		repotest.Exec(t, raw, "CREATE TABLE comments (id int NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)",
+			"CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
+			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))")
+		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+		if err := b.DB.Install(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		repotest.Exec(t, raw, "INSERT INTO comments (id, words) VALUES (1, 'a')", "INSERT INTO notes (id, title, priority) VALUES ('a', 'a', 1)")
+		for _, c := range []struct{ entity, strange, gone, kind string }{
+			{"NOTE", "INSERT INTO notes (id, title, priority) VALUES (x'61', 'a', 1)", "DELETE FROM notes WHERE id = x'61'", "no text"},
+			{"COMMENT", "INSERT INTO comments (id, words) VALUES ('one', 'a')", "DELETE FROM comments WHERE id = 'one'", "no number"},
+		} {
+			if err := b.DB.Check(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			repotest.Exec(t, raw, c.strange)
+			if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "rows without a key") || !strings.Contains(err.Error(), c.kind) {
+				t.Errorf("%s: the error is %v", c.entity, err)
+			}
+			run := sweep(t, b, repo.SweepRequest{Entity: c.entity})
+			if run.Status != repo.Failed || run.Error == nil || !strings.Contains(*run.Error, c.kind) {
+				t.Errorf("%s: %+v", c.entity, run)
+			}
+			repotest.Exec(t, raw, c.gone)
+			clean(t, b, sweep(t, b, repo.SweepRequest{Entity: c.entity}))
+		}
 	})
 }
 

@@ -130,6 +130,47 @@ func TestASnapshotOverAChangeOfPhase(t *testing.T) {
 	}
 }
 
+// D2. A snapshot from before the installation knows no phase. Who has it must begin again, whatever the phase is: in CUTOVER its write would be nowhere.
+func TestASnapshotFromBeforeTheInstallation(t *testing.T) {
+	t.Parallel()
+	for _, isolation := range []string{"REPEATABLE READ", "SERIALIZABLE"} {
+		t.Run(isolation, func(t *testing.T) {
+			t.Parallel()
+			on(t, "postgres", func(t *testing.T, url string) {
+				b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+				if err := b.DB.CreateV1Tables(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				raw := repotest.Raw(t, url)
+				repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) VALUES ('a', 'a', 1)")
+				old, err := raw.BeginTx(t.Context(), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer old.Rollback() //nolint:errcheck // it fails
+				repotest.Exec(t, old, "SET TRANSACTION ISOLATION LEVEL "+isolation, "SELECT count(*) FROM comments")
+				if err := b.DB.Install(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				b = repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
+				clean(t, b, sweep(t, b, repo.SweepRequest{}))
+				b.SetPhase(repo.Cutover)
+				_, err = old.ExecContext(t.Context(), "UPDATE notes SET title = 'past us' WHERE id = 'a'")
+				if err == nil {
+					err = old.Commit()
+				}
+				if err == nil || !strings.Contains(err.Error(), "40001") || !strings.Contains(err.Error(), "has been installed on table notes") {
+					t.Errorf("the error is %v", err)
+				}
+				if v1 := getV1(t, b, "a"); v1.Title != "a" {
+					t.Errorf("%+v", v1)
+				}
+				agree(t, b, "a")
+			})
+		})
+	}
+}
+
 // C4. Tables whose names share their first 47 characters do not share a trigger's function, and C7: two entities on one table each see every
 // write, another program's and the other entity's own.
 func TestTwoEntitiesOnOneTable(t *testing.T) {

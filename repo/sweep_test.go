@@ -1,6 +1,7 @@
 package repo_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 // start starts a sweep, and work on it that ends with the test or with stop.
 func start(t *testing.T, b *repotest.Bench, q repo.SweepRequest) (run repo.Run, stop func()) {
 	t.Helper()
-	q.Entity, q.Actor = "NOTE", "test"
+	q.Entity, q.Actor = cmp.Or(q.Entity, "NOTE"), "test"
 	run, err := b.Control.StartSweep(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)

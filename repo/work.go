@@ -161,22 +161,23 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 
 // worker is what a worker of a run goes by.
 type worker struct {
-	size   int // of the next batch
-	most   int // of any batch
-	failed int // batches one after another
+	size   int    // of the next batch
+	most   int    // of any batch
+	failed int    // batches one after another
+	after  string // the key behind which the last batch began
 }
 
 // waits says what a run waits for, in its throttledBy too where the database lets it. Batches that took longer than the database lets a
 // statement take are halved, and do not grow that large again.
 func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
 	cause := CauseOf(err)
-	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause, "rows", w.size, "error", err)
+	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause, "rows", w.size, "after", w.after, "error", err)
 	if cause == CauseBusy {
 		return
 	}
 	why := fmt.Sprintf("the database (%s): %s", cause, firstLine(err))
 	if cause == CauseTimeout {
-		why = fmt.Sprintf("a time limit of the database, which cancels batches of %d rows (%s): %s", w.size, cause, firstLine(err))
+		why = fmt.Sprintf("a time limit of the database, which cancels batches of %d rows, the last one behind key %q (%s): %s", w.size, w.after, cause, firstLine(err))
 		w.most = max(1, w.size/2)
 		w.size = w.most
 	}
@@ -203,6 +204,9 @@ func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) e
 	unknown := 0 // rows one after another that were refused with an error which does not say that it is the row's fault
 	for {
 		began := time.Now()
+		if w.after = ""; c.Position != nil {
+			w.after = *c.Position
+		}
 		if rate := c.rate(); rate > 0 {
 			w.size = min(w.size, rate)
 		}

@@ -147,6 +147,19 @@ func TestACustomerWithoutAName(t *testing.T) {
 	})
 }
 
+// A contact with nothing but a title, as V1 may be keeping it, can be written as it was read.
+func TestAContactWithoutAName(t *testing.T) {
+	t.Parallel()
+	eachServer(t, func(t *testing.T, s *server) {
+		s.customers(models.CustomerV1{CustomerID: "OLD", CompanyName: "Old", ContactTitle: new("Owner")})
+		const contacts = `contacts { displayName givenName familyName title }`
+		s.want(`{ customerV2(customerId: "OLD") { `+contacts+` } }`, nil, `{"customerV2":{"contacts":[{"displayName":"","givenName":"","familyName":"","title":"Owner"}]}}`)
+		s.want(`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: "Owner"}]}) { customer { `+contacts+` } } }`, nil,
+			`{"updateCustomerV2":{"customer":{"contacts":[{"displayName":"","givenName":"","familyName":"","title":"Owner"}]}}}`)
+		s.want(`{ customerV1(customerId: "OLD") { contactName contactTitle } }`, nil, `{"customerV1":{"contactName":null,"contactTitle":"Owner"}}`)
+	})
+}
+
 // One list in both shapes and every phase: rows, order, filters, cursors and counts are the same.
 func TestCustomerLists(t *testing.T) {
 	t.Parallel()

@@ -67,8 +67,11 @@ func bypass(m *model, w *world, i int) move {
 	w.begin(i)
 	a := &w.actors[i]
 	op := a.queue[0]
-	if op.kind == opBypassOld && a.snapshot.taken == 0 {
+	if op.kind > opBypass && a.snapshot.taken == 0 {
 		a.snapshot.taken, a.snapshot.entities = 1, w.db.entities
+		if op.kind == opBypassOldest {
+			a.snapshot.entities = [2]entity{}
+		}
 		for k, s := range w.db.slots {
 			a.snapshot.roots[k], a.snapshot.children[k] = s.root, s.child
 		}
@@ -273,7 +276,9 @@ func (m *model) trigger(w *world, i, k int, s statement, kind uint8) bool {
 	}
 	in := w.db.entities[e]
 	if a.snapshot.taken == 1 && !m.sqlite {
-		if m.has(triggerLocksPhase) && (a.snapshot.entities[e].phase >= cutover) != (in.phase >= cutover) {
+		if oldest := a.queue[0].kind == opBypassOldest; oldest && m.has(triggerNeedsBarrier) {
+			return true // the barrier is not there
+		} else if !oldest && m.has(triggerLocksPhase) && (a.snapshot.entities[e].phase >= cutover) != (in.phase >= cutover) {
 			return true // FOR SHARE of the barrier: could not serialize access
 		}
 		in = a.snapshot.entities[e]

@@ -87,7 +87,8 @@ var edits = map[guard][]edit{
 		{"capture_postgres.go", "IF capturing AND (found_phase IN ('CUTOVER', 'CONTRACT') OR ahead) THEN", "IF false THEN"},
 		{"capture_sqlite.go", "IN ('CUTOVER', 'CONTRACT') THEN RAISE", "IN ('NONE') THEN RAISE"},
 	},
-	triggerLocksPhase: {{"capture_postgres.go", "b.name = {entity} FOR SHARE;", "b.name = {entity};"}},
+	triggerLocksPhase:   {{"capture_postgres.go", "b.name = {entity} FOR SHARE;", "b.name = {entity};"}},
+	triggerNeedsBarrier: {{"capture_postgres.go", "IF NOT FOUND THEN -- the snapshot is older than the barrier", "IF false THEN"}},
 	referrerGoesFirst: {
 		{"facts.go", "other != e && !inContract[other.name] {", "other != e && false {"},
 		{"facts.go", "target != e && inContract[target.name] {", "target != e && false {"},
@@ -192,6 +193,7 @@ var tests = map[guard]string{
 	triggerMarks:                 "TestBypassWritesAreSeen",
 	triggerRejects:               "TestBypassWritesAreRejectedWhereV2Leads",
 	triggerLocksPhase:            "TestABypassTransactionThatWritesAfterCutover",
+	triggerNeedsBarrier:          "TestASnapshotFromBeforeTheInstallation",
 	referrerGoesFirst:            "TestOrderOfPhasesBetweenEntities",
 	referencesAreHeld:            "TestAReferrerAgainstADelete",
 	referrersAreCounted:          "TestReferencesInContract",

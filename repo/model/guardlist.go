@@ -81,6 +81,7 @@ var guardList = []guardInfo{
 	{triggerMarks, "triggerMarks", "capture_postgres.go captureBody, capture_sqlite.go sqliteTriggers", "triggers append a mark", families(familyTwo)},
 	{triggerRejects, "triggerRejects", "capture_postgres.go captureBody, capture_sqlite.go sqliteTrigger", "triggers reject where V2 leads", families(familyTwo, familyWalks)},
 	{triggerLocksPhase, "triggerLocksPhase", "capture_postgres.go captureBody", "with an old snapshot they lock FOR SHARE which shape is the truth", families(familyTwo, familyWalks)},
+	{triggerNeedsBarrier, "triggerNeedsBarrier", "capture_postgres.go captureBody", "and fail where it was not there yet", families(familyTwo, familyWalks)},
 	{referrerGoesFirst, "referrerGoesFirst", "facts.go orderFacts", "who refers enters CONTRACT first, and leaves it last", families(familyReferences)},
 	{referencesAreHeld, "referencesAreHeld", "reference.go holdReferences, hold", "in CONTRACT what is referred to is locked", families(familyReferences)},
 	{referrersAreCounted, "referrersAreCounted", "reference.go referred", "a delete counts who refers in CONTRACT", families(familyReferences)},

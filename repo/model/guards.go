@@ -56,6 +56,7 @@ const (
 	triggerMarks
 	triggerRejects
 	triggerLocksPhase
+	triggerNeedsBarrier
 	referrerGoesFirst
 	referencesAreHeld
 	referrersAreCounted

@@ -23,8 +23,9 @@ const (
 	opRestore
 	opPurge
 	opSeed
-	opBypass    // arg is the script
-	opBypassOld // the same in REPEATABLE READ; in SQLite, in a transaction that has read before it writes
+	opBypass       // arg is the script
+	opBypassOld    // the same in REPEATABLE READ; in SQLite, in a transaction that has read before it writes
+	opBypassOldest // the same, with a snapshot from before the engine's own tables were made
 )
 
 // move says what a step has done.
@@ -104,10 +105,11 @@ var (
 			{"read", seeRestore},
 			{"write V1, COMMIT", applyRestore},
 		},
-		opPurge:     {{"purge", purge}},
-		opSeed:      {{"BEGIN, fence, phase, insert", insertSeed}, {"count, COMMIT", commitSeed}},
-		opBypass:    {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
-		opBypassOld: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
+		opPurge:        {{"purge", purge}},
+		opSeed:         {{"BEGIN, fence, phase, insert", insertSeed}, {"count, COMMIT", commitSeed}},
+		opBypass:       {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
+		opBypassOld:    {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
+		opBypassOldest: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
 	}
 )
 
@@ -172,17 +174,17 @@ func (op operation) apply(before want) want {
 }
 
 // ours reports whether an actor is at an operation of the engine's.
-func (a *actor) ours() bool { return a.queue[0].kind != opBypass && a.queue[0].kind != opBypassOld }
+func (a *actor) ours() bool { return a.queue[0].kind < opBypass }
 
 var operationNames = [...]string{
 	"nothing", "read V1", "read V2", "update V1", "toggle V1", "update V2", "toggle V2 of a version", "create V1", "create V2", "delete", "sweep", "phase", "newer mapping",
-	"restore", "purge", "seed", "another program", "another program, REPEATABLE READ",
+	"restore", "purge", "seed", "another program", "another program, REPEATABLE READ", "another program, a snapshot from before the installation",
 }
 
 func (op operation) String() string {
 	name := operationNames[op.kind]
 	switch {
-	case op.kind == opBypass || op.kind == opBypassOld:
+	case op.kind >= opBypass:
 		name += ": " + scripts[op.arg].name
 	case op.kind == opPhase:
 		name += " " + phaseNames[op.arg&3]

@@ -102,7 +102,7 @@ func otherPrograms() []operation {
 	for _, s := range []uint8{scriptUpdate, scriptUpdateChild, scriptDelete, scriptInsert, scriptDeleteInsert} {
 		all = append(all, op(opBypassOld, s))
 	}
-	return all
+	return append(all, op(opBypassOldest, scriptUpdate), op(opBypassOldest, scriptDelete))
 }
 
 // phaseSteps are those that can be taken from a phase.
