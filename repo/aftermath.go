@@ -45,6 +45,13 @@ type sideEffect struct {
 	Restoring  jsonFlag `json:"restoring"`
 }
 
+func (s sideEffect) id() string {
+	if s.Key == nil {
+		return s.Entity + s.ID
+	}
+	return s.Entity + s.ID + *s.Key
+}
+
 // maxEffects is how many rows a write may change by V1's own doing where V2 must follow.
 const maxEffects = 5000
 
@@ -143,12 +150,32 @@ func (e *entity) v1Places() []place {
 }
 
 // settleEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2, which leads, must follow at once, since nobody looks at
-// marks there.
+// marks there. Where V1 is being rebuilt, V1's owner has changed what may be old: V1 is brought up to V2 then, which may have side effects again.
 func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects []sideEffect) error {
-	if len(effects) > maxEffects {
-		return &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with this one of %s", maxEffects, e.name)}
+	const rounds = 5
+	settled := map[string]bool{}
+	for range rounds {
+		again, err := e.settleOnce(ctx, t, key, effects)
+		if err != nil || !again {
+			return err
+		}
+		for _, effect := range effects {
+			settled[effect.id()] = true
+		}
+		if effects, err = e.effectsOf(ctx, t); err != nil {
+			return err
+		}
+		effects = slices.DeleteFunc(effects, func(effect sideEffect) bool { return settled[effect.id()] })
 	}
-	follow, drop := map[*entity][]sideEffect{}, map[*entity][]mark{}
+	return &ConflictError{"V1 is being rebuilt, and its own triggers change rows each time that these are brought up to V2"}
+}
+
+// settleOnce reports whether V1 was written.
+func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []sideEffect) (again bool, err error) {
+	if len(effects) > maxEffects {
+		return false, &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with this one of %s", maxEffects, e.name)}
+	}
+	follow, drop, restore := map[*entity][]sideEffect{}, map[*entity][]mark{}, map[*entity][]string{}
 	for _, effect := range effects {
 		other := e.db.entityNamed(effect.Entity)
 		f := fence{Phase: effect.Phase, Incomplete: bool(effect.Incomplete), Restoring: bool(effect.Restoring)}
@@ -157,16 +184,28 @@ func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects 
 			// The marks of the key itself go with its copy.
 		case effect.Key == nil && !f.writesV1(): // a mark of all keys is never deleted
 		case effect.Key == nil:
-			return &ConflictError{fmt.Sprintf("V1's own triggers empty a table of %s with this write, which its phase %s does not allow", other.name, f.Phase)}
+			return false, &ConflictError{fmt.Sprintf("V1's own triggers empty a table of %s with this write, which its phase %s does not allow", other.name, f.Phase)}
 		case !f.writesV1():
 			drop[other] = append(drop[other], mark{ID: effect.ID, Key: *effect.Key, Kind: effect.Kind})
+		case f.Phase == Contract:
+			drop[other] = append(drop[other], mark{ID: effect.ID, Key: *effect.Key, Kind: effect.Kind})
+			restore[other] = append(restore[other], *effect.Key)
 		default:
 			follow[other] = append(follow[other], effect)
 		}
 	}
 	for _, other := range e.db.entities {
 		if _, err := other.deleteMarks(ctx, t, drop[other]); err != nil {
-			return err
+			return false, err
+		}
+		if len(restore[other]) > 0 {
+			own := key
+			if again = true; other != e {
+				own = nil
+			}
+			if err := other.converter.restoreV1(ctx, t, own, restore[other]); err != nil {
+				return false, err
+			}
 		}
 		var keys []string
 		for _, effect := range follow[other] {
@@ -176,11 +215,11 @@ func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects 
 		}
 		if len(keys) > 0 {
 			if err := other.converter.followV1(ctx, t, keys); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
-	return nil
+	return again, nil
 }
 
 func (db *DB) entityNamed(name string) *entity {

@@ -86,6 +86,11 @@ func declaredCollations(statement string) map[string]string {
 	return collations
 }
 
+func (sqlite) uniques(ctx context.Context, s session, t *table) ([][]string, error) {
+	return columnLists(ctx, s, `SELECT json_group_array(x.name) FROM pragma_index_list(?) l JOIN pragma_index_info(l.name) x WHERE l."unique" AND NOT l.partial
+	GROUP BY l.name HAVING count(*) = count(x.name)`, t.name)
+}
+
 func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
 	var found []foreignKey
 	err := s.query(ctx, func(rows *sql.Rows) error {

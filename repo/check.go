@@ -104,7 +104,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 	if err := e.checkReads(e.v1); err != nil {
 		return err
 	}
-	if err := e.readForeignKeys(ctx); err != nil {
+	if err := e.readKeys(ctx); err != nil {
 		return err
 	}
 	for _, t := range e.v1.all() {
@@ -162,17 +162,21 @@ func (e *entity) checkReads(root *table) error {
 	return nil
 }
 
-// readForeignKeys looks at the foreign keys of V1's tables again.
-func (e *entity) readForeignKeys(ctx context.Context) error {
-	found := map[string][]foreignKey{}
+// readKeys looks at the keys of V1's tables again.
+func (e *entity) readKeys(ctx context.Context) error {
+	found := map[string]foundKeys{}
 	for _, t := range e.v1.all() {
-		keys, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
+		foreign, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
 		if err != nil {
 			return err
 		}
-		found[t.name] = keys
+		unique, err := e.db.dialect.uniques(ctx, e.db.reading(), t)
+		if err != nil {
+			return err
+		}
+		found[t.name] = foundKeys{foreign, unique}
 	}
-	e.foreignKeys.found.Store(&found)
+	e.keys.found.Store(&found)
 	return nil
 }
 

@@ -304,7 +304,7 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *con
 		}
 	}
 	// The target may have come since.
-	for _, key := range r.foreignKeys.of(r.v1.name) {
+	for _, key := range r.keys.foreign(r.v1.name) {
 		if refused.constraint != "" && refused.constraint == key.Name && refused.table == r.v1.name {
 			return r.v1.fieldOf(key.Columns[0]), nil
 		}
@@ -313,7 +313,7 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *con
 }
 
 func (e *entity) dangling(ctx context.Context, refused *constraintError, t *table, prefix string, v reflect.Value) (string, error) {
-	for _, key := range e.foreignKeys.of(t.name) {
+	for _, key := range e.keys.foreign(t.name) {
 		if refused.constraint != "" && refused.constraint != key.Name {
 			continue
 		}

@@ -87,6 +87,8 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
+	// uniques are the columns of each unique index of a table that holds for all rows.
+	uniques(ctx context.Context, s session, t *table) ([][]string, error)
 	// logic is what V1's tables do and enforce besides their keys and foreign keys.
 	logic(ctx context.Context, s session, e *entity) ([]logic, error)
 	// logicElsewhere is what seems to write V1's tables when others than led, which are quoted, are written.
@@ -214,18 +216,25 @@ type foreignKey struct {
 	Lockable jsonFlag `json:"lockable"`
 }
 
-// foreignKeys are those of V1's tables, by table, as the last look at the catalog found them.
-type foreignKeys struct {
-	found atomic.Pointer[map[string][]foreignKey]
+// tableKeys are the foreign and the unique keys of V1's tables, by table, as the last look at the catalog found them.
+type tableKeys struct {
+	found atomic.Pointer[map[string]foundKeys]
 }
 
-// of returns those of a table.
-func (k *foreignKeys) of(table string) []foreignKey {
+type foundKeys struct {
+	foreign []foreignKey
+	unique  [][]string // the columns of each
+}
+
+func (k *tableKeys) of(table string) foundKeys {
 	if found := k.found.Load(); found != nil {
 		return (*found)[table]
 	}
-	return nil
+	return foundKeys{}
 }
+
+func (k *tableKeys) foreign(table string) []foreignKey { return k.of(table).foreign }
+func (k *tableKeys) unique(table string) [][]string    { return k.of(table).unique }
 
 // quote quotes an identifier.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

@@ -138,8 +138,12 @@ func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, er
 }
 
 func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error {
-	t.opening.writes = append(slices.Clone(t.opening.writes), keys...)
-	writer, err := writerSetting(ctx, t, e, t.opening)
+	o := opening{writes: keys}
+	if t.entity == e {
+		t.opening.writes = append(slices.Clone(t.opening.writes), keys...)
+		o = t.opening
+	}
+	writer, err := writerSetting(ctx, t, e, o)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func (d sqlite) announce(ctx context.Context, t *tx, e *entity, o opening) error
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, "INSERT INTO coexist_inflight (entity, key) SELECT DISTINCT "+literal(e.name)+", k.key FROM (%s) k", keys)
+	return e.execKeys(ctx, t, "INSERT OR IGNORE INTO coexist_inflight (entity, key) SELECT DISTINCT "+literal(e.name)+", k.key FROM (%s) k", keys)
 }
 
 // patience sets how long the connection waits for writers of other processes.

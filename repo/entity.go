@@ -23,7 +23,7 @@ type entity struct {
 	initialPhase   Phase
 	sorts          map[string]Sort
 	references     []Reference
-	foreignKeys    foreignKeys  // of V1's tables
+	keys           tableKeys    // of V1's tables
 	converter      converter    // the Repository
 	firstBatch     atomic.Int64 // rows with which a worker of a run begins, where that was too many; else 0
 	// The log of marks and the quarantine, as a statement names them.

@@ -37,7 +37,7 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
 	var kept []keptKey
 	for _, table := range r.v1.all() {
-		for _, key := range r.foreignKeys.of(table.name) {
+		for _, key := range r.keys.foreign(table.name) {
 			named := func(reference Reference) bool { return table == r.v1 && reference.Column == key.Columns[0] }
 			if r.keeps(table, key) && !r.isParent(key, table) && !slices.ContainsFunc(r.references, named) {
 				kept = append(kept, keptKey{key, table})
@@ -179,7 +179,7 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 		there, err = target.hold(ctx, t, value)
 	} else {
 		key := foreignKey{Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table), TargetColumns: []string{reference.Key}, Lockable: true}
-		for _, declared := range e.foreignKeys.of(e.v1.name) {
+		for _, declared := range e.keys.foreign(e.v1.name) {
 			if slices.Equal(declared.Columns, key.Columns) && declared.Target == key.Target {
 				key.Lockable = declared.Lockable
 			}

@@ -24,7 +24,7 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 		path := ""
 		if refused, ok := errors.AsType[*constraintError](refusal); ok {
 			path = r.v1.fieldOf(refused.column)
-			for _, key := range r.foreignKeys.of(r.v1.name) {
+			for _, key := range r.keys.foreign(r.v1.name) {
 				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) { // SQLite does not say which
 					path = r.v1.fieldOf(key.Columns[0])
 				}
@@ -73,14 +73,25 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 	if err := rs.finish(ctx); err != nil {
 		return outcome{}, err
 	}
+	var faults []Finding
 	if rs.restored > 0 {
-		unkept, err := r.unkept(ctx, t, rs.wanted)
-		if err != nil {
+		if err := rs.settleTouched(ctx); err != nil {
 			return outcome{}, err
 		}
-		rs.faults = append(rs.faults, unkept...)
+		if faults, err = r.unkept(ctx, t, rs.wanted); err != nil {
+			return outcome{}, err
+		}
 	}
-	added, err := r.report(ctx, t, c, nil, rs.faults)
+	for _, key := range keys { // others have their own turn
+		if s := found[key]; s != nil {
+			if fault, there := rs.faults[s.key]; there {
+				faults = append(faults, fault)
+			} else if fault, there := rs.lacking[s.key]; there {
+				faults = append(faults, fault)
+			}
+		}
+	}
+	added, err := r.report(ctx, t, c, nil, faults)
 	added.migrated = rs.restored
 	return added, err
 }

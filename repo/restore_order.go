@@ -3,33 +3,41 @@ package repo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 )
 
-// V1's rows may refer to rows of their own table: a tree. While V1 is being rebuilt, such a row needs those that it refers to, which may come later
-// in the order of the keys; and a row goes after those that refer to it. A restorer brings such rows up first. In a circle it leaves one reference
-// out until the rest is there.
+// V1's rows may refer to rows of their own table: a tree; and each of them may hold a value that no other may have. While V1 is being rebuilt, a row
+// needs those that it refers to, which may come later in the order of the keys; it goes after those that refer to it; and what it is to hold another row
+// may have held since before CONTRACT. A restorer brings such rows up first. In a circle it leaves one reference out until the rest is there.
 
-// maxFirst is how many rows one transaction brings up because others need them.
-const maxFirst = 10_000
+// maxFirst is how many rows one transaction brings up because others need them. The next restore goes on from there.
+const maxFirst = 200
+
+// errNeedsMore says that a row needs more than maxFirst others first.
+var errNeedsMore = fmt.Errorf("V1 needs more than %d other rows of its table first", maxFirst)
 
 // restorer restores rows of V1 in one transaction.
 type restorer[V1, V2 any] struct {
 	*Repository[V1, V2]
 	tx       *tx
-	keys     []keptKey      // V1's foreign keys from the entity to itself
-	begun    map[string]int // keys; how many references were left out
+	keys     []keptKey // V1's foreign keys from the entity to itself
+	begun    map[string]bool
+	ended    map[string]bool
+	brought  int            // rows that others needed
 	wanted   map[string]*V1 // what V1 should hold of them then, nil for nothing
-	faults   []Finding
+	faults   map[string]Finding
+	lacking  map[string]Finding // of rows that were written without what they refer to
 	restored int
 	again    []string // those with a reference that was left out
 }
 
 func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
-	rs := &restorer[V1, V2]{Repository: r, tx: t, begun: map[string]int{}, wanted: map[string]*V1{}}
+	rs := &restorer[V1, V2]{Repository: r, tx: t, begun: map[string]bool{}, ended: map[string]bool{}, wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{}}
 	for _, table := range r.v1.all() {
-		for _, key := range r.foreignKeys.of(table.name) {
+		for _, key := range r.keys.foreign(table.name) {
 			if key.Target == r.v1.sql && key.TargetColumns[0] == r.v1.key.name && r.keeps(table, key) && !r.isParent(key, table) {
 				rs.keys = append(rs.keys, keptKey{key, table})
 			}
@@ -40,12 +48,15 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 
 // restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the delete.
 func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error {
-	if _, twice := rs.begun[s.key]; twice {
+	if rs.begun[s.key] {
 		return nil
 	}
-	rs.begun[s.key] = 0
+	rs.begun[s.key] = true
+	defer func() { rs.ended[s.key] = true }()
 	fault := func(f Finding) error {
-		rs.faults = append(rs.faults, f)
+		f.Key = s.key
+		rs.faults[s.key] = f
+		delete(rs.wanted, s.key)
 		return nil
 	}
 	if s.v2 == nil {
@@ -53,31 +64,34 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 		case !hasV1:
 			return nil // neither shape has the key, so that nothing keeps others from creating it now
 		case !s.state.gone():
-			return fault(Finding{Key: s.key, Kind: Missing})
-		}
-		if err := rs.beforeDelete(ctx, s.key); err != nil {
-			return err
+			return fault(Finding{Kind: Missing})
 		}
 		rs.wanted[s.key] = nil
+		if err := rs.beforeDelete(ctx, s.key); errors.Is(err, errNeedsMore) {
+			return fault(Finding{Kind: Missing, Reason: later(err)})
+		} else if err != nil {
+			return err
+		}
 		rs.restored++
 		return rs.deleteV1(ctx, rs.tx, s.key)
 	}
 	v1, err := rs.represent(s.v1, *s.v2)
 	if err != nil {
-		return fault(Finding{Key: s.key, Kind: Different, Fields: []string{field(err).Field}, Reason: new(field(err).Reason)})
+		return fault(Finding{Kind: Different, Fields: []string{field(err).Field}, Reason: new(field(err).Reason)})
 	}
 	rs.wanted[s.key] = &v1
 	if s.v1 != nil && rs.sameRows(s.v1, &v1) {
 		return nil
 	}
 	write := v1
-	if err := rs.before(ctx, s.key, &write); err != nil {
+	if err := rs.before(ctx, s.key, &write); errors.Is(err, errNeedsMore) {
+		return fault(Finding{Kind: Different, Fields: []string{}, Reason: later(err)})
+	} else if err != nil {
 		return err
 	}
 	err = rs.bringUpV1(ctx, rs.tx, s, write)
 	if withheld, ok := errors.AsType[*ConflictError](err); ok {
-		delete(rs.wanted, s.key)
-		finding := Finding{Key: s.key, Kind: Different, Reason: &withheld.Reason}
+		finding := Finding{Kind: Different, Reason: &withheld.Reason}
 		if s.v1 != nil {
 			finding.Fields = differingFields(s.v1, &v1)
 		}
@@ -87,71 +101,150 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 	return err
 }
 
-// before brings up the rows to which v1, a row that is about to be written, refers and which V1 lacks. A reference to a row that itself waits for
-// this one it takes out of v1, where the column may be NULL, and writes it in finish.
+func later(err error) *string {
+	return new(err.Error() + ": start another restore, which goes on from there")
+}
+
+// before brings up the rows to which v1, a row that is about to be written, refers and which V1 lacks, and those that hold what it must hold alone.
+// A reference to a row that itself waits for this one, or needs too many others, it takes out of v1, and writes it in finish.
 func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) error {
-	var missing []string
+	if err := rs.vacate(ctx, own, v1); err != nil {
+		return err
+	}
+	type reference struct {
+		keptKey
+		value string
+	}
+	var missing, waiting []reference
 	for _, key := range rs.keys {
 		for value := range rs.v1.values(key, reflect.ValueOf(v1).Elem()) {
 			if value == own || !rs.validKey(value) {
 				continue
 			}
-			n, err := number(ctx, rs.tx.session, "SELECT count(*) FROM "+rs.v1.sql+" t WHERE t."+quote(rs.v1.key.name)+" = "+rs.asKey("?"), value)
-			if err != nil {
+			switch there, err := rs.hasRow(ctx, value); {
+			case err != nil:
 				return err
-			}
-			if n > 0 {
-				continue
-			}
-			if _, waits := rs.begun[value]; !waits {
-				missing = append(missing, value)
-				continue
-			}
-			if column := key.on.column(key.Columns[0]); key.on == rs.v1 {
-				if f := reflect.ValueOf(v1).Elem().FieldByIndex(column.index); f.Kind() == reflect.Pointer {
-					f.SetZero()
-					rs.begun[own]++
-				}
+			case there:
+			case rs.begun[value]:
+				waiting = append(waiting, reference{key, value})
+			default:
+				missing = append(missing, reference{key, value})
 			}
 		}
 	}
-	if rs.begun[own] > 0 {
-		rs.again = append(rs.again, own)
+	var values []string
+	for _, m := range missing {
+		values = append(values, m.value)
 	}
-	return rs.first(ctx, missing)
+	err := rs.first(ctx, values)
+	if errors.Is(err, errNeedsMore) {
+		waiting, err = append(waiting, missing...), nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range waiting {
+		if !rs.leaveOut(v1, w.keptKey, w.value) {
+			continue
+		}
+		if !slices.Contains(rs.again, own) {
+			rs.again = append(rs.again, own)
+		}
+	}
+	return nil
 }
 
-// beforeDelete brings up the rows of V1 that refer to one that is about to be deleted.
+func (rs *restorer[V1, V2]) hasRow(ctx context.Context, key string) (bool, error) {
+	n, err := number(ctx, rs.tx.session, "SELECT count(*) FROM "+rs.v1.sql+" t WHERE t."+quote(rs.v1.key.name)+" = "+rs.asKey("?"), key)
+	return n > 0, err
+}
+
+// leaveOut takes a reference out of v1: a column that may be NULL, a child row, or a row that can be its own parent.
+func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
+	column, row := key.on.column(key.Columns[0]), reflect.ValueOf(v1).Elem()
+	if key.on == rs.v1 {
+		f, own := row.FieldByIndex(column.index), row.FieldByIndex(rs.v1.key.index)
+		switch {
+		case f.Kind() == reflect.Pointer:
+			f.SetZero()
+		case f.Type() == own.Type():
+			f.Set(own)
+		default:
+			return false
+		}
+		return true
+	}
+	for i := range rs.v1.children {
+		if c := &rs.v1.children[i]; &c.table == key.on {
+			list := row.FieldByIndex(c.index)
+			kept := reflect.MakeSlice(list.Type(), 0, list.Len())
+			for j := range list.Len() {
+				if f := reflect.Indirect(list.Index(j).FieldByIndex(column.index)); !f.IsValid() || fmt.Sprint(f.Interface()) != value {
+					kept = reflect.Append(kept, list.Index(j))
+				}
+			}
+			list.Set(kept)
+		}
+	}
+	return true
+}
+
+// beforeDelete brings up the rows of V1 that refer to one that is about to be deleted. Where such a row itself waits for this one, it unlinks them.
 func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error {
 	var referring []string
 	for _, key := range rs.keys {
-		of := rs.v1.key.name
-		if key.on != rs.v1 {
-			i := slices.IndexFunc(rs.v1.children, func(c child) bool { return &c.table == key.on || c.name == key.on.name })
-			of = rs.v1.children[i].parentKey
-		}
-		found, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+quote(of)+" AS text) FROM "+key.on.sql+" t WHERE t."+quote(key.Columns[0])+" = "+
-			rs.db.dialect.asKey(key.on.column(key.Columns[0]), "?"), own)
+		of := rs.keyOfRow(key.on)
+		column := key.on.column(key.Columns[0])
+		refers := quote(column.name) + " = " + rs.db.dialect.asKey(column, "?")
+		found, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+key.on.sql+" t WHERE t."+refers+" AND t."+of+" IS NOT NULL LIMIT "+strconv.Itoa(maxFirst+1), own)
 		if err != nil {
 			return err
 		}
-		referring = append(referring, found...)
+		for _, other := range found {
+			if other == own {
+				continue
+			}
+			if !rs.begun[other] || rs.ended[other] {
+				referring = append(referring, other)
+				continue
+			}
+			unlink := "DELETE FROM " + key.on.sql
+			if key.on == rs.v1 {
+				if column.now().notNull {
+					continue
+				}
+				unlink = "UPDATE " + key.on.sql + " SET " + quote(column.name) + " = NULL"
+			} else if v1, known := rs.wanted[other]; !known || v1 != nil {
+				continue // it is written when its turn comes
+			}
+			if _, err := rs.tx.exec(ctx, unlink+" WHERE "+of+" = "+rs.asKey("?")+" AND "+refers, other, own); err != nil {
+				return err
+			}
+		}
 	}
-	return rs.first(ctx, slices.DeleteFunc(referring, func(key string) bool { return key == own }))
+	return rs.first(ctx, referring)
+}
+
+// keyOfRow is the column of a V1 table that has the root's key, quoted.
+func (rs *restorer[V1, V2]) keyOfRow(on *table) string {
+	for i := range rs.v1.children {
+		if c := &rs.v1.children[i]; &c.table == on {
+			return quote(c.parentKey)
+		}
+	}
+	return quote(rs.v1.key.name)
 }
 
 // first brings up the rows of keys before others. What V1 does not take of them is found when it is their turn.
 func (rs *restorer[V1, V2]) first(ctx context.Context, keys []string) error {
-	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))), func(key string) bool {
-		_, begun := rs.begun[key]
-		return begun
-	})
-	switch {
-	case len(keys) == 0:
+	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))), func(key string) bool { return rs.begun[key] })
+	if len(keys) == 0 {
 		return nil
-	case len(rs.begun) > maxFirst:
-		return &ConflictError{"V1 needs too many other rows of its table first"}
 	}
+	if rs.brought+len(keys) > maxFirst {
+		return errNeedsMore
+	}
+	rs.brought += len(keys)
 	if err := rs.db.dialect.alsoWrites(ctx, rs.tx, rs.entity, keys); err != nil {
 		return err
 	}
@@ -171,18 +264,18 @@ func (rs *restorer[V1, V2]) first(ctx context.Context, keys []string) error {
 		if s.v2 != nil && !held[s.key] {
 			return &busyError{errRowHasCome}
 		}
-		faults := len(rs.faults)
 		if err := rs.restore(ctx, s); err != nil {
 			return err
 		}
-		rs.faults = rs.faults[:faults]
 	}
 	return nil
 }
 
 // finish writes the references that were left out.
 func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
-	for _, key := range rs.again {
+	again := rs.again
+	rs.again = nil
+	for _, key := range again {
 		v1 := rs.wanted[key]
 		if v1 == nil {
 			continue
@@ -191,36 +284,30 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s := found[key]; s != nil && s.v1 != nil {
-			if err := rs.writeV1(ctx, rs.tx, rs.v1.differ(s.v1, v1)); err != nil {
-				return err
+		s := found[key]
+		if s == nil || s.v1 == nil {
+			continue
+		}
+		for _, reference := range rs.keys {
+			for value := range rs.v1.values(reference, reflect.ValueOf(v1).Elem()) {
+				if there, err := rs.hasRow(ctx, value); err != nil {
+					return err
+				} else if !there && rs.validKey(value) {
+					why := later(errNeedsMore)
+					if rs.begun[value] {
+						why = new("V1 does not hold " + value + ", which it refers to")
+					}
+					rs.lacking[key] = Finding{Key: key, Kind: Different, Fields: []string{rs.v1.fieldOf(reference.Columns[0])}, Reason: why}
+				}
 			}
+		}
+		if _, lacks := rs.lacking[key]; lacks {
+			delete(rs.wanted, key)
+			continue
+		}
+		if err := rs.writeV1(ctx, rs.tx, rs.v1.differ(s.v1, v1)); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// whileRestoring prepares V1 for a client's write of a key, while V1 is being rebuilt: v1 is what is about to be written, nil for a delete. What it
-// returns is to be called afterwards.
-func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key string, v1 *V1) (finish func(context.Context) error, err error) {
-	rs := r.restorer(t)
-	if !t.fence.Restoring || len(rs.keys) == 0 {
-		return func(context.Context) error { return nil }, nil
-	}
-	rs.begun[key] = 0
-	if v1 == nil {
-		return rs.finish, rs.beforeDelete(ctx, key)
-	}
-	whole := *v1
-	rs.wanted[key] = &whole
-	return rs.finish, rs.before(ctx, key, v1)
-}
-
-// beforeDelete is whileRestoring for a delete.
-func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx, key string) error {
-	finish, err := r.whileRestoring(ctx, t, key, nil)
-	if err != nil {
-		return err
-	}
-	return finish(ctx)
 }

@@ -76,6 +76,7 @@ type childChange struct {
 	child             *child
 	deleted, inserted []row
 	updated           []row
+	before            []row    // the updated ones, as they were
 	updatedColumns    []column // those that differ in any updated row
 }
 
@@ -110,8 +111,12 @@ func (t *table) differ(before, after any) *difference {
 func (c *child) differ(v, w reflect.Value, key any) *childChange {
 	change := &childChange{child: c}
 	before := map[string]reflect.Value{}
+	were := map[string]row{}
 	for i, list := 0, v.FieldByIndex(c.index); i < list.Len(); i++ {
 		before[c.identity(list.Index(i))] = list.Index(i)
+	}
+	for i, r := range c.rows(v, key) {
+		were[c.identity(v.FieldByIndex(c.index).Index(i))] = r
 	}
 	kept := map[string]bool{}
 	rows := c.rows(w, key)
@@ -125,6 +130,7 @@ func (c *child) differ(v, w reflect.Value, key any) *childChange {
 			change.inserted = append(change.inserted, rows[i])
 		case !identical(old, list.Index(i)):
 			change.updated = append(change.updated, rows[i])
+			change.before = append(change.before, were[identity])
 			for j := range c.columns {
 				if !identical(old.FieldByIndex(c.columns[j].index), list.Index(i).FieldByIndex(c.columns[j].index)) {
 					differing[j] = true

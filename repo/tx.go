@@ -31,6 +31,7 @@ func (o opening) keys() []string {
 // tx is a transaction on one entity, under the phase that its fence says: nobody changes the phase before it ends.
 type tx struct {
 	session
+	entity  *entity
 	conn    *sql.Conn
 	opening opening
 	fence   fence
@@ -73,7 +74,7 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 
 // transactOn is transact on a connection, which it gives back, with another opening.
 func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error, fn func(context.Context, *tx) error) (err error) {
-	t := &tx{conn: conn, session: e.db.onConnection(conn), token: newToken()}
+	t := &tx{entity: e, conn: conn, session: e.db.onConnection(conn), token: newToken()}
 	done := false
 	defer func() {
 		if !done { // also where fn panics

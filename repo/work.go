@@ -14,8 +14,10 @@ type converter interface {
 	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
 	// followV1 brings copies up to V1 rows that V1's owner has changed in this transaction.
 	followV1(ctx context.Context, t *tx, keys []string) error
-	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key.
-	beforeDelete(ctx context.Context, t *tx, key string) error
+	// restoreV1 brings V1's rows up to V2, where V1 is being rebuilt and its owner has changed them in this transaction, which writes own anyway.
+	restoreV1(ctx context.Context, t *tx, own *string, keys []string) error
+	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key. What it returns is to be called afterwards.
+	beforeDelete(ctx context.Context, t *tx, key string) (finish func(context.Context) error, err error)
 }
 
 // batch is what one transaction of a run does.
@@ -74,7 +76,7 @@ func (c *Control) Work(ctx context.Context) error {
 			checked = time.Now()
 			for _, e := range c.db.entities {
 				_, err := e.followColumns(ctx)
-				if err = errors.Join(err, e.checkCapture(ctx), e.readForeignKeys(ctx)); err != nil && ctx.Err() == nil {
+				if err = errors.Join(err, e.checkCapture(ctx), e.readKeys(ctx)); err != nil && ctx.Err() == nil {
 					c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
 				}
 			}

@@ -114,16 +114,49 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 			return err
 		}
 	}
+	remove := func() error {
+		for _, c := range slices.Backward(d.children) {
+			if err := write(e.deleteStatement(c.child.sql, c.child.keyColumns(key)), c.deleted); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	insert := func(c *childChange) error {
+		return write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted)
+	}
+	insertsFirst := e.insertsFirst(d.children)
+	if !insertsFirst {
+		if err := remove(); err != nil {
+			return err
+		}
+	}
 	for i := range d.children {
 		c := &d.children[i]
-		match := c.child.keyColumns(key)
-		if err := write(e.deleteStatement(c.child.sql, match), c.deleted); err != nil {
+		if parked, rows := e.park(c, insertsFirst); rows != nil {
+			if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), []column{parked}, ""), rows); err != nil {
+				return err
+			}
+		}
+		if insertsFirst {
+			if err := insert(c); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range d.children {
+		c := &d.children[i]
+		if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), c.updatedColumns, ""), c.updated); err != nil {
 			return err
 		}
-		if err := write(e.updateStatement(c.child.sql, match, c.updatedColumns, ""), c.updated); err != nil {
-			return err
+		if !insertsFirst {
+			if err := insert(c); err != nil {
+				return err
+			}
 		}
-		if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
+	}
+	if insertsFirst {
+		if err := remove(); err != nil {
 			return err
 		}
 	}
@@ -295,10 +328,14 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 // deleteBoth leaves a tombstone, so that whoever has read the entity before cannot bring it back.
 func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) error {
 	if t.fence.leader() == sideV1 || t.fence.writesV1() {
-		if err := e.converter.beforeDelete(ctx, t, key); err != nil {
+		finish, err := e.converter.beforeDelete(ctx, t, key)
+		if err != nil {
 			return err
 		}
 		if err := e.deleteV1(ctx, t, key); err != nil {
+			return err
+		}
+		if err := finish(ctx); err != nil {
 			return err
 		}
 		found, err := e.afterDelete(ctx, t, key)

@@ -1,0 +1,179 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// What a write brings up in V1 besides its own row, while V1 is being rebuilt.
+
+// whileRestoring prepares V1 for a client's write of a key, while V1 is being rebuilt: v1 is what is about to be written, nil for a delete. What it
+// returns is to be called afterwards. It fails with a *ConflictError where V1 needs too much first.
+func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key string, v1 *V1) (finish func(context.Context) error, err error) {
+	if !t.fence.Restoring {
+		return func(context.Context) error { return nil }, nil
+	}
+	rs := r.restorer(t)
+	rs.begun[key] = true
+	finish = func(ctx context.Context) error {
+		if err := rs.finish(ctx); err != nil {
+			return err
+		}
+		return rs.kept(ctx, key)
+	}
+	if v1 == nil {
+		rs.wanted[key] = nil
+		return finish, tooMuch(rs.beforeDelete(ctx, key))
+	}
+	whole := *v1
+	rs.wanted[key] = &whole
+	return finish, tooMuch(rs.before(ctx, key, v1))
+}
+
+func tooMuch(err error) error {
+	if errors.Is(err, errNeedsMore) {
+		return &ConflictError{"V1 is being rebuilt, and " + strings.TrimPrefix(err.Error(), "V1 ") + ": try again when the restore has gone on"}
+	}
+	return err
+}
+
+// beforeDelete is whileRestoring for a delete.
+func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx, key string) (finish func(context.Context) error, err error) {
+	return r.whileRestoring(ctx, t, key, nil)
+}
+
+// restoreV1 brings V1's rows of keys up to V2, which leads, where V1 is being rebuilt and its owner has changed them in this transaction. own is the key that
+// it writes anyway, nil for none. It fails with a *ConflictError where V1 does not keep them so.
+func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, keys []string) error {
+	rs := r.restorer(t)
+	except := ""
+	if own != nil {
+		except, rs.begun[*own] = *own, true
+	}
+	if err := tooMuch(rs.first(ctx, keys)); err != nil {
+		return err
+	}
+	if err := rs.finish(ctx); err != nil {
+		return err
+	}
+	return rs.kept(ctx, except)
+}
+
+// kept fails with a *ConflictError where V1 does not hold what the rows that were brought up besides should be, or lacks what they need.
+func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
+	for key, fault := range rs.lacking {
+		return &ConflictError{"V1 is being rebuilt, and cannot hold " + rs.name + " " + key + " yet: " + *fault.Reason}
+	}
+	wanted := maps.Clone(rs.wanted)
+	delete(wanted, own)
+	if len(wanted) == 0 {
+		return nil
+	}
+	found, err := rs.lookUp(ctx, rs.tx.session, wantBoth, slices.Sorted(maps.Keys(wanted)))
+	if err != nil {
+		return err
+	}
+	for key, v1 := range wanted {
+		var held *V1
+		if s := found[key]; s != nil {
+			held = s.v1
+		}
+		if (v1 == nil) != (held == nil) || v1 != nil && !rs.sameRows(v1, held) {
+			return &ConflictError{"V1 is being rebuilt, and its own triggers, rules or foreign keys do not keep " + rs.name + " " + key + " as V2 has it, which this write needs"}
+		}
+	}
+	return nil
+}
+
+// settleTouched brings up other rows of the entity that V1's owner has changed with those that a restore has written.
+func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) error {
+	const rounds = 3
+	for range rounds {
+		effects, err := rs.effectsOf(ctx, rs.tx)
+		if err != nil || len(effects) > maxEffects {
+			return err
+		}
+		var keys []string
+		var marks []mark
+		for _, effect := range effects {
+			if effect.Entity == rs.name && effect.Key != nil {
+				keys = append(keys, *effect.Key)
+				marks = append(marks, mark{ID: effect.ID, Key: *effect.Key, Kind: effect.Kind})
+			}
+		}
+		if len(keys) == 0 {
+			return nil
+		}
+		if _, err := rs.deleteMarks(ctx, rs.tx, marks); err != nil {
+			return err
+		}
+		err = rs.first(ctx, keys)
+		if errors.Is(err, errNeedsMore) {
+			return nil // they have a turn of their own
+		}
+		if err == nil {
+			err = rs.finish(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Where such a row itself waits for this one it
+// holds nothing meanwhile, where the column may be NULL.
+func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) error {
+	for _, unique := range rs.uniques() {
+		of := rs.keyOfRow(unique.on)
+		from, value := rs.db.dialect.records(unique.columns)
+		conditions := make([]string, len(unique.columns))
+		for i, c := range unique.columns {
+			conditions[i] = "t." + quote(c.name) + " = " + value(c.name)
+		}
+		document, err := marshal(rs.rowsOf(unique.on, v1))
+		if err != nil {
+			return err
+		}
+		holders, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+unique.on.sql+" t, "+from+" WHERE t."+of+" IS NOT NULL AND "+strings.Join(conditions, " AND "), document)
+		if err != nil {
+			return err
+		}
+		var others []string
+		for _, holder := range holders {
+			if holder == own {
+				continue
+			}
+			if !rs.begun[holder] {
+				others = append(others, holder)
+				continue
+			}
+			i := slices.IndexFunc(unique.columns, func(c column) bool { return !c.now().notNull && !c.isKey })
+			if unique.on != rs.v1 || rs.ended[holder] || i < 0 {
+				continue
+			}
+			if _, err := rs.tx.exec(ctx, "UPDATE "+rs.v1.sql+" SET "+quote(unique.columns[i].name)+" = NULL WHERE "+of+" = "+rs.asKey("?"), holder); err != nil {
+				return err
+			}
+		}
+		if err := rs.first(ctx, others); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowsOf are the rows of one of V1's tables in an aggregate.
+func (rs *restorer[V1, V2]) rowsOf(on *table, v1 *V1) []row {
+	v := reflect.ValueOf(v1).Elem()
+	for i := range rs.v1.children {
+		if c := &rs.v1.children[i]; &c.table == on {
+			return c.rows(v, v.FieldByIndex(rs.v1.key.index).Interface())
+		}
+	}
+	return []row{rs.v1.row(v)}
+}
