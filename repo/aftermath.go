@@ -150,10 +150,13 @@ func (e *entity) v1Places() []place {
 }
 
 // settleEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2, which leads, must follow at once, since nobody looks at
-// marks there. Where V1 is being rebuilt, V1's owner has changed what may be old: V1 is brought up to V2 then, which may have side effects again.
-func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects []sideEffect) error {
+// marks there. Where V1 is being rebuilt, V1's owner has changed what may be old: V1 is brought up to V2 then, which may have side effects again. It leaves out those that are seen to already.
+func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects []sideEffect, but ...sideEffect) error {
 	const rounds = 5
 	settled := map[string]bool{}
+	for _, effect := range but {
+		settled[effect.id()] = true
+	}
 	for range rounds {
 		again, err := e.settleOnce(ctx, t, key, effects)
 		if err != nil || !again {
@@ -203,7 +206,11 @@ func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []s
 			if again = true; other != e {
 				own = nil
 			}
-			if err := other.converter.restoreV1(ctx, t, own, restore[other]); err != nil {
+			err := other.converter.restoreV1(ctx, t, own, restore[other])
+			if err == nil && other != t.entity {
+				err = e.db.dialect.alsoWrites(ctx, t, t.entity, nil)
+			}
+			if err != nil {
 				return false, err
 			}
 		}
@@ -310,7 +317,7 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 			faults = append(faults, Finding{Key: *effect.Key, Kind: Different, Fields: []string{}, Reason: new("V1's own triggers or foreign keys change it when other rows are written")})
 		}
 	}
-	return faults, r.settleEffects(ctx, t, nil, others)
+	return faults, r.settleEffects(ctx, t, nil, others, effects...)
 }
 
 // takeOver returns the V2 aggregate that a client has written with what V1 has made of it: wanted is what was written to V1, held what V1

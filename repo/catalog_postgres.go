@@ -62,7 +62,7 @@ FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid
 func (postgres) uniques(ctx context.Context, s session, t *table) ([][]string, error) {
 	return columnLists(ctx, s, `SELECT CAST(json_agg(a.attname ORDER BY k.place) AS text) FROM pg_index i CROSS JOIN LATERAL unnest(CAST(i.indkey AS int2[])) WITH ORDINALITY k (number, place)
 	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-	WHERE i.indrelid = to_regclass(?) AND i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts GROUP BY i.indexrelid`, t.sql)
+	WHERE i.indrelid = to_regclass(?) AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts GROUP BY i.indexrelid`, t.sql)
 }
 
 func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {

@@ -13,7 +13,7 @@ import (
 type dialect interface {
 	// begin opens a transaction: fence, time-outs, locks. It fills the transaction's fence and seq.
 	begin(ctx context.Context, t *tx, e *entity, o opening) error
-	// alsoWrites tells the triggers of more keys that an open transaction writes.
+	// alsoWrites tells the triggers of more keys that an open transaction writes. On PostgreSQL they are told of one entity's at a time.
 	alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error
 	// commit ends the transaction, or fails when the database has rolled it back.
 	commit(ctx context.Context, t *tx) error
@@ -87,7 +87,7 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
-	// uniques are the columns of each unique index of a table that holds for all rows.
+	// uniques are the columns of each unique index of a table that holds for all rows at once.
 	uniques(ctx context.Context, s session, t *table) ([][]string, error)
 	// logic is what V1's tables do and enforce besides their keys and foreign keys.
 	logic(ctx context.Context, s session, e *entity) ([]logic, error)

@@ -138,12 +138,18 @@ func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, er
 }
 
 func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error {
-	o := opening{writes: keys}
-	if t.entity == e {
-		t.opening.writes = append(slices.Clone(t.opening.writes), keys...)
-		o = t.opening
+	o := &t.opening
+	if t.entity != e {
+		if t.others == nil {
+			t.others = map[*entity]*opening{}
+		}
+		if t.others[e] == nil {
+			t.others[e] = &opening{}
+		}
+		o = t.others[e]
 	}
-	writer, err := writerSetting(ctx, t, e, o)
+	o.writes = append(slices.Clone(o.writes), keys...)
+	writer, err := writerSetting(ctx, t, e, *o)
 	if err != nil {
 		return err
 	}

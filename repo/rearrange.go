@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 )
@@ -29,8 +28,7 @@ func (e *entity) uniques() []uniqueKey {
 					key.columns = append(key.columns, known[i])
 				}
 			}
-			slices.Sort(names)
-			if len(key.columns) == len(names) && !slices.Equal(names, own) {
+			if len(key.columns) == len(names) && !slices.Equal(slices.Sorted(slices.Values(names)), own) {
 				all = append(all, key)
 			}
 		}
@@ -65,7 +63,7 @@ func (e *entity) insertsFirst(changes []childChange) bool {
 	for i := range changes {
 		for _, key := range e.keys.foreign(changes[i].child.name) {
 			for j := range changes {
-				if changes[j].child.sql == key.Target && (refer(changes[i].before, key, changes[j].deleted) || refer(changes[i].updated, key, changes[j].inserted)) {
+				if changes[j].child.sql == key.Target && !bool(key.Acts) && (refer(changes[i].before, key, changes[j].deleted) || refer(changes[i].updated, key, changes[j].inserted)) {
 					return true
 				}
 			}
@@ -77,84 +75,100 @@ func (e *entity) insertsFirst(changes []childChange) bool {
 func refer(rows []row, key foreignKey, targets []row) bool {
 	there := map[string]bool{}
 	for _, target := range targets {
-		there[values(target, key.TargetColumns)] = true
+		if value, whole := spelled(target, key.TargetColumns); whole {
+			there[value] = true
+		}
 	}
-	return slices.ContainsFunc(rows, func(r row) bool { return there[values(r, key.Columns)] })
+	return slices.ContainsFunc(rows, func(r row) bool {
+		value, whole := spelled(r, key.Columns)
+		return whole && there[value]
+	})
 }
 
-// values spells the values of columns of a row.
-func values(r row, columns []string) string {
+// spelled tells the values of columns of a row from all others. It is not whole where one is NULL, which refers to nothing and is like nothing.
+func spelled(r row, columns []string) (value string, whole bool) {
 	list := make([]any, len(columns))
 	for i, name := range columns {
-		if v := reflect.Indirect(reflect.ValueOf(r[name])); v.IsValid() {
-			list[i] = v.Interface()
+		v := reflect.Indirect(reflect.ValueOf(r[name]))
+		if !v.IsValid() {
+			return "", false
 		}
+		list[i] = v.Interface()
 	}
-	return fmt.Sprintf("%q", list)
+	document, err := json.Marshal(list)
+	return string(document), err == nil
 }
 
-// park gives child rows that take over each other's unique numbers, such as positions in a list, numbers that none of them has or is to have. It returns
-// nil where none do. V1 checks each row by itself. Where what goes goes last, its numbers may be taken over, too.
-func (e *entity) park(c *childChange, insertsFirst bool) (column, []row) {
-	leaving, taking := c.before, c.updated
-	if insertsFirst {
-		leaving, taking = slices.Concat(c.before, c.deleted), slices.Concat(c.updated, c.inserted)
-	}
-	var own []string
-	for _, column := range c.child.keyColumns(*e.v1.key) {
-		own = append(own, column.name)
-	}
+// inOrder splits the rows that a change updates: V1 checks each row by itself, so one that takes over what another of them holds alone, such as its place in
+// a list, comes after that. Rows that change places have no such order; V1 refuses them.
+func (e *entity) inOrder(c *childChange) [][]row {
+	var uniques [][]string
 	for _, unique := range e.uniques() {
-		if unique.on != &c.child.table {
-			continue
+		if unique.on == &c.child.table && slices.ContainsFunc(unique.columns, func(u column) bool {
+			return slices.ContainsFunc(c.updatedColumns, func(updated column) bool { return updated.name == u.name })
+		}) {
+			var names []string
+			for _, column := range unique.columns {
+				names = append(names, column.name)
+			}
+			uniques = append(uniques, names)
 		}
-		i := slices.IndexFunc(unique.columns, func(in column) bool {
-			return in.isInt && !slices.Contains(own, in.name)
-		})
-		if i < 0 {
-			continue
-		}
-		parked := unique.columns[i]
-		var names []string
-		for _, column := range unique.columns {
-			names = append(names, column.name)
-		}
-		held := map[string]row{}
-		highest := int64(0)
-		for _, r := range leaving {
-			held[values(r, names)] = r
-			highest = max(highest, whole(r[parked.name]))
-		}
-		takes := func(r row) bool {
-			holder, taken := held[values(r, names)]
-			return taken && values(holder, own) != values(r, own)
-		}
-		for _, r := range taking {
-			highest = max(highest, whole(r[parked.name]))
-		}
-		if l := parked.now().limits; l.ranged && highest > l.max-int64(len(leaving)) || !slices.ContainsFunc(taking, takes) {
-			continue
-		}
-		rows := make([]row, len(leaving))
-		for j, r := range leaving {
-			rows[j] = row{parked.name: highest + int64(j) + 1}
-			for _, name := range own {
-				rows[j][name] = r[name]
+	}
+	waitsFor := make([][]int, len(c.updated)) // rows that hold what a row takes over
+	for _, names := range uniques {
+		holders := map[string]int{}
+		for i, r := range c.before {
+			if value, whole := spelled(r, names); whole {
+				holders[value] = i
 			}
 		}
-		return parked, rows
+		for i, r := range c.updated {
+			value, whole := spelled(r, names)
+			if holder, held := holders[value]; whole && held && holder != i {
+				waitsFor[i] = append(waitsFor[i], holder)
+			}
+		}
 	}
-	return column{}, nil
+	var steps [][]row
+	done := make([]bool, len(c.updated))
+	for left := len(c.updated); left > 0; {
+		var step []int
+		for i := range c.updated {
+			if !done[i] && !slices.ContainsFunc(waitsFor[i], func(j int) bool { return !done[j] }) {
+				step = append(step, i)
+			}
+		}
+		if step == nil { // the rest are in circles
+			for i := range c.updated {
+				if !done[i] {
+					step = append(step, i)
+				}
+			}
+		}
+		rows := make([]row, len(step))
+		for n, i := range step {
+			rows[n], done[i] = c.updated[i], true
+		}
+		steps, left = append(steps, rows), left-len(step)
+	}
+	return steps
 }
 
-// whole is a value of an integer column, 0 for NULL.
-func whole(value any) int64 {
-	switch v := reflect.Indirect(reflect.ValueOf(value)); {
-	case v.IsValid() && v.CanInt():
-		return v.Int()
-	case v.IsValid() && v.CanUint():
-		return int64(v.Uint()) //nolint:gosec // V1's integers are signed
-	default:
-		return 0
+// deletesInOrder are changes of child rows, each before those to whose tables its own refers.
+func (e *entity) deletesInOrder(changes []childChange) []*childChange {
+	var left, ordered []*childChange
+	for i := range slices.Backward(changes) {
+		left = append(left, &changes[i])
 	}
+	for len(left) > 0 {
+		next := slices.IndexFunc(left, func(c *childChange) bool {
+			return !slices.ContainsFunc(left, func(other *childChange) bool {
+				return other != c && slices.ContainsFunc(e.keys.foreign(other.child.name), func(key foreignKey) bool { return key.Target == c.child.sql })
+			})
+		})
+		next = max(next, 0)
+		ordered = append(ordered, left[next])
+		left = slices.Delete(left, next, next+1)
+	}
+	return ordered
 }

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // A restore rebuilds V1 from V2, while writes, which are dual from its start, go on.
@@ -74,21 +75,22 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 		return outcome{}, err
 	}
 	var faults []Finding
+	turn := keys // others have their own
 	if rs.restored > 0 {
-		if err := rs.settleTouched(ctx); err != nil {
+		touched, err := rs.settleTouched(ctx)
+		if err != nil {
 			return outcome{}, err
 		}
+		turn = append(slices.Clone(keys), touched...)
 		if faults, err = r.unkept(ctx, t, rs.wanted); err != nil {
 			return outcome{}, err
 		}
 	}
-	for _, key := range keys { // others have their own turn
-		if s := found[key]; s != nil {
-			if fault, there := rs.faults[s.key]; there {
-				faults = append(faults, fault)
-			} else if fault, there := rs.lacking[s.key]; there {
-				faults = append(faults, fault)
-			}
+	for _, key := range slices.Compact(slices.Sorted(slices.Values(turn))) {
+		if fault, there := rs.faults[key]; there {
+			faults = append(faults, fault)
+		} else if fault, there := rs.lacking[key]; there {
+			faults = append(faults, fault)
 		}
 	}
 	added, err := r.report(ctx, t, c, nil, faults)

@@ -46,21 +46,59 @@ func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx, key string
 	return r.whileRestoring(ctx, t, key, nil)
 }
 
-// restoreV1 brings V1's rows of keys up to V2, which leads, where V1 is being rebuilt and its owner has changed them in this transaction. own is the key that
-// it writes anyway, nil for none. It fails with a *ConflictError where V1 does not keep them so.
+// restoreV1 brings V1's rows of keys up to V2, which leads, where V1 is being rebuilt and its owner has changed them in this transaction; what V2 has never
+// had it follows. own is the key that it writes anyway, nil for none. It fails with a *ConflictError where V1 does not keep them so.
 func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, keys []string) error {
+	found, err := r.lookUp(ctx, t.session, wantBoth, keys)
+	if err != nil {
+		return err
+	}
+	var fresh, known []string
+	for _, key := range keys {
+		if s := found[key]; s != nil && s.v2 == nil && !s.state.gone() && (s.v1 != nil || s.v1Err != nil) {
+			fresh = append(fresh, key)
+		} else {
+			known = append(known, key)
+		}
+	}
+	if len(fresh) > 0 {
+		if err := r.followV1(ctx, t, fresh); err != nil {
+			return err
+		}
+	}
 	rs := r.restorer(t)
 	except := ""
 	if own != nil {
 		except, rs.begun[*own] = *own, true
 	}
-	if err := tooMuch(rs.first(ctx, keys)); err != nil {
+	if err := rs.firstOfMany(ctx, known); err != nil {
+		return tooMuch(err)
+	}
+	if err := rs.kept(ctx, except); err != nil || own == nil {
 		return err
 	}
-	if err := rs.finish(ctx); err != nil {
+	// What was taken over of V1 for the row itself may have been changed by this.
+	now, err := r.lookUp(ctx, t.session, wantBoth, []string{*own})
+	if err != nil {
 		return err
 	}
-	return rs.kept(ctx, except)
+	if s := now[*own]; s != nil && s.v1 != nil && s.v2 != nil {
+		if v1, err := r.represent(s.v1, *s.v2); err != nil || !r.sameRows(s.v1, &v1) {
+			return &ConflictError{"V1 is being rebuilt, and its own triggers change " + r.name + " " + *own + " again when other rows are brought up to V2"}
+		}
+	}
+	return nil
+}
+
+// firstOfMany is first for any number of rows that do not need each other.
+func (rs *restorer[V1, V2]) firstOfMany(ctx context.Context, keys []string) error {
+	for portion := range slices.Chunk(keys, maxFirst) {
+		rs.brought = 0
+		if err := rs.first(ctx, portion); err != nil {
+			return err
+		}
+	}
+	return rs.finish(ctx)
 }
 
 // kept fails with a *ConflictError where V1 does not hold what the rows that were brought up besides should be, or lacks what they need.
@@ -89,13 +127,13 @@ func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
 	return nil
 }
 
-// settleTouched brings up other rows of the entity that V1's owner has changed with those that a restore has written.
-func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) error {
+// settleTouched brings up other rows of the entity that V1's owner has changed with those that a restore has written, and returns their keys.
+func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string, err error) {
 	const rounds = 3
 	for range rounds {
 		effects, err := rs.effectsOf(ctx, rs.tx)
 		if err != nil || len(effects) > maxEffects {
-			return err
+			return touched, err
 		}
 		var keys []string
 		var marks []mark
@@ -106,27 +144,22 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) error {
 			}
 		}
 		if len(keys) == 0 {
-			return nil
+			return touched, nil
+		}
+		if err := rs.firstOfMany(ctx, keys); errors.Is(err, errNeedsMore) {
+			return touched, nil // their marks say that they have changed
+		} else if err != nil {
+			return nil, err
 		}
 		if _, err := rs.deleteMarks(ctx, rs.tx, marks); err != nil {
-			return err
+			return nil, err
 		}
-		err = rs.first(ctx, keys)
-		if errors.Is(err, errNeedsMore) {
-			return nil // they have a turn of their own
-		}
-		if err == nil {
-			err = rs.finish(ctx)
-		}
-		if err != nil {
-			return err
-		}
+		touched = append(touched, keys...)
 	}
-	return nil
+	return touched, nil
 }
 
-// vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Where such a row itself waits for this one it
-// holds nothing meanwhile, where the column may be NULL.
+// vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Rows that have changed places V1 refuses.
 func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) error {
 	for _, unique := range rs.uniques() {
 		of := rs.keyOfRow(unique.on)
@@ -148,17 +181,7 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 			if holder == own {
 				continue
 			}
-			if !rs.begun[holder] {
-				others = append(others, holder)
-				continue
-			}
-			i := slices.IndexFunc(unique.columns, func(c column) bool { return !c.now().notNull && !c.isKey })
-			if unique.on != rs.v1 || rs.ended[holder] || i < 0 {
-				continue
-			}
-			if _, err := rs.tx.exec(ctx, "UPDATE "+rs.v1.sql+" SET "+quote(unique.columns[i].name)+" = NULL WHERE "+of+" = "+rs.asKey("?"), holder); err != nil {
-				return err
-			}
+			others = append(others, holder)
 		}
 		if err := rs.first(ctx, others); err != nil {
 			return err

@@ -137,13 +137,10 @@ func TestAFaultOfARowThatOthersNeedIsKept(t *testing.T) {
 func TestARestoreOfUniqueValues(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) UNIQUE, email text NOT NULL UNIQUE)",
-			"INSERT INTO nodes VALUES ('b', 'x', 'e1'), ('m', 'y', 'e2'), ('n', NULL, 'e3'), ('o', NULL, 'e4')")
+		b := nodesInContract(t, url, "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40), email text NOT NULL UNIQUE)",
+			"INSERT INTO nodes VALUES ('b', NULL, 'e1'), ('n', NULL, 'e3')")
 		setNode(t, b, "b", mail("other"))
 		createNode(t, b, nodeV2{ID: "a", Mail: "e1"}) // what a later row has given up
-		setNode(t, b, "b", above(nil))
-		setNode(t, b, "m", above(new("x"))) // b and m change places, by NULL
-		setNode(t, b, "b", above(new("y")))
 		deleteThings(b, "n")
 		setNode(t, b, "b", mail("e3")) // what a row had that was deleted
 		b.restored()

@@ -208,14 +208,15 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 				referring = append(referring, other)
 				continue
 			}
+			if v1, known := rs.wanted[other]; !known || v1 != nil {
+				continue // it is written when its turn comes
+			}
 			unlink := "DELETE FROM " + key.on.sql
 			if key.on == rs.v1 {
 				if column.now().notNull {
 					continue
 				}
 				unlink = "UPDATE " + key.on.sql + " SET " + quote(column.name) + " = NULL"
-			} else if v1, known := rs.wanted[other]; !known || v1 != nil {
-				continue // it is written when its turn comes
 			}
 			if _, err := rs.tx.exec(ctx, unlink+" WHERE "+of+" = "+rs.asKey("?")+" AND "+refers, other, own); err != nil {
 				return err

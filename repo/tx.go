@@ -34,6 +34,7 @@ type tx struct {
 	entity  *entity
 	conn    *sql.Conn
 	opening opening
+	others  map[*entity]*opening // of other entities, whose rows it writes besides
 	fence   fence
 	seq     int64 // for the copies that this transaction writes; never used before or again
 	// token is in the marks of what the transaction causes besides what it writes.

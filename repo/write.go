@@ -115,48 +115,39 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 		}
 	}
 	remove := func() error {
-		for _, c := range slices.Backward(d.children) {
+		for _, c := range e.deletesInOrder(d.children) {
 			if err := write(e.deleteStatement(c.child.sql, c.child.keyColumns(key)), c.deleted); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	insert := func(c *childChange) error {
-		return write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted)
-	}
-	insertsFirst := e.insertsFirst(d.children)
-	if !insertsFirst {
-		if err := remove(); err != nil {
-			return err
+	update := func() error {
+		for i := range d.children {
+			c := &d.children[i]
+			for _, rows := range e.inOrder(c) {
+				if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), c.updatedColumns, ""), rows); err != nil {
+					return err
+				}
+			}
 		}
+		return nil
 	}
-	for i := range d.children {
-		c := &d.children[i]
-		if parked, rows := e.park(c, insertsFirst); rows != nil {
-			if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), []column{parked}, ""), rows); err != nil {
+	insert := func() error {
+		for i := range d.children {
+			c := &d.children[i]
+			if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
 				return err
 			}
 		}
-		if insertsFirst {
-			if err := insert(c); err != nil {
-				return err
-			}
-		}
+		return nil
 	}
-	for i := range d.children {
-		c := &d.children[i]
-		if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), c.updatedColumns, ""), c.updated); err != nil {
-			return err
-		}
-		if !insertsFirst {
-			if err := insert(c); err != nil {
-				return err
-			}
-		}
+	steps := []func() error{remove, update, insert}
+	if e.insertsFirst(d.children) {
+		steps = []func() error{insert, update, remove}
 	}
-	if insertsFirst {
-		if err := remove(); err != nil {
+	for _, step := range steps {
+		if err := step(); err != nil {
 			return err
 		}
 	}

@@ -71,6 +71,7 @@
 //	lockCopies … applyRestore               restore.go applyRestore, lockForRestore, restore
 //	bypass, trigger                         capture_postgres.go captureBody; capture_sqlite.go sqliteTriggers
 //	ownerNow, ownerLate, followEffect       V1's owner's; settle_postgres.go settle; aftermath.go settleEffects, followV1
+//	undoEffect                              restore_besides.go restoreV1
 //
 // # What it leaves out
 //

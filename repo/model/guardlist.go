@@ -65,6 +65,7 @@ var guardList = []guardInfo{
 	{deferredIsSettled, "deferredIsSettled", "settle_postgres.go settle", "what V1's owner puts off until COMMIT happens before V1 is read back", families(familyOwner)},
 	{ownWritesAreExemptByKey, "ownWritesAreExemptByKey", "capture_postgres.go captureBody, capture_sqlite.go capture", "own writes leave marks of the rows that they change besides", families(familyOwner)},
 	{effectsAreFollowed, "effectsAreFollowed", "aftermath.go settleEffects, followV1", "where V2 leads these rows are followed in the same transaction", families(familyOwner)},
+	{effectsOnOldRowsAreUndone, "effectsOnOldRowsAreUndone", "aftermath.go settleOnce, restore_besides.go restoreV1", "while V1 is rebuilt they are brought up to V2 instead", families(familyOwner)},
 	{staleWriteMarks, "staleWriteMarks", "write.go leaveStale", "a write that leaves the copy behind leaves a mark", families(familyTwo)},
 	{unconvertibleWriteMarks, "unconvertibleWriteMarks", "write.go leaveStale", "so does one that cannot be converted", families(familyTwo)},
 	{createReadsMarksLater, "createReadsMarksLater", "cutover.go insertLed", "where V2 leads a create reads the marks when its row is there", families(familyTwo, familyThree)},

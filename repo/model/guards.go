@@ -40,6 +40,7 @@ const (
 	deferredIsSettled
 	ownWritesAreExemptByKey
 	effectsAreFollowed
+	effectsOnOldRowsAreUndone
 	staleWriteMarks
 	unconvertibleWriteMarks
 	createReadsMarksLater

@@ -72,7 +72,9 @@ func (m *model) ownerTrigger(w *world, i int) move {
 		t.locks[other][partChild] = forUpdate
 		t.writeRoot(other, rootRow{})
 		t.writeChild(other, childRow{})
-		t.means(effectGone, other, 0)
+		if a.under.phase != contract {
+			t.means(effectGone, other, 0)
+		}
 		kind = markGone
 	} else {
 		v = w.view(i)
@@ -80,7 +82,9 @@ func (m *model) ownerTrigger(w *world, i int) move {
 		row.val = own.val
 		row.writes++
 		t.writeRoot(other, row)
-		t.means(effectVal, other, own.val)
+		if a.under.phase != contract {
+			t.means(effectVal, other, own.val)
+		}
 	}
 	if !a.ours() || m.has(ownWritesAreExemptByKey) {
 		w.newMark(i, other, kind, 0)
@@ -118,13 +122,12 @@ func followEffect(m *model, w *world, i int) move {
 	if !w.marksFree(i, s.marks) {
 		return wait
 	}
+	if a.under.phase == contract && m.has(effectsOnOldRowsAreUndone) {
+		return m.undoEffect(w, i, &s)
+	}
 	version := s.version
 	a.tx.removed.join(s.marks)
-	for n := range a.tx.added {
-		if s.marks.has(a.tx.added[n].id) {
-			a.tx.added[n] = mark{}
-		}
-	}
+	a.tx.withdraw(s.marks)
 	if s.slot.root.there == 0 {
 		a.tx.writeCopy(other, copyRow{})
 		w.newMark(i, other, markGone, version)
@@ -139,6 +142,41 @@ func followEffect(m *model, w *world, i int) move {
 	row.seq = m.newSeq(w, &s)
 	a.tx.writeCopy(other, row)
 	return next
+}
+
+// undoEffect brings V1's rows of key 1 up to V2 while V1 is being rebuilt, and drops the marks that the transaction has left.
+func (m *model) undoEffect(w *world, i int, s *sight) move {
+	const other = 1
+	a := &w.actors[i]
+	row := s.slot.root
+	switch {
+	case s.slot.copy.there == 1:
+		if row.there == 0 {
+			row = rootRow{inc: w.newInc()}
+		}
+		row.there, row.val = 1, s.slot.copy.val
+		row.writes++
+		a.tx.writeChild(other, childOf(s.slot.copy))
+	case row.there == 0 || s.gone == 0:
+		a.tx.withdraw(s.marks)
+		return next // nothing proves that it was deleted
+	default:
+		row = rootRow{}
+		a.tx.writeChild(other, childRow{})
+	}
+	a.tx.writeRoot(other, row)
+	a.tx.locks[other][partRoot], a.tx.locks[other][partChild] = forUpdate, forUpdate
+	a.tx.withdraw(s.marks)
+	return next
+}
+
+// withdraw takes back marks that the transaction has left.
+func (t *transaction) withdraw(marks bits) {
+	for n := range t.added {
+		if marks.has(t.added[n].id) {
+			t.added[n] = mark{}
+		}
+	}
 }
 
 // takeOver is what becomes of a write where V2 leads, once V1 has been read back: what the client has not said V2 takes over from V1, and what it
@@ -180,16 +218,34 @@ func owners() []scenario {
 	}
 	led := two(there(0), there(0))
 	led.entities[0].phase = cutover
+	behind := func(s slot, marks ...mark) database {
+		d := two(there(0), s, marks...)
+		d.entities[0].phase, d.entities[0].restoring = contract, 1
+		return d
+	}
 	var all []scenario
-	for _, start := range []named{{"MIGRATE, two rows that have migrated", two(there(0), there(0))}, {"MIGRATE, one row without a copy", two(there(0), slot{root: root(0), child: theChild})}, {"CUTOVER, two rows", led}} {
+	for _, start := range []named{
+		{"MIGRATE, two rows that have migrated", two(there(0), there(0))},
+		{"MIGRATE, one row without a copy", two(there(0), slot{root: root(0), child: theChild})},
+		{"CUTOVER, two rows", led},
+		{"CONTRACT, V1 is being rebuilt, and behind", behind(slot{root: root(0), child: theChild, copy: withCopy(freshCopy(1), func(c *copyRow) { c.val = 1 })})},
+		{"CONTRACT, V1 is being rebuilt, and has a dead row", behind(slot{root: root(0), child: theChild}, mark{1, 1, markGone, 3})},
+	} {
 		for owner := uint8(ownerTells); owner <= ownerCascades; owner++ {
 			ours := []operation{op(opUpdateV1, 1), op(opUpdateV2, 2), op(opUpdateV2, 2|2<<4), op(opDelete, 0)}
 			others := []operation{at(op(opReadV2, 0), 3), at(op(opUpdateV1, 1), 2), at(op(opUpdateV2, 2), 2), at(op(opDelete, 0), 2), op(opUpdateV1, 0)}
 			third := []operation{at(op(opReadV2, 0), 2)}
-			if start.db.entities[0].phase == migrate {
+			switch start.db.entities[0].phase {
+			case contract:
+				restored := []operation{at(op(opRestore, 0), 3), op(opPhase, cutover)}
+				base := scenario{family: familyOwner, start: start.name + ", " + ownerNames[owner], db: start.db, owner: owner}
+				all = append(all, combine(base, each(ours...), append(each(others...), restored), nil)...)
+				all = append(all, combine(base, each(ours...), each(others[:4]...), [][]operation{restored})...)
+				continue
+			case migrate:
 				others = append(others, at(op(opSweep, 0), 3), op(opBypass, scriptUpdate), at(op(opBypass, scriptUpdate), 2), op(opPhase, cutover), op(opPhase, expand))
 				third = append(third, op(opPhase, cutover))
-			} else {
+			default:
 				others = append(others, op(opPhase, migrate))
 				third = append(third, op(opPhase, migrate))
 			}
