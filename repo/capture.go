@@ -164,16 +164,21 @@ func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 		return nil, err
 	}
 	statements, err := e.db.dialect.capture(ctx, s, e, captureMissing)
+	if err != nil {
+		return nil, err
+	}
+	// An instance of an earlier version that runs beside this one makes its own again, which may be everybody's, and rejects our writes where V2 leads.
+	earlier, err := e.db.dialect.dropCapture6(ctx, s, e)
 	switch {
 	case err != nil || len(statements) == 0 && state.Same:
-		return nil, err
+		return earlier, err
 	case len(statements) == 0 && state.Kept:
-		return e.record(literal(state.fingerprint)), nil // what was found to be no gap, and nothing that has come since
+		return append(earlier, e.record(literal(state.fingerprint))...), nil // what was found to be no gap, and nothing that has come since
 	case state.Same && state.Whole: // a newer version of a function
-		return e.renewCapture(statements), nil
+		return e.renewCapture(append(statements, earlier...)), nil
 	}
 	// Whoever has written unseen must have ended: his rows would be read as they were before.
-	return slices.Concat(e.db.dialect.lockV1(e), statements, e.record(e.db.dialect.fingerprint(e)), e.gap("true")), nil
+	return slices.Concat(e.db.dialect.lockV1(e), earlier, statements, e.record(e.db.dialect.fingerprint(e)), e.gap("true")), nil
 }
 
 // renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap itself. One that was

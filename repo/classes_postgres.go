@@ -58,6 +58,8 @@ var otherPostgres = codeClass{"", classRefusal, "", "any other: the owner's code
 func classifyPostgres(err error, pg *pgconn.PgError) error {
 	class := classOf(postgresCodes, pg.Code, otherPostgres)
 	switch {
+	case pg.Code == "55000" && strings.Contains(pg.Where, "coexist_capture_"):
+		return &busyError{errEarlierCapture}
 	case pg.Code == "2201W": // a query of ofPrimary
 		return errStandby
 	case pg.Routine == "check_enable_rls": // with row_security = off

@@ -66,6 +66,53 @@ func fire(t *testing.T, theirs *sql.DB) {
 		"INSERT INTO theirs.typed VALUES (ROW('a'))", "UPDATE theirs.typed SET id = ROW('a')::theirs.evil", "DELETE FROM theirs.typed", "TRUNCATE theirs.typed")
 }
 
+// An instance of an earlier version that runs beside a newer one makes its triggers again when it looks. The newer one takes them away, since their
+// functions are everybody's and take its writes for another program's: at its next look or start, and at once where they reject a write. The guards
+// are in mending and write.
+func TestAnEarlierVersionBesideThisOne(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		leftByVersion5(t, url)
+		b := repotest.OpenNotes(t, url, repotest.Setup{})
+		raw := repotest.Raw(t, url)
+		b.SetPhase(repo.Migrate)
+		insert(t, b, note("a", "a"))
+		_, triggers, _ := strings.Cut(ownTables5Postgres, "CREATE OR REPLACE FUNCTION")
+		triggers, _, _ = strings.Cut(triggers, "UPDATE \"public\".\"coexist_entity\" SET capture_fingerprint")
+		earlier := func() int64 {
+			return repotest.One[int64](t, raw, "SELECT count(*) FROM pg_proc WHERE proname LIKE 'coexist_capture%'")
+		}
+		for what, do := range map[string]func(){
+			"a start": func() {
+				if err := b.DB.Install(t.Context()); err != nil {
+					t.Error(err)
+				}
+			},
+			"a look": func() { gate(t, b, repo.Cutover) },
+			"a write in CUTOVER": func() {
+				clean(t, b, sweep(t, b, repo.SweepRequest{}))
+				b.SetPhase(repo.Cutover)
+				repotest.Exec(t, raw, "CREATE OR REPLACE FUNCTION"+triggers)
+				updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "new" })
+				agree(t, b, "a")
+				b.SetPhase(repo.Migrate)
+			},
+		} {
+			repotest.Exec(t, raw, "CREATE OR REPLACE FUNCTION"+triggers)
+			if earlier() == 0 {
+				t.Fatal("there are none")
+			}
+			if what == "a look" { // what the earlier version has recorded
+				repotest.Exec(t, raw, "UPDATE coexist_entity SET capture_fingerprint = 'theirs'")
+			}
+			do()
+			if n := earlier(); n > 0 {
+				t.Errorf("%s leaves %d functions of an earlier version", what, n)
+			}
+		}
+	})
+}
+
 // A role with nothing but the right to connect cannot use the capture's functions, and what it has made of those of an earlier version
 // does nothing any more. The guards are REVOKE, and, for who had a trigger already or was given the right, the function's first lines.
 func TestCaptureFunctionsAreNobodysToUse(t *testing.T) {

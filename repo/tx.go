@@ -130,6 +130,11 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 	renewed := false
 	for try := 1; ; try++ {
 		err := e.transact(ctx, o, fn)
+		if errors.Is(err, errEarlierCapture) {
+			if _, err := e.mendCapture(ctx, time.Second); err != nil {
+				return err
+			}
+		}
 		if !renewed && refusedByLimit(err) {
 			renewed = true
 			changed, renewErr := e.renew(ctx, e.db.reading())

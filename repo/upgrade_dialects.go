@@ -2,10 +2,14 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"strings"
 )
 
 // What captured writes up to version 6 of the engine's own tables: triggers named after the table.
+
+// errEarlierCapture means that such a trigger, which an instance of an earlier version has made again, takes our write for another program's.
+var errEarlierCapture = errors.New("a trigger of an earlier version rejects the write")
 
 func (postgres) capture6(e *entity) (captured, fingerprint string) {
 	var whole []string
