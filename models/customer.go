@@ -77,7 +77,7 @@ func NewContact(displayName *string, givenName, familyName string, title *string
 	} else {
 		c.DisplayName = strings.TrimSpace(givenName + " " + familyName)
 	}
-	c.Nameless = c.DisplayName+givenName+familyName == "" && title != nil // as V1 may have it: what was read can be written back
+	c.Nameless = c.DisplayName+givenName+familyName == "" && title != nil && *title != "" // as V1 may have it: what was read can be written back
 	return c
 }
 

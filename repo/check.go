@@ -97,7 +97,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 			found := c.now().sqlType
 			if held := e.db.dialect.holds(found, c.declared) || c.isNumber && e.db.dialect.holdsNumber(found); !held {
 				return fmt.Errorf("entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
-					"change the column's type, or the model's", e.name, c.name, t.name, found, c.declared)
+					"%s", e.name, c.name, t.name, found, c.declared, adviceOfType(e.db.dialect, found, c.declared))
 			}
 		}
 	}
@@ -117,6 +117,14 @@ func (e *entity) checkV1(ctx context.Context) error {
 		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
 	}
 	return e.checkKeyless(ctx)
+}
+
+// adviceOfType says what to do about a column whose values cannot come back.
+func adviceOfType(d dialect, found, declared string) string {
+	if schema, name, qualified := strings.Cut(found, "."); qualified && d.holds(name, declared) {
+		return "put schema " + schema + " into the search_path of the server's role, without which the operators of its types are not found"
+	}
+	return "change the column's type, or the model's"
 }
 
 // checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any column hold a value of another type

@@ -263,27 +263,6 @@ func (postgres) commit(ctx context.Context, t *tx) error {
 	})
 }
 
-// pipeline is a batch of statements that are sent in one round trip. Arguments are $1, $2 …
-type pipeline struct {
-	db    *DB
-	batch pgx.Batch
-}
-
-// add queues a statement. scan, unless it is nil, reads its first row.
-func (p *pipeline) add(scan func(pgx.Row) error, statement string, args ...any) {
-	p.db.observe(statement)
-	q := p.batch.Queue(statement, args...)
-	if scan != nil {
-		q.QueryRow(scan)
-	}
-}
-
-func (p *pipeline) send(ctx context.Context, conn *sql.Conn) error {
-	return conn.Raw(func(c any) error {
-		return c.(*stdlib.Conn).Conn().SendBatch(ctx, &p.batch).Close()
-	})
-}
-
 func (postgres) classify(err error) error {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return classifyPostgres(err, pg)

@@ -97,7 +97,7 @@
 //	read.go, decode.go   reads by key                    list.go, keyset.go, cursor.go, condition.go   pages and filters
 //	store.go        internal read, storer                mark.go      freshness and versions
 //	write.go, update.go, create.go, seeding.go   writes  cutover.go   writes where V2 leads
-//	aftermath.go    what V1's owner makes of a write     reference.go   references between entities
+//	aftermath.go, takeover.go   what V1's owner makes of a write     reference.go   references between entities
 //	phase.go        what each phase means                control.go   the operator's side: phases, history, watching
 //	gate.go         the decision                         facts.go     what it is made on
 //	capture*.go     bypass writes                        quarantine.go   rows that cannot be converted

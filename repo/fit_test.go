@@ -93,6 +93,21 @@ func TestV2ComparesAsV1Does(t *testing.T) {
 	}
 }
 
+// A type whose schema is not in the role's search_path has no operators there: the start says so.
+func TestATypeOutsideTheSearchPath(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		repotest.Exec(t, repotest.Raw(t, url), "CREATE SCHEMA elsewhere", "CREATE EXTENSION citext SCHEMA elsewhere",
+			"CREATE TABLE notes (id elsewhere.citext NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
+			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
+			"CREATE TABLE comments (id integer NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)")
+		err := repotest.DescribeNotes(t, url, repotest.Setup{}).DB.Install(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "put schema elsewhere into the search_path") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
+
 // C3. V1's key is widened while we run: old programs' writes never fail because of us, and what V2 has follows, at the next look or the next start.
 // The guards are refit, and the log of marks, whose keys have no limit.
 func TestAKeyThatIsWidened(t *testing.T) {

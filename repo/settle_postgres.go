@@ -2,11 +2,34 @@ package repo
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 )
+
+// pipeline is a batch of statements that are sent in one round trip. Arguments are $1, $2 …
+type pipeline struct {
+	db    *DB
+	batch pgx.Batch
+}
+
+// add queues a statement. scan, unless it is nil, reads its first row.
+func (p *pipeline) add(scan func(pgx.Row) error, statement string, args ...any) {
+	p.db.observe(statement)
+	q := p.batch.Queue(statement, args...)
+	if scan != nil {
+		q.QueryRow(scan)
+	}
+}
+
+func (p *pipeline) send(ctx context.Context, conn *sql.Conn) error {
+	return conn.Raw(func(c any) error {
+		return c.(*stdlib.Conn).Conn().SendBatch(ctx, &p.batch).Close()
+	})
+}
 
 // settle sends both statements in one round trip.
 func (postgres) settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {

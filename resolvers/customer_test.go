@@ -157,6 +157,8 @@ func TestAContactWithoutAName(t *testing.T) {
 		s.want(`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: "Owner"}]}) { customer { `+contacts+` } } }`, nil,
 			`{"updateCustomerV2":{"customer":{"contacts":[{"displayName":"","givenName":"","familyName":"","title":"Owner"}]}}}`)
 		s.want(`{ customerV1(customerId: "OLD") { contactName contactTitle } }`, nil, `{"customerV1":{"contactName":null,"contactTitle":"Owner"}}`)
+		s.refused(`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: ""}]}) { customer { name } } }`, nil,
+			"BAD_USER_INPUT", "contacts[0].displayName")
 	})
 }
 

@@ -55,7 +55,7 @@ var edits = map[guard][]edit{
 	ownWritesNeedTheirMarks: {{"store.go", "if deleted < int64(len(marks)) && (", "if deleted < 0 && ("}},
 	v1IsAsWritten: {
 		{"update.go", "case s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1):", "case false:"},
-		{"aftermath.go", "if Identical(held, wanted) {", "if true {"},
+		{"takeover.go", "if Identical(held, wanted) {", "if true {"},
 	},
 	v1IsTakenOver:             {{"cutover.go", "if c.value, err = r.derive(held, s); err != nil {", "if c.value, err = r.derive(v1, s); err != nil {"}},
 	deleteIsProbed:            {{"write.go", "case bool(found.Kept):", "case false:"}},

@@ -60,7 +60,7 @@ var guardList = []guardInfo{
 	{ownWritesAreStorers, "ownWritesAreStorers", "write.go follow, put", "own writes too write the copy that they have read", families(familyTwo, familyThree)},
 	{ownWritesNeedTheirMarks, "ownWritesNeedTheirMarks", "store.go followStore", "a write begins again where marks that it has read are gone", families(familyTwo, familyThree)},
 	{v1IsAsWritten, "v1IsAsWritten", "update.go putV2", "a V2-shaped write finds V1 as it has written it", families(familyTwo)},
-	{v1IsTakenOver, "v1IsTakenOver", "cutover.go remade, updateV1Led, aftermath.go takeOver", "what V1 makes of a write is what V2 gets", families(familyOwner)},
+	{v1IsTakenOver, "v1IsTakenOver", "cutover.go remade, updateV1Led, takeover.go takeOver", "what V1 makes of a write is what V2 gets", families(familyOwner)},
 	{deleteIsProbed, "deleteIsProbed", "aftermath.go afterDelete", "a delete looks whether V1 keeps the row", families(familyOwner)},
 	{deferredIsSettled, "deferredIsSettled", "settle_postgres.go settle", "what V1's owner puts off until COMMIT happens before V1 is read back", families(familyOwner)},
 	{ownWritesAreExemptByKey, "ownWritesAreExemptByKey", "capture_postgres.go captureBody, capture_sqlite.go capture", "own writes leave marks of the rows that they change besides", families(familyOwner)},
