@@ -16,7 +16,7 @@ func trigger(url, name, event, postgres, sqlite string) []string {
 		return []string{"CREATE TRIGGER own_" + name + " " + event + " BEGIN " + sqlite + " END"}
 	}
 	return []string{
-		"CREATE FUNCTION own_" + name + "() RETURNS trigger LANGUAGE plpgsql AS $own$ BEGIN " + postgres + " END $own$",
+		"CREATE FUNCTION own_" + name + "() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $own$ BEGIN " + postgres + " END $own$",
 		"CREATE TRIGGER own_" + name + " " + event + " FOR EACH ROW EXECUTE FUNCTION own_" + name + "()",
 	}
 }
@@ -250,7 +250,7 @@ func TestATriggerThatIsDeferred(t *testing.T) {
 				updateV2(t, b, key, pin)
 			}
 			repotest.Exec(t, repotest.Raw(t, url),
-				"CREATE FUNCTION own_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE notes SET priority = 9 WHERE id IN (NEW.id, 'next') AND priority < 9; RETURN NULL; END $$",
+				"CREATE FUNCTION own_late() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN UPDATE notes SET priority = 9 WHERE id IN (NEW.id, 'next') AND priority < 9; RETURN NULL; END $$",
 				"CREATE CONSTRAINT TRIGGER own_late AFTER INSERT OR UPDATE ON notes DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION own_late()")
 			both(t, b, phase)
 			if v1 := updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "late" }); v1.Priority != 9 {

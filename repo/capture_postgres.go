@@ -26,7 +26,7 @@ import (
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
 // ownFunction says that the function p runs as we have made it, and that not everybody may call it.
-const ownFunction = "p.prosecdef AND p.proconfig = '{\"search_path=pg_catalog, pg_temp\"}' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')"
+const ownFunction = "p.prosecdef AND replace(CAST(p.proconfig AS text), '\"', '') = '{search_path=pg_catalog, pg_temp}' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')"
 
 const captureBody = `
 <<coexist>>

@@ -66,9 +66,16 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 		class = codeClass{class: classHidden}
 	case pg.Code == "0A000" && pg.Routine == "GetSerializableTransactionSnapshot": // a standby, where transactions are serializable by default
 		class = codeClass{class: classUnavailable, cause: CauseStandby}
-	case pg.Routine == "exec_stmt_raise", class.class == classFault && strings.Contains(pg.Where, "function ") && !strings.Contains(pg.Where, "coexist_"):
+	case pg.Routine == "exec_stmt_raise", (class.class == classFault || class.class == classAltered) && withinOwners(pg.Where):
 		class = codeClass{class: classRefusal} // by RAISE, whatever code the owner has chosen, or by a statement in a function of the owner's
 	}
 	refused := &RefusedError{Code: pg.Code, Message: pg.Message, Hint: pg.Hint}
 	return class.classified(err, refused, constraintError{table: pg.TableName, constraint: pg.ConstraintName, column: pg.ColumnName})
+}
+
+// withinOwners tells from an error's context, whose first line is the innermost, that it came from within a function that is none of ours.
+func withinOwners(where string) bool {
+	_, after, found := strings.Cut(where, "function ")
+	name, _, _ := strings.Cut(after, "\n")
+	return found && !strings.Contains(name, "coexist_")
 }

@@ -15,12 +15,22 @@ func (postgres) value(alias string, c *column) string {
 		return floating(v, shortReal(v))
 	case "double precision":
 		return floating(v, written(v, 17))
+	case "timestamptz":
+		return instant(v)
 	case "text":
 		if isPadded(t) {
 			return "CAST(" + v + " AS text)" // without the blanks that pad it
 		}
 	}
 	return v
+}
+
+// instant is a time in the session's zone, but in UTC where that zone may have another year or an offset with seconds, which ISO 8601
+// does not know: New York's was -04:56:02 until 1883, and Monrovia's had seconds until 1972.
+func instant(v string) string {
+	return "CASE WHEN " + v + " >= '1973-01-01 00:00+00' AND " + v + " < '9999-12-30 00:00+00' THEN to_json(" + v + ")" +
+		" WHEN " + v + " >= '0001-01-01 00:00+00' AND " + v + " < 'infinity'" +
+		" THEN CAST(rtrim(CAST(to_json(" + v + " AT TIME ZONE 'UTC') AS text), '\"') || '+00:00\"' AS json) ELSE to_json(" + v + ") END"
 }
 
 func floating(v, number string) string {

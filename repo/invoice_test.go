@@ -3,6 +3,7 @@ package repo_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,40 @@ func TestTheDatabaseDrawsKeysOfChildRows(t *testing.T) {
 			t.Errorf("the way back: %+v", run)
 		}
 	})
+}
+
+// The time zone of the database's sessions has a say in no time that is read: neither where the offset had seconds, nor where the year is another.
+// The guard is instant.
+func TestTimesInTheZoneOfTheSession(t *testing.T) {
+	t.Parallel()
+	for _, zone := range []string{"Pacific/Auckland", "America/New_York"} {
+		t.Run(zone, func(t *testing.T) {
+			on(t, "postgres", func(t *testing.T, url string) {
+				raw := repotest.Raw(t, repotest.Pinned(url))
+				repotest.Exec(t, raw, alterDatabase(`SET timezone = "`+zone+`"`))
+				i := openInvoices(t, url)
+				times := []string{"0001-01-01T00:00:00Z", "1850-06-01T12:00:00.5Z", "1972-12-31T23:59:59Z", "2026-01-31T12:00:00Z", "9999-12-31T23:59:59.999999Z"}
+				for id, at := range times {
+					repotest.Exec(t, raw, fmt.Sprintf("INSERT INTO invoices (id, placed) VALUES (%d, '%s')", id, at))
+				}
+				for _, swept := range []bool{false, true} {
+					for id, want := range times {
+						v1, err := i.GetV1(t.Context(), strconv.Itoa(id))
+						v2, err2 := i.GetV2(t.Context(), strconv.Itoa(id))
+						at, _ := time.Parse(time.RFC3339, want)
+						if err != nil || err2 != nil || !v1.Placed.Equal(at) || !v2.Value.Placed.Equal(at) || swept && !v2.Copy.Stored {
+							t.Errorf("%s is %s and %s (%v, %v, stored: %t)", want, v1.Placed, v2.Value.Placed, err, err2, v2.Copy.Stored)
+						}
+					}
+					if run, err := i.control.StartSweep(t.Context(), repo.SweepRequest{Entity: "INVOICE", Actor: "test"}); err != nil {
+						t.Fatal(err)
+					} else if run = endedOf(t, i.control, run); run.Status != repo.Succeeded || run.Quarantined > 0 {
+						t.Errorf("%+v", run)
+					}
+				}
+			})
+		})
+	}
 }
 
 // C12. What a create leaves out gets V1's default: a zero where the model names one, and a time that nobody means. The guard is omits.

@@ -39,7 +39,7 @@ func (postgres) logicElsewhere(ctx context.Context, s session, e *entity, led []
 		WHERE r.ev_type <> '1' AND r.ev_enabled IN ('O', 'A') AND d.refobjid IN `+listed+` AND c.oid NOT IN `+listed+`
 	UNION ALL SELECT 'trigger', CAST(t.tgname AS text), c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 		WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND NOT starts_with(CAST(t.tgname AS text), 'coexist_') AND c.oid NOT IN `+listed+`
-			AND EXISTS (SELECT 1 FROM pg_class v WHERE v.oid IN `+listed+` AND p.prosrc ~* ('\m' || regexp_replace(v.relname, '(\W)', '\\\1', 'g') || '\M'))) l`,
+			AND EXISTS (SELECT 1 FROM pg_class v WHERE v.oid IN `+listed+` AND p.prosrc ~* (E'\\m' || regexp_replace(v.relname, E'(\\W)', E'\\\\\\1', 'g') || E'\\M'))) l`,
 		jsonList(e.v1Tables()), jsonList(led), jsonList(led), jsonList(e.v1Tables()))
 	return found, err
 }

@@ -320,7 +320,7 @@ func TestADatabaseThatRefusesTriggers(t *testing.T) {
 			t.Fatal(err)
 		}
 		repotest.Exec(t, repotest.Raw(t, repotest.Pinned(url)), `CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
-	IF EXISTS (SELECT 1 FROM pg_event_trigger_ddl_commands() c WHERE c.object_identity LIKE '% on public.notes') THEN
+	IF EXISTS (SELECT 1 FROM pg_event_trigger_ddl_commands() c WHERE replace(c.object_identity, '"', '') LIKE '% on public.notes') THEN
 		RAISE EXCEPTION 'triggers are not supported on distributed tables' USING ERRCODE = '0A000';
 	END IF; END $$`,
 			"CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION refuse()")

@@ -61,7 +61,7 @@ func touching(url, condition string) []string {
 		return []string{"CREATE TRIGGER touch AFTER INSERT ON nodes BEGIN " + update + condition + "; END"}
 	}
 	return []string{
-		"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + update + condition + "; RETURN NULL; END $$",
+		"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN " + update + condition + "; RETURN NULL; END $$",
 		"CREATE TRIGGER touch AFTER INSERT ON nodes FOR EACH ROW EXECUTE FUNCTION touch()",
 	}
 }

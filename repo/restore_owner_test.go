@@ -44,7 +44,7 @@ func onMembers(url, name, event, when, do string) []string {
 		return []string{"CREATE TRIGGER " + name + " AFTER " + event + " ON members WHEN " + when + " BEGIN " + do + "; END"}
 	}
 	return []string{
-		"CREATE FUNCTION " + name + "() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + do + "; RETURN NULL; END $$",
+		"CREATE FUNCTION " + name + "() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN " + do + "; RETURN NULL; END $$",
 		"CREATE TRIGGER " + name + " AFTER " + event + " ON members FOR EACH ROW WHEN (" + when + ") EXECUTE FUNCTION " + name + "()",
 	}
 }

@@ -92,13 +92,13 @@ func TestAnEarlierVersionBesideThisOne(t *testing.T) {
 			"a write in CUTOVER": func() {
 				clean(t, b, sweep(t, b, repo.SweepRequest{}))
 				b.SetPhase(repo.Cutover)
-				repotest.Exec(t, raw, "CREATE OR REPLACE FUNCTION"+triggers)
+				repotest.Exec(t, raw, repotest.ByEngine(url, "CREATE OR REPLACE FUNCTION"+triggers))
 				updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "new" })
 				agree(t, b, "a")
 				b.SetPhase(repo.Migrate)
 			},
 		} {
-			repotest.Exec(t, raw, "CREATE OR REPLACE FUNCTION"+triggers)
+			repotest.Exec(t, raw, repotest.ByEngine(url, "CREATE OR REPLACE FUNCTION"+triggers))
 			if earlier() == 0 {
 				t.Fatal("there are none")
 			}

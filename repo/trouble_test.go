@@ -146,7 +146,7 @@ func TestErrorsWithinTheOwnersFunctions(t *testing.T) {
 		raw := repotest.Raw(t, url)
 		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		for i, code := range []string{
-			"EXECUTE 'garbage'", "PERFORM 1 / (SELECT 0)", "RAISE EXCEPTION 'no' USING ERRCODE = 'AB123'", "RAISE EXCEPTION 'no' USING ERRCODE = '40001'",
+			"EXECUTE 'garbage'", "INSERT INTO nowhere VALUES (1)", "PERFORM nothing()", "PERFORM 1 / (SELECT 0)", "RAISE EXCEPTION 'no' USING ERRCODE = 'AB123'", "RAISE EXCEPTION 'no' USING ERRCODE = '40001'",
 			"RAISE EXCEPTION 'no' USING ERRCODE = '57014', HINT = 'ask me'", "RAISE SQLSTATE '45000'", "ASSERT false, 'no'",
 		} {
 			repotest.Exec(t, raw, fmt.Sprintf("CREATE OR REPLACE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.title = 'no' THEN %s; END IF; RETURN NEW; END $$", code),

@@ -36,7 +36,7 @@ func TestCharactersOfCustomers(t *testing.T) {
 				case s.sqlite:
 					s.exec("CREATE TRIGGER own " + c.sqliteWhen + " BEGIN " + c.sqlite + " END")
 				default:
-					s.exec("CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + c.postgres + " END $$")
+					s.exec("CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN " + c.postgres + " END $$")
 					s.exec("CREATE TRIGGER own " + c.when + " ON customers FOR EACH ROW EXECUTE FUNCTION own()")
 				}
 				for i, phase := range []string{"MIGRATE", "CUTOVER"} {

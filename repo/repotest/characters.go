@@ -33,7 +33,7 @@ func ofPostgres(name, when, body string) Made {
 	}
 	return Made{
 		[]string{
-			"CREATE FUNCTION own_" + name + "() RETURNS trigger LANGUAGE plpgsql AS $own$ BEGIN " + body + " END $own$",
+			"CREATE FUNCTION own_" + name + "() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $own$ BEGIN " + body + " END $own$",
 			"CREATE " + constraint + "TRIGGER own_" + name + " " + event + " ON " + rest + " FOR EACH ROW EXECUTE FUNCTION own_" + name + "()",
 		},
 		[]string{"DROP TRIGGER own_" + name + " ON " + table, "DROP FUNCTION own_" + name + "()"},
