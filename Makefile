@@ -61,8 +61,8 @@ test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on Pos
 	COEXIST_TEST_HOSTILE=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(HOSTILE)' ./repo ./repo/soak ./resolvers .
 
 .PHONY: test-pooler
-test-pooler: ensure-postgres ## Run the tests of the engine and of the API on PostgreSQL through PgBouncer in transaction mode
-	COEXIST_TEST_POOLER=1 go test $(RACE) -vet=off -timeout $(TEST_TIMEOUT) -run '/postgres' -skip TestAStandbyIsNotBelieved ./repo ./resolvers
+test-pooler: ensure-postgres ## Run the tests of the engine and of the API on PostgreSQL through PgBouncer in transaction mode, but those whose settings a connection takes when it begins
+	COEXIST_TEST_POOLER=1 go test $(RACE) -vet=off -timeout $(TEST_TIMEOUT) -run '/postgres' -skip 'TestAStandbyIsNotBelieved|TestAReadOnlyDatabase|TestABatchOverTheStatementTimeout' ./repo ./resolvers
 
 .PHONY: model
 model: ## Explore the model of the protocol, with all guards and without each (a minute or two on 2 cores)

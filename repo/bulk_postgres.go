@@ -20,7 +20,7 @@ const bulkRows = 200
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
 func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row, inserted map[string]bool) (bool, error) {
-	if len(rows) < bulkRows {
+	if len(rows) < bulkRows || !copied(columns) {
 		return false, nil
 	}
 	stage := "pg_temp." + quote("coexist_stage") // in no other schema, whatever search_path says
@@ -39,7 +39,7 @@ func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, co
 
 // insertMany inserts rows.
 func (postgres) insertMany(ctx context.Context, t *tx, table string, columns []column, rows []row) (bool, error) {
-	if len(rows) < bulkRows {
+	if len(rows) < bulkRows || !copied(columns) {
 		return false, nil
 	}
 	return true, copyRows(ctx, t, table, columns, rows)
@@ -53,7 +53,7 @@ func copyRows(ctx context.Context, t *tx, table string, columns []column, rows [
 			if i > 0 {
 				text.WriteByte('\t')
 			}
-			if err := writeCopyValue(&text, r[columns[i].name]); err != nil {
+			if err := writeCopyValue(&text, &columns[i], r[columns[i].name]); err != nil {
 				return err
 			}
 		}
@@ -69,8 +69,27 @@ func copyRows(ctx context.Context, t *tx, table string, columns []column, rows [
 
 var copyEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
+// copied reports whether COPY takes the values of columns as the document of a row has them: an array or a composite has another form there.
+func copied(columns []column) bool {
+	for i := range columns {
+		if _, plain := samples[typeFamily(columns[i].now().sqlType)]; !plain {
+			return false
+		}
+	}
+	return true
+}
+
+// isJSON reports whether a column holds JSON documents.
+func (c *column) isJSON() bool {
+	family := typeFamily(c.now().sqlType)
+	return family == "json" || family == "jsonb"
+}
+
+// holdsJSONNull reports whether a null of JSON's is a value of the column, and not the lack of one.
+func (c *column) holdsJSONNull() bool { return c.isJSON() && c.now().notNull && !c.nullable }
+
 // writeCopyValue writes a value in COPY's text format, as the JSON document of the same row would have it.
-func writeCopyValue(w *bytes.Buffer, value any) error {
+func writeCopyValue(w *bytes.Buffer, c *column, value any) error {
 	v := reflect.ValueOf(value)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -78,6 +97,9 @@ func writeCopyValue(w *bytes.Buffer, value any) error {
 	if !v.IsValid() || v.Kind() == reflect.Pointer {
 		w.WriteString(`\N`)
 		return nil
+	}
+	if c.isJSON() {
+		return writeCopyDocument(w, c, v.Interface())
 	}
 	_, marshals := v.Interface().(json.Marshaler)
 	_, isText := v.Interface().(encoding.TextMarshaler)
@@ -113,5 +135,18 @@ func writeCopyValue(w *bytes.Buffer, value any) error {
 		return err
 	}
 	_, err = copyEscapes.WriteString(w, text)
+	return err
+}
+
+func writeCopyDocument(w *bytes.Buffer, c *column, value any) error {
+	document, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	if string(document) == "null" && !c.holdsJSONNull() {
+		w.WriteString(`\N`)
+		return nil
+	}
+	_, err = copyEscapes.WriteString(w, string(document))
 	return err
 }

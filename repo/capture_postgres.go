@@ -25,8 +25,9 @@ import (
 
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
-// ownFunction says that the function p runs as we have made it, and that not everybody may call it.
-const ownFunction = "p.prosecdef AND replace(CAST(p.proconfig AS text), '\"', '') = '{search_path=pg_catalog, pg_temp}' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')"
+// ownFunction says that the function p runs as we have made it, and that not everybody may call it. With
+// quote_all_identifiers the database keeps its setting in quotes.
+const ownFunction = "p.prosecdef AND cardinality(p.proconfig) = 1 AND replace(p.proconfig[1], '\"', '') = 'search_path=pg_catalog, pg_temp' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')"
 
 const captureBody = `
 <<coexist>>

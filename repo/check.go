@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -60,7 +62,7 @@ func (e *entity) check(ctx context.Context) error {
 	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
 		return fmt.Errorf("entity %s: %w", e.name, err)
 	}
-	if err := errors.Join(e.checkReads(e.v2), e.checkFollows()); err != nil {
+	if err := errors.Join(e.checkReads(e.v2), e.checkSorts(), e.checkFollows()); err != nil {
 		return err
 	}
 	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
@@ -164,6 +166,21 @@ func (e *entity) checkReads(root *table) error {
 			c := &t.columns[i]
 			if why := e.db.dialect.misread(c, c.now().sqlType); why != "" {
 				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.name, t.name, c.now().sqlType, why)
+			}
+		}
+	}
+	return nil
+}
+
+// checkSorts fails where a list is sorted by what has no order that both shapes keep: an array or a document.
+func (e *entity) checkSorts() error {
+	for _, name := range slices.Sorted(maps.Keys(e.sorts)) {
+		for _, c := range []*column{e.v1.column(e.sorts[name].V1), e.v2.column(e.sorts[name].V2)} {
+			if c == nil {
+				continue
+			}
+			if family := typeFamily(c.now().sqlType); c.isJSON() || strings.HasSuffix(family, "]") {
+				return fmt.Errorf("entity %s: sort %s goes by column %s, which is %s, by which no list can be sorted: take another column", e.name, name, c.name, c.now().sqlType)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"strings"
@@ -25,11 +26,14 @@ func (c cursor) encode() string {
 
 func (c cursor) null() bool { return len(c.Value) == 0 || string(c.Value) == "null" }
 
+// maxCursor is how long a cursor's document may be, in bytes: that of a row has its value in the sort's column.
+const maxCursor = 64 << 10
+
 // decodeCursor returns an *InputError for a cursor that list did not make for this sort.
 func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 	var c cursor
 	document, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(document) > 4096 || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil || !e.validKey(c.Key) {
+	if err != nil || len(document) > maxCursor || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil || !e.validKey(c.Key) {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}
 	if c.Entity != e.name {
@@ -39,7 +43,9 @@ func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 		return nil, inputError(Faulty(name, "is a cursor of another order"))
 	}
 	var value any
-	if !c.null() && json.Unmarshal(c.Value, &value) != nil {
+	decoder := json.NewDecoder(bytes.NewReader(c.Value))
+	decoder.UseNumber() // a float64 does not have all that a decimal has
+	if !c.null() && decoder.Decode(&value) != nil {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}
 	switch v := value.(type) {
@@ -47,7 +53,7 @@ func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 		if strings.ContainsRune(v, 0) {
 			return nil, inputError(Faulty(name, "is not a cursor of this list"))
 		}
-	case float64, nil:
+	case json.Number, bool, nil:
 	default:
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -304,8 +305,7 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 			root.columns = append(root.columns, r.v1.columns[i])
 		}
 	}
-	for i := range r.v1.children {
-		c := &r.v1.children[i]
+	for _, c := range slices.Backward(r.childrenInOrder()) {
 		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+r.asKey("?"), s.key); err != nil {
 			return err
 		}

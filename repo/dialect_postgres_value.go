@@ -9,14 +9,26 @@ import (
 
 // value writes numbers so that their bits come back, which extra_float_digits has no say in.
 func (postgres) value(alias string, c *column) string {
-	v := alias + "." + quote(c.name)
-	switch t := c.now().sqlType; typeFamily(t) {
+	return spelledIn(alias+"."+quote(c.name), c.now().sqlType)
+}
+
+// spelledIn is a value of a type, such that no setting of the session has a say in how it is spelled.
+func spelledIn(v, t string) string {
+	if element, array := strings.CutSuffix(t, "[]"); array {
+		if one := spelledIn("x.v", element); one != "x.v" {
+			return "CASE WHEN array_ndims(" + v + ") = 1 THEN (SELECT json_agg(" + one + " ORDER BY x.place) FROM unnest(" + v + ") WITH ORDINALITY x(v, place)) ELSE to_json(" + v + ") END"
+		}
+		return v
+	}
+	switch typeFamily(t) {
 	case "real":
 		return floating(v, shortReal(v))
 	case "double precision":
 		return floating(v, written(v, 17))
 	case "timestamptz":
 		return instant(v)
+	case "bytea":
+		return `E'\\x' || encode(` + v + `, 'hex')`
 	case "text":
 		if isPadded(t) {
 			return "CAST(" + v + " AS text)" // without the blanks that pad it
@@ -144,7 +156,14 @@ func (postgres) records(columns []column) (string, func(string) string) {
 	for i, c := range columns {
 		parts[i] = quote(c.name) + " " + c.now().sqlType
 	}
-	return "json_to_recordset(CAST(? AS json)) AS r(" + strings.Join(parts, ", ") + ")", func(name string) string { return "r." + quote(name) }
+	return "json_to_recordset(CAST(? AS json)) AS r(" + strings.Join(parts, ", ") + ")", func(name string) string {
+		for i := range columns {
+			if c := &columns[i]; c.name == name && c.holdsJSONNull() {
+				return "coalesce(r." + quote(name) + ", 'null')" // which has become NULL
+			}
+		}
+		return "r." + quote(name)
+	}
 }
 
 func (postgres) markID() string { return "uuid" }

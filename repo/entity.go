@@ -174,12 +174,18 @@ func (e *entity) locked(guess, found fence) error {
 	return nil
 }
 
-// validKey reports whether a key could be in the database as it is written: an integer in its usual form, or text. V1's column may have been
+// uuidForm is how PostgreSQL reads a uuid (https://www.postgresql.org/docs/current/datatype-uuid.html).
+var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\})$`)
+
+// validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or text. V1's column may have been
 // widened, so its limits say nothing here.
 func (e *entity) validKey(key string) bool {
 	if e.intKey {
 		n, err := strconv.ParseInt(key, 10, 64)
 		return err == nil && strconv.FormatInt(n, 10) == key
+	}
+	if _, strict := e.db.dialect.(postgres); strict && typeFamily(e.v1.key.now().sqlType) == "uuid" && !uuidForm.MatchString(key) {
+		return false
 	}
 	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!e.v1.key.now().padded || !strings.HasSuffix(key, " "))
 }

@@ -16,13 +16,21 @@ var samples = map[string]string{
 	"bytea": `"\\x00ff"`, "json": `{"a": [1]}`, "jsonb": `{"a": [1]}`, "uuid": `"6f0e7a3e-7b1c-4b6e-9d3b-0a3c1e5f7a9b"`, "interval": `"1 day"`, "inet": `"10.0.0.1"`, "cidr": `"10.0.0.0/8"`,
 }
 
+// spelledBy are the settings that say how PostgreSQL spells values of a type as text.
+var spelledBy = map[string]string{
+	"date": "DateStyle", "timestamp": "DateStyle", "timestamptz": "TimeZone", "interval": "IntervalStyle", "bytea": "bytea_output",
+	"real": "extra_float_digits", "double precision": "extra_float_digits", "money": "lc_monetary",
+}
+
 func (postgres) misread(c *column, sqlType string) string {
 	family := typeFamily(sqlType)
 	sample, known := samples[family]
-	if strings.HasSuffix(family, "]") {
-		sample, known = `["a"]`, true
-		if c.goType.Kind() == reflect.Slice && c.goType.Elem().Kind() != reflect.String {
-			sample = `[1]`
+	if setting, follows := spelledBy[family]; follows && c.isKey {
+		return "whose spelling follows " + setting + " of each session, other programs' too, so that no key can be told by it: take another column that is unique"
+	}
+	if element, array := strings.CutSuffix(family, "[]"); array {
+		if sample, known = samples[typeFamily(element)]; known {
+			sample = "[" + sample + "]"
 		}
 	}
 	if family == "numeric" && (strings.HasSuffix(sqlType, ",0)") || strings.Contains(sqlType, "(") && !strings.Contains(sqlType, ",")) {

@@ -45,8 +45,7 @@ func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error
 	if err := insert(e.v1.sql, e.v1.columns, e.v1.omitted(v1), e.v1.row(v1)); err != nil {
 		return err
 	}
-	for i := range e.v1.children {
-		c := &e.v1.children[i]
+	for _, c := range e.childrenInOrder() {
 		list := v1.FieldByIndex(c.index)
 		rows := c.rows(v1, v1.FieldByIndex(e.v1.key.index).Interface())
 		var whole []row

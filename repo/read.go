@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 )
 
 // answer is one row of a read: what one statement saw of one key.
@@ -271,6 +273,22 @@ func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Re
 	return results, nil
 }
 
+// lookUpHalves is lookUp for keys among which one is no value of the key's type, so that no row has it.
+func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s session, w want, keys []string) (map[string]*seen[V1, V2], error) {
+	found := map[string]*seen[V1, V2]{}
+	if len(keys) == 1 {
+		return found, nil
+	}
+	for _, half := range [][]string{keys[:len(keys)/2], keys[len(keys)/2:]} {
+		some, err := r.lookUp(ctx, s, w, half)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, some)
+	}
+	return found, nil
+}
+
 // lookUp reads keys with one statement, and returns what it found by the key that was asked for. Keys that no row can have are
 // not asked for.
 func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys []string) (map[string]*seen[V1, V2], error) {
@@ -295,6 +313,9 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys
 	f, answers, err := r.readLed(ctx, s, w, func(lead side, w want) (string, []any) {
 		return r.readStatement(w, lead, driver, "NULL"), []any{arg}
 	})
+	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && !s.within {
+		return r.lookUpHalves(ctx, s, w, asked)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -154,21 +154,41 @@ func (e *entity) inOrder(c *childChange) [][]row {
 	return steps
 }
 
-// deletesInOrder are changes of child rows, each before those to whose tables its own refers.
-func (e *entity) deletesInOrder(changes []childChange) []*childChange {
-	var left, ordered []*childChange
-	for i := range slices.Backward(changes) {
-		left = append(left, &changes[i])
+// childrenInOrder are V1's child tables, each after those to which its own refers.
+func (e *entity) childrenInOrder() []*child {
+	var left, ordered []*child
+	for i := range e.v1.children {
+		left = append(left, &e.v1.children[i])
 	}
 	for len(left) > 0 {
-		next := slices.IndexFunc(left, func(c *childChange) bool {
-			return !slices.ContainsFunc(left, func(other *childChange) bool {
-				return other != c && slices.ContainsFunc(e.keys.foreign(other.child.name), func(key foreignKey) bool { return key.Target == c.child.sql })
+		next := slices.IndexFunc(left, func(c *child) bool {
+			return !slices.ContainsFunc(left, func(other *child) bool {
+				return other != c && slices.ContainsFunc(e.keys.foreign(c.name), func(key foreignKey) bool { return key.Target == other.sql })
 			})
 		})
-		next = max(next, 0)
+		next = max(next, 0) // the rest are in a circle
 		ordered = append(ordered, left[next])
 		left = slices.Delete(left, next, next+1)
 	}
+	return ordered
+}
+
+// insertsInOrder are changes of child rows, each after those to whose tables its own refers.
+func (e *entity) insertsInOrder(changes []childChange) []*childChange {
+	var ordered []*childChange
+	for _, c := range e.childrenInOrder() {
+		for i := range changes {
+			if changes[i].child == c {
+				ordered = append(ordered, &changes[i])
+			}
+		}
+	}
+	return ordered
+}
+
+// deletesInOrder are changes of child rows, each before those to whose tables its own refers.
+func (e *entity) deletesInOrder(changes []childChange) []*childChange {
+	ordered := e.insertsInOrder(changes)
+	slices.Reverse(ordered)
 	return ordered
 }

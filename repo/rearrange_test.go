@@ -137,3 +137,44 @@ func sameLines(a, b paperV2) bool {
 	}
 	return true
 }
+
+type notesFirstV1 struct {
+	ID    string     `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Notes []noteOn   `gorm:"-" repo:"table:line_notes;key:paper" json:"notes"`
+	Lines []placedV1 `gorm:"-" repo:"table:paper_lines;key:paper" json:"lines"`
+}
+
+func (notesFirstV1) TableName() string { return "papers" }
+
+// The model may name child tables in any order: rows are inserted after those that they refer to. The guard is insertsInOrder.
+func TestChildTablesInAnotherOrder(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		b := broughtWell(t, url, functions[notesFirstV1, paperV2]{
+			up:   func(v notesFirstV1) paperV2 { return papers.up(paperV1{v.ID, v.Lines, v.Notes}) },
+			down: func(v paperV2) notesFirstV1 { w := papers.down(v); return notesFirstV1{w.ID, w.Notes, w.Lines} },
+		}, "CREATE TABLE papers (id varchar(40) NOT NULL PRIMARY KEY)",
+			"CREATE TABLE paper_lines (paper varchar(40) NOT NULL REFERENCES papers, nr integer NOT NULL, pos integer NOT NULL, under integer, PRIMARY KEY (paper, nr))",
+			"CREATE TABLE line_notes (paper varchar(40) NOT NULL, nr integer NOT NULL, text text NOT NULL, PRIMARY KEY (paper, nr), FOREIGN KEY (paper, nr) REFERENCES paper_lines (paper, nr))",
+			"INSERT INTO papers VALUES ('a'), ('c')")
+		annotate := func(key string) {
+			t.Helper()
+			if _, err := b.UpdateV2(t.Context(), key, nil, func(v *paperV2) error {
+				v.Lines, v.Notes = []placedV2{{1, 1, nil}}, []noteOnV2{{1, "x"}}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, err := b.CreateV1(t.Context(), notesFirstV1{"b", []noteOn{{1, "x"}}, []placedV1{{1, 1, nil}}}); err != nil {
+			t.Error(err)
+		}
+		annotate("a")
+		b.inContract()
+		annotate("c")
+		if _, err := b.CreateV2(t.Context(), paperV2{ID: "d", Lines: []placedV2{{1, 1, nil}}, Notes: []noteOnV2{{1, "x"}}}); err != nil {
+			t.Error(err)
+		}
+		b.restored()
+	})
+}

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -238,11 +239,59 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		return overLimit(c.field(prefix), "is %d, possible is %d to %d", v.Int(), l.min, l.max)
 	case v.CanUint() && l.ranged && v.Uint() > uint64(l.max):
 		return overLimit(c.field(prefix), "is %d, at most %d is possible", v.Uint(), l.max)
-	}
-	if at, ok := v.Interface().(time.Time); ok && at.Nanosecond()%1000 != 0 {
-		return overLimit(c.field(prefix), "is finer than a microsecond")
+	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map || v.Kind() == reflect.Array:
+		return c.checkDocument(v, prefix)
 	}
 	return nil
+}
+
+// checkDocument holds a value that is none of Go's basic types against what JSON can say of it, as which it is written.
+func (c *column) checkDocument(v reflect.Value, prefix string) error {
+	switch value := v.Interface().(type) {
+	case time.Time:
+		_, offset := value.Zone()
+		switch year := value.Year(); {
+		case year < 0 || year > 9999:
+			return overLimit(c.field(prefix), "is in year %d, possible is 0 to 9999", year)
+		case offset%60 != 0:
+			return Faulty(c.field(prefix), "is in a time zone whose offset has seconds: give it in UTC")
+		case value.Nanosecond()%1000 != 0:
+			return overLimit(c.field(prefix), "is finer than a microsecond")
+		}
+		return nil
+	case json.RawMessage:
+		if value != nil && (!json.Valid(value) || !utf8.Valid(value)) {
+			return Faulty(c.field(prefix), "is not valid JSON")
+		}
+		return nil
+	case json.Marshaler, encoding.TextMarshaler, []byte:
+	default:
+		if v.Kind() == reflect.Slice || v.Kind() == reflect.Array {
+			for i := range v.Len() {
+				if err := c.checkElement(reflect.Indirect(v.Index(i)), prefix); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if _, err := json.Marshal(v.Interface()); err != nil {
+		return Faulty(c.field(prefix), "cannot be written: %s", firstLine(err))
+	}
+	return nil
+}
+
+// checkElement is for those of an array.
+func (c *column) checkElement(v reflect.Value, prefix string) error {
+	switch {
+	case v.Kind() == reflect.String && !utf8.ValidString(v.String()):
+		return Faulty(c.field(prefix), "is not valid UTF-8")
+	case v.Kind() == reflect.String && strings.ContainsRune(v.String(), 0):
+		return Faulty(c.field(prefix), "contains a NUL character")
+	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map || v.Kind() == reflect.Array:
+		return c.checkDocument(v, prefix)
+	default:
+		return nil
+	}
 }
 
 // checkText holds a text that is no model's against limits.

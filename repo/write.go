@@ -134,8 +134,7 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 		return nil
 	}
 	insert := func() error {
-		for i := range d.children {
-			c := &d.children[i]
+		for _, c := range e.insertsInOrder(d.children) {
 			if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
 				return err
 			}
@@ -171,8 +170,7 @@ func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error
 	if err := e.execRows(ctx, t, e.insertStatement(e.v1.sql, e.v1.columns, ""), roots); err != nil {
 		return err
 	}
-	for i := range e.v1.children {
-		c := &e.v1.children[i]
+	for _, c := range e.childrenInOrder() {
 		var rows []row
 		for _, v := range v1 {
 			rows = append(rows, c.rows(v, v.FieldByIndex(e.v1.key.index).Interface())...)
@@ -360,7 +358,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 
 // deleteV1 deletes the rows of V1, children first.
 func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
-	for _, c := range slices.Backward(e.v1.children) {
+	for _, c := range slices.Backward(e.childrenInOrder()) {
 		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+e.asKey("?"), key); err != nil {
 			return err
 		}

@@ -1,0 +1,404 @@
+package repo_test
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/repo/repotest"
+)
+
+// Values of PostgreSQL's other types: documents, arrays, bytes.
+
+type hexed []byte
+
+func (h hexed) MarshalJSON() ([]byte, error) { return json.Marshal(`\x` + hex.EncodeToString(h)) }
+
+func (h *hexed) UnmarshalJSON(document []byte) error {
+	var text string
+	if err := json.Unmarshal(document, &text); err != nil {
+		return err
+	}
+	digits, ok := strings.CutPrefix(text, `\x`)
+	if !ok {
+		return fmt.Errorf("%q is not hexadecimal", text)
+	}
+	decoded, err := hex.DecodeString(digits)
+	*h = decoded
+	return err
+}
+
+type boxV1 struct {
+	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Fixed  json.RawMessage  `gorm:"type:jsonb" json:"fixed"`
+	Doc    *json.RawMessage `gorm:"type:json" json:"doc"`
+	Tags   *[]string        `gorm:"type:text[]" json:"tags"`
+	Floats *[]float64       `gorm:"type:double precision[]" json:"floats"`
+	Reals  *[]float32       `gorm:"type:real[]" json:"reals"`
+	Times  *[]time.Time     `gorm:"type:timestamp with time zone[]" json:"times"`
+	Raw    *hexed           `gorm:"type:bytea" json:"raw"`
+	Num    *repo.Number     `gorm:"type:numeric" json:"num"`
+	Flag   *bool            `gorm:"type:boolean" json:"flag"`
+	Text   *string          `gorm:"type:text" json:"text"`
+	Items  []boxItem        `gorm:"-" repo:"table:box_items;key:box" json:"items"`
+}
+
+func (boxV1) TableName() string { return "boxes" }
+
+type boxItem struct {
+	Nr   int32            `gorm:"type:integer;primaryKey" json:"nr"`
+	Doc  *json.RawMessage `gorm:"type:json" json:"doc"`
+	Tags *[]string        `gorm:"type:text[]" json:"tags"`
+}
+
+type boxV2 struct {
+	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Fixed  json.RawMessage  `gorm:"type:json" json:"fixed"`
+	Doc    *json.RawMessage `gorm:"type:json" json:"doc"`
+	Tags   *[]string        `gorm:"type:text[]" json:"tags"`
+	Floats *[]float64       `gorm:"type:double precision[]" json:"floats"`
+	Reals  *[]float32       `gorm:"type:real[]" json:"reals"`
+	Times  *[]time.Time     `gorm:"type:timestamp with time zone[]" json:"times"`
+	Raw    *hexed           `gorm:"type:bytea" json:"raw"`
+	Num    *repo.Number     `gorm:"type:text" json:"num"`
+	Flag   *bool            `gorm:"type:boolean" json:"flag"`
+	Text   *string          `gorm:"type:text" json:"text"`
+	Items  []boxItemV2      `gorm:"-" repo:"table:box_items_v2;key:box" json:"items"`
+}
+
+func (boxV2) TableName() string { return "boxes_v2" }
+
+type boxItemV2 struct {
+	Nr   int32            `gorm:"type:integer" json:"nr"`
+	Doc  *json.RawMessage `gorm:"type:json" json:"doc"`
+	Tags *[]string        `gorm:"type:text[]" json:"tags"`
+}
+
+var boxes = functions[boxV1, boxV2]{
+	up: func(v boxV1) boxV2 {
+		w := boxV2{ID: v.ID, Fixed: v.Fixed, Doc: v.Doc, Tags: v.Tags, Floats: v.Floats, Reals: v.Reals, Times: v.Times, Raw: v.Raw, Num: v.Num, Flag: v.Flag, Text: v.Text, Items: []boxItemV2{}}
+		for _, item := range v.Items {
+			w.Items = append(w.Items, boxItemV2(item))
+		}
+		return w
+	},
+	down: func(v boxV2) boxV1 {
+		w := boxV1{ID: v.ID, Fixed: v.Fixed, Doc: v.Doc, Tags: v.Tags, Floats: v.Floats, Reals: v.Reals, Times: v.Times, Raw: v.Raw, Num: v.Num, Flag: v.Flag, Text: v.Text, Items: []boxItem{}}
+		for _, item := range v.Items {
+			w.Items = append(w.Items, boxItem(item))
+		}
+		return w
+	},
+}
+
+var boxTables = []string{
+	"CREATE TABLE boxes (id varchar(40) PRIMARY KEY, fixed jsonb NOT NULL DEFAULT '{}', doc json, tags text[], floats double precision[], reals real[], times timestamptz[], raw bytea, num numeric, flag boolean, text text)",
+	"CREATE TABLE box_items (box varchar(40) NOT NULL REFERENCES boxes, nr integer NOT NULL, doc json, tags text[], PRIMARY KEY (box, nr))",
+}
+
+func openBoxes(t *testing.T, url string, statements ...string) brought[boxV1, boxV2] {
+	t.Helper()
+	return broughtWell(t, url, boxes, append(slices.Clone(boxTables), statements...)...)
+}
+
+func asJSON(v any) string {
+	document, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(document)
+}
+
+// swept fails where a sweep does not migrate every row.
+func (b brought[V1, V2]) swept() {
+	b.t.Helper()
+	run := b.run(func() (repo.Run, error) {
+		return b.control.StartSweep(b.t.Context(), repo.SweepRequest{Entity: "THING", Actor: "test"})
+	})
+	if run.Status != repo.Succeeded || run.Quarantined > 0 {
+		page, err := b.control.Quarantine(b.t.Context(), "THING", 3, "")
+		b.t.Errorf("%+v: %+v, %v", run, page, err)
+	}
+}
+
+// What goes by COPY is the same as what goes as a document. The guards are copied and writeCopyDocument.
+func TestDocumentsAndArraysInBulk(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := openBoxes(t, url, "INSERT INTO boxes (id, fixed) VALUES ('number', '{}'), ('text', '{}'), ('tags', '{}')",
+			`INSERT INTO boxes (id, fixed) SELECT 'null' || i, 'null' FROM generate_series(1, 900) i`, `INSERT INTO boxes (id, fixed) SELECT 'digits' || i, '"1"' FROM generate_series(1, 900) i`,
+			`INSERT INTO box_items SELECT 'number', i, '"123"', NULL FROM generate_series(1, 300) i`,
+			`INSERT INTO box_items SELECT 'text', i, '"x"', NULL FROM generate_series(1, 300) i`,
+			`INSERT INTO box_items SELECT 'tags', i, NULL, '{a,"b c",NULL}' FROM generate_series(1, 300) i`)
+		b.swept()
+		for _, key := range []string{"number", "text", "tags", "null1", "digits1"} {
+			v1, err := b.GetV1(t.Context(), key)
+			v2, err2 := b.GetV2(t.Context(), key)
+			if err != nil || err2 != nil || !v2.Copy.Stored || asJSON(v1) != asJSON(boxes.down(v2.Value)) {
+				t.Errorf("%s: %.300s\n%.300s, %v, %v", key, asJSON(v1), asJSON(v2.Value), err, err2)
+			}
+		}
+	})
+}
+
+// No setting of the database changes a value. The guard is spelledIn.
+func TestValuesUnderOtherSettings(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ setting, column, value, want string }{
+		"double precision[]": {"extra_float_digits = 0", "floats", "'{0.30000000000000004,NULL}'", `[0.30000000000000004,0]`},
+		"empty":              {"extra_float_digits = 0", "floats", "'{}'", `[]`},
+		"real[]":             {"extra_float_digits = -2", "reals", "'{9.8765432}'", `[9.876543]`},
+		"bytea":              {"bytea_output = escape", "raw", `'\x00ff5c'`, `"\\x00ff5c"`},
+		"timestamptz[]":      {`timezone = "America/New_York"`, "times", "'{1850-06-01 12:00+00}'", `["1850-06-01T12:00:00Z"]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			on(t, "postgres", func(t *testing.T, url string) {
+				raw := repotest.Raw(t, repotest.Pinned(url))
+				repotest.Exec(t, raw, alterDatabase("SET "+c.setting))
+				b := openBoxes(t, url, fmt.Sprintf("INSERT INTO boxes (id, %s) VALUES ('a', %s)", c.column, c.value))
+				b.swept()
+				v1, err := b.GetV1(t.Context(), "a")
+				v2, err2 := b.GetV2(t.Context(), "a")
+				var fields map[string]json.RawMessage
+				if err := json.Unmarshal([]byte(asJSON(v2.Value)), &fields); err != nil {
+					t.Fatal(err)
+				}
+				if err != nil || err2 != nil || !v2.Copy.Stored || asJSON(v1) != asJSON(boxes.down(v2.Value)) || c.column != "floats" && string(fields[c.column]) != c.want {
+					t.Errorf("%s, %s, %v, %v; want %s", asJSON(v1), asJSON(v2.Value), err, err2, c.want)
+				}
+				was := repotest.One[string](t, raw, "SELECT CAST("+c.column+" AS text) FROM boxes")
+				b.inContract()
+				if _, err := b.UpdateV2(t.Context(), "a", nil, func(v *boxV2) error { v.Text = new("changed"); return nil }); err != nil {
+					t.Error(err)
+				}
+				b.restored()
+				if is := repotest.One[string](t, raw, "SELECT CAST("+c.column+" AS text) FROM boxes"); is != was && !strings.Contains(c.value, "NULL") {
+					t.Errorf("V1 has %s, and had %s", is, was)
+				}
+			})
+		})
+	}
+}
+
+// A null of JSON's is a value, where the column may not be NULL. The guard is holdsJSONNull.
+func TestJSONNull(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := openBoxes(t, url, "INSERT INTO boxes (id, fixed) VALUES ('a', 'null'), ('b', '{}')")
+		b.swept()
+		if _, err := b.CreateV1(t.Context(), boxV1{ID: "c", Fixed: json.RawMessage("null")}); err != nil {
+			t.Error(err)
+		}
+		if _, err := b.UpdateV2(t.Context(), "b", nil, func(v *boxV2) error { v.Fixed = json.RawMessage("null"); return nil }); err != nil {
+			t.Error(err)
+		}
+		for _, key := range []string{"a", "b", "c"} {
+			if r, err := b.GetV2(t.Context(), key); err != nil || string(r.Value.Fixed) != "null" || !r.Copy.Stored {
+				t.Errorf("%s: %+v, %v", key, r, err)
+			}
+		}
+		b.inContract()
+		b.restored()
+		if n := repotest.One[int64](t, repotest.Raw(t, repotest.Pinned(url)), "SELECT count(*) FROM boxes WHERE fixed = 'null'"); n != 3 {
+			t.Errorf("V1 has %d", n)
+		}
+	})
+}
+
+// What no document can say is refused, by the field's name, in each phase. The guard is checkDocument.
+func TestDocumentsThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := openBoxes(t, url)
+		refuse := func() {
+			t.Helper()
+			for field, v := range map[string]boxV1{
+				"tags": {ID: "a", Tags: &[]string{"ok", "a\xff"}}, "doc": {ID: "b", Doc: new(json.RawMessage(`{"a":`))}, "fixed": {ID: "c", Fixed: json.RawMessage{}},
+				"times": {ID: "d", Times: &[]time.Time{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+			} {
+				if v.Fixed == nil {
+					v.Fixed = json.RawMessage("{}")
+				}
+				wantField[*repo.InputError](t, errOf(b.CreateV1(t.Context(), v)), field)
+				wantField[*repo.InputError](t, errOf(b.CreateV2(t.Context(), boxes.up(v))), field)
+			}
+			wantField[*repo.InputError](t, errOf(b.CreateV2(t.Context(), boxV2{ID: "e", Fixed: json.RawMessage("1"), Tags: &[]string{"a\x00"}})), "tags")
+		}
+		refuse()
+		b.inContract()
+		refuse()
+	})
+}
+
+// Times that RFC 3339 cannot say are refused on both databases.
+func TestTimesThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		i := openInvoices(t, url)
+		for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover, repo.Contract} {
+			if phase != repo.Migrate {
+				if _, err := i.control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "INVOICE", To: phase, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, at := range []time.Time{
+				time.Date(1850, 6, 1, 12, 0, 0, 0, time.FixedZone("", -(4*3600+56*60+2))), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+			} {
+				wantField[*repo.InputError](t, errOf(i.CreateV1(t.Context(), invoiceV1{ID: 1, State: "x", Placed: at})), "placed")
+				wantField[*repo.InputError](t, errOf(i.CreateV2(t.Context(), invoiceV2{ID: 1, State: "x", Placed: at})), "placed")
+			}
+		}
+	})
+}
+
+// Lists are sorted by columns of other types. The guards are in decodeCursor; arrays and documents are refused at the start.
+func TestSortsByOtherTypes(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		raw := repotest.Raw(t, url)
+		repotest.Exec(t, raw, boxTables...)
+		repotest.Exec(t, raw, "INSERT INTO boxes (id, flag, num, text) VALUES ('a', true, 1e400, repeat('b', 30000)), ('b', false, 1.0, 'x'), ('c', NULL, 1.00, repeat('b', 5000)), ('d', true, -5, NULL)")
+		sortedBy := func(column string) (brought[boxV1, boxV2], error) {
+			db, err := repo.Open(t.Context(), url, repo.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = db.Close() })
+			r, err := repo.New(db, repo.Config[boxV1, boxV2]{Name: "THING", Mapping: boxes, InitialPhase: repo.Migrate, Sorts: map[string]repo.Sort{column: {V1: column, V2: column}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return brought[boxV1, boxV2]{r, t, repo.NewControl(db)}, errors.Join(db.Install(t.Context()), db.Check(t.Context()))
+		}
+		for _, column := range []string{"tags", "fixed", "doc", "times"} {
+			if _, err := sortedBy(column); err == nil || !strings.Contains(err.Error(), "by which no list can be sorted") {
+				t.Errorf("%s: %v", column, err)
+			}
+		}
+		for column, want := range map[string]string{"flag": "badc", "num": "dbca", "text": "cabd"} {
+			b, err := sortedBy(column)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var forth, back string
+			for q := (repo.Query{Sort: column, First: new(1)}); ; {
+				page, err := b.ListV1(t.Context(), q)
+				if err != nil {
+					t.Fatalf("%s after %s: %v", column, forth, err)
+				}
+				if len(page.Items) == 0 {
+					break
+				}
+				forth += page.Items[0].Key
+				q.After = &page.Items[0].Cursor
+			}
+			for q := (repo.Query{Sort: column, Last: new(1)}); ; {
+				page, err := b.ListV1(t.Context(), q)
+				if err != nil {
+					t.Fatalf("%s before %s: %v", column, back, err)
+				}
+				if len(page.Items) == 0 {
+					break
+				}
+				back = page.Items[0].Key + back
+				q.Before = &page.Items[0].Cursor
+			}
+			if forth != want || back != want {
+				t.Errorf("%s: %s, and back %s, want %s", column, forth, back, want)
+			}
+		}
+	})
+}
+
+type keyedV1 struct {
+	ID string `gorm:"type:uuid;primaryKey" json:"id"`
+	N  int32  `gorm:"type:integer" json:"n"`
+}
+
+func (keyedV1) TableName() string { return "keyed" }
+
+type keyedV2 struct {
+	ID string `gorm:"type:uuid;primaryKey" json:"id"`
+	N  int32  `gorm:"type:integer" json:"n"`
+}
+
+func (keyedV2) TableName() string { return "keyed_v2" }
+
+// A key that its type cannot hold is a row's that is not there. The guards are uuidForm and lookUpHalves.
+func TestKeysThatTheirTypeCannotHold(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		const key = "6f0e7a3e-7b1c-4b6e-9d3b-0a3c1e5f7a9b"
+		b := broughtWell(t, url, functions[keyedV1, keyedV2]{up: func(v keyedV1) keyedV2 { return keyedV2(v) }, down: func(v keyedV2) keyedV1 { return keyedV1(v) }},
+			"CREATE TABLE keyed (id uuid PRIMARY KEY, n integer NOT NULL)", "INSERT INTO keyed VALUES ('"+key+"', 1)")
+		for _, spelled := range []string{key, strings.ToUpper(key), "{" + key + "}", strings.ReplaceAll(key, "-", "")} {
+			if v, err := b.GetV1(t.Context(), spelled); err != nil || v.ID != key {
+				t.Errorf("%s: %+v, %v", spelled, v, err)
+			}
+		}
+		for _, bad := range []string{"x", "", key + "0", "{" + key, "\x00"} {
+			wantErr(t, errOf(b.GetV1(t.Context(), bad)), repo.ErrNotFound)
+			wantErr(t, errOf(b.GetV2(t.Context(), bad)), repo.ErrNotFound)
+			wantErr(t, errOf(b.UpdateV2(t.Context(), bad, nil, func(*keyedV2) error { return nil })), repo.ErrNotFound)
+			wantErr(t, b.Delete(t.Context(), bad, nil), repo.ErrNotFound)
+		}
+		found, err := b.GetManyV1(t.Context(), []string{"x", key, ""})
+		if err != nil || found[1].Err != nil || !errors.Is(found[0].Err, repo.ErrNotFound) || !errors.Is(found[2].Err, repo.ErrNotFound) {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
+}
+
+type addressV1 struct {
+	ID string `gorm:"type:inet;primaryKey" json:"id"`
+}
+
+func (addressV1) TableName() string { return "addresses" }
+
+type addressV2 struct {
+	ID string `gorm:"type:inet;primaryKey" json:"id"`
+}
+
+func (addressV2) TableName() string { return "addresses_v2" }
+
+// So it is with types whose form only the database knows.
+func TestKeysWhoseFormTheDatabaseKnows(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := broughtWell(t, url, functions[addressV1, addressV2]{up: func(v addressV1) addressV2 { return addressV2(v) }, down: func(v addressV2) addressV1 { return addressV1(v) }},
+			"CREATE TABLE addresses (id inet PRIMARY KEY)", "INSERT INTO addresses VALUES ('10.0.0.1'), ('10.0.0.2')")
+		found, err := b.GetManyV2(t.Context(), []string{"x", "10.0.0.1", "", "10.0.0.2", "10.0.0.3"})
+		if err != nil || found[1].Err != nil || found[3].Err != nil || !errors.Is(found[0].Err, repo.ErrNotFound) || !errors.Is(found[4].Err, repo.ErrNotFound) {
+			t.Errorf("%+v, %v", found, err)
+		}
+	})
+}
+
+type dayV1 struct {
+	ID string `gorm:"type:date;primaryKey" json:"id"`
+}
+
+func (dayV1) TableName() string { return "days" }
+
+type dayV2 struct {
+	ID string `gorm:"type:date;primaryKey" json:"id"`
+}
+
+func (dayV2) TableName() string { return "days_v2" }
+
+// A key whose spelling a session's settings change cannot be told by it: an old program's session may have others. The guard is spelledBy.
+func TestKeysThatSettingsSpell(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		_, err := bring(t, url, functions[dayV1, dayV2]{up: func(v dayV1) dayV2 { return dayV2(v) }, down: func(v dayV2) dayV1 { return dayV1(v) }}, nil, "CREATE TABLE days (id date PRIMARY KEY)")
+		if err == nil || !strings.Contains(err.Error(), "column id of table days is date, whose spelling follows DateStyle") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("the error is %v", err)
+		}
+	})
+}
