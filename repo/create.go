@@ -122,6 +122,9 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 // withKey runs create. Where the aggregate v leaves its key to the server it tries new keys until one is free.
 func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, create func(made bool) error) error {
 	if r.hasKey(t, v) {
+		if key := r.keyOf(t, v); r.uuidKey() && uuidForm.MatchString(key) {
+			r.setKey(t, v, uuidSpelled(key))
+		}
 		if held, err := r.mayHoldKey(ctx, r.keyOf(t, v)); err != nil {
 			return err
 		} else if !held {

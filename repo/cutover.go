@@ -287,7 +287,10 @@ func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V
 	case after.v1 == nil:
 		return v1, found, r.notKept(s.v1 == nil)
 	}
-	return *after.v1, found, nil
+	if t.fence.Restoring && s.v1 != nil {
+		err = r.notBroughtBack(s.v1, &v1, after.v1)
+	}
+	return *after.v1, found, err
 }
 
 // bringUpV1 writes V1's rows of the key that s has seen so that they are v1.

@@ -177,6 +177,18 @@ func (e *entity) locked(guess, found fence) error {
 // uuidForm is how PostgreSQL reads a uuid (https://www.postgresql.org/docs/current/datatype-uuid.html).
 var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\})$`)
 
+// uuidKey reports whether the database takes nothing but a uuid for a key.
+func (e *entity) uuidKey() bool {
+	_, strict := e.db.dialect.(postgres)
+	return strict && typeFamily(e.v1.key.now().sqlType) == "uuid"
+}
+
+// uuidSpelled is a uuid of uuidForm as PostgreSQL spells it.
+func uuidSpelled(key string) string {
+	digits := strings.ToLower(strings.NewReplacer("-", "", "{", "", "}", "").Replace(key))
+	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
+}
+
 // validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or text. V1's column may have been
 // widened, so its limits say nothing here.
 func (e *entity) validKey(key string) bool {
@@ -184,7 +196,7 @@ func (e *entity) validKey(key string) bool {
 		n, err := strconv.ParseInt(key, 10, 64)
 		return err == nil && strconv.FormatInt(n, 10) == key
 	}
-	if _, strict := e.db.dialect.(postgres); strict && typeFamily(e.v1.key.now().sqlType) == "uuid" && !uuidForm.MatchString(key) {
+	if e.uuidKey() && !uuidForm.MatchString(key) {
 		return false
 	}
 	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!e.v1.key.now().padded || !strings.HasSuffix(key, " "))

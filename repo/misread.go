@@ -29,7 +29,10 @@ func (postgres) misread(c *column, sqlType string) string {
 		return "whose spelling follows " + setting + " of each session, other programs' too, so that no key can be told by it: take another column that is unique"
 	}
 	if element, array := strings.CutSuffix(family, "[]"); array {
-		if sample, known = samples[typeFamily(element)]; known {
+		if element = typeFamily(element); element == "json" || element == "jsonb" {
+			return "whose documents cannot be told from further dimensions: keep them in one document"
+		}
+		if sample, known = samples[element]; known {
 			sample = "[" + sample + "]"
 		}
 	}

@@ -287,3 +287,43 @@ func cells(v sheetV2) string {
 	}
 	return fmt.Sprint(all)
 }
+
+// What V1's owner makes of a row that is as it was before CONTRACT undoes no write that was acknowledged since. The guard is notBroughtBack.
+func TestTriggersThatKeepWhatARowHeld(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string][2]string{
+		"one that keeps a value":  {"NEW.nr := OLD.nr", "nr = OLD.nr"},
+		"one that counts":         {"NEW.nr := OLD.nr + 1", "nr = OLD.nr + 1"},
+		"one that keeps the most": {"NEW.nr := greatest(OLD.nr, NEW.nr)", "nr = max(OLD.nr, NEW.nr)"},
+		"one that keeps a text":   {"NEW.mail := OLD.mail", "mail = OLD.mail"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repotest.Each(t, func(t *testing.T, url string) {
+				trigger := []string{"CREATE TRIGGER keep AFTER UPDATE ON members WHEN NEW.touched = OLD.touched BEGIN UPDATE members SET touched = touched + 1, " + do[1] + " WHERE id = NEW.id; END"}
+				if !strings.HasPrefix(url, "sqlite:") {
+					trigger = []string{
+						"CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + do[0] + "; RETURN NEW; END $$",
+						"CREATE TRIGGER keep BEFORE UPDATE ON members FOR EACH ROW EXECUTE FUNCTION keep()",
+					}
+				}
+				b := membersInContract(t, url, "", append(trigger, "INSERT INTO members (id, nr, mail) VALUES ('a', 10, 'm10'), ('b', 10, 'm10'), ('gone', 10, 'm10')")...)
+				for _, key := range []string{"a", "b"} {
+					if _, err := b.UpdateV2(t.Context(), key, nil, func(v *memberV2) error { v.Nr, v.Mail = 5, new("m5"); return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				deleteThings(b, "gone")
+				b.startRestore()
+				wantErr(t, errOf(b.UpdateV2(t.Context(), "a", nil, func(v *memberV2) error { v.Parent = new("a"); return nil })), repo.ErrConflict)
+				wantErr(t, errOf(b.UpdateV1(t.Context(), "b", func(v *memberV1) error { v.Parent = new("b"); return nil })), repo.ErrConflict)
+				for _, key := range []string{"a", "b"} {
+					if r, err := b.GetV2(t.Context(), key); err != nil || r.Value.Nr != 5 || *r.Value.Mail != "m5" || r.Value.Parent != nil {
+						t.Errorf("%+v, %v", r.Value, err)
+					}
+				}
+				wantErr(t, errOf(b.CreateV2(t.Context(), memberV2{ID: "gone"})), repo.ErrConflict)
+				wantErr(t, errOf(b.GetV2(t.Context(), "gone")), repo.ErrNotFound)
+			})
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -239,6 +240,8 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		return overLimit(c.field(prefix), "is %d, possible is %d to %d", v.Int(), l.min, l.max)
 	case v.CanUint() && l.ranged && v.Uint() > uint64(l.max):
 		return overLimit(c.field(prefix), "is %d, at most %d is possible", v.Uint(), l.max)
+	case v.CanFloat() && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)):
+		return Faulty(c.field(prefix), "is %v, which JSON cannot say", v.Float())
 	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map || v.Kind() == reflect.Array:
 		return c.checkDocument(v, prefix)
 	}

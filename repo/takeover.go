@@ -30,6 +30,18 @@ func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, e
 	return merged, nil
 }
 
+// notBroughtBack fails with a *ConflictError where V1 does not hold what was written to it in a place that differs from stale, the row as it was before
+// CONTRACT: what V1's owner makes of such a row is no newer than what V2 has.
+func (r *Repository[V1, V2]) notBroughtBack(stale, wanted, held *V1) error {
+	led := r.v1.changes(reflect.ValueOf(stale).Elem(), reflect.ValueOf(wanted).Elem())
+	for place, path := range r.v1.changes(reflect.ValueOf(wanted).Elem(), reflect.ValueOf(held).Elem()) {
+		if _, changed := led[place]; changed {
+			return &ConflictError{"V1 is being rebuilt, and its own triggers or rules do not keep " + path + " of " + r.name + " " + r.keyOf(r.v1, wanted) + " as V2 has it"}
+		}
+	}
+	return nil
+}
+
 // sameRows reports whether two V1 aggregates are the same rows. V1 knows no order of child rows but that of their keys, whatever V2's is.
 func (r *Repository[V1, V2]) sameRows(a, b *V1) bool {
 	if Identical(*a, *b) {
