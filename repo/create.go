@@ -130,7 +130,7 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		} else if !held {
 			return inputError(Faulty(t.key.field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
 		}
-		return r.keyUnknown(r.taken(ctx, create(false)), t, v)
+		return r.keyUnknown(r.taken(ctx, r.malformed(ctx, create(false), t, v)), t, v)
 	}
 	const tries = 1000
 	for try := range tries {
@@ -175,6 +175,19 @@ func (e *entity) taken(ctx context.Context, err error) error {
 		}
 	}
 	return &UniqueError{refused.constraint}
+}
+
+// malformed is the *InputError for the key of the aggregate v where the database says that it is no value of its type, else err.
+func (e *entity) malformed(ctx context.Context, err error, t *table, v any) error {
+	if refused, ok := errors.AsType[*constraintError](err); !ok || refused.kind != badValue {
+		return err
+	}
+	key := e.keyOf(t, v)
+	_, formErr := number(ctx, e.db.reading(), "SELECT count("+e.asKey("?")+")", key)
+	if refused, ok := errors.AsType[*constraintError](formErr); ok && refused.kind == badValue {
+		return inputError(Faulty(t.key.field(""), "%q cannot be a key: %s", key, firstLine(refused.err)))
+	}
+	return err
 }
 
 // keyUnknown adds the key of the aggregate v to an ErrOutcomeUnknown.

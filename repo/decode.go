@@ -1,11 +1,15 @@
 package repo
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -23,8 +27,12 @@ func (t *table) nullIn(document []byte, prefix string) error {
 	}
 	for i := range t.columns {
 		c := &t.columns[i]
-		if c.unexpectedNull() && isNull(document, c.path) {
+		value := valueAt(members[c.path[0]], c.path[1:])
+		if c.unexpectedNull() && (len(value) == 0 || string(value) == "null") { // NULLs may be left out
 			return Faulty(c.field(prefix), "is NULL, which the model has no place for")
+		}
+		if at, holds := nullElement(value, c.goType); c.isList && holds {
+			return Faulty(c.field(prefix)+at, "is NULL, which the model has no place for")
 		}
 	}
 	for i := range t.children {
@@ -43,7 +51,7 @@ func (t *table) nullIn(document []byte, prefix string) error {
 
 func (t *table) mayBeNull() bool {
 	for i := range t.columns {
-		if t.columns[i].unexpectedNull() {
+		if t.columns[i].unexpectedNull() || t.columns[i].isList {
 			return true
 		}
 	}
@@ -58,19 +66,79 @@ func (t *table) mayBeNull() bool {
 // unexpectedNull reports whether the database lets the column be NULL, and the model does not.
 func (c *column) unexpectedNull() bool { return !c.nullable && !c.isKey && !c.now().notNull }
 
-// isNull reports whether there is nothing at a path of a document. NULLs may be left out.
-func isNull(document []byte, path []string) bool {
+// valueAt is what a document holds at a path, nil for nothing. What is no object holds null.
+func valueAt(document []byte, path []string) []byte {
 	for _, name := range path {
 		var members map[string]json.RawMessage
 		if json.Unmarshal(document, &members) != nil {
-			return false
+			return nil
 		}
 		document = members[name]
-		if len(document) == 0 {
-			return true
+	}
+	return document
+}
+
+// nullElement finds a NULL among the elements of a list or a map, at any depth, that its Go type would make a zero, and says where it is. What structs make of
+// their members is theirs to say.
+func nullElement(document []byte, t reflect.Type) (at string, holds bool) {
+	if !isList(t) || !bytes.Contains(document, []byte("null")) {
+		return "", false
+	}
+	elements, err := elementsOf(document)
+	if err != nil {
+		return "", false
+	}
+	for _, at := range slices.Sorted(maps.Keys(elements)) {
+		element := elements[at]
+		if string(element) == "null" && !hasNull(t.Elem()) {
+			return "[" + at + "]", true
+		}
+		if below, holds := nullElement(element, t.Elem()); holds {
+			return "[" + at + "]" + below, true
 		}
 	}
-	return string(document) == "null"
+	return "", false
+}
+
+func elementsOf(document []byte) (map[string]json.RawMessage, error) {
+	elements := map[string]json.RawMessage{}
+	if !bytes.HasPrefix(document, []byte("[")) {
+		return elements, json.Unmarshal(document, &elements)
+	}
+	var list []json.RawMessage
+	err := json.Unmarshal(document, &list)
+	for i, element := range list {
+		elements[strconv.Itoa(i)] = element
+	}
+	return elements, err
+}
+
+// isList reports whether a type is a list or a map, whose elements encoding/json reads one by one.
+func isList(t reflect.Type) bool {
+	kind := t.Kind()
+	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !slices.ContainsFunc(spellers, reflect.PointerTo(t).Implements)
+}
+
+// hasNull reports whether a type has a value that is read from null, and written as null.
+func hasNull(t reflect.Type) bool {
+	v := reflect.New(t)
+	if json.Unmarshal([]byte("null"), v.Interface()) != nil {
+		return true // it fails by itself
+	}
+	document, err := json.Marshal(v.Interface())
+	return err == nil && string(document) == "null"
+}
+
+// decodeV1 decodes a V1 aggregate. Its error is a *FieldError, too, that names a NULL for which the model has no place.
+func decodeV1[T any](t *table, document []byte) (*T, error) {
+	v, err := decodeDocument[T](document)
+	if err == nil {
+		err = t.nullIn(document, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // decodeDocument decodes an aggregate. Its error is a *FieldError that names the first field which the model cannot hold.
@@ -131,7 +199,7 @@ func salvage[T any](t *table, document []byte) (*T, []FieldError) {
 	}
 	var faults []FieldError
 	for range t.columns {
-		v, err := decodeDocument[T](document)
+		v, err := decodeV1[T](t, document)
 		fault, ok := errors.AsType[*FieldError](err)
 		if err == nil {
 			return v, faults
@@ -139,12 +207,13 @@ func salvage[T any](t *table, document []byte) (*T, []FieldError) {
 		if !ok {
 			return nil, nil
 		}
-		at := slices.IndexFunc(t.columns, func(c column) bool { return len(c.path) == 1 && c.nullable && c.field("") == fault.Field })
+		field, _, _ := strings.Cut(fault.Field, "[")
+		at := slices.IndexFunc(t.columns, func(c column) bool { return len(c.path) == 1 && c.nullable && c.field("") == field })
 		if at < 0 {
 			return nil, nil
 		}
 		faults = append(faults, *fault)
-		members[fault.Field] = json.RawMessage("null")
+		members[field] = json.RawMessage("null")
 		if document, err = json.Marshal(members); err != nil {
 			return nil, nil
 		}

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -16,7 +17,8 @@ func (postgres) value(alias string, c *column) string {
 func spelledIn(v, t string) string {
 	if element, array := strings.CutSuffix(t, "[]"); array {
 		if one := spelledIn("x.v", element); one != "x.v" {
-			return "CASE WHEN array_ndims(" + v + ") = 1 THEN (SELECT json_agg(" + one + " ORDER BY x.place) FROM unnest(" + v + ") WITH ORDINALITY x(v, place)) ELSE to_json(" + v + ") END"
+			return "CASE WHEN array_ndims(" + v + ") = 1 THEN (SELECT json_agg(" + one + " ORDER BY x.place) FROM unnest(" + v + ") WITH ORDINALITY x(v, place))" +
+				" WHEN array_ndims(" + v + ") > 1 THEN " + nested(v, one) + " ELSE to_json(" + v + ") END"
 		}
 		return v
 	}
@@ -35,6 +37,23 @@ func spelledIn(v, t string) string {
 		}
 	}
 	return v
+}
+
+// nested is an array of several dimensions: its elements stand in one row, and a block of them begins or ends wherever its size divides their place.
+func nested(v, one string) string {
+	const dimensions = 6 // PostgreSQL's most
+	blocks, begins, ends := make([]string, dimensions), make([]string, dimensions), make([]string, dimensions)
+	for d := range dimensions {
+		size := make([]string, 0, dimensions)
+		for inner := d; inner < dimensions; inner++ {
+			size = append(size, fmt.Sprintf("coalesce(array_length(%s, %d), 1)", v, inner+1))
+		}
+		blocks[d] = fmt.Sprintf("CASE WHEN array_ndims(%s) > %d THEN CAST(%s AS bigint) END AS b%d", v, d, strings.Join(size, " * "), d)
+		begins[d] = fmt.Sprintf("CASE WHEN (x.place - 1) %% d.b%d = 0 THEN '[' ELSE '' END", d)
+		ends[d] = fmt.Sprintf("CASE WHEN x.place %% d.b%d = 0 THEN ']' ELSE '' END", d)
+	}
+	return "(SELECT CAST(string_agg(" + strings.Join(begins, " || ") + " || coalesce(CAST(to_json(" + one + ") AS text), 'null') || " + strings.Join(ends, " || ") + ", ',' ORDER BY x.place) AS json)" +
+		" FROM (SELECT " + strings.Join(blocks, ", ") + " OFFSET 0) d, unnest(" + v + ") WITH ORDINALITY x(v, place))"
 }
 
 // instant is a time in the session's zone, but in UTC where that zone may have another year or an offset with seconds, which ISO 8601

@@ -86,6 +86,24 @@ func TestKeysWhoseFormTheDatabaseKnows(t *testing.T) {
 		if err != nil || found[1].Err != nil || found[3].Err != nil || !errors.Is(found[0].Err, repo.ErrNotFound) || !errors.Is(found[4].Err, repo.ErrNotFound) {
 			t.Errorf("%+v, %v", found, err)
 		}
+		for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover, repo.Contract} {
+			if phase != repo.Migrate {
+				b.step(phase)
+			}
+			for _, key := range []string{"x", "", "10.0.0.999"} {
+				_, err := b.UpdateV1(t.Context(), key, func(*addressV1) error { return nil })
+				wantErr(t, err, repo.ErrNotFound)
+				_, err = b.UpdateV2(t.Context(), key, nil, func(*addressV2) error { return nil })
+				wantErr(t, err, repo.ErrNotFound)
+				wantErr(t, b.Delete(t.Context(), key, nil), repo.ErrNotFound)
+				if key != "" {
+					_, err = b.CreateV1(t.Context(), addressV1{ID: key})
+					wantField[*repo.InputError](t, err, "id")
+					_, err = b.CreateV2(t.Context(), addressV2{ID: key})
+					wantField[*repo.InputError](t, err, "id")
+				}
+			}
+		}
 	})
 }
 

@@ -33,13 +33,22 @@ func (postgres) misread(c *column, sqlType string) string {
 			return "whose documents cannot be told from further dimensions: keep them in one document"
 		}
 		if sample, known = samples[element]; known {
-			sample = "[" + sample + "]"
+			depth := max(1, dimensionsOf(c.goType))
+			sample = strings.Repeat("[", depth) + sample + strings.Repeat("]", depth)
 		}
 	}
 	if family == "numeric" && (strings.HasSuffix(sqlType, ",0)") || strings.Contains(sqlType, "(") && !strings.Contains(sqlType, ",")) {
 		sample = `1`
 	}
 	return misreads(c, sample, known)
+}
+
+// dimensionsOf are those of an array in a Go type.
+func dimensionsOf(t reflect.Type) (n int) {
+	for ; isList(t) && t.Kind() != reflect.Map && t != reflect.TypeFor[[]byte](); t = t.Elem() {
+		n++
+	}
+	return n
 }
 
 // misread: a column holds anything here; but no document has bytes.

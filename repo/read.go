@@ -150,10 +150,7 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		}
 	}
 	if a.v1 != nil {
-		s.v1, s.v1Err = decodeDocument[V1](a.v1)
-		if null := r.v1.nullIn(a.v1, ""); s.v1Err == nil && null != nil {
-			s.v1, s.v1Err = nil, null
-		} else if s.v1Err != nil {
+		if s.v1, s.v1Err = decodeV1[V1](r.v1, a.v1); s.v1Err != nil {
 			s.partial, s.faults = salvage[V1](r.v1, a.v1)
 		}
 	}

@@ -275,12 +275,35 @@ func (c *column) checkDocument(v reflect.Value, prefix string) error {
 					return err
 				}
 			}
+			if strings.HasSuffix(c.now().sqlType, "[]") && !isBlock(v) {
+				return Faulty(c.field(prefix), "is an array whose parts are of different lengths, or empty, which V1 cannot hold")
+			}
 		}
 	}
 	if _, err := json.Marshal(v.Interface()); err != nil {
 		return Faulty(c.field(prefix), "cannot be written: %s", firstLine(err))
 	}
 	return nil
+}
+
+// isBlock reports whether all parts of an array of several dimensions are equally long, at each depth, and hold something.
+func isBlock(v reflect.Value) bool {
+	parts := []reflect.Value{v}
+	for range dimensionsOf(v.Type()) - 1 {
+		var below []reflect.Value
+		for _, part := range parts {
+			for i := range part.Len() {
+				below = append(below, part.Index(i))
+			}
+		}
+		for _, part := range below {
+			if part.Len() == 0 || part.Len() != below[0].Len() {
+				return false
+			}
+		}
+		parts = below
+	}
+	return true
 }
 
 // checkElement is for those of an array.

@@ -24,6 +24,7 @@ type column struct {
 	isInt    bool
 	isKey    bool // of a root
 	isNumber bool // the field is a Number
+	isList   bool // the field is a list or a map, which may hold NULLs
 	defaults bool // the model leaves a zero to the database's default, as GORM has it
 	goType   reflect.Type
 	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may renew it.
@@ -190,6 +191,7 @@ func parseTable(model any, name string) (*table, error) {
 			isInt:    f.GORMDataType == schema.Int || f.GORMDataType == schema.Uint,
 			declared: declaredType(f),
 			isNumber: f.IndirectFieldType == reflect.TypeFor[Number](),
+			isList:   isList(f.IndirectFieldType),
 			goType:   f.IndirectFieldType,
 			defaults: f.TagSettings["DEFAULT"] != "",
 			catalog:  &atomic.Pointer[catalogColumn]{},

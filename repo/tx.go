@@ -67,10 +67,18 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 	return e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
 		t.opening = o
 		if err := e.db.dialect.begin(ctx, t, e, o); err != nil {
-			return err
+			return e.noKey(o, e.db.classify(err))
 		}
 		return t.fence.check()
 	}, fn)
+}
+
+// noKey is ErrNotFound for what the database says of a key that is no value of its column's type, when a transaction begins with it.
+func (e *entity) noKey(o opening, err error) error {
+	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && o.key != nil {
+		return ErrNotFound
+	}
+	return err
 }
 
 // transactOn is transact on a connection, which it gives back, with another opening.

@@ -136,7 +136,7 @@ func TestDocumentsAndArraysInBulk(t *testing.T) {
 			`INSERT INTO boxes (id, fixed) SELECT 'null' || i, 'null' FROM generate_series(1, 900) i`, `INSERT INTO boxes (id, fixed) SELECT 'digits' || i, '"1"' FROM generate_series(1, 900) i`,
 			`INSERT INTO box_items SELECT 'number', i, '"123"', NULL FROM generate_series(1, 300) i`,
 			`INSERT INTO box_items SELECT 'text', i, '"x"', NULL FROM generate_series(1, 300) i`,
-			`INSERT INTO box_items SELECT 'tags', i, NULL, '{a,"b c",NULL}' FROM generate_series(1, 300) i`)
+			`INSERT INTO box_items SELECT 'tags', i, NULL, '{a,"b c","NULL"}' FROM generate_series(1, 300) i`)
 		b.swept()
 		for _, key := range []string{"number", "text", "tags", "null1", "digits1"} {
 			v1, err := b.GetV1(t.Context(), key)

@@ -48,8 +48,9 @@ func faultsOf(err error) []*repo.ConversionError {
 // addFaults adds an error for each field at fault that is asked for among fields, those of a row below the place that is being resolved.
 func addFaults(ctx context.Context, err error, fields []graphql.CollectedField, below ...any) {
 	for _, fault := range faultsOf(err) {
+		name, _, _ := strings.Cut(fault.Field, "[") // an element of it
 		for _, field := range fields {
-			if field.Name == fault.Field {
+			if field.Name == name {
 				addErrorAt(ctx, fault, append(slices.Clone(below), field.Alias)...)
 			}
 		}
