@@ -146,3 +146,51 @@ func TestArraysOfSeveralDimensions(t *testing.T) {
 		}
 	})
 }
+
+type pricedV1 struct {
+	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Prices []repo.Number    `gorm:"type:numeric(10,2)[]" json:"prices"`
+	Grid   *[][]repo.Number `gorm:"type:numeric(10,2)[]" json:"grid"`
+}
+
+func (pricedV1) TableName() string { return "priced" }
+
+type pricedV2 struct {
+	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Prices []repo.Number    `gorm:"type:numeric[]" json:"prices"`
+	Grid   *[][]repo.Number `gorm:"type:numeric[]" json:"grid"`
+}
+
+func (pricedV2) TableName() string { return "priced_v2" }
+
+// Numbers in arrays become what their column makes of them, as single ones do. The guard is numbersIn.
+func TestNumbersInArrays(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := broughtWell(t, url, functions[pricedV1, pricedV2]{up: func(v pricedV1) pricedV2 { return pricedV2(v) }, down: func(v pricedV2) pricedV1 { return pricedV1(v) }},
+			"CREATE TABLE priced (id varchar(40) PRIMARY KEY, prices numeric(10,2)[] NOT NULL, grid numeric(10,2)[])", "INSERT INTO priced VALUES ('a', '{2.50}', '{{1.00,2},{3,4}}')")
+		for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
+			key := string(phase)
+			v := pricedV1{ID: key, Prices: []repo.Number{"2.50", "1.239"}, Grid: &[][]repo.Number{{"1.00"}, {"7.125"}}}
+			if phase == repo.Cutover {
+				b.swept()
+				b.step(phase)
+			}
+			if made, err := b.CreateV1(t.Context(), v); err != nil || asJSON(made.Prices) != "[2.5,1.24]" {
+				t.Errorf("%+v, %v", made, err)
+			}
+			v1, err := b.UpdateV1(t.Context(), key, func(w *pricedV1) error { *w = v; return nil })
+			if err != nil || asJSON(v1.Prices) != "[2.5,1.24]" || asJSON(v1.Grid) != "[[1],[7.13]]" {
+				t.Errorf("%+v, %v", v1, err)
+			}
+			_, err = b.UpdateV1(t.Context(), key, func(w *pricedV1) error { w.Prices = []repo.Number{"1", "123456789.5"}; return nil })
+			wantField[*repo.InputError](t, err, "prices")
+			v2, err := b.UpdateV2(t.Context(), key, nil, func(w *pricedV2) error { w.Prices = []repo.Number{"3", "0.5"}; return nil })
+			if err != nil || asJSON(v2.Value.Prices) != "[3,0.5]" {
+				t.Errorf("%+v, %v", v2, err)
+			}
+			_, err = b.UpdateV2(t.Context(), key, nil, func(w *pricedV2) error { w.Prices = []repo.Number{"3.125"}; return nil })
+			wantField[*repo.NotRepresentableError](t, err, "prices")
+		}
+	})
+}

@@ -59,10 +59,31 @@ FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid
 	return found, err
 }
 
-func (postgres) uniques(ctx context.Context, s session, t *table) ([][]string, error) {
-	return columnLists(ctx, s, `SELECT CAST(json_agg(a.attname ORDER BY k.place) AS text) FROM pg_index i CROSS JOIN LATERAL unnest(CAST(i.indkey AS int2[])) WITH ORDINALITY k (number, place)
-	JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
-	WHERE i.indrelid = to_regclass(?) AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts GROUP BY i.indexrelid`, t.sql)
+// uniques: an index has the operators of its classes, or those of its exclusion constraint, and may have a collation of its own.
+func (postgres) uniques(ctx context.Context, s session, t *table) (found []uniqueIndex, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
+		`SELECT CAST(coalesce(json_agg(json_build_object('name', c.relname, 'columns', k.columns, 'terms', k.terms, 'operators', k.operators,
+	'needs', (SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY (k.numbers)
+		OR (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) AND EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))),
+	'condition', coalesce(pg_get_expr(i.indpred, i.indrelid), ''),
+	'nullsAlike', coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false))), '[]') AS text)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_constraint x ON x.conindid = i.indexrelid AND x.contype = 'x' CROSS JOIN LATERAL (
+	SELECT json_agg(a.attname ORDER BY n.place) AS columns, array_agg(n.number) AS numbers, json_agg(o.name ORDER BY n.place) AS operators,
+		json_agg(CASE WHEN l.oid IS NULL OR n.coll = coalesce(a.attcollation, 'pg_catalog.default'::regcollation) THEN pg_get_indexdef(i.indexrelid, n.place::int, false)
+			ELSE format('(%s) COLLATE %I.%I', pg_get_indexdef(i.indexrelid, n.place::int, false), l.schema, l.collname) END ORDER BY n.place) AS terms
+	FROM (SELECT u.place, u.number, u.class, u.coll FROM ROWS FROM (unnest(CAST(i.indkey AS int2[])), unnest(CAST(i.indclass AS oid[])), unnest(CAST(i.indcollation AS oid[]))) WITH ORDINALITY u(number, class, coll, place) WHERE u.place <= i.indnkeyatts) n
+	LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = n.number
+	LEFT JOIN (SELECT l.oid, l.collname, s.nspname AS schema FROM pg_collation l JOIN pg_namespace s ON s.oid = l.collnamespace) l ON l.oid = n.coll
+	LEFT JOIN LATERAL (SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname) AS name FROM pg_operator o JOIN pg_namespace s ON s.oid = o.oprnamespace
+		WHERE o.oid = coalesce(x.conexclop[n.place], (SELECT m.amopopr FROM pg_opclass p JOIN pg_am y ON y.oid = p.opcmethod JOIN pg_amop m ON m.amopfamily = p.opcfamily AND m.amoplefttype = p.opcintype
+			AND m.amoprighttype = p.opcintype AND m.amopstrategy = 3 WHERE p.oid = n.class AND y.amname = 'btree'))) o ON true) k
+WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.indisready`, t.sql)
+	for i := range found {
+		if u := &found[i]; strings.Contains(strings.Join(u.Terms, " ")+u.Condition, ".*") { // a whole row, by the name of its table
+			u.Terms = nil
+		}
+	}
+	return found, err
 }
 
 func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {

@@ -86,9 +86,33 @@ func declaredCollations(statement string) map[string]string {
 	return collations
 }
 
-func (sqlite) uniques(ctx context.Context, s session, t *table) ([][]string, error) {
-	return columnLists(ctx, s, `SELECT json_group_array(x.name) FROM pragma_index_list(?) l JOIN pragma_index_info(l.name) x WHERE l."unique" AND NOT l.partial
-	GROUP BY l.name HAVING count(*) = count(x.name)`, t.name)
+// uniques: no catalog says what a partial index asks for, or what an expression is.
+func (sqlite) uniques(ctx context.Context, s session, t *table) (found []uniqueIndex, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var u uniqueIndex
+		var columns, collations []byte
+		var names []string
+		var partial bool
+		if err := rows.Scan(&u.Name, &columns, &collations, &partial); err != nil {
+			return err
+		}
+		if err := errors.Join(json.Unmarshal(columns, &u.Columns), json.Unmarshal(collations, &names)); err != nil {
+			return err
+		}
+		if plain := u.plain(); len(plain) == 0 {
+			u.Name = "index " + literal(u.Name)
+		} else {
+			u.Name = t.name + "." + strings.Join(plain, ", "+t.name+".")
+			for i, name := range plain {
+				if !partial {
+					u.Needs, u.Terms, u.Operators = append(u.Needs, name), append(u.Terms, quote(name)+" COLLATE "+quote(names[i])), append(u.Operators, "=")
+				}
+			}
+		}
+		found = append(found, u)
+		return nil
+	}, `SELECT l.name, json_group_array(x.name), json_group_array(x.coll), l.partial FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key GROUP BY l.name`, t.name)
+	return found, err
 }
 
 func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {

@@ -262,26 +262,13 @@ func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V
 	if !t.fence.writesV1() {
 		return v1, found, nil
 	}
-	write := v1
-	finish, err := r.whileRestoring(ctx, t, s.key, &write)
-	if err != nil {
-		return v1, found, err
-	}
-	if created && s.v1 == nil && s.v1Err == nil {
-		err = r.insertNewV1(ctx, t, reflect.ValueOf(write))
-	} else {
-		err = r.bringUpV1(ctx, t, s, write)
-	}
-	if err == nil {
-		err = finish(ctx)
-	}
-	if err != nil {
-		return v1, found, err
+	if err := r.writeV1Back(ctx, t, s, v1, created); err != nil {
+		return v1, found, r.whileRebuilt(t, err)
 	}
 	after, found, err := r.after(ctx, t, s.key, r.changedReferences(s.v1, &v1))
 	switch {
 	case err != nil:
-		return v1, found, err
+		return v1, found, r.whileRebuilt(t, err)
 	case after.v1Err != nil:
 		return v1, found, notRepresentable(after.v1Err)
 	case after.v1 == nil:
@@ -291,6 +278,24 @@ func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V
 		err = r.notBroughtBack(s.v1, &v1, after.v1)
 	}
 	return *after.v1, found, err
+}
+
+// writeV1Back is writeBack's writing.
+func (r *Repository[V1, V2]) writeV1Back(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, created bool) error {
+	write := v1
+	finish, err := r.whileRestoring(ctx, t, s.key, &write)
+	if err != nil {
+		return err
+	}
+	if created && s.v1 == nil && s.v1Err == nil {
+		err = r.insertNewV1(ctx, t, reflect.ValueOf(write))
+	} else {
+		err = r.bringUpV1(ctx, t, s, write)
+	}
+	if err != nil {
+		return err
+	}
+	return finish(ctx)
 }
 
 // bringUpV1 writes V1's rows of the key that s has seen so that they are v1.

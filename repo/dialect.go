@@ -87,8 +87,8 @@ type dialect interface {
 	// violatesKey reports whether a unique violation is that of the key of a table.
 	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
 	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
-	// uniques are the columns of each unique index of a table that holds for all rows at once.
-	uniques(ctx context.Context, s session, t *table) ([][]string, error)
+	// uniques are a table's unique indexes and exclusion constraints.
+	uniques(ctx context.Context, s session, t *table) ([]uniqueIndex, error)
 	// logic is what V1's tables do and enforce besides their keys and foreign keys.
 	logic(ctx context.Context, s session, e *entity) ([]logic, error)
 	// logicElsewhere is what seems to write V1's tables when others than led, which are quoted, are written.
@@ -223,7 +223,37 @@ type tableKeys struct {
 
 type foundKeys struct {
 	foreign []foreignKey
-	unique  [][]string // the columns of each
+	unique  []uniqueIndex
+}
+
+// uniqueIndex is a unique index, or an exclusion constraint, of a V1 table.
+type uniqueIndex struct {
+	// Name is how a violation calls it.
+	Name string `json:"name"`
+	// Columns are its own, nil for an expression.
+	Columns []*string `json:"columns"`
+	// Needs are the columns that its terms and its condition are computed from.
+	Needs []string `json:"needs"`
+	// Terms are its columns and expressions, in SQL that names the table's columns alone; none where they are not known.
+	Terms []string `json:"terms"`
+	// Operators say of each term when two rows are in each other's way: all of them. One that is not known is empty.
+	Operators []string `json:"operators"`
+	// Condition is that of a partial index, in SQL.
+	Condition string `json:"condition"`
+	// NullsAlike is true where NULL is like NULL.
+	NullsAlike jsonFlag `json:"nullsAlike"`
+}
+
+// plain are the names of its columns, none where one is an expression.
+func (u uniqueIndex) plain() []string {
+	names := make([]string, len(u.Columns))
+	for i, name := range u.Columns {
+		if name == nil {
+			return nil
+		}
+		names[i] = *name
+	}
+	return names
 }
 
 func (k *tableKeys) of(table string) foundKeys {
@@ -234,7 +264,7 @@ func (k *tableKeys) of(table string) foundKeys {
 }
 
 func (k *tableKeys) foreign(table string) []foreignKey { return k.of(table).foreign }
-func (k *tableKeys) unique(table string) [][]string    { return k.of(table).unique }
+func (k *tableKeys) unique(table string) []uniqueIndex { return k.of(table).unique }
 
 // quote quotes an identifier.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }

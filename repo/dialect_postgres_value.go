@@ -83,7 +83,7 @@ func shortReal(v string) string {
 }
 
 func (postgres) held(c *column, n Number) (Number, error) {
-	switch t := c.now().sqlType; typeFamily(t) {
+	switch t := strings.TrimSuffix(c.now().sqlType, "[]"); typeFamily(t) {
 	case "real":
 		return n.real()
 	case "double precision":

@@ -77,9 +77,18 @@ func (e *entity) isParent(key foreignKey, t *table) bool {
 	return t != e.v1 && key.Target == e.v1.sql && slices.ContainsFunc(e.v1.children, func(c child) bool { return c.name == t.name && slices.Equal(key.Columns, []string{c.parentKey}) })
 }
 
-// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a table that it may read.
+// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a table that it may read. Of an entity's
+// tables V1's tell nothing then, and V2's only which keys there are.
 func (e *entity) keeps(t *table, key foreignKey) bool {
-	return len(key.Columns) == 1 && t.column(key.Columns[0]) != nil && (bool(key.Readable) || e.db.entityOfTarget(key.Target) != nil)
+	if len(key.Columns) != 1 || t.column(key.Columns[0]) == nil {
+		return false
+	}
+	for _, other := range e.db.entities {
+		if slices.ContainsFunc(other.v1.all(), func(v1 *table) bool { return v1.sql == key.Target }) {
+			return key.Target == other.v1.sql && key.TargetColumns[0] == other.v1.key.name
+		}
+	}
+	return bool(key.Readable)
 }
 
 // deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it refers to is an entity's, and no

@@ -192,16 +192,20 @@ func (t *table) settleNumbers(d dialect, before, v any, settle func(number refle
 	each := func(t *table, v reflect.Value, prefix string, same func(*column) bool) error {
 		for i := range t.columns {
 			c := &t.columns[i]
-			number := reflect.Indirect(v.FieldByIndex(c.index))
-			if !c.isNumber || !number.IsValid() || !numberForm.MatchString(number.String()) || same(c) {
+			if !c.isNumber && !c.isList || same(c) {
 				continue
 			}
-			held, err := d.held(c, Number(number.String()))
-			if err != nil {
-				return overLimit(c.field(prefix), "%v", err)
-			}
-			if err := settle(number, held, c.field(prefix)); err != nil {
-				return err
+			for _, number := range numbersIn(v.FieldByIndex(c.index)) {
+				if !numberForm.MatchString(number.String()) {
+					continue
+				}
+				held, err := d.held(c, Number(number.String()))
+				if err != nil {
+					return overLimit(c.field(prefix), "%v", err)
+				}
+				if err := settle(number, held, c.field(prefix)); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -220,4 +224,19 @@ func (t *table) settleNumbers(d dialect, before, v any, settle func(number refle
 		}
 	}
 	return err
+}
+
+// numbersIn are the Numbers of a field: itself, or those of an array.
+func numbersIn(v reflect.Value) (numbers []reflect.Value) {
+	v = reflect.Indirect(v)
+	switch {
+	case !v.IsValid():
+	case v.Type() == reflect.TypeFor[Number]():
+		numbers = append(numbers, v)
+	case isList(v.Type()) && v.Kind() != reflect.Map && v.Type().Elem().Kind() != reflect.Uint8:
+		for i := range v.Len() {
+			numbers = append(numbers, numbersIn(v.Index(i))...)
+		}
+	}
+	return numbers
 }

@@ -1,9 +1,7 @@
 package repo
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"reflect"
 	"slices"
 )
@@ -11,26 +9,31 @@ import (
 // V1's tables hold keys of their owner's besides those that the model knows: foreign keys between child rows, and columns that no two rows share. A
 // change of several rows has to be written in an order, and by steps, that these allow.
 
-// uniqueKey are columns of a V1 table whose values no two rows share.
+// uniqueKey is a unique index of one of V1's tables.
 type uniqueKey struct {
+	uniqueIndex
 	on      *table
-	columns []column
+	columns []column // those that it needs and that the model knows
+	own     bool     // it tells the rows of the table apart, as the model does
 }
 
-// uniques are the unique keys of V1's tables whose columns the model knows all, but for those by which it tells the rows apart.
+// known reports whether it can be computed from what the model knows.
+func (u uniqueKey) known() bool {
+	return len(u.Terms) > 0 && len(u.columns) > 0 && len(u.columns) == len(u.Needs) && !slices.Contains(u.Operators, "")
+}
+
+// uniques are the unique keys of V1's tables.
 func (e *entity) uniques() []uniqueKey {
 	var all []uniqueKey
 	add := func(on *table, known []column, own []string) {
-		for _, names := range e.keys.unique(on.name) {
-			key := uniqueKey{on: on}
-			for _, name := range names {
-				if i := slices.IndexFunc(known, func(c column) bool { return c.name == name }); i >= 0 {
-					key.columns = append(key.columns, known[i])
+		for _, index := range e.keys.unique(on.name) {
+			key := uniqueKey{uniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.plain())), own)}
+			for _, c := range known {
+				if slices.Contains(index.Needs, c.name) {
+					key.columns = append(key.columns, c)
 				}
 			}
-			if len(key.columns) == len(names) && !slices.Equal(slices.Sorted(slices.Values(names)), own) {
-				all = append(all, key)
-			}
+			all = append(all, key)
 		}
 	}
 	add(e.v1, e.v1.columns, []string{e.v1.key.name})
@@ -44,17 +47,6 @@ func (e *entity) uniques() []uniqueKey {
 		add(&c.table, c.allColumns(*e.v1.key), own)
 	}
 	return all
-}
-
-// columnLists are the answer to a query of JSON lists.
-func columnLists(ctx context.Context, s session, query, table string) (lists [][]string, err error) {
-	documents, err := texts(ctx, s, query, table)
-	for _, document := range documents {
-		var names []string
-		err = errors.Join(err, json.Unmarshal([]byte(document), &names))
-		lists = append(lists, names)
-	}
-	return lists, err
 }
 
 // insertsFirst reports whether a change of child rows has to begin with what it inserts, and to end with what it deletes: where a row that stays referred to
@@ -104,13 +96,10 @@ func spelled(r row, columns []string) (value string, whole bool) {
 func (e *entity) inOrder(c *childChange) [][]row {
 	var uniques [][]string
 	for _, unique := range e.uniques() {
-		if unique.on == &c.child.table && slices.ContainsFunc(unique.columns, func(u column) bool {
-			return slices.ContainsFunc(c.updatedColumns, func(updated column) bool { return updated.name == u.name })
+		names := unique.plain()
+		if unique.on == &c.child.table && !unique.own && slices.ContainsFunc(names, func(name string) bool {
+			return slices.ContainsFunc(c.updatedColumns, func(updated column) bool { return updated.name == name })
 		}) {
-			var names []string
-			for _, column := range unique.columns {
-				names = append(names, column.name)
-			}
 			uniques = append(uniques, names)
 		}
 	}

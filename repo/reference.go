@@ -118,7 +118,7 @@ func (t *table) values(key keptKey, v reflect.Value) map[string]string {
 
 // holdTarget locks the row that a foreign key refers to by a value, where our role may. It returns false where there is none.
 func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value string) (bool, error) {
-	if target := e.db.entityOfTarget(key.Target); target != nil && target.v1.key.name == key.TargetColumns[0] {
+	if target := e.db.entityOfTarget(key.Target); target != nil {
 		return target.hold(ctx, t, value)
 	}
 	lock := ""

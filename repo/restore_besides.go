@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -35,10 +36,14 @@ func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key stri
 }
 
 func tooMuch(err error) error {
-	if errors.Is(err, errNeedsMore) {
+	switch {
+	case errors.Is(err, errNeedsMore):
 		return &ConflictError{"V1 is being rebuilt, and " + strings.TrimPrefix(err.Error(), "V1 ") + ": try again when the restore has gone on"}
+	case errors.Is(err, errStillReferred):
+		return &ConflictError{"V1 is being rebuilt, and " + strings.Replace(err.Error(), "V1's", "its", 1)}
+	default:
+		return err
 	}
-	return err
 }
 
 // beforeDelete is whileRestoring for a delete.
@@ -162,17 +167,15 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string
 // vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Rows that have changed places V1 refuses.
 func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) error {
 	for _, unique := range rs.uniques() {
-		of := rs.keyOfRow(unique.on)
-		from, value := rs.db.dialect.records(unique.columns)
-		conditions := make([]string, len(unique.columns))
-		for i, c := range unique.columns {
-			conditions[i] = "t." + quote(c.name) + " = " + value(c.name)
+		if unique.own || !unique.known() {
+			continue
 		}
+		of := rs.keyOfRow(unique.on)
 		document, err := marshal(rs.rowsOf(unique.on, v1))
 		if err != nil {
 			return err
 		}
-		holders, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+unique.on.sql+" t, "+from+" WHERE t."+of+" IS NOT NULL AND "+strings.Join(conditions, " AND "), document)
+		holders, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+unique.inTheWay(rs.db.dialect)+" AND t."+of+" IS NOT NULL", document)
 		if err != nil {
 			return err
 		}
@@ -188,6 +191,62 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 		}
 	}
 	return nil
+}
+
+// inTheWay is a FROM and a WHERE for the rows t of the table that keep those of an argument, a JSON list of rows n, from being written.
+func (u uniqueKey) inTheWay(d dialect) string {
+	from, value := d.records(u.columns)
+	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)), make([]string, len(u.Terms))
+	for i, c := range u.columns {
+		columns[i] = value(c.name) + " AS " + quote(c.name)
+	}
+	for i, term := range u.Terms {
+		name := fmt.Sprintf("coexist_%d", i)
+		terms[i] = term + " AS " + name
+		conditions[i] = fmt.Sprintf("%s %s n.%s", term, u.Operators[i], name)
+		if u.NullsAlike {
+			conditions[i] = fmt.Sprintf("(%s OR %s IS NULL AND n.%s IS NULL)", conditions[i], term, name)
+		}
+	}
+	where := ""
+	if u.Condition != "" {
+		where = " WHERE " + u.Condition
+		conditions = append([]string{"(" + u.Condition + ")"}, conditions...)
+	}
+	return "(SELECT " + strings.Join(terms, ", ") + " FROM (SELECT " + strings.Join(columns, ", ") + " FROM " + from + ") r" + where + ") n, " + u.on.sql + " t WHERE " + strings.Join(conditions, " AND ")
+}
+
+// whileRebuilt is an error of a write, but a *ConflictError where V1, while it is rebuilt, refuses the row perhaps for what it holds of others that it is not seen from which.
+func (e *entity) whileRebuilt(t *tx, err error) error {
+	refused, ok := errors.AsType[*constraintError](err)
+	switch {
+	case !ok || !t.fence.Restoring:
+		return err
+	case refused.kind == uniqueViolation && e.mayBeVacated(refused.constraint):
+		return &ConflictError{"V1 is being rebuilt, and its constraint " + refused.constraint + " refuses the row, perhaps for what another held before: try again when the restore has gone on"}
+	case refused.kind == foreignKeyViolation && e.mayCome(refused):
+		return &ConflictError{"V1 is being rebuilt, and may lack what the row refers to: try again when the restore has gone on"}
+	default:
+		return err
+	}
+}
+
+// mayBeVacated reports whether a unique index is one of which no restorer knows what is in its way.
+func (e *entity) mayBeVacated(name string) bool {
+	return slices.ContainsFunc(e.uniques(), func(u uniqueKey) bool { return strings.EqualFold(u.Name, name) && !u.own && !u.known() })
+}
+
+// mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer finds.
+func (e *entity) mayCome(refused *constraintError) bool {
+	for _, on := range e.v1.all() {
+		for _, key := range e.keys.foreign(on.name) {
+			within := slices.ContainsFunc(e.v1.all(), func(t *table) bool { return t.sql == key.Target })
+			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.constraint == "" || refused.constraint == key.Name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // rowsOf are the rows of one of V1's tables in an aggregate.

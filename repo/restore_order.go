@@ -1,12 +1,14 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // V1's rows may refer to rows of their own table: a tree; and each of them may hold a value that no other may have. While V1 is being rebuilt, a row
@@ -19,11 +21,15 @@ const maxFirst = 200
 // errNeedsMore says that a row needs more than maxFirst others first.
 var errNeedsMore = fmt.Errorf("V1 needs more than %d other rows of its table first", maxFirst)
 
+// errStillReferred says that rows of V1, as V2 has them, would go with one that is about to be deleted.
+var errStillReferred = errors.New("V1's foreign keys would delete or change other rows with it, which refer to it")
+
 // restorer restores rows of V1 in one transaction.
 type restorer[V1, V2 any] struct {
 	*Repository[V1, V2]
 	tx       *tx
-	keys     []keptKey // V1's foreign keys from the entity to itself
+	keys     []keptKey // V1's foreign keys from the entity to the key of its root
+	others   []keptKey // those from the entity to itself by other columns
 	begun    map[string]bool
 	ended    map[string]bool
 	brought  int            // rows that others needed
@@ -38,12 +44,31 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 	rs := &restorer[V1, V2]{Repository: r, tx: t, begun: map[string]bool{}, ended: map[string]bool{}, wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{}}
 	for _, table := range r.v1.all() {
 		for _, key := range r.keys.foreign(table.name) {
-			if key.Target == r.v1.sql && key.TargetColumns[0] == r.v1.key.name && r.keeps(table, key) && !r.isParent(key, table) {
+			switch within := r.tableOf(key.Target) != nil; {
+			case !within || r.isParent(key, table):
+			case r.leadsToKey(table, key):
 				rs.keys = append(rs.keys, keptKey{key, table})
+			default:
+				rs.others = append(rs.others, keptKey{key, table})
 			}
 		}
 	}
 	return rs
+}
+
+// tableOf is the one of V1's tables that has a qualified name, nil where it is none of them.
+func (e *entity) tableOf(name string) *table {
+	for _, t := range e.v1.all() {
+		if t.sql == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root's.
+func (e *entity) leadsToKey(t *table, key foreignKey) bool {
+	return key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name && e.keeps(t, key)
 }
 
 // restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the delete.
@@ -67,9 +92,12 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 			return fault(Finding{Kind: Missing})
 		}
 		rs.wanted[s.key] = nil
-		if err := rs.beforeDelete(ctx, s.key); errors.Is(err, errNeedsMore) {
+		switch err := rs.beforeDelete(ctx, s.key); {
+		case errors.Is(err, errNeedsMore):
 			return fault(Finding{Kind: Missing, Reason: later(err)})
-		} else if err != nil {
+		case errors.Is(err, errStillReferred):
+			return fault(Finding{Kind: Missing, Reason: new(err.Error())})
+		case err != nil:
 			return err
 		}
 		rs.restored++
@@ -109,6 +137,9 @@ func later(err error) *string {
 // A reference to a row that itself waits for this one, or needs too many others, it takes out of v1, and writes it in finish.
 func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) error {
 	if err := rs.vacate(ctx, own, v1); err != nil {
+		return err
+	}
+	if err := rs.loosen(ctx, own); err != nil {
 		return err
 	}
 	type reference struct {
@@ -223,7 +254,44 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 			}
 		}
 	}
-	return rs.first(ctx, referring)
+	if err := rs.first(ctx, referring); err != nil {
+		return err
+	}
+	if err := rs.loosen(ctx, own); err != nil {
+		return err
+	}
+	for _, key := range rs.others {
+		if referring, err := rs.referringBy(ctx, key, own); err != nil || bool(key.Acts) && len(referring) > 0 {
+			return cmp.Or(err, errStillReferred)
+		}
+	}
+	return nil
+}
+
+// loosen brings up the rows of V1 that refer to one's rows by other columns than its key: what they referred to before CONTRACT may be about to go, and they with it.
+func (rs *restorer[V1, V2]) loosen(ctx context.Context, own string) error {
+	for _, key := range rs.others {
+		referring, err := rs.referringBy(ctx, key, own)
+		if err == nil {
+			err = rs.first(ctx, referring)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// referringBy are the keys of other rows of V1 that refer to one's rows by a foreign key.
+func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own string) ([]string, error) {
+	target := rs.tableOf(key.Target)
+	of, on := rs.keyOfRow(key.on), make([]string, len(key.Columns))
+	for i := range key.Columns {
+		on[i] = "t." + quote(key.Columns[i]) + " = r." + quote(key.TargetColumns[i])
+	}
+	found, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+target.sql+" r JOIN "+key.on.sql+" t ON "+strings.Join(on, " AND ")+
+		" WHERE r."+rs.keyOfRow(target)+" = "+rs.asKey("?")+" AND t."+of+" IS NOT NULL LIMIT "+strconv.Itoa(maxFirst+1), own)
+	return slices.DeleteFunc(found, func(other string) bool { return other == own }), err
 }
 
 // keyOfRow is the column of a V1 table that has the root's key, quoted.
