@@ -157,8 +157,8 @@ func (pricedV1) TableName() string { return "priced" }
 
 type pricedV2 struct {
 	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
-	Prices []repo.Number    `gorm:"type:numeric[]" json:"prices"`
-	Grid   *[][]repo.Number `gorm:"type:numeric[]" json:"grid"`
+	Prices []repo.Number    `gorm:"type:text[]" json:"prices"`
+	Grid   *[][]repo.Number `gorm:"type:text[]" json:"grid"`
 }
 
 func (pricedV2) TableName() string { return "priced_v2" }

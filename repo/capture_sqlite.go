@@ -13,13 +13,14 @@ import (
 // coexist_writer that they are ours, and in coexist_inflight which keys they write; no other connection ever sees either. What they do to the
 // rows of those keys leaves no mark. Whatever else they cause leaves marks with their token, and is never rejected.
 
-// sqliteTriggers are those of each table. They ask as little as they can, in one statement: an old program's statement compiles them each time. Only
+// sqliteTriggers are those of each table. Those of updates and deletes fire before: a trigger of the owner's that fires after may end all that come
+// later, by RAISE(IGNORE), and leave the row changed. The key of an insert is known only after. They ask as little as they can, in one statement: an old program's statement compiles them each time. Only
 // what sets a key's column, or the rowid that it may be, can change a key.
 var sqliteTriggers = []struct{ name, event, body string }{
 	{"insert", "AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
-	{"delete", "AFTER DELETE", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "")},
-	{"update", "AFTER UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
-	{"rekey", "AFTER UPDATE OF {key}, rowid, oid, _rowid_", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "OLD.{key} IS NOT NEW.{key} AND ")},
+	{"delete", "BEFORE DELETE", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "")},
+	{"update", "BEFORE UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
+	{"rekey", "BEFORE UPDATE OF {key}, rowid, oid, _rowid_", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "OLD.{key} IS NOT NEW.{key} AND ")},
 }
 
 const (

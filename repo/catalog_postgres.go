@@ -38,14 +38,15 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator)
+		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator, &c.opaque, &c.composite)
 		c.defaults = c.generator != "" && !c.generated
 		c.padded = isPadded(c.sqlType)
+		c.limits = limitsOf(c.sqlType)
 		if !strings.Contains(c.generator, "(") {
 			c.generator = "" // the same each time
 		}
 		return err
-	}, `SELECT a.attname, translate(format_type(b.oid, CASE WHEN y.typtype = 'd' THEN y.typtypmod ELSE a.atttypmod END),
+	}, `SELECT a.attname, translate(format_type(b.oid, y.typmod),
 		CASE WHEN b.typnamespace = 'pg_catalog'::regnamespace AND b.typname <> 'char' OR b.typname = 'citext' THEN '"' ELSE '' END, ''),
 	coalesce((SELECT quote_ident(n.nspname) || '.' || quote_ident(c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
 		WHERE c.oid = a.attcollation AND a.attcollation <> b.typcollation), ''),
@@ -54,8 +55,12 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 		AND i.indpred IS NULL AND i.indisvalid), false),
 	a.attgenerated <> '', a.attidentity = 'a',
 	coalesce(CASE WHEN a.attidentity <> '' THEN 'nextval(' || quote_literal(pg_get_serial_sequence(CAST(a.attrelid AS regclass)::text, a.attname)) || '::regclass)'
-		ELSE (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END, '')
-FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, t.sql)
+		ELSE (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END, ''),
+	b.oid <> a.atttypid AND (b.typtype <> 'b' OR b.typcategory = 'A'), b.typtype = 'c'
+FROM pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE domain(oid, typmod, base, depth) AS (
+		SELECT y.oid, a.atttypmod, y.typtype <> 'd', 0 FROM pg_type y WHERE y.oid = a.atttypid
+		UNION ALL SELECT n.oid, y.typtypmod, n.typtype <> 'd', d.depth + 1 FROM domain d JOIN pg_type y ON y.oid = d.oid JOIN pg_type n ON n.oid = y.typbasetype WHERE NOT d.base)
+	SELECT d.oid, d.typmod FROM domain d WHERE d.base) y JOIN pg_type b ON b.oid = y.oid WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, t.sql)
 	return found, err
 }
 
@@ -170,6 +175,9 @@ func typeFamily(sqlType string) string {
 	name := strings.ToLower(sqlType) // with its schema, a type is not one of ours: its operators are not found without it
 	if open, end := strings.Index(name, "("), strings.Index(name, ")"); open >= 0 && end > open {
 		name = strings.TrimSpace(name[:open]) + name[end+1:]
+	}
+	if element, array := strings.CutSuffix(name, "[]"); array {
+		return typeFamily(element) + "[]"
 	}
 	switch name {
 	case "text", "character varying", "varchar", "character", "char", "bpchar", "citext", "name":

@@ -30,7 +30,10 @@ func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]cata
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		return rows.Scan(&name, &c.sqlType, &c.notNull, &c.primary, &c.unique, &c.collation, &c.defaults)
+		err := rows.Scan(&name, &c.sqlType, &c.notNull, &c.primary, &c.unique, &c.collation, &c.defaults)
+		c.limits = limitsOf(c.sqlType)
+		c.wide = c.limits.ranged
+		return err
 	}, `SELECT c.name, lower(c.type), c."notnull" OR c.pk = 1 AND (lower(c.type) = 'integer' OR (SELECT l.wr FROM pragma_table_list(?) l WHERE l.schema = 'main')),
 	c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1,
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l

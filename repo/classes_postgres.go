@@ -58,6 +58,8 @@ var otherPostgres = codeClass{"", classRefusal, "", "any other: the owner's code
 func classifyPostgres(err error, pg *pgconn.PgError) error {
 	class := classOf(postgresCodes, pg.Code, otherPostgres)
 	switch {
+	case pg.Code == "42601" && pg.Position == 0 && pg.InternalPosition == 0 && pg.Where == "": // not a statement's syntax, but that of a value, such as a tsquery
+		class = codeClass{class: classInput}
 	case pg.Code == "55000" && strings.Contains(pg.Where, "coexist_capture_"):
 		return &busyError{errEarlierCapture}
 	case pg.Code == "2201W": // a query of ofPrimary

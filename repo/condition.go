@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
@@ -86,7 +87,7 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 		return nil
 	case testAnyOf:
 		s.add("(false")
-		for _, one := range c.of {
+		for _, one := range nestedAnyOf(c.of) {
 			s.add(" OR ")
 			if err := e.conditionOn(s, t, alias, one); err != nil {
 				return err
@@ -103,14 +104,22 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 	column, ordered := alias+"."+quote(c.column), e.db.dialect.ordered(alias, t.column(c.column))
 	at := within
 	if len(c.values) > 0 {
+		c.values = t.column(c.column).whole(c.test, c.values)
 		at = t.column(c.column).placeOf(c.values[0])
 	}
 	switch {
 	case c.test == testIn:
 		held := slices.DeleteFunc(slices.Clone(c.values), func(v any) bool { return t.column(c.column).placeOf(v) != within })
-		if len(held) == 0 {
+		switch {
+		case len(held) == 0:
 			s.add("false")
-		} else {
+		case len(held) > manyValues:
+			list, err := json.Marshal(held)
+			if err != nil {
+				return fmt.Errorf("entity %s: a condition on column %q: %w", e.name, c.column, err)
+			}
+			s.add(column+" IN (SELECT l.key FROM ("+e.db.dialect.keyList(t.column(c.column))+") l)", string(list))
+		default:
 			s.add(column+" IN ?", held)
 		}
 	case c.test == testAtLeast && at == below, c.test == testAtMost && at == above:
@@ -129,6 +138,50 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 		s.add(column + " IS NOT NULL")
 	}
 	return nil
+}
+
+// nestedAnyOf are conditions, many of them in AnyOf's of their own: SQLite takes a chain of OR for as many levels.
+func nestedAnyOf(conditions []Condition) []Condition {
+	const most = 100
+	for len(conditions) > most {
+		var groups []Condition
+		for group := range slices.Chunk(conditions, most) {
+			groups = append(groups, AnyOf(group...))
+		}
+		conditions = groups
+	}
+	return conditions
+}
+
+// manyValues is from how many on the values of In are one argument: databases take some thousands.
+const manyValues = 500
+
+// whole are the values of a condition on a column of integers without fractions: of one that has some, the next integer that meets a range. What is no
+// integer at all they leave as it is.
+func (c *column) whole(test test, values []any) []any {
+	if !c.isInt {
+		return values
+	}
+	values = slices.Clone(values)
+	for i, value := range values {
+		v := reflect.ValueOf(value)
+		if !v.CanFloat() {
+			continue
+		}
+		f := v.Float()
+		switch test {
+		case testAtLeast:
+			f = math.Ceil(f)
+		case testAtMost:
+			f = math.Floor(f)
+		}
+		if f == math.Trunc(f) && math.Abs(f) < 1<<63 {
+			values[i] = int64(f)
+		} else {
+			values[i] = f
+		}
+	}
+	return values
 }
 
 // standing says where a value lies among those that a column can hold.
@@ -165,11 +218,20 @@ func (c *column) placeOf(value any) standing {
 			return above
 		}
 		n = int64(v.Uint())
+	case v.CanFloat() && c.isInt: // whole has left it: it is none, or beyond all integers
+		switch f := v.Float(); {
+		case f >= 1<<63:
+			return above
+		case f <= -1<<63:
+			return below
+		default:
+			return nowhere
+		}
 	default:
 		return within
 	}
 	switch {
-	case !c.isInt || !l.ranged:
+	case !c.isInt || !l.ranged || c.now().wide:
 		return within
 	case n < l.min:
 		return below

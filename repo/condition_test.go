@@ -1,6 +1,7 @@
 package repo_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -86,6 +87,51 @@ func TestConditions(t *testing.T) {
 		} {
 			if _, err := b.Notes.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c}}}); err == nil || !strings.Contains(err.Error(), "NOTE") {
 				t.Errorf("%s that is not there: %v", name, err)
+			}
+		}
+	})
+}
+
+// A column of integers is compared with what a fraction leaves of them. The guard is whole.
+func TestAFloatOnAnIntegerColumn(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		b := openBags(t, url)
+		for name, c := range map[string]struct {
+			of   repo.Condition
+			rows int
+		}{
+			"in": {repo.In("id", 1.9), 0}, "in, whole": {repo.In("id", 1.0), 1}, "at least": {repo.AtLeast("id", 1.5), 0}, "at least, below": {repo.AtLeast("id", 0.5), 1},
+			"at most": {repo.AtMost("id", 1.5), 1}, "infinite": {repo.AtLeast("id", math.Inf(-1)), 1}, "beyond": {repo.AtLeast("id", 1e300), 0}, "none": {repo.AtMost("id", math.NaN()), 0},
+		} {
+			page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c.of, V2: c.of}}})
+			if err != nil || len(page.Items) != c.rows {
+				t.Errorf("%s: %+v, %v", name, page, err)
+			}
+		}
+	})
+}
+
+// Many values, and many conditions. The guards are manyValues and nestedAnyOf.
+func TestManyConditions(t *testing.T) {
+	t.Parallel()
+	repotest.Each(t, func(t *testing.T, url string) {
+		b := openBags(t, url)
+		for _, n := range []int{1500, 70000} {
+			values := make([]int64, n)
+			list := make([]repo.Condition, n)
+			for i := range values {
+				values[i] = int64(i)
+				list[i] = repo.In("id", int64(i))
+			}
+			if n > 1500 { // PostgreSQL takes 65,535 arguments
+				list = []repo.Condition{repo.In("id", values...)}
+			}
+			for how, c := range map[string]repo.Condition{"in": repo.In("id", values...), "anyOf": repo.AnyOf(list...)} {
+				page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
+				if err != nil || len(page.Items) != 1 {
+					t.Errorf("%s of %d: %.200v", how, n, err)
+				}
 			}
 		}
 	})

@@ -27,7 +27,7 @@ func (c cursor) encode() string {
 func (c cursor) null() bool { return len(c.Value) == 0 || string(c.Value) == "null" }
 
 // maxCursor is how long a cursor's document may be, in bytes: that of a row has its value in the sort's column.
-const maxCursor = 64 << 10
+const maxCursor = 128 << 10
 
 // decodeCursor returns an *InputError for a cursor that list did not make for this sort.
 func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
@@ -55,6 +55,9 @@ func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 		}
 	case json.Number, bool, nil:
 	default:
+		return nil, inputError(Faulty(name, "is not a cursor of this list"))
+	}
+	if _, _, ok := e.db.dialect.sortedBy(e.v1.key, c.Value); !ok {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}
 	return &c, nil

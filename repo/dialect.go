@@ -132,6 +132,10 @@ type dialect interface {
 	keyList(c *column) string
 	// scalar is an argument that is a JSON string or number, as what compares with the column c.
 	scalar(c *column) string
+	// sortValue is what a cursor says of the value by which a row stands in a list, and sortedBy that value, as an expression with one argument. It
+	// is not ok where no sortValue is so.
+	sortValue(alias string, c *column) string
+	sortedBy(c *column, value json.RawMessage) (expression string, arg any, ok bool)
 	// records is the FROM item of the rows in an argument that is a JSON list of objects, and how to name their values.
 	records(columns []column) (from string, value func(name string) string)
 	// markID is the type of a mark's id.
@@ -201,6 +205,9 @@ type catalogColumn struct {
 	defaults  bool   // the database gives a value where a statement gives none
 	generator string // SQL for the value that the database would give by itself; "" for none that differs each time
 	limits    limits
+	wide      bool // its integers have 64 bits, whatever its type is called: what may be written is the model's to say
+	opaque    bool // a domain whose base type's operators do not take it
+	composite bool // a row of some columns
 }
 
 // foreignKey is one that a V1 table declares.

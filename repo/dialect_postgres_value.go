@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -168,6 +169,12 @@ func (postgres) keyList(c *column) string {
 
 func (postgres) scalar(c *column) string {
 	return "CAST(CAST(? AS json) #>> '{}' AS " + comparedAs(c) + ")"
+}
+
+func (p postgres) sortValue(alias string, c *column) string { return p.value(alias, c) }
+
+func (p postgres) sortedBy(c *column, value json.RawMessage) (string, any, bool) {
+	return p.scalar(c), string(value), true
 }
 
 func (postgres) records(columns []column) (string, func(string) string) {

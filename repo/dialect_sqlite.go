@@ -3,9 +3,12 @@ package repo
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -192,7 +195,7 @@ func (sqlite) value(alias string, c *column) string {
 // ordered: a column of dates may hold anything. What is no date counts as NULL, and a time of midnight does not count.
 func (sqlite) ordered(alias string, c *column) string {
 	v := alias + "." + quote(c.name)
-	if typeFamily(c.now().sqlType) != "date" {
+	if kind := c.goType.Kind(); typeFamily(c.now().sqlType) != "date" || kind >= reflect.Int && kind <= reflect.Float64 { // days as numbers are in order
 		return v
 	}
 	day := "substr(" + v + ", 1, 10)"
@@ -233,6 +236,38 @@ func (sqlite) keyList(c *column) string {
 }
 
 func (sqlite) scalar(*column) string { return "(? ->> '$')" }
+
+// sortValue: a column holds anything, and compares what is of another type by the type. So a cursor has the type, and the bytes of a text.
+func (d sqlite) sortValue(alias string, c *column) string {
+	v := d.ordered(alias, c)
+	return "CASE typeof(" + v + ") WHEN 'text' THEN '~t' || hex(" + v + ") WHEN 'blob' THEN '~b' || hex(" + v + ") WHEN 'integer' THEN '~i' || " + v +
+		" WHEN 'real' THEN '~r' || CASE WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN printf('%!.16e', " + v + ") WHEN " + v + " > 0 THEN 'Inf' ELSE '-Inf' END END"
+}
+
+func (d sqlite) sortedBy(c *column, value json.RawMessage) (string, any, bool) {
+	var text string
+	if json.Unmarshal(value, &text) != nil || !strings.HasPrefix(text, "~") || len(text) < len("~t") {
+		return d.scalar(c), string(value), true
+	}
+	var arg any
+	var err error
+	switch of := text[2:]; text[1] {
+	case 't', 'b':
+		var decoded []byte
+		if decoded, err = hex.DecodeString(of); text[1] == 't' {
+			arg = string(decoded)
+		} else {
+			arg = decoded
+		}
+	case 'i':
+		arg, err = strconv.ParseInt(of, 10, 64)
+	case 'r':
+		arg, err = strconv.ParseFloat(of, 64)
+	default:
+		return "", nil, false
+	}
+	return "?", arg, err == nil
+}
 
 func (sqlite) records([]column) (string, func(string) string) {
 	return "json_each(?) r", func(name string) string { return "r.value ->> " + literal(`$."`+name+`"`) }

@@ -209,7 +209,8 @@ func (e *entity) holdsKey(key string) bool {
 		return false
 	}
 	n, _ := strconv.ParseInt(key, 10, 64) // which a key that is valid is where it must be
-	return !e.intKey || !l.ranged || n >= l.min && n <= l.max
+	fits := func(c *column) bool { return !reflect.Zero(c.goType).OverflowInt(n) }
+	return !e.intKey || (!l.ranged || n >= l.min && n <= l.max) && fits(e.v1.key) && fits(e.v2.key)
 }
 
 // keyDocument is a list of valid keys as the argument of dialect.keyList.

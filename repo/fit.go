@@ -60,7 +60,7 @@ func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 		if i := slices.IndexFunc(e.v2.children, func(c child) bool { return c.name == t.name }); i >= 0 {
 			name = e.v2.children[i].parentKey
 		}
-		if key, there := catalog[name]; there && limitsOf(key.sqlType).narrower(e.v1.key.now().limits) {
+		if key, there := catalog[name]; there && !key.wide && key.limits.narrower(e.v1.key.now().limits) {
 			statements = append(statements, e.db.dialect.alterType(t, name, e.db.dialect.keyType(e.v1.key))...)
 		}
 		for i := range t.columns {

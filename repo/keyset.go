@@ -26,9 +26,7 @@ func (p *plan) driver() (string, []any) {
 	var s sqlText
 	v := "NULL"
 	if p.sort != nil {
-		if v = p.e.db.dialect.ordered("t", p.sort); v == "t."+quote(p.sort.name) {
-			v = p.e.db.dialect.value("t", p.sort)
-		}
+		v = p.e.db.dialect.sortValue("t", p.sort)
 	}
 	key := "t." + quote(p.root.key.name)
 	if p.group == nil {
@@ -121,7 +119,8 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 		s.add(key+" "+op+" "+p.e.asKey("?"), c.Key)
 		return
 	}
-	sort, value := p.sortColumn(), p.e.db.dialect.scalar(p.sort)
+	sort := p.sortColumn()
+	value, arg, _ := p.e.db.dialect.sortedBy(p.sort, c.Value) // decodeCursor has seen to it
 	switch {
 	case c.null() && after:
 		s.add("("+sort+" IS NULL AND "+key+" "+op+" "+p.e.asKey("?")+")", c.Key)
@@ -133,7 +132,7 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 			orNull = " OR " + sort + " IS NULL"
 		}
 		s.add(fmt.Sprintf("(%s %s %s OR (%s = %s AND %s %s %s)%s)", sort, op, value, sort, value, key, op, p.e.asKey("?"), orNull),
-			string(c.Value), string(c.Value), c.Key)
+			arg, arg, c.Key)
 	}
 }
 

@@ -74,7 +74,7 @@ func (e *entity) rowKey(t *table) []string {
 
 // isParent reports whether a foreign key is that of a child table to its root.
 func (e *entity) isParent(key foreignKey, t *table) bool {
-	return t != e.v1 && key.Target == e.v1.sql && slices.ContainsFunc(e.v1.children, func(c child) bool { return c.name == t.name && slices.Equal(key.Columns, []string{c.parentKey}) })
+	return t != e.v1 && key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name && slices.ContainsFunc(e.v1.children, func(c child) bool { return c.name == t.name && slices.Equal(key.Columns, []string{c.parentKey}) })
 }
 
 // keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a table that it may read. Of an entity's

@@ -24,6 +24,9 @@ var spelledBy = map[string]string{
 
 func (postgres) misread(c *column, sqlType string) string {
 	family := typeFamily(sqlType)
+	if strings.HasPrefix(family, "reg") {
+		return "which names what is in the database, by a spelling that follows search_path: keep the name as a text"
+	}
 	sample, known := samples[family]
 	if setting, follows := spelledBy[family]; follows && c.isKey {
 		return "whose spelling follows " + setting + " of each session, other programs' too, so that no key can be told by it: take another column that is unique"

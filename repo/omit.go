@@ -42,12 +42,15 @@ func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error
 		}
 		return e.execRows(ctx, t, e.insertStatement(into, said, ""), []row{r})
 	}
-	if err := insert(e.v1.sql, e.v1.columns, e.v1.omitted(v1), e.v1.row(v1)); err != nil {
+	root, left := e.withoutLate(e.v1, []column{key}, []row{e.v1.row(v1)})
+	if err := insert(e.v1.sql, e.v1.columns, e.v1.omitted(v1), root[0]); err != nil {
 		return err
 	}
+	late := []latecomer{left}
 	for _, c := range e.childrenInOrder() {
 		list := v1.FieldByIndex(c.index)
-		rows := c.rows(v1, v1.FieldByIndex(e.v1.key.index).Interface())
+		rows, left := e.withoutLate(&c.table, c.keyColumns(key), c.rows(v1, v1.FieldByIndex(e.v1.key.index).Interface()))
+		late = append(late, left)
 		var whole []row
 		for j := range rows {
 			omit := c.omitted(list.Index(j))
@@ -63,7 +66,7 @@ func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error
 			return err
 		}
 	}
-	return nil
+	return e.writeLate(ctx, t, late)
 }
 
 // drawn is the column of a V1 child table that tells its rows apart and whose values the database draws, nil where there is none.

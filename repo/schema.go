@@ -47,6 +47,17 @@ func (c *column) isExact() bool { return !c.isNumber && typeFamily(c.declared) =
 // changes says how a V2 column of a type would change what is written to it, "" if it would not. Nobody reads V2 back after a write, as
 // V1 is read, so that what the client was told would not be what the next one is.
 func (c *column) changes(sqlType string) string {
+	if element, array := strings.CutSuffix(sqlType, "[]"); array && dimensionsOf(c.goType) > 0 {
+		one := column{goType: c.goType}
+		for dimensionsOf(one.goType) > 0 {
+			one.goType = one.goType.Elem()
+		}
+		for one.goType.Kind() == reflect.Pointer {
+			one.goType = one.goType.Elem()
+		}
+		one.isNumber = one.goType == reflect.TypeFor[Number]()
+		return one.changes(element)
+	}
 	family := typeFamily(sqlType)
 	switch {
 	case c.isKey: // it gets the type of V1's
@@ -161,6 +172,9 @@ func parseShape(model any) (*table, error) {
 			}
 		}
 		c.key = nil
+		if slices.ContainsFunc(t.all(), func(other *table) bool { return strings.EqualFold(other.name, c.name) }) {
+			return nil, fmt.Errorf("%s.%s: there is another list of the rows of table %s, or the root's: each would have the other's rows", goType.Name(), f.Name, c.name)
+		}
 		t.children = append(t.children, c)
 	}
 	if t.key == nil {
@@ -215,6 +229,9 @@ func parseTable(model any, name string) (*table, error) {
 	}
 	for i := range t.columns {
 		for _, primary := range parsed.PrimaryFields {
+			if t.columns[i].name == primary.DBName && t.columns[i].nullable {
+				return nil, fmt.Errorf("model %s: %s is a key, which is never NULL: it cannot be a pointer", goType.Name(), t.columns[i].name)
+			}
 			if t.columns[i].name == primary.DBName {
 				t.key, t.columns[i].isKey = &t.columns[i], true
 			}

@@ -109,12 +109,26 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 		written += n
 		return err
 	}
+	var late []latecomer
 	if len(d.columns) > 0 {
-		if err := write(e.updateStatement(e.v1.sql, []column{key}, d.columns, ""), []row{d.row}); err != nil {
+		root, left := []row{d.row}, latecomer{}
+		if slices.ContainsFunc(d.children, func(c childChange) bool { return len(c.inserted) > 0 }) {
+			root, left = e.withoutLate(e.v1, []column{key}, root)
+		}
+		left.columns = slices.DeleteFunc(left.columns, func(l column) bool {
+			return !slices.ContainsFunc(d.columns, func(c column) bool { return c.name == l.name })
+		})
+		late = append(late, left)
+		if err := write(e.updateStatement(e.v1.sql, []column{key}, d.columns, ""), root); err != nil {
 			return err
 		}
 	}
 	remove := func() error {
+		for _, c := range e.deletesInOrder(d.children) {
+			if err := e.takeOut(ctx, t, &c.child.table, c.child.keyColumns(key), c.deleted); err != nil {
+				return err
+			}
+		}
 		for _, c := range e.deletesInOrder(d.children) {
 			if err := write(e.deleteStatement(c.child.sql, c.child.keyColumns(key)), c.deleted); err != nil {
 				return err
@@ -135,11 +149,13 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 	}
 	insert := func() error {
 		for _, c := range e.insertsInOrder(d.children) {
-			if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), c.inserted); err != nil {
+			rows, left := e.withoutLate(&c.child.table, c.child.keyColumns(key), c.inserted)
+			late = append(late, left)
+			if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), rows); err != nil {
 				return err
 			}
 		}
-		return nil
+		return e.writeLate(ctx, t, late)
 	}
 	steps := []func() error{remove, update, insert}
 	if e.insertsFirst(d.children) {
@@ -163,10 +179,13 @@ func (e *entity) withheld(key, what string) error {
 
 // insertV1 inserts whole aggregates.
 func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error {
+	key := *e.v1.key
 	roots := make([]row, len(v1))
 	for i, v := range v1 {
 		roots[i] = e.v1.row(v)
 	}
+	roots, left := e.withoutLate(e.v1, []column{key}, roots)
+	late := []latecomer{left}
 	if err := e.execRows(ctx, t, e.insertStatement(e.v1.sql, e.v1.columns, ""), roots); err != nil {
 		return err
 	}
@@ -175,11 +194,13 @@ func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error
 		for _, v := range v1 {
 			rows = append(rows, c.rows(v, v.FieldByIndex(e.v1.key.index).Interface())...)
 		}
-		if err := e.execRows(ctx, t, e.insertStatement(c.sql, c.allColumns(*e.v1.key), ""), rows); err != nil {
+		rows, left := e.withoutLate(&c.table, c.keyColumns(key), rows)
+		late = append(late, left)
+		if err := e.execRows(ctx, t, e.insertStatement(c.sql, c.allColumns(key), ""), rows); err != nil {
 			return err
 		}
 	}
-	return nil
+	return e.writeLate(ctx, t, late)
 }
 
 // What a write adds to the version: an aggregate that is created starts where it stands, above the floor of its tombstone.
@@ -358,6 +379,13 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 
 // deleteV1 deletes the rows of V1, children first.
 func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
+	for i, at := range e.v1Places() {
+		for _, c := range e.late(e.v1.all()[i]) {
+			if _, err := t.exec(ctx, "UPDATE "+at.table+" SET "+quote(c.name)+" = NULL WHERE "+at.column+" = "+e.asKey("?")+" AND "+quote(c.name)+" IS NOT NULL", key); err != nil {
+				return err
+			}
+		}
+	}
 	for _, c := range slices.Backward(e.childrenInOrder()) {
 		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+e.asKey("?"), key); err != nil {
 			return err

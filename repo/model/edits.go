@@ -82,7 +82,7 @@ var edits = map[guard][]edit{
 	phasesChangeOneByOne:         {{"dialect_postgres.go", "\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", ""}},
 	triggerMarks: {
 		{"capture_postgres.go", "INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SELECT {distinct}coexist.mark_id, r.{key}, 'CHANGE', -1, NOT coexist.ours, coexist.token FROM coexist_new r WHERE r.{key} IS NOT NULL;", "NULL;"},
-		{"capture_sqlite.go", `"AFTER UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")`, `"AFTER UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "false AND ")`},
+		{"capture_sqlite.go", `"BEFORE UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")`, `"BEFORE UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "false AND ")`},
 	},
 	triggerRejects: {
 		{"capture_postgres.go", "IF capturing AND (found_phase IN ('CUTOVER', 'CONTRACT') OR ahead) THEN", "IF false THEN"},

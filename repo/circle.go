@@ -1,0 +1,80 @@
+package repo
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// V1's tables of one aggregate may refer to each other in a circle: a customer to its first address, each address to its customer. Where V1 checks such keys
+// at once, a reference to a row that is inserted later is left out at first, and written when that row is there; before a delete it is taken out.
+
+// latecomer are rows of one of V1's tables with the references that were left out of them.
+type latecomer struct {
+	table   *table
+	match   []column
+	columns []column
+	rows    []row
+}
+
+// late are the columns by which the rows of one of V1's tables refer to rows that are inserted after them, and that may be NULL.
+func (e *entity) late(t *table) []column {
+	order := map[string]int{e.v1.sql: 0}
+	for i, c := range e.childrenInOrder() {
+		order[c.sql] = i + 1
+	}
+	var late []column
+	for _, key := range e.keys.foreign(t.name) {
+		if place, there := order[key.Target]; !there || place <= order[t.sql] {
+			continue
+		}
+		for _, name := range key.Columns {
+			if c := t.column(name); c != nil && !c.now().notNull && !e.tellsApart(t, c) && !slices.ContainsFunc(late, func(l column) bool { return l.name == name }) {
+				late = append(late, *c)
+			}
+		}
+	}
+	return late
+}
+
+// withoutLate returns rows of one of V1's tables, which match tells apart, without their late columns, and these.
+func (e *entity) withoutLate(t *table, match []column, rows []row) ([]row, latecomer) {
+	without, left := rows, latecomer{table: t, match: match, columns: e.late(t)}
+	for i, r := range rows {
+		if !slices.ContainsFunc(left.columns, func(c column) bool { return reflect.Indirect(reflect.ValueOf(r[c.name])).IsValid() }) {
+			continue
+		}
+		if left.rows == nil {
+			without = slices.Clone(rows)
+		}
+		without[i] = maps.Clone(r)
+		for _, c := range left.columns {
+			without[i][c.name] = nil
+		}
+		left.rows = append(left.rows, r)
+	}
+	return without, left
+}
+
+// writeLate writes what was left out.
+func (e *entity) writeLate(ctx context.Context, t *tx, late []latecomer) error {
+	for _, l := range late {
+		if len(l.rows) == 0 {
+			continue
+		}
+		if err := e.execRows(ctx, t, e.updateStatement(l.table.sql, l.match, l.columns, ""), l.rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOut takes late references out of rows that are about to be deleted.
+func (e *entity) takeOut(ctx context.Context, t *tx, on *table, match []column, rows []row) error {
+	without, left := e.withoutLate(on, match, rows)
+	if len(left.rows) == 0 {
+		return nil
+	}
+	return e.execRows(ctx, t, e.updateStatement(on.sql, match, left.columns, ""), without)
+}
