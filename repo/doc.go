@@ -103,7 +103,7 @@
 //	capture*.go     bypass writes                        quarantine.go   rows that cannot be converted
 //	run.go, start.go, chunk.go, work.go   runs: states, start, chunks and leases, batches
 //	sweep.go, rehearsal.go, verification.go, restore*.go  finding.go   what runs do, and what they found
-//	rearrange.go    child rows that change places
+//	rearrange.go, circle.go    child rows that change places, or refer to each other
 //	progress.go     how far a migration is               errors.go    what callers should do
 //	usage.go, usage_count.go   who still asks for V1
 //	db.go, tx.go, entity.go, statement.go, ddl.go   the database, and dialect*.go in what the two differ

@@ -30,6 +30,32 @@ func (t *table) omitted(v reflect.Value) map[string]bool {
 	return names
 }
 
+// insertV1 inserts whole aggregates.
+func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error {
+	key := *e.v1.key
+	roots := make([]row, len(v1))
+	for i, v := range v1 {
+		roots[i] = e.v1.row(v)
+	}
+	roots, left := e.withoutLate(e.v1, []column{key}, roots)
+	late := []latecomer{left}
+	if err := e.execRows(ctx, t, e.insertStatement(e.v1.sql, e.v1.columns, ""), roots); err != nil {
+		return err
+	}
+	for _, c := range e.childrenInOrder() {
+		var rows []row
+		for _, v := range v1 {
+			rows = append(rows, c.rows(v, v.FieldByIndex(e.v1.key.index).Interface())...)
+		}
+		rows, left := e.withoutLate(&c.table, c.keyColumns(key), rows)
+		late = append(late, left)
+		if err := e.execRows(ctx, t, e.insertStatement(c.sql, c.allColumns(key), ""), rows); err != nil {
+			return err
+		}
+	}
+	return e.writeLate(ctx, t, late)
+}
+
 // insertNewV1 inserts a new aggregate, and leaves to V1's defaults what it does not say.
 func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error {
 	key := *e.v1.key

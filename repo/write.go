@@ -177,32 +177,6 @@ func (e *entity) withheld(key, what string) error {
 	return &ConflictError{fmt.Sprintf("V1 keeps %s %s as it was: a trigger or a rule of its owner's withholds the %s", e.name, key, what)}
 }
 
-// insertV1 inserts whole aggregates.
-func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error {
-	key := *e.v1.key
-	roots := make([]row, len(v1))
-	for i, v := range v1 {
-		roots[i] = e.v1.row(v)
-	}
-	roots, left := e.withoutLate(e.v1, []column{key}, roots)
-	late := []latecomer{left}
-	if err := e.execRows(ctx, t, e.insertStatement(e.v1.sql, e.v1.columns, ""), roots); err != nil {
-		return err
-	}
-	for _, c := range e.childrenInOrder() {
-		var rows []row
-		for _, v := range v1 {
-			rows = append(rows, c.rows(v, v.FieldByIndex(e.v1.key.index).Interface())...)
-		}
-		rows, left := e.withoutLate(&c.table, c.keyColumns(key), rows)
-		late = append(late, left)
-		if err := e.execRows(ctx, t, e.insertStatement(c.sql, c.allColumns(key), ""), rows); err != nil {
-			return err
-		}
-	}
-	return e.writeLate(ctx, t, late)
-}
-
 // What a write adds to the version: an aggregate that is created starts where it stands, above the floor of its tombstone.
 const (
 	created = 0
