@@ -92,6 +92,36 @@ func TestSQLiteValuesBeyond32Bits(t *testing.T) {
 	})
 }
 
+type narrowV1 struct {
+	ID int64 `gorm:"type:integer;primaryKey" json:"id"`
+	N  int64 `gorm:"type:integer" json:"n"`
+}
+
+func (narrowV1) TableName() string { return "bigs" }
+
+type narrowV2 struct {
+	ID int64 `gorm:"type:bigint;primaryKey" json:"id"`
+	N  int64 `gorm:"type:bigint" json:"n"`
+}
+
+func (narrowV2) TableName() string { return "narrow_v2" }
+
+// What the model calls an integer limits writes alone: SQLite's columns hold more, and conditions find it. The guard is catalogColumn.wide.
+func TestSQLiteIntegersWiderThanTheModelSays(t *testing.T) {
+	t.Parallel()
+	on(t, "sqlite", func(t *testing.T, url string) {
+		b := broughtWell(t, url, functions[narrowV1, narrowV2]{up: func(v narrowV1) narrowV2 { return narrowV2(v) }, down: func(v narrowV2) narrowV1 { return narrowV1(v) }},
+			"CREATE TABLE bigs (id integer PRIMARY KEY, n integer NOT NULL)", "INSERT INTO bigs VALUES (1, 1767225600000), (3000000000, 5)")
+		for name, c := range map[string]repo.Condition{"in": repo.In("n", 1767225600000), "at least": repo.AtLeast("n", 1767225000000), "key": repo.In("id", 3000000000), "at least the key": repo.AtLeast("id", 2999999999)} {
+			page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
+			if err != nil || len(page.Items) != 1 {
+				t.Errorf("%s: %v, %v", name, page, err)
+			}
+		}
+		wantField[*repo.InputError](t, errOf(b.UpdateV1(t.Context(), "3000000000", func(v *narrowV1) error { v.N = 1 << 31; return nil })), "n")
+	})
+}
+
 // The server's own keys go on from the highest.
 func TestSQLiteMadeKeysBeyond32Bits(t *testing.T) {
 	t.Parallel()
