@@ -18,8 +18,9 @@ import (
 	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/repo/repotest"
-	"github.com/alwaysup/coexist/resolvers"
+	"github.com/alwaysup/coexist/server"
 )
 
 // askAs posts a query with a token, and returns the answer, or the first event of a stream of it.
@@ -134,14 +135,14 @@ func anyValue(schema *ast.Schema, of *ast.Type) string {
 }
 
 // needed is the role that a field's directive asks for.
-func needed(f *ast.FieldDefinition) resolvers.Role {
+func needed(f *ast.FieldDefinition) auth.Role {
 	switch {
 	case f.Directives.ForName("operator") != nil:
-		return resolvers.Operator
+		return auth.Operator
 	case f.Directives.ForName("writer") != nil:
-		return resolvers.Writer
+		return auth.Writer
 	default:
-		return resolvers.Reader
+		return auth.Reader
 	}
 }
 
@@ -149,7 +150,7 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 	t.Parallel()
 	schema := loadSchema()
 	for _, f := range schema.Mutation.Fields {
-		if needed(f) == resolvers.Reader {
+		if needed(f) == auth.Reader {
 			t.Errorf("the mutation %s has neither @writer nor @operator", f.Name)
 		}
 	}
@@ -162,7 +163,7 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 		}
 		reached[name] = true
 		for _, f := range schema.Types[name].Fields {
-			if needed(f) != resolvers.Operator && !strings.HasPrefix(f.Name, "__") {
+			if needed(f) != auth.Operator && !strings.HasPrefix(f.Name, "__") {
 				reach(f.Type.Name())
 			}
 		}
@@ -176,13 +177,13 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 		}
 	}
 
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
-	tokens := []string{resolvers.Reader: "ann-reader", resolvers.Writer: "bob-writer", resolvers.Operator: "cleo-operator"}
+	web := newGuardedServer(t, repotest.SQLite(t), everyRole(t), server.Limits{})
+	tokens := []string{auth.Reader: "ann-reader", auth.Writer: "bob-writer", auth.Operator: "cleo-operator"}
 	tried := 0
-	for _, role := range []resolvers.Role{resolvers.Reader, resolvers.Writer, resolvers.Operator} {
+	for _, role := range []auth.Role{auth.Reader, auth.Writer, auth.Operator} {
 		rootFields(schema, func(f *ast.FieldDefinition, operation string) {
 			tried++
-			got := askAs(t, server.URL, tokens[role], operation)
+			got := askAs(t, web.URL, tokens[role], operation)
 			want := ""
 			if role < needed(f) {
 				want = "FORBIDDEN"
@@ -201,19 +202,19 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 
 	// A node may be an operator's.
 	query := `{ node(id: "TWlncmF0aW9uOkNVU1RPTUVS") { id } }` // Migration:CUSTOMER
-	for _, role := range []resolvers.Role{resolvers.Reader, resolvers.Writer} {
-		if got := askAs(t, server.URL, tokens[role], query); got.code() != "FORBIDDEN" {
+	for _, role := range []auth.Role{auth.Reader, auth.Writer} {
+		if got := askAs(t, web.URL, tokens[role], query); got.code() != "FORBIDDEN" {
 			t.Errorf("a %s asks for a migration: %+v", role, got)
 		}
 	}
-	if got := askAs(t, server.URL, tokens[resolvers.Operator], query); got.Errors != nil {
+	if got := askAs(t, web.URL, tokens[auth.Operator], query); got.Errors != nil {
 		t.Errorf("an operator asks for a migration: %+v", got)
 	}
 }
 
 func TestNobodyIsServedWithoutCredentials(t *testing.T) {
 	t.Parallel()
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
+	web := newGuardedServer(t, repotest.SQLite(t), everyRole(t), server.Limits{})
 	const q, jsonType = `{"query": "{ __typename }"}`, "Content-Type: application/json\n"
 	for name, e := range map[string]exchange{
 		"none":               {"POST", "/graphql", q, jsonType, 401, `Www-Authenticate:[Bearer realm="coexist"]`},
@@ -234,14 +235,14 @@ func TestNobodyIsServedWithoutCredentials(t *testing.T) {
 		"readiness":          {"GET", "/readyz", "", "", 200, "ok"},
 		"playground":         {"GET", "/playground", "", "", 200, "text/html"},
 	} {
-		t.Run(name, func(t *testing.T) { e.check(t, server.URL) })
+		t.Run(name, func(t *testing.T) { e.check(t, web.URL) })
 	}
 }
 
 // initiate opens a socket and sends connection_init. It returns the answer, or the code with which the socket was closed.
 func initiate(t *testing.T, url string, payload any, headers http.Header) (*testSocket, string) {
 	t.Helper()
-	conn, err := dial(t, url, &websocket.DialOptions{Subprotocols: []string{socketProtocol}, HTTPHeader: headers})
+	conn, err := dial(t, url, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: headers})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +278,7 @@ func (s *testSocket) answer(t *testing.T) string {
 
 func TestSocketsShowCredentials(t *testing.T) {
 	t.Parallel()
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{})
+	web := newGuardedServer(t, repotest.SQLite(t), everyRole(t), server.Limits{})
 	for name, c := range map[string]struct {
 		payload any
 		headers http.Header
@@ -293,24 +294,24 @@ func TestSocketsShowCredentials(t *testing.T) {
 		"the payload says other": {map[string]string{"Authorization": "Bearer geheim"}, http.Header{"Authorization": {"Bearer ann-reader"}}, "4403"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, got := initiate(t, server.URL, c.payload, c.headers); got != c.want {
+			if _, got := initiate(t, web.URL, c.payload, c.headers); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})
 	}
 	// Where everybody is an operator a token says nothing, and the client is the address all the same.
-	open := newGuardedServer(t, repotest.SQLite(t), &authenticator{}, clientFlags{ClientSubscriptions: 1})
+	open := newGuardedServer(t, repotest.SQLite(t), auth.New(), server.Limits{Subscriptions: 1})
 	first, got := initiate(t, open.URL, map[string]string{"Authorization": "Bearer geheim"}, nil)
 	if got != "connection_ack" {
 		t.Errorf("got %s", got)
 	}
-	if _, got := initiate(t, open.URL, nil, nil); got != fmt.Sprint(closeTooMany) {
+	if _, got := initiate(t, open.URL, nil, nil); got != "4429" {
 		t.Errorf("a second socket of the address: %s", got)
 	}
 	_ = first.conn.CloseNow()
 	// A role holds on a socket too.
 	for token, want := range map[string]string{"ann-reader": "FORBIDDEN", "cleo-operator": "MIGRATE"} {
-		socket, _ := initiate(t, server.URL, map[string]string{"Authorization": "Bearer " + token}, nil)
+		socket, _ := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token}, nil)
 		socket.send(t, message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": "subscription { migrationProgress(entity: CUSTOMER) { phase } }"}})
 		if got := fmt.Sprint(socket.next(t).Payload); !strings.Contains(got, want) {
 			t.Errorf("%s subscribes: %s, want %s", token, got, want)

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/server"
 )
 
 const description = `Serves an old table shape and a new one side by side through one GraphQL schema, while the data moves from the one to the other.
@@ -109,7 +110,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, *environment, erro
 	if line.LogFormat == "json" {
 		handler = slog.NewJSONHandler(stderr, options)
 	}
-	env := &environment{stdout: stdout, stderr: stderr, logger: slog.New(requestLog{handler}), database: &line.databaseFlags}
+	env := &environment{stdout: stdout, stderr: stderr, logger: slog.New(server.LogHandler(handler)), database: &line.databaseFlags}
 	slog.SetDefault(env.logger)
 	return parsed.Selected().Target.Addr().Interface().(command), env, nil
 }

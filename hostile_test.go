@@ -24,6 +24,9 @@ import (
 	"github.com/coder/websocket/wsjson"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
+
+	"github.com/alwaysup/coexist/auth/authtest"
+	"github.com/alwaysup/coexist/server"
 )
 
 // victim is a server as strangers reach it.
@@ -102,6 +105,9 @@ func (v *victim) query(token, query string) outcome {
 }
 
 // raw speaks HTTP by hand, and reads the answer; none is the status 0.
+// transferTime is how long a client may take to send a body.
+const transferTime = 30 * time.Second
+
 func (v *victim) raw(text string) outcome {
 	v.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(v.url, "http://"))
@@ -128,7 +134,7 @@ func (v *victim) socket(origin string, say ...message) outcome {
 	if origin != "" {
 		header.Set("Origin", origin)
 	}
-	conn, response, err := websocket.Dial(v.t.Context(), strings.Replace(v.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{socketProtocol}, HTTPHeader: header})
+	conn, response, err := websocket.Dial(v.t.Context(), strings.Replace(v.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: header})
 	if err != nil {
 		return v.read(response)
 	}
@@ -191,7 +197,7 @@ func (v *victim) flood(n int, one func() outcome) outcome {
 // holdSockets opens sockets until one is refused.
 func (v *victim) holdSockets(n int) outcome {
 	for range n {
-		conn, response, err := websocket.Dial(v.t.Context(), strings.Replace(v.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{socketProtocol}})
+		conn, response, err := websocket.Dial(v.t.Context(), strings.Replace(v.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
 		if err != nil {
 			return v.read(response)
 		}
@@ -218,19 +224,19 @@ func repeatf(n int, format string) string {
 
 func TestHostileRequestsAreRefused(t *testing.T) {
 	t.Parallel()
-	p, key, foreign := newProvider(t), newKey(t), newKey(t)
-	p.publish(map[string]*rsa.PrivateKey{"k1": key})
+	p, key, foreign := authtest.NewProvider(t), authtest.NewKey(t), authtest.NewKey(t)
+	p.Publish(map[string]*rsa.PrivateKey{"k1": key})
 	dir := t.TempDir()
 	lines := tokenLine("ann", "reader") + tokenLine("bob", "writer") + tokenLine("cleo", "operator") + tokenLine("flo", "reader")
 	if err := os.WriteFile(filepath.Join(dir, "tokens"), []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t, dir, "--sample=3", "--tokens-file=tokens", "--oidc-issuer="+p.URL, "--oidc-audience="+audience)
-	v := &victim{t, server.url, "ann-reader", "bob-writer", "cleo-operator", "https://evil.example"}
+	open := serve(t, dir, "--sample=3", "--tokens-file=tokens", "--oidc-issuer="+p.URL, "--oidc-audience="+authtest.Audience)
+	v := &victim{t, open.url, "ann-reader", "bob-writer", "cleo-operator", "https://evil.example"}
 	limited := serve(t, dir, "--database-url=sqlite:coexist.db", "--tokens-file=tokens", "--client-rate=5")
 	slow := &victim{t: t, url: limited.url}
 	sign := func(key *rsa.PrivateKey, changes map[string]any) string {
-		return oidctest.SignIDToken(key, "k1", oidc.RS256, p.claims(t, changes))
+		return oidctest.SignIDToken(key, "k1", oidc.RS256, p.Claims(t, changes))
 	}
 	const name = "{ __typename }"
 	long := func(n int) string { return strings.Repeat("x", n) }
@@ -245,7 +251,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 		try  func() outcome
 		want outcome // the status 0 is that of a connection that was closed, or of an operation on a socket
 	}
-	refused := outcome{200, codeInput} // as a GraphQL error
+	refused := outcome{200, server.CodeInput} // as a GraphQL error
 	attacks := []attack{
 		{"10,000 aliases", func() outcome { return v.query(v.reader, "{"+repeatf(10_000, "a%d: __typename ")+"}") }, refused},
 		{"300 aliases", func() outcome {
@@ -282,49 +288,49 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 		}, refused},
 		{"a batch of 1,000", func() outcome {
 			return v.post(v.reader, "["+strings.Repeat(`{"query": "{ __typename }"},`, 999)+`{"query": "{ __typename }"}]`)
-		}, outcome{400, codeInput}},
-		{"no JSON", func() outcome { return v.post(v.reader, "{{{{") }, outcome{400, codeInput}},
-		{"no UTF-8", func() outcome { return v.post(v.reader, "{\"query\": \"\xff\xfe\"}") }, outcome{400, codeInput}},
+		}, outcome{400, server.CodeInput}},
+		{"no JSON", func() outcome { return v.post(v.reader, "{{{{") }, outcome{400, server.CodeInput}},
+		{"no UTF-8", func() outcome { return v.post(v.reader, "{\"query\": \"\xff\xfe\"}") }, outcome{400, server.CodeInput}},
 		{"100,000 levels of JSON", func() outcome {
 			return v.post(v.reader, `{"query": "{ __typename }", "variables": {"a":`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+`}}`)
-		}, outcome{400, codeInput}},
-		{"a body of 5 MB", func() outcome { return v.post(v.reader, `{"query": "`+long(5<<20)+`"}`) }, outcome{413, codeInput}},
+		}, outcome{400, server.CodeInput}},
+		{"a body of 5 MB", func() outcome { return v.post(v.reader, `{"query": "`+long(5<<20)+`"}`) }, outcome{413, server.CodeInput}},
 		{"a body of 5 MB in chunks", func() outcome {
 			return v.raw(head + "Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n", 2<<20, long(2<<20)))
-		}, outcome{413, codeInput}},
-		{"a body that never ends", func() outcome { return v.raw(head + "Content-Length: 100\r\n\r\n{") }, outcome{400, codeInput}},
+		}, outcome{413, server.CodeInput}},
+		{"a body that never ends", func() outcome { return v.raw(head + "Content-Length: 100\r\n\r\n{") }, outcome{400, server.CodeInput}},
 		{"the same without a token", func() outcome {
 			return v.raw("POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
-		}, outcome{401, codeUnauthenticated}},
+		}, outcome{401, server.CodeUnauthenticated}},
 		{"a header that never ends", func() outcome { return v.raw("POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nX-") }, outcome{400, ""}},
 		{"a header of 1 MB", func() outcome { return v.raw("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + long(1<<20) + "\r\n\r\n") }, outcome{431, ""}},
 		{"a form of another page", func() outcome {
 			return v.request("POST", "/graphql", "", "query="+url.QueryEscape(name), "Content-Type: application/x-www-form-urlencoded", "Origin: "+v.origin, "Sec-Fetch-Site: cross-site")
-		}, outcome{403, codeForbidden}},
+		}, outcome{403, server.CodeForbidden}},
 		{"a forged origin", func() outcome {
 			return v.post(v.operator, `{"query": "`+name+`"}`, "Origin: "+v.origin)
-		}, outcome{403, codeForbidden}},
-		{"the origin null", func() outcome { return v.post(v.operator, `{"query": "`+name+`"}`, "Origin: null") }, outcome{403, codeForbidden}},
+		}, outcome{403, server.CodeForbidden}},
+		{"the origin null", func() outcome { return v.post(v.operator, `{"query": "`+name+`"}`, "Origin: null") }, outcome{403, server.CodeForbidden}},
 		{"a mutation by GET", func() outcome {
 			return v.request("GET", "/graphql?query="+url.QueryEscape(`mutation { pauseRun(id: "x") { run { id } } }`), v.operator, "")
-		}, outcome{405, codeInput}},
-		{"no token", func() outcome { return v.query("", name) }, outcome{401, codeUnauthenticated}},
-		{"a guessed token", func() outcome { return v.query("coexist_AAAA", name) }, outcome{401, codeUnauthenticated}},
-		{"an expired token", func() outcome { return v.query(sign(key, map[string]any{"exp": time.Now().Unix() - 1}), name) }, outcome{401, codeUnauthenticated}},
+		}, outcome{405, server.CodeInput}},
+		{"no token", func() outcome { return v.query("", name) }, outcome{401, server.CodeUnauthenticated}},
+		{"a guessed token", func() outcome { return v.query("coexist_AAAA", name) }, outcome{401, server.CodeUnauthenticated}},
+		{"an expired token", func() outcome { return v.query(sign(key, map[string]any{"exp": time.Now().Unix() - 1}), name) }, outcome{401, server.CodeUnauthenticated}},
 		{"an unsigned token", func() outcome {
-			return v.query(handmade(`{"alg":"none"}`, p.claims(t, nil), func(string) []byte { return nil }), name)
-		}, outcome{401, codeUnauthenticated}},
-		{"a token for another audience", func() outcome { return v.query(sign(key, map[string]any{"aud": "shop"}), name) }, outcome{401, codeUnauthenticated}},
-		{"a token of another issuer", func() outcome { return v.query(sign(key, map[string]any{"iss": "https://evil.example"}), name) }, outcome{401, codeUnauthenticated}},
-		{"a token with another's signature", func() outcome { return v.query(sign(foreign, nil), name) }, outcome{401, codeUnauthenticated}},
-		{"a token without a role", func() outcome { return v.query(sign(key, map[string]any{"roles": "admin"}), name) }, outcome{403, codeForbidden}},
+			return v.query(authtest.Handmade(`{"alg":"none"}`, p.Claims(t, nil), func(string) []byte { return nil }), name)
+		}, outcome{401, server.CodeUnauthenticated}},
+		{"a token for another audience", func() outcome { return v.query(sign(key, map[string]any{"aud": "shop"}), name) }, outcome{401, server.CodeUnauthenticated}},
+		{"a token of another issuer", func() outcome { return v.query(sign(key, map[string]any{"iss": "https://evil.example"}), name) }, outcome{401, server.CodeUnauthenticated}},
+		{"a token with another's signature", func() outcome { return v.query(sign(foreign, nil), name) }, outcome{401, server.CodeUnauthenticated}},
+		{"a token without a role", func() outcome { return v.query(sign(key, map[string]any{"roles": "admin"}), name) }, outcome{403, server.CodeForbidden}},
 		{"a reader deletes", func() outcome {
 			return v.query(v.reader, `mutation { deleteCustomerV1(customerId: "ALFKI") { deletedKey } }`)
-		}, outcome{200, codeForbidden}},
+		}, outcome{200, server.CodeForbidden}},
 		{"a writer changes the phase", func() outcome {
 			return v.query(v.writer, `mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`)
-		}, outcome{200, codeForbidden}},
-		{"a socket with a forged origin", func() outcome { return v.socket(v.origin, initialise(v.operator)) }, outcome{403, codeForbidden}},
+		}, outcome{200, server.CodeForbidden}},
+		{"a socket with a forged origin", func() outcome { return v.socket(v.origin, initialise(v.operator)) }, outcome{403, server.CodeForbidden}},
 		{"a socket without a token", func() outcome { return v.socket("", message{Type: "connection_init"}) }, outcome{4403, ""}},
 		{"a socket with an expired token", func() outcome {
 			return v.socket("", initialise(sign(key, map[string]any{"exp": time.Now().Unix() - 1})))
@@ -334,11 +340,11 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 		{"a message of 5 MB", func() outcome { return v.socket("", initialise(v.reader), subscribe(1, long(5<<20))) }, outcome{1009, ""}},
 		{"1,000 subscriptions on a socket", func() outcome {
 			return v.socket("", append([]message{initialise(v.operator)}, subscriptions(1000)...)...)
-		}, outcome{0, codeUnavailable}},
-		{"1,000 sockets", func() outcome { return v.holdSockets(1000) }, outcome{429, codeUnavailable}},
+		}, outcome{0, server.CodeUnavailable}},
+		{"1,000 sockets", func() outcome { return v.holdSockets(1000) }, outcome{429, server.CodeUnavailable}},
 		{"20,000 requests, 5 a second allowed", func() outcome {
 			return slow.flood(20_000, func() outcome { return slow.query("flo-reader", name) })
-		}, outcome{429, codeUnavailable}},
+		}, outcome{429, server.CodeUnavailable}},
 	}
 
 	var table strings.Builder
@@ -358,10 +364,10 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	}
 	_ = w.Flush()
 	t.Logf("on a server with its default limits, but for the last:\n%s", &table)
-	if strings.Contains(server.text(), "panic") {
+	if strings.Contains(open.text(), "panic") {
 		t.Error("the server has panicked")
 	}
-	if got := server.stop(syscall.SIGTERM); got != 0 {
+	if got := open.stop(syscall.SIGTERM); got != 0 {
 		t.Errorf("the server exits %d", got)
 	}
 }

@@ -16,18 +16,20 @@ import (
 	"github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/server"
 )
 
 // newTestServer serves a small sample in MIGRATE from within the test.
 func newTestServer(t *testing.T, address string) *httptest.Server {
 	t.Helper()
-	return newGuardedServer(t, address, &authenticator{}, clientFlags{})
+	return newGuardedServer(t, address, auth.New(), server.Limits{})
 }
 
 // newGuardedServer is newTestServer for those who show credentials, within limits.
-func newGuardedServer(t *testing.T, address string, auth *authenticator, limits clientFlags) *httptest.Server {
+func newGuardedServer(t *testing.T, address string, callers *auth.Authenticator, limits server.Limits) *httptest.Server {
 	t.Helper()
 	env := &environment{stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler), database: &databaseFlags{AutoMigrate: true, MaxConns: 4}}
 	db, err := env.openAt(t.Context(), address, repo.Migrate, connecting)
@@ -45,9 +47,19 @@ func newGuardedServer(t *testing.T, address string, auth *authenticator, limits 
 			t.Error(err)
 		}
 	})
-	server := httptest.NewServer(newServer(db, env.logger, access{auth: auth, clients: newClients(limits)}).handler)
-	t.Cleanup(server.Close)
-	return server
+	return testServer(t, db, server.Options{Auth: callers, Limits: limits, Logger: env.logger})
+}
+
+// testServer serves a database from within the test.
+func testServer(t *testing.T, db *database, options server.Options) *httptest.Server {
+	t.Helper()
+	s, err := newServer(db, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s)
+	t.Cleanup(web.Close)
+	return web
 }
 
 // exchange is a request with what it should get.
@@ -95,7 +107,7 @@ func (e exchange) check(t *testing.T, base string) {
 
 func TestPaths(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	const jsonType = "Content-Type: application/json"
 	q := func(query string) string {
 		body, _ := json.Marshal(map[string]string{"query": query}) // a string always can
@@ -123,7 +135,7 @@ func TestPaths(t *testing.T) {
 		"not JSON":              {"POST", "/graphql", `{geheim`, jsonType, 400, "JSON object"},
 		"a batch":               {"POST", "/graphql", `[{"query": "{ __typename }"}]`, jsonType, 400, "one JSON object"},
 		"variables not a map":   {"POST", "/graphql", `{"query": "{ __typename }", "variables": 7}`, jsonType, 400, "variables"},
-		"too large":             {"POST", "/graphql", q(strings.Repeat(" ", maxBody)), jsonType, 413, "too large"},
+		"too large":             {"POST", "/graphql", q(strings.Repeat(" ", server.MaxBody)), jsonType, 413, "too large"},
 		"a form":                {"POST", "/graphql", "query=%7B__typename%7D", "Content-Type: application/x-www-form-urlencoded", 415, "application/json"},
 		"multipart":             {"POST", "/graphql", "", "Content-Type: multipart/form-data; boundary=x", 415, "application/json"},
 		"other charset":         {"POST", "/graphql", q("{ __typename }"), jsonType + "; charset=latin1", 415, "UTF-8"},
@@ -136,19 +148,19 @@ func TestPaths(t *testing.T) {
 		"@defer":                {"POST", "/graphql", q("{ ... @defer { __typename } }"), jsonType, 200, "Unknown directive"},
 		"another origin":        {"POST", "/graphql", q("{ __typename }"), jsonType + "\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site", 403, "FORBIDDEN"},
 		"another host":          {"POST", "/graphql", q("{ __typename }"), jsonType + "\nHost: evil.example", 403, "FORBIDDEN"},
-		"too many fields":       {"POST", "/graphql", q("{" + strings.Repeat("__typename ", maxFields+1) + "}"), jsonType, 200, "fields"},
+		"too many fields":       {"POST", "/graphql", q("{" + strings.Repeat("__typename ", server.MaxFields+1) + "}"), jsonType, 200, "fields"},
 		"nested pages":          {"POST", "/graphql", q("{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }"), jsonType, 200, "complexity"},
 		"old socket protocol":   {"GET", "/graphql", "", "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Protocol: graphql-ws", 400, "graphql-transport-ws"},
 		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"operator"},{"name":"skip"},{"name":"specifiedBy"},{"name":"writer"}]}}`},
 	} {
-		t.Run(name, func(t *testing.T) { e.check(t, server.URL) })
+		t.Run(name, func(t *testing.T) { e.check(t, web.URL) })
 	}
 }
 
 // A document that takes long to validate must be refused before that.
 func TestDocumentsThatTakeLongAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	nested := strings.Repeat("node(id:\"x\"){", 60) + "id" + strings.Repeat("}", 60)
 	var fragments strings.Builder
 	for i := range 60 {
@@ -163,7 +175,7 @@ func TestDocumentsThatTakeLongAreRefusedAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			a := ask[any](t, server.URL, query)
+			a := ask[any](t, web.URL, query)
 			if took := time.Since(began); a.code() == "" || took > 2*time.Second {
 				t.Errorf("took %v: %v", took, a.Errors)
 			}
@@ -196,8 +208,8 @@ func TestSubscriptionsDeliverAndComplete(t *testing.T) {
 
 func TestErrorsOnASocket(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
-	socket := openSocket(t, server.URL, "bm8=")
+	web := newTestServer(t, repotest.SQLite(t))
+	socket := openSocket(t, web.URL, "bm8=")
 	for _, want := range []string{"BAD_USER_INPUT", ""} { // the subscription's own error comes before its end
 		if m := socket.next(t); want != "" && !strings.Contains(fmt.Sprint(m), want) {
 			t.Errorf("got %+v, want %s", m, want)
@@ -207,8 +219,8 @@ func TestErrorsOnASocket(t *testing.T) {
 	if m := socket.next(t); m.Type != "error" || !strings.Contains(fmt.Sprint(m.Payload), "BAD_USER_INPUT") {
 		t.Errorf("got %+v", m)
 	}
-	if conn, err := dial(t, server.URL, &websocket.DialOptions{
-		Subprotocols: []string{socketProtocol}, HTTPHeader: http.Header{"Origin": {"http://evil.example"}},
+	if conn, err := dial(t, web.URL, &websocket.DialOptions{
+		Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{"Origin": {"http://evil.example"}},
 	}); err == nil {
 		_ = conn.CloseNow()
 		t.Error("a page of another origin got a socket")
@@ -216,7 +228,7 @@ func TestErrorsOnASocket(t *testing.T) {
 }
 
 func TestSchemaForDownloadIsWhole(t *testing.T) {
-	printed, err := gqlparser.LoadSchema(&ast.Source{Input: printSchema(loadSchema())})
+	printed, err := gqlparser.LoadSchema(&ast.Source{Input: server.PrintSchema(loadSchema())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,42 +236,6 @@ func TestSchemaForDownloadIsWhole(t *testing.T) {
 		got := printed.Types[name]
 		if got == nil || len(got.Fields) != len(want.Fields) || got.Description != want.Description {
 			t.Errorf("type %s: got %+v", name, got)
-		}
-	}
-}
-
-func TestNegotiate(t *testing.T) {
-	for accept, want := range map[string]answerForm{
-		"": plainJSON, "*/*": plainJSON, "application/*": plainJSON, "application/json": plainJSON,
-		"application/graphql-response+json":                                       responseJSON,
-		"application/graphql-response+json; charset=utf-8, application/json;q=.9": responseJSON,
-		"application/json, application/graphql-response+json":                     plainJSON,
-		"application/json;q=0.5, application/graphql-response+json":               responseJSON,
-		"text/event-stream":                         eventStream,
-		"text/event-stream, multipart/mixed":        eventStream,
-		"application/json, text/event-stream":       plainJSON,
-		"application/json;q=0.1, text/event-stream": eventStream,
-		"image/png, */*;q=0.1":                      plainJSON,
-		"application/json;q=0, */*":                 responseJSON,
-	} {
-		if got, ok := negotiate([]string{accept}); !ok || got != want {
-			t.Errorf("%q: got %v, %v, want %v", accept, got, ok, want)
-		}
-	}
-	for _, accept := range []string{"image/png", "application/json;q=0", "text/html, multipart/mixed", "nonsense"} {
-		if got, ok := negotiate([]string{accept}); ok {
-			t.Errorf("%q: got %v", accept, got)
-		}
-	}
-}
-
-func TestLoopbackHosts(t *testing.T) {
-	for host, want := range map[string]bool{
-		"localhost": true, "localhost:8080": true, "LOCALHOST.": true, "x.localhost:1": true, "127.0.0.1:8080": true, "127.9.9.9": true, "[::1]:8080": true, "[::1]": true,
-		"": false, "evil.example": false, "evil.example:8080": false, "10.0.0.1": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false,
-	} {
-		if got := isLoopbackHost(host); got != want {
-			t.Errorf("%q: got %v", host, got)
 		}
 	}
 }

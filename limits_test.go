@@ -11,6 +11,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/server"
 )
 
 // standardIntrospection is what tools ask, with as many levels as any of them: getIntrospectionQuery of graphql-js.
@@ -30,7 +31,7 @@ func standardIntrospection() string {
 
 func TestDocumentsAtTheirLimits(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	aliases := func(n int) string {
 		var b strings.Builder
 		for i := range n {
@@ -43,21 +44,21 @@ func TestDocumentsAtTheirLimits(t *testing.T) {
 		return "{ customersV2(first: 0) { nodes { " + strings.Repeat("orders(first: 0) { nodes { customer { ", (levels-2)/3) + "id" + strings.Repeat(" } } }", (levels-2)/3) + " } } }"
 	}
 	for name, c := range map[string]struct{ at, beyond, says string }{
-		"root fields":   {"{" + repeated("__typename", maxRootFields) + "}", "{" + repeated("__typename", maxRootFields+1) + "}", "fields at the top"},
-		"in a fragment": {"{ ...f } fragment f on Query {" + repeated("__typename", maxRootFields) + "}", "{ ...f ...f } fragment f on Query {" + repeated("__typename", maxRootFields) + "}", "fields at the top"},
-		"fields":        {"{ customersV2(first: 1) { nodes {" + repeated("name", maxFields-2) + "} } }", "{ customersV2(first: 1) { nodes {" + repeated("name", maxFields-1) + "} } }", "fields, with"},
-		"aliases":       {aliases(maxAliases), aliases(maxAliases + 1), "aliases"},
-		"directives":    {"{ __typename " + repeated("@skip(if: false)", 1) + "}", "{ __typename " + repeated("@skip(if: false)", maxDirectives+1) + "}", "directives"},
-		"depth":         {deep(maxDepth - 3), deep(maxDepth + 3), "levels"},
-		"a long text":   {"{ __typename #" + strings.Repeat("x", maxDocument-20) + "\n}", "{ __typename #" + strings.Repeat("x", maxDocument) + "\n}", "bytes"},
+		"root fields":   {"{" + repeated("__typename", server.MaxRootFields) + "}", "{" + repeated("__typename", server.MaxRootFields+1) + "}", "fields at the top"},
+		"in a fragment": {"{ ...f } fragment f on Query {" + repeated("__typename", server.MaxRootFields) + "}", "{ ...f ...f } fragment f on Query {" + repeated("__typename", server.MaxRootFields) + "}", "fields at the top"},
+		"fields":        {"{ customersV2(first: 1) { nodes {" + repeated("name", server.MaxFields-2) + "} } }", "{ customersV2(first: 1) { nodes {" + repeated("name", server.MaxFields-1) + "} } }", "fields, with"},
+		"aliases":       {aliases(server.MaxAliases), aliases(server.MaxAliases + 1), "aliases"},
+		"directives":    {"{ __typename " + repeated("@skip(if: false)", 1) + "}", "{ __typename " + repeated("@skip(if: false)", server.MaxDirectives+1) + "}", "directives"},
+		"depth":         {deep(server.MaxDepth - 3), deep(server.MaxDepth + 3), "levels"},
+		"a long text":   {"{ __typename #" + strings.Repeat("x", server.MaxDocument-20) + "\n}", "{ __typename #" + strings.Repeat("x", server.MaxDocument) + "\n}", "bytes"},
 		"introspection": {standardIntrospection(), "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }", "schema"},
 		"pages":         {"{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { orderId } } } } }", "{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { orderId note customerId status lines { quantity } } } } } }", "complexity"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := ask[any](t, server.URL, c.at); got.Errors != nil {
+			if got := ask[any](t, web.URL, c.at); got.Errors != nil {
 				t.Errorf("at the limit: %+v", got.Errors)
 			}
-			got := ask[any](t, server.URL, c.beyond)
+			got := ask[any](t, web.URL, c.beyond)
 			if got.code() != "BAD_USER_INPUT" || got.Data != nil || !strings.Contains(got.Errors[0].Message, c.says) {
 				t.Errorf("beyond the limit: %+v", got)
 			}
@@ -86,11 +87,11 @@ func holdBody(t *testing.T, server, token string) (finish func() string) {
 
 func TestAClientHasItsPlaces(t *testing.T) {
 	t.Parallel()
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{ClientOperations: 2, ClientSubscriptions: 2})
+	web := newGuardedServer(t, repotest.SQLite(t), everyRole(t), server.Limits{Operations: 2, Subscriptions: 2})
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"
 	post := func(token, accept, query string) *http.Response {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/graphql", strings.NewReader(`{"query": "`+query+`"}`))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(`{"query": "`+query+`"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +107,7 @@ func TestAClientHasItsPlaces(t *testing.T) {
 
 	var held []func() string
 	eventually(t, "both places to be taken", func() bool { // a question of ours takes one too, so that a body may find none
-		held = append(held, holdBody(t, server.URL, "cleo-operator"))
+		held = append(held, holdBody(t, web.URL, "cleo-operator"))
 		return status("cleo-operator") == http.StatusTooManyRequests
 	})
 	if got := status("ann-reader"); got != http.StatusOK {
@@ -129,7 +130,7 @@ func TestAClientHasItsPlaces(t *testing.T) {
 	subscribe := message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": watch}}
 	var sockets []*testSocket
 	for _, want := range []string{"MIGRATE", "too many subscriptions"} {
-		socket, opened := initiate(t, server.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil)
+		socket, opened := initiate(t, web.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil)
 		if opened != "connection_ack" {
 			t.Fatalf("a socket: %s", opened)
 		}
@@ -139,7 +140,7 @@ func TestAClientHasItsPlaces(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if _, got := initiate(t, server.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil); got != fmt.Sprint(closeTooMany) {
+	if _, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil); got != fmt.Sprint(4429) {
 		t.Errorf("a third socket: %s", got)
 	}
 	if got := post("cleo-operator", "text/event-stream", watch); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
@@ -153,21 +154,21 @@ func TestAClientHasItsPlaces(t *testing.T) {
 
 	// Those who show no credentials have few sockets, too.
 	for range 2 {
-		conn, err := dial(t, server.URL, &websocket.DialOptions{Subprotocols: []string{socketProtocol}})
+		conn, err := dial(t, web.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.CloseNow() })
 	}
-	if conn, err := dial(t, server.URL, &websocket.DialOptions{Subprotocols: []string{socketProtocol}}); err == nil || !strings.Contains(err.Error(), "429") {
+	if conn, err := dial(t, web.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}); err == nil || !strings.Contains(err.Error(), "429") {
 		t.Errorf("a socket too many: %v, %v", conn, err)
 	}
 }
 
 func TestAClientHasItsRate(t *testing.T) {
 	t.Parallel()
-	server := newGuardedServer(t, repotest.SQLite(t), everyRole(t), clientFlags{ClientRate: 1})
-	socket, opened := initiate(t, server.URL, map[string]string{"Authorization": "Bearer ann-reader"}, nil)
+	web := newGuardedServer(t, repotest.SQLite(t), everyRole(t), server.Limits{Rate: 1})
+	socket, opened := initiate(t, web.URL, map[string]string{"Authorization": "Bearer ann-reader"}, nil)
 	if opened != "connection_ack" {
 		t.Fatal(opened)
 	}
@@ -181,18 +182,8 @@ func TestAClientHasItsRate(t *testing.T) {
 		}
 		return strings.Contains(got, "UNAVAILABLE")
 	})
-	eventually(t, "a request to be refused", func() bool { return askAs(t, server.URL, "ann-reader", "{ __typename }").code() == "UNAVAILABLE" })
-	if got := askAs(t, server.URL, "bob-writer", "{ __typename }"); got.Errors != nil {
+	eventually(t, "a request to be refused", func() bool { return askAs(t, web.URL, "ann-reader", "{ __typename }").code() == "UNAVAILABLE" })
+	if got := askAs(t, web.URL, "bob-writer", "{ __typename }"); got.Errors != nil {
 		t.Errorf("another client gets %+v", got)
-	}
-}
-
-func TestAddressesOfClients(t *testing.T) {
-	for remote, want := range map[string]string{
-		"192.0.2.7:1234": "192.0.2.7", "[::ffff:192.0.2.7]:9": "192.0.2.7", "[2001:db8:1:2:3:4:5:6]:80": "2001:db8:1:2::/64", "[fe80::1%eth0]:80": "fe80::/64", "@": "@",
-	} {
-		if got := addressOf(remote); got != want {
-			t.Errorf("%s: got %s, want %s", remote, got, want)
-		}
 	}
 }

@@ -14,9 +14,10 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
-	"github.com/alwaysup/coexist/resolvers"
+	"github.com/alwaysup/coexist/server"
 )
 
 // exchanged sends a query with these headers, and returns the answer with its body as it came.
@@ -48,7 +49,7 @@ func exchanged(t *testing.T, method, url, query string, headers map[string]strin
 
 func TestLongAnswersAreCompressed(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	long := "{ customersV1(first: 60) { nodes { companyName address city } } }"
 	for name, c := range map[string]struct {
 		accept, query string
@@ -57,7 +58,7 @@ func TestLongAnswersAreCompressed(t *testing.T) {
 		"long": {"gzip, br", long, "gzip"}, "short": {"gzip", "{ __typename }", ""}, "not accepted": {"br", long, ""}, "refused": {"gzip;q=0", long, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, body := exchanged(t, "POST", server.URL+"/graphql", c.query, map[string]string{"Accept-Encoding": c.accept})
+			response, body := exchanged(t, "POST", web.URL+"/graphql", c.query, map[string]string{"Accept-Encoding": c.accept})
 			if got := response.Header.Get("Content-Encoding"); got != c.want {
 				t.Fatalf("got %q, want %q", got, c.want)
 			}
@@ -80,19 +81,19 @@ func TestLongAnswersAreCompressed(t *testing.T) {
 		})
 	}
 	// A stream comes event by event, also to those who would take it compressed.
-	response, body := exchanged(t, "POST", server.URL+"/graphql", long, map[string]string{"Accept": "text/event-stream", "Accept-Encoding": "gzip"})
+	response, body := exchanged(t, "POST", web.URL+"/graphql", long, map[string]string{"Accept": "text/event-stream", "Accept-Encoding": "gzip"})
 	if response.Header.Get("Content-Encoding") != "" || !bytes.Contains(body, []byte("event: complete")) {
 		t.Errorf("a stream: %v", response.Header)
 	}
 }
 
-// logged is a server whose log is kept, from a level on.
-func logged(t *testing.T, level slog.Level, access access) (*httptest.Server, *bytes.Buffer) {
+// logged is a web whose log is kept, from a level on.
+func logged(t *testing.T, level slog.Level, options server.Options) (*httptest.Server, *bytes.Buffer) {
 	t.Helper()
 	log := &bytes.Buffer{} // read when the requests are answered
 	env := &environment{
 		stdout: io.Discard, stderr: io.Discard, database: &databaseFlags{AutoMigrate: true, MaxConns: 4},
-		logger: slog.New(requestLog{slog.NewJSONHandler(log, &slog.HandlerOptions{Level: level})}),
+		logger: slog.New(server.LogHandler(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: level}))),
 	}
 	db, err := env.openAt(t.Context(), repotest.SQLite(t), repo.Migrate, connecting)
 	if err != nil {
@@ -102,22 +103,21 @@ func logged(t *testing.T, level slog.Level, access access) (*httptest.Server, *b
 	if err := (&sampleFlags{Sample: 3, Seed: 1}).fill(t.Context(), db, env); err != nil {
 		t.Fatal(err)
 	}
-	access.clients = newClients(clientFlags{})
-	server := httptest.NewServer(newServer(db, env.logger, access).handler)
-	t.Cleanup(server.Close)
+	options.Logger = env.logger
+	web := testServer(t, db, options)
 	log.Reset()
-	return server, log
+	return web, log
 }
 
 func TestRequestsHaveIDs(t *testing.T) {
-	server, log := logged(t, slog.LevelDebug, access{auth: &authenticator{}})
+	web, log := logged(t, slog.LevelDebug, server.Options{Auth: auth.New()})
 	for given, kept := range map[string]bool{
 		"6f1c-42": true, "Root=1-5759e988-bd86;Self": false, "": false, "a b": false, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "\"quoted\"": false,
 	} {
 		log.Reset()
-		response, _ := exchanged(t, "POST", server.URL+"/graphql", "query Look { customerV1(customerId: \"geheim\") { city } }",
-			map[string]string{requestIDHeader: given, "x-client-name": "shop", "x-client-version": "7"})
-		id := response.Header.Get(requestIDHeader)
+		response, _ := exchanged(t, "POST", web.URL+"/graphql", "query Look { customerV1(customerId: \"geheim\") { city } }",
+			map[string]string{"X-Request-Id": given, "x-client-name": "shop", "x-client-version": "7"})
+		id := response.Header.Get("X-Request-Id")
 		if id == "" || (id == given) != kept {
 			t.Errorf("%q: the answer has %q", given, id)
 		}
@@ -134,24 +134,24 @@ func TestRequestsHaveIDs(t *testing.T) {
 			t.Errorf("the log has an argument: %s", log)
 		}
 	}
-	if response, _ := exchanged(t, "GET", server.URL+"/healthz", "", nil); response.Header.Get(requestIDHeader) == "" {
+	if response, _ := exchanged(t, "GET", web.URL+"/healthz", "", nil); response.Header.Get("X-Request-Id") == "" {
 		t.Error("another path has no id")
 	}
 }
 
 func TestWhatOperatorsChangeIsLogged(t *testing.T) {
-	server, log := logged(t, slog.LevelInfo, access{auth: everyRole(t)})
-	askAs(t, server.URL, "cleo-operator", "{ migrations { phase } }")
-	askAs(t, server.URL, "bob-writer", `mutation { deleteCustomerV2(customerId: "nobody") { deletedKey } }`)
+	web, log := logged(t, slog.LevelInfo, server.Options{Auth: everyRole(t)})
+	askAs(t, web.URL, "cleo-operator", "{ migrations { phase } }")
+	askAs(t, web.URL, "bob-writer", `mutation { deleteCustomerV2(customerId: "nobody") { deletedKey } }`)
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log)
 	}
-	askAs(t, server.URL, "bob-writer", `mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
+	askAs(t, web.URL, "bob-writer", `mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
 	if got := log.String(); !strings.Contains(got, `"actor":"bob"`) || !strings.Contains(got, `"errors":["FORBIDDEN"]`) {
 		t.Errorf("logged: %s", got)
 	}
 	log.Reset()
-	askAs(t, server.URL, "cleo-operator", `mutation { ...f } fragment f on Mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
+	askAs(t, web.URL, "cleo-operator", `mutation { ...f } fragment f on Mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
 	if got := log.String(); !strings.Contains(got, `"actor":"cleo"`) || !strings.Contains(got, `"errors":[]`) {
 		t.Errorf("logged: %s", got)
 	}
@@ -159,9 +159,9 @@ func TestWhatOperatorsChangeIsLogged(t *testing.T) {
 
 func TestPagesOfOtherOrigins(t *testing.T) {
 	const shop, evil = "https://shop.example", "https://evil.example"
-	one, _ := logged(t, slog.LevelError, access{auth: &authenticator{}, origins: origins{shop}})
-	all, _ := logged(t, slog.LevelError, access{auth: everyRole(t), origins: origins{"*"}})
-	none, _ := logged(t, slog.LevelError, access{auth: &authenticator{}})
+	one, _ := logged(t, slog.LevelError, server.Options{Auth: auth.New(), Origins: []string{shop}})
+	all, _ := logged(t, slog.LevelError, server.Options{Auth: everyRole(t), Origins: []string{"*"}})
+	none, _ := logged(t, slog.LevelError, server.Options{Auth: auth.New()})
 	preflight := map[string]string{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type,x-client-name"}
 	for name, c := range map[string]struct {
 		server  *httptest.Server
@@ -190,7 +190,7 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 			if told := response.Header.Get("Access-Control-Allow-Headers"); c.origin != c.server.URL && (told != "") != c.allowed {
 				t.Errorf("a preflight is told %q", told)
 			}
-			conn, err := dial(t, c.server.URL, &websocket.DialOptions{Subprotocols: []string{socketProtocol}, HTTPHeader: http.Header{"Origin": {c.origin}}})
+			conn, err := dial(t, c.server.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{"Origin": {c.origin}}})
 			if err == nil {
 				_ = conn.CloseNow()
 			}
@@ -199,23 +199,12 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (&originFlags{CORSOrigin: []string{"*"}}).origins(&authenticator{}); err == nil {
+	if err := (server.Options{Origins: []string{"*"}}).Validate(); err == nil {
 		t.Error("every page may be an operator")
 	}
 	for origin, good := range map[string]bool{"*": true, "https://a.example": true, "http://localhost:3000": true, "a.example": false, "https://a.example/": false, "ftp://a": false, "https://*.example": false, "": false} {
-		if err := (&originFlags{CORSOrigin: []string{origin}}).Validate(); (err == nil) != good {
+		if err := (&accessFlags{CORSOrigin: []string{origin}}).Validate(); (err == nil) != good {
 			t.Errorf("%q: %v", origin, err)
 		}
-	}
-}
-
-func TestRolesHaveNames(t *testing.T) {
-	for _, role := range []resolvers.Role{resolvers.Reader, resolvers.Writer, resolvers.Operator} {
-		if got, err := resolvers.ParseRole(role.String()); got != role || err != nil {
-			t.Errorf("%s: %v, %v", role, got, err)
-		}
-	}
-	if got, err := resolvers.ParseRole("none"); err == nil {
-		t.Errorf("none: %v", got)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/models"
 )
 
@@ -55,18 +54,4 @@ func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, 
 		return nil, fmt.Errorf("cannot insert orders: %w", err)
 	}
 	return []any{"customers", inserted + bad, "orders", more, "seed", f.Seed}, nil
-}
-
-// setEntityComplexity says which fields of the entities are lists, and how long they may get.
-func setEntityComplexity(c *graph.ComplexityRoot) {
-	c.CustomerV1.Orders = func(child int, first *int, _ *string, last *int, _ *string) int { return page(child, first, last) }
-	c.CustomerV2.Orders = c.CustomerV1.Orders
-	c.Query.CustomersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.CustomerOrderBy, _ *graph.CustomerFilter) int {
-		return page(child, first, last)
-	}
-	c.Query.CustomersV2 = c.Query.CustomersV1
-	c.Query.OrdersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.OrderOrderBy, _ *graph.OrderFilter) int {
-		return page(child, first, last)
-	}
-	c.Query.OrdersV2 = c.Query.OrdersV1
 }

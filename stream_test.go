@@ -95,7 +95,7 @@ func dial(t *testing.T, url string, o *websocket.DialOptions) (*websocket.Conn, 
 
 func openSocket(t *testing.T, url, run string) *testSocket {
 	t.Helper()
-	conn, err := dial(t, url, &websocket.DialOptions{Subprotocols: []string{socketProtocol}})
+	conn, err := dial(t, url, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,38 +5,36 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
-	"github.com/coreos/go-oidc/v3/oidc"
-	"github.com/coreos/go-oidc/v3/oidc/oidctest"
 
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/server"
 )
 
 // E3. A socket on which a client does not keep to graphql-transport-ws is closed with the protocol's own code: for an id that is in use, and for
 // what is no message. An id whose operation has ended, or that its client has ended, is free.
 func TestSocketsKeepToTheProtocol(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	const endless = `{"query":"subscription { migrationProgress(entity: CUSTOMER) { phase } }"}`
 	for name, c := range map[string]struct {
 		sent []string
 		want websocket.StatusCode
 	}{
-		"the same id thrice": {[]string{`{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` + endless + `}`}, closeSameID},
-		"no JSON":            {[]string{`{"id":`}, closeBadMessage},
-		"no object":          {[]string{`[]`}, closeBadMessage},
-		"no type":            {[]string{`{"id":"a"}`}, closeBadMessage},
-		"an unknown type":    {[]string{`{"id":"a","type":"start"}`}, closeBadMessage},
-		"a type of a number": {[]string{`{"type":5}`}, closeBadMessage},
-		"no id":              {[]string{`{"type":"subscribe","payload":{"query":"{ __typename }"}}`}, closeBadMessage},
-		"a very long id":     {[]string{`{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`, `{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`}, closeSameID},
+		"the same id thrice": {[]string{`{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` + endless + `}`}, 4409},
+		"no JSON":            {[]string{`{"id":`}, 4400},
+		"no object":          {[]string{`[]`}, 4400},
+		"no type":            {[]string{`{"id":"a"}`}, 4400},
+		"an unknown type":    {[]string{`{"id":"a","type":"start"}`}, 4400},
+		"a type of a number": {[]string{`{"type":5}`}, 4400},
+		"no id":              {[]string{`{"type":"subscribe","payload":{"query":"{ __typename }"}}`}, 4400},
+		"a very long id":     {[]string{`{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`, `{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`}, 4409},
 	} {
 		t.Run(name, func(t *testing.T) {
-			socket := openSocket(t, server.URL, "bm8=")
+			socket := openSocket(t, web.URL, "bm8=")
 			for _, text := range c.sent {
 				if err := socket.conn.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
 					t.Fatal(err)
@@ -54,7 +52,7 @@ func TestSocketsKeepToTheProtocol(t *testing.T) {
 			}
 		})
 	}
-	socket := openSocket(t, server.URL, "bm8=")
+	socket := openSocket(t, web.URL, "bm8=")
 	for range 3 { // ended by the client, and taken again at once
 		socket.send(t, message{ID: "a", Type: "subscribe", Payload: json.RawMessage(endless)})
 		for m := socket.next(t); m.ID != "a" || m.Type != "next"; m = socket.next(t) {
@@ -69,9 +67,9 @@ func TestSocketsKeepToTheProtocol(t *testing.T) {
 // E4. Half of a character is refused wherever it comes from, and a whole one of two escapes is not.
 func TestHalfACharacterIsRefused(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	post := func(body string) string {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/graphql", strings.NewReader(body))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +101,7 @@ func TestHalfACharacterIsRefused(t *testing.T) {
 	if got := post(`{"query":` + quoted(block) + `}`); got != "" {
 		t.Errorf("a block string has no escapes: %q", got)
 	}
-	socket := openSocket(t, server.URL, "bm8=")
+	socket := openSocket(t, web.URL, "bm8=")
 	if err := socket.conn.Write(t.Context(), websocket.MessageText, []byte(`{"id":"x","type":"subscribe","payload":{"query":`+quoted(mutation)+`,"variables":{"n":"\ud83d"}}}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -124,14 +122,14 @@ func quoted(text string) string {
 // E1 and E2. What happened before a mutation that fails is told all the same; and what cannot be read is the client's fault.
 func TestFaultsOfClients(t *testing.T) {
 	t.Parallel()
-	server := newTestServer(t, repotest.SQLite(t))
+	web := newTestServer(t, repotest.SQLite(t))
 	type named struct{ Customer struct{ Name string } }
-	a := ask[struct{ A, B *named }](t, server.URL, `mutation { a: createCustomerV2(input: {customerId: "NEW", name: "New"}) { customer { name } }
+	a := ask[struct{ A, B *named }](t, web.URL, `mutation { a: createCustomerV2(input: {customerId: "NEW", name: "New"}) { customer { name } }
 		b: updateCustomerV2(input: {customerId: "NEW", name: "x", expectedVersion: 99}) { customer { name } } }`)
 	if a.Data.A == nil || a.Data.A.Customer.Name != "New" || a.Data.B != nil || a.code() != "STALE_VERSION" {
 		t.Errorf("%+v", a)
 	}
-	long := make([]any, maxInputList+1)
+	long := make([]any, server.MaxInputList+1)
 	for i := range long {
 		long[i] = map[string]any{"name": "x"}
 	}
@@ -141,7 +139,7 @@ func TestFaultsOfClients(t *testing.T) {
 		"a very long list":        `{"query":"mutation($c: [ContactInput!]) { updateCustomerV2(input: {customerId: \"NEW\", contacts: $c}) { customer { name } } }","variables":{"c":` + marshalled(long) + `}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, err := http.Post(server.URL+"/graphql", "application/json", strings.NewReader(body)) //nolint:noctx // a test
+			response, err := http.Post(web.URL+"/graphql", "application/json", strings.NewReader(body)) //nolint:noctx // a test
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +156,7 @@ func TestFaultsOfClients(t *testing.T) {
 		"a fragment":   `subscription { ... @include(if: false) { runProgress(id: "UnVuOjE=") { status } } }`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/graphql", strings.NewReader(`{"query":`+quoted(query)+`}`))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(`{"query":`+quoted(query)+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,32 +185,6 @@ func TestFaultsOfClients(t *testing.T) {
 func marshalled(v any) string {
 	document, _ := json.Marshal(v) // of plain values
 	return string(document)
-}
-
-// E6. One key that cannot be read among a provider's leaves the others good.
-func TestAKeyThatCannotBeRead(t *testing.T) {
-	t.Parallel()
-	key := newKey(t)
-	inner := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: key.Public(), KeyID: "k1", Algorithm: oidc.RS256}}}
-	p := &provider{}
-	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/keys" {
-			inner.ServeHTTP(w, r)
-			return
-		}
-		recorded := httptest.NewRecorder()
-		inner.ServeHTTP(recorded, r)
-		_, _ = w.Write([]byte(strings.Replace(recorded.Body.String(), `"keys":[`, `"keys":[{"kty":"RSA","kid":"bad","n":"AQAB","e":"AQAB","x5c":[""]},5,`, 1)))
-	}))
-	t.Cleanup(p.Close)
-	inner.SetIssuer(p.URL)
-	server := newGuardedServer(t, repotest.SQLite(t), &authenticator{verifiers: []verifier{p.verifier(t)}}, clientFlags{})
-	if got := askAs(t, server.URL, oidctest.SignIDToken(key, "k1", oidc.RS256, p.claims(t, nil)), "{ __typename }"); got.code() != "" {
-		t.Errorf("%+v", got)
-	}
-	if got := askAs(t, server.URL, oidctest.SignIDToken(newKey(t), "k1", oidc.RS256, p.claims(t, nil)), "{ __typename }"); got.code() == "" {
-		t.Error("a token that another key signed is good")
-	}
 }
 
 // E7. A line is never longer than the terminal is wide.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/rsa"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -10,8 +12,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/coreos/go-oidc/v3/oidc/oidctest"
+
+	"github.com/alwaysup/coexist/auth"
+	"github.com/alwaysup/coexist/auth/authtest"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/server"
 )
 
 // tokenLine lets a token in, which is its name and role.
@@ -19,50 +28,35 @@ func tokenLine(name, role string) string {
 	return fmt.Sprintf("%s %x %s\n", name, sha256.Sum256([]byte(name+"-"+role)), role)
 }
 
-// tokensAt writes a file of tokens, and returns its verifier.
-func tokensAt(t *testing.T, path string, lines ...string) *authenticator {
+// tokensAt writes a file of tokens, and returns who knows them.
+func tokensAt(t *testing.T, path string, lines ...string) *auth.Authenticator {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := openTokenFile(path, slog.New(slog.DiscardHandler))
+	tokens, err := auth.OpenTokenFile(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &authenticator{verifiers: []verifier{tokens}}
+	return auth.New(tokens)
 }
 
-func everyRole(t *testing.T) *authenticator {
+func everyRole(t *testing.T) *auth.Authenticator {
 	t.Helper()
 	return tokensAt(t, filepath.Join(t.TempDir(), "tokens"), tokenLine("ann", "reader"), tokenLine("bob", "writer"), tokenLine("cleo", "operator"))
-}
-
-func TestTokenFiles(t *testing.T) {
-	hash := strings.Fields(tokenLine("x", "reader"))[1]
-	for content, want := range map[string]string{
-		"": "no tokens", "# nobody\n\n": "no tokens", "ann reader": "line 1", "\nann " + hash + " admin": "line 2: there is no role",
-		"ann " + hash[1:] + " reader": "SHA-256", "ann " + strings.Repeat("g", 64) + " reader": "SHA-256", "a/b " + hash + " reader": "no name",
-		"ann " + hash + " reader\nbob " + hash + " writer": "line 2 has the token", "ann " + hash + " reader more": "line 1",
-		"# all\n ann\t" + hash + "  reader \n": "", "ann " + strings.ToUpper(hash) + " operator": "",
-	} {
-		_, err := parseTokens([]byte(content))
-		if got := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(got, want) {
-			t.Errorf("%q: got %s, want %s", content, got, want)
-		}
-	}
 }
 
 func TestStreamsEndWithTheirCredentials(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens")
-	server := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"), tokenLine("cleo", "operator")), clientFlags{})
+	web := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"), tokenLine("cleo", "operator")), server.Limits{})
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"
-	socket, _ := initiate(t, server.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil)
+	socket, _ := initiate(t, web.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil)
 	socket.send(t, message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": watch}})
 	if got := socket.answer(t); got != "next" {
 		t.Fatalf("got %s", got)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/graphql", strings.NewReader(`{"query": "`+watch+`"}`))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(`{"query": "`+watch+`"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +75,7 @@ func TestStreamsEndWithTheirCredentials(t *testing.T) {
 		}
 	}
 	rewrite("nonsense")
-	if got := askAs(t, server.URL, "ann-reader", "{ __typename }"); got.Errors != nil {
+	if got := askAs(t, web.URL, "ann-reader", "{ __typename }"); got.Errors != nil {
 		t.Errorf("got %+v", got)
 	}
 	rewrite(tokenLine("ann", "reader") + tokenLine("dan", "operator"))
@@ -94,8 +88,67 @@ func TestStreamsEndWithTheirCredentials(t *testing.T) {
 	if err != nil || strings.Contains(string(rest), "complete") {
 		t.Errorf("the stream's token has gone: %s, %v", rest, err)
 	}
-	eventually(t, "the new token to be good", func() bool { return askAs(t, server.URL, "dan-operator", "{ migrations { phase } }").Errors == nil })
-	if got := askAs(t, server.URL, "cleo-operator", "{ __typename }"); got.code() != "UNAUTHENTICATED" {
+	eventually(t, "the new token to be good", func() bool { return askAs(t, web.URL, "dan-operator", "{ migrations { phase } }").Errors == nil })
+	if got := askAs(t, web.URL, "cleo-operator", "{ __typename }"); got.code() != "UNAUTHENTICATED" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// saying is a verifier that answers for each token what it is told to.
+type saying map[string]error
+
+// Verify is part of auth.Verifier.
+func (s saying) Verify(_ context.Context, token string) (auth.Caller, error) {
+	err, known := s[token]
+	if !known {
+		return auth.Caller{}, auth.ErrUnknownToken
+	}
+	return auth.Caller{Identity: auth.Identity{Name: token, Role: auth.Writer}, Client: token}, err
+}
+
+// What a verifier says of a token is what a client gets.
+func TestWhatIsSaidOfATokenIsAnswered(t *testing.T) {
+	t.Parallel()
+	web := newGuardedServer(t, repotest.SQLite(t), auth.New(saying{"good": nil, "away": auth.ErrProvider, "bare": auth.ErrNoRole}), server.Limits{})
+	for token, want := range map[string]struct{ reads, operates, socket string }{
+		"good": {"", "FORBIDDEN", "connection_ack"}, "away": {"UNAVAILABLE", "UNAVAILABLE", "4403"}, "bare": {"FORBIDDEN", "FORBIDDEN", "4403"},
+		"other": {"UNAUTHENTICATED", "UNAUTHENTICATED", "4403"},
+	} {
+		if got := askAs(t, web.URL, token, "{ __typename }").code(); got != want.reads {
+			t.Errorf("%s: %q, want %q", token, got, want.reads)
+		}
+		if got := askAs(t, web.URL, token, "{ migrations { phase } }").code(); got != want.operates {
+			t.Errorf("%s: %q, want %q", token, got, want.operates)
+		}
+		if _, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token}, nil); got != want.socket {
+			t.Errorf("a socket of %s: %s, want %s", token, got, want.socket)
+		}
+	}
+}
+
+// A provider that the flags name is asked, and a socket ends with its token.
+func TestAStreamEndsWhenItsTokenExpires(t *testing.T) {
+	t.Parallel()
+	p, key := authtest.NewProvider(t), authtest.NewKey(t)
+	p.Publish(map[string]*rsa.PrivateKey{"k1": key})
+	flags := authFlags{OIDCIssuer: p.URL, OIDCAudience: authtest.Audience, OIDCRoleClaim: "roles"}
+	if err := flags.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	callers, err := flags.authenticator(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := newGuardedServer(t, repotest.SQLite(t), callers, server.Limits{})
+	token := oidctest.SignIDToken(key, "k1", oidc.RS256, p.Claims(t, map[string]any{"exp": time.Now().Add(3 * time.Second).Unix()}))
+	socket, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token}, nil)
+	for got == "connection_ack" {
+		got = socket.answer(t)
+	}
+	if got != "4403" {
+		t.Errorf("the socket: %s", got)
+	}
+	if got := askAs(t, web.URL, token, "{ __typename }"); got.code() != "UNAUTHENTICATED" || !strings.Contains(got.Errors[0].Message, "expired") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/repo"
 )
@@ -149,10 +150,10 @@ func (m mutation) SetCapture(ctx context.Context, input graph.SetCaptureInput) (
 func (m mutation) SetPhase(ctx context.Context, input graph.SetPhaseInput) (*graph.SetPhasePayload, error) {
 	force, _ := given(input.Force)
 	changed, err := m.Control.SetPhase(ctx, repo.PhaseRequest{
-		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(), Actor: IdentityOf(ctx).Name,
+		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(), Actor: auth.IdentityOf(ctx).Name,
 	})
 	if err != nil {
-		return nil, err
+		return nil, extended(err)
 	}
 	return &graph.SetPhasePayload{Migration: migrationOf(changed)}, nil
 }

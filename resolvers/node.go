@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/repo"
 )
@@ -135,7 +136,7 @@ func (q query) runNodes(ctx context.Context, keys []string) ([]graph.Node, []err
 // forOperators is read for operators; others get an error for each key. It is what the directive @operator is for a field.
 func forOperators(read readNodes) readNodes {
 	return func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
-		if err := require(ctx, Operator); err != nil {
+		if err := auth.Require(ctx, auth.Operator); err != nil {
 			return make([]graph.Node, len(keys)), slices.Repeat([]error{err}, len(keys)), nil
 		}
 		return read(ctx, keys)

@@ -1,9 +1,14 @@
 // Package resolvers answers the GraphQL schema with the engine of package repo: one file per noun. A resolver reads its
-// input, calls the engine and returns; errors.go translates errors once, at the edge. What is the sample's is in sample.go and
+// input, calls the engine and returns its errors as they are: package server translates them once, at the edge. What is the sample's is in sample.go and
 // in the files of its nouns.
 package resolvers
 
 import (
+	"context"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/repo"
 )
@@ -48,3 +53,16 @@ func (r *Resolver) Migration() graph.MigrationResolver { return migration{r} }
 
 // Run answers what a run does not hold itself.
 func (r *Resolver) Run() graph.RunResolver { return run{r} }
+
+// Directives returns what the schema's directives do: @writer and @operator refuse a field to callers without the role.
+func Directives() graph.DirectiveRoot {
+	needs := func(role auth.Role) func(context.Context, any, graphql.Resolver) (any, error) {
+		return func(ctx context.Context, _ any, next graphql.Resolver) (any, error) {
+			if err := auth.Require(ctx, role); err != nil {
+				return nil, err
+			}
+			return next(ctx)
+		}
+	}
+	return graph.DirectiveRoot{Operator: needs(auth.Operator), Writer: needs(auth.Writer)}
+}

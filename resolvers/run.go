@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/repo"
 )
@@ -28,7 +29,7 @@ func (q query) Run(ctx context.Context, id string) (*graph.Run, error) {
 func (m mutation) StartSweep(ctx context.Context, input graph.StartSweepInput) (*graph.RunPayload, error) {
 	run, err := m.Control.StartSweep(ctx, repo.SweepRequest{
 		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
-		OlderThanMappingVersion: input.OlderThanMappingVersion.Value(), Actor: IdentityOf(ctx).Name,
+		OlderThanMappingVersion: input.OlderThanMappingVersion.Value(), Actor: auth.IdentityOf(ctx).Name,
 	})
 	return runPayload(run, err)
 }
@@ -41,7 +42,7 @@ func (m mutation) StartVerification(ctx context.Context, input graph.StartVerifi
 	repair, _ := given(input.Repair)
 	return runPayload(m.Control.StartVerification(ctx, repo.VerificationRequest{
 		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
-		Repair: repair == graph.RepairFromSourceOfTruth, Actor: IdentityOf(ctx).Name,
+		Repair: repair == graph.RepairFromSourceOfTruth, Actor: auth.IdentityOf(ctx).Name,
 	}))
 }
 
@@ -50,7 +51,7 @@ func (m mutation) StartRestore(ctx context.Context, input graph.StartRunInput) (
 }
 
 func runRequest(ctx context.Context, input graph.StartRunInput) repo.RunRequest {
-	return repo.RunRequest{Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(), Actor: IdentityOf(ctx).Name}
+	return repo.RunRequest{Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(), Actor: auth.IdentityOf(ctx).Name}
 }
 
 func (r run) Findings(ctx context.Context, obj *graph.Run, first *int, after *string) (*graph.FindingConnection, error) {
@@ -114,7 +115,7 @@ func changeRun(ctx context.Context, id string, change func(context.Context, int6
 
 func runPayload(run repo.Run, err error) (*graph.RunPayload, error) {
 	if err != nil {
-		return nil, err
+		return nil, extended(err)
 	}
 	return &graph.RunPayload{Run: runOf(run)}, nil
 }

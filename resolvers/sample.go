@@ -92,3 +92,17 @@ func (r *Resolver) OrderV1Connection() graph.OrderV1ConnectionResolver { return 
 
 // OrderV2Connection answers for a page.
 func (r *Resolver) OrderV2Connection() graph.OrderV2ConnectionResolver { return orderV2Connection{} }
+
+// setEntityCosts says which fields of the entities are lists, and how long they may get.
+func setEntityCosts(c *graph.ComplexityRoot) {
+	c.CustomerV1.Orders = func(child int, first *int, _ *string, last *int, _ *string) int { return page(child, first, last) }
+	c.CustomerV2.Orders = c.CustomerV1.Orders
+	c.Query.CustomersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.CustomerOrderBy, _ *graph.CustomerFilter) int {
+		return page(child, first, last)
+	}
+	c.Query.CustomersV2 = c.Query.CustomersV1
+	c.Query.OrdersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.OrderOrderBy, _ *graph.OrderFilter) int {
+		return page(child, first, last)
+	}
+	c.Query.OrdersV2 = c.Query.OrdersV1
+}

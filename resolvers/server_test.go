@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -15,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/99designs/gqlgen/graphql/handler"
-	"github.com/99designs/gqlgen/graphql/handler/transport"
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "github.com/mattn/go-sqlite3"    // the driver "sqlite3"
 
@@ -25,6 +22,7 @@ import (
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
 	"github.com/alwaysup/coexist/resolvers"
+	httpserver "github.com/alwaysup/coexist/server"
 )
 
 func TestMain(m *testing.M) { repotest.Main(m) }
@@ -87,14 +85,12 @@ func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options 
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := handler.New(graph.NewExecutableSchema(graph.Config{Resolvers: s.Resolver, Directives: resolvers.Directives()}))
-	h.AddTransport(transport.Websocket{})
-	h.AddTransport(transport.POST{})
-	h.SetErrorPresenter(resolvers.PresentError(logger, resolvers.NewTroubles(logger)))
-	h.SetRecoverFunc(resolvers.Recover)
-	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r.WithContext(resolvers.WithIdentity(r.Context(), resolvers.Identity{Name: "operator", Role: resolvers.Operator})))
-	}))
+	schema := graph.NewExecutableSchema(graph.Config{Resolvers: s.Resolver, Directives: resolvers.Directives(), Complexity: resolvers.Costs()})
+	web, err := httpserver.New(schema, s.db, s.Control, httpserver.Options{Logger: logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.http = httptest.NewServer(web)
 	t.Cleanup(func() {
 		s.http.Close()
 		if err := s.db.Close(); err != nil {
@@ -271,7 +267,7 @@ func (s *server) ask(query string, v vars) answer {
 // post sends a request as it is.
 func (s *server) post(request []byte) answer {
 	s.t.Helper()
-	response, err := s.http.Client().Post(s.http.URL, "application/json", bytes.NewReader(request))
+	response, err := s.http.Client().Post(s.http.URL+"/graphql", "application/json", bytes.NewReader(request))
 	if err != nil {
 		s.t.Fatal(err)
 	}

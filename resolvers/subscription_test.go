@@ -23,7 +23,7 @@ type message struct {
 // subscribe opens a subscription over graphql-transport-ws.
 func (s *server) subscribe(query string, v vars) *subscription {
 	s.t.Helper()
-	conn, response, err := websocket.Dial(s.t.Context(), strings.Replace(s.http.URL, "http", "ws", 1), &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	conn, response, err := websocket.Dial(s.t.Context(), strings.Replace(s.http.URL, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -51,12 +51,19 @@ func (u *subscription) send(m message) {
 	}
 }
 
-func (u *subscription) receive() (m message) {
+// receive returns the next message, and answers those that ask whether the client is alive.
+func (u *subscription) receive() message {
 	u.s.t.Helper()
-	if err := wsjson.Read(u.s.t.Context(), u.conn, &m); err != nil {
-		u.s.t.Fatal(err)
+	for {
+		var m message
+		if err := wsjson.Read(u.s.t.Context(), u.conn, &m); err != nil {
+			u.s.t.Fatal(err)
+		}
+		if m.Type != "ping" {
+			return m
+		}
+		u.send(message{Type: "pong"})
 	}
-	return m
 }
 
 // next waits for the next answer; false once the subscription is complete.

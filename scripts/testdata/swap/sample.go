@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/models"
 )
 
@@ -27,9 +26,4 @@ func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, 
 		return models.MemoV1{ID: fmt.Sprintf("m%05d", i), Title: fmt.Sprintf("Plan: step %d", i)}
 	}, func(n int64) { done(n, int64(f.Sample)) })
 	return []any{"memos", inserted}, err
-}
-
-// setEntityComplexity says which fields of the entities are lists, and how long they may get.
-func setEntityComplexity(c *graph.ComplexityRoot) {
-	c.Query.MemosV2 = func(child int, first *int, _ *string) int { return page(child, first, nil) }
 }

@@ -35,3 +35,8 @@ func (e Entities) rowNodes() map[string]readNodes {
 
 // MemoV2Connection answers for a page.
 func (r *Resolver) MemoV2Connection() graph.MemoV2ConnectionResolver { return memoV2Connection{} }
+
+// setEntityCosts says which fields of the entities are lists, and how long they may get.
+func setEntityCosts(c *graph.ComplexityRoot) {
+	c.Query.MemosV2 = func(child int, first *int, _ *string) int { return page(child, first, nil) }
+}

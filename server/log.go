@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 
-	"github.com/alwaysup/coexist/resolvers"
+	"github.com/alwaysup/coexist/auth"
 )
 
 // requestIDHeader names a request in the logs of all who had a part in it.
@@ -34,7 +34,10 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
-// requestLog is a log that says with each record to which request it belongs.
+// LogHandler returns a handler that adds to each record the id of the request to which it belongs, where the record was logged with that
+// request's context.
+func LogHandler(next slog.Handler) slog.Handler { return requestLog{next} }
+
 type requestLog struct{ slog.Handler }
 
 // Handle is part of slog.Handler.
@@ -92,7 +95,7 @@ func (l operationLog) InterceptResponse(ctx context.Context, next graphql.Respon
 	}
 	client, version := nameOfClient(ctx, request)
 	l.logger.LogAttrs(ctx, level, "operation", slog.String("kind", kind), slog.String("name", name), slog.Any("fields", rootNames(request)),
-		slog.String("actor", resolvers.IdentityOf(ctx).Name), slog.String("client", client), slog.String("client_version", version),
+		slog.String("actor", auth.IdentityOf(ctx).Name), slog.String("client", client), slog.String("client_version", version),
 		slog.Duration("took", time.Since(request.Stats.OperationStart)), slog.Any("errors", codes))
 	return response
 }

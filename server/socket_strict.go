@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"bytes"
@@ -70,7 +70,7 @@ func (c strictConn) NextReader() (int, io.Reader, error) {
 			return kind, nil, c.closeFor(closeSameID, "Subscriber for "+shortened(*m.ID)+" already exists")
 		case m.Type == "subscribe" && hasLoneSurrogate(string(m.Payload)):
 			c.ids.end(*m.ID)
-			refusal := map[string]any{"id": *m.ID, "type": "error", "payload": gqlerror.List{{Message: loneSurrogate, Extensions: map[string]any{"code": codeInput}}}}
+			refusal := map[string]any{"id": *m.ID, "type": "error", "payload": gqlerror.List{{Message: loneSurrogate, Extensions: map[string]any{"code": CodeInput}}}}
 			if err := c.fullConn.WriteJSON(refusal); err != nil {
 				return kind, nil, err
 			}

@@ -1,4 +1,4 @@
-package main
+package auth
 
 import (
 	"bytes"
@@ -17,16 +17,24 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/go-jose/go-jose/v4"
-
-	"github.com/alwaysup/coexist/resolvers"
 )
 
-// oidcVerifier is a verifier of the tokens that an OpenID Connect provider signs. What it needs of the provider it fetches by itself:
+// OIDC says which tokens of an OpenID Connect provider are good.
+type OIDC struct {
+	// Issuer is the provider's URL, of https, or of http on a loopback address: CheckIssuer judges it.
+	Issuer string
+	// Audience is what the provider calls this server. A token for another is not good.
+	Audience string
+	// RoleClaim is the claim that names reader, writer or operator, in a list or a text. A path such as realm_access.roles leads into objects.
+	RoleClaim string
+}
+
+// Provider is a Verifier of the tokens that an OpenID Connect provider signs. What it needs of the provider it fetches by itself:
 // again when a token has a key that it does not know, and from time to time, so that a key that was withdrawn ends.
-type oidcVerifier struct {
-	issuer, audience, claim string
-	logger                  *slog.Logger
-	keys                    *keysTransport
+type Provider struct {
+	OIDC
+	logger *slog.Logger
+	keys   *keysTransport
 
 	mu       sync.Mutex
 	tokens   *oidc.IDTokenVerifier // nil until the provider has answered
@@ -43,53 +51,46 @@ const (
 	maxProviderAnswer = 1 << 20
 )
 
-// newOIDCVerifier asks the provider, too. One that does not answer yet is asked again when there is a token.
-func newOIDCVerifier(ctx context.Context, issuer, audience, claim string, logger *slog.Logger) *oidcVerifier {
-	v := &oidcVerifier{
-		issuer: issuer, audience: audience, claim: claim, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second,
-		keys: &keysTransport{logger: logger},
-	}
+// NewProvider asks the provider, too. One that does not answer yet is asked again when there is a token; the logger is told.
+func NewProvider(ctx context.Context, of OIDC, logger *slog.Logger) *Provider {
+	v := &Provider{OIDC: of, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second, keys: &keysTransport{logger: logger}}
 	_, _ = v.verifier(ctx) // which logs it
 	return v
 }
 
-var (
-	errProvider = errors.New("the identity provider does not answer: try again later")
-	errExpired  = fmt.Errorf("%w any more: it has expired", errUnknownToken)
-	errNoRole   = errors.New("the token has no role")
-)
+var errExpired = fmt.Errorf("%w any more: it has expired", ErrUnknownToken)
 
-// verify is part of verifier. It fails with errNoRole for a token that is good for nothing here, and with errProvider.
-func (v *oidcVerifier) verify(ctx context.Context, text string) (caller, error) {
+// Verify is part of Verifier.
+func (v *Provider) Verify(ctx context.Context, text string) (Caller, error) {
 	tokens, err := v.verifier(ctx)
 	if err != nil {
-		return caller{}, err
+		return Caller{}, err
 	}
 	token, err := tokens.Verify(ctx, text)
 	if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
-		return caller{}, errExpired
+		return Caller{}, errExpired
 	}
 	if err != nil {
 		v.logger.Debug("a token is refused", "error", err)
 		if v.keys.failing() {
-			return caller{}, errProvider
+			return Caller{}, ErrProvider
 		}
-		return caller{}, errUnknownToken
+		return Caller{}, ErrUnknownToken
 	}
 	var claims map[string]any
 	if err := token.Claims(&claims); err != nil {
-		return caller{}, errUnknownToken
+		return Caller{}, ErrUnknownToken
 	}
-	role := roleIn(claims, v.claim)
+	role := roleIn(claims, v.RoleClaim)
 	if role == 0 {
-		return caller{}, fmt.Errorf("%w: its claim %s must name reader, writer or operator", errNoRole, v.claim)
+		return Caller{}, fmt.Errorf("%w: its claim %s must name reader, writer or operator", ErrNoRole, v.RoleClaim)
 	}
-	return caller{Identity: resolvers.Identity{Name: actorOf(token.Subject, claims), Role: role}, client: "subject " + token.Subject, expires: token.Expiry}, nil
+	return Caller{Identity: Identity{Name: actorOf(token.Subject, claims), Role: role}, Client: "subject " + token.Subject, Expires: token.Expiry}, nil
 }
 
 // verifier returns what verifies tokens. While the provider does not answer, what was known of it stays good. It fails with
-// errProvider where nothing is.
-func (v *oidcVerifier) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+// ErrProvider where nothing is.
+func (v *Provider) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()
@@ -110,28 +111,28 @@ func (v *oidcVerifier) verifier(ctx context.Context) (*oidc.IDTokenVerifier, err
 	return v.known()
 }
 
-func (v *oidcVerifier) known() (*oidc.IDTokenVerifier, error) {
+func (v *Provider) known() (*oidc.IDTokenVerifier, error) {
 	if v.tokens == nil {
-		return nil, errProvider
+		return nil, ErrProvider
 	}
 	return v.tokens, nil
 }
 
-func (v *oidcVerifier) learn(tokens *oidc.IDTokenVerifier) {
+func (v *Provider) learn(tokens *oidc.IDTokenVerifier) {
 	if tokens != nil {
 		v.tokens, v.since = tokens, time.Now()
 	}
 }
 
 // discover asks the provider about itself, and returns nil where that fails.
-func (v *oidcVerifier) discover(ctx context.Context) *oidc.IDTokenVerifier {
+func (v *Provider) discover(ctx context.Context) *oidc.IDTokenVerifier {
 	ctx = context.WithoutCancel(ctx)
-	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: boundedTransport{}}), v.issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: boundedTransport{}}), v.Issuer)
 	if err != nil {
-		v.logger.Error("the identity provider does not answer as it should", "issuer", v.issuer, "error", err)
+		v.logger.Error("the identity provider does not answer as it should", "issuer", v.Issuer, "error", err)
 		return nil
 	}
-	return found.VerifierContext(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: v.keys}), &oidc.Config{ClientID: v.audience})
+	return found.VerifierContext(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: v.keys}), &oidc.Config{ClientID: v.Audience})
 }
 
 // fetch returns what is at a URL of the provider. A status other than 200 is an error.
@@ -237,7 +238,7 @@ func (t *keysTransport) failing() bool {
 
 // roleIn returns the highest role that a claim names, 0 where it names none. The claim is a list of words, or a text of them; its name
 // may be a path, such as realm_access.roles.
-func roleIn(claims map[string]any, claim string) resolvers.Role {
+func roleIn(claims map[string]any, claim string) Role {
 	value, found := claims[claim]
 	if !found {
 		outer, rest, isPath := strings.Cut(claim, ".")
@@ -258,9 +259,9 @@ func roleIn(claims map[string]any, claim string) resolvers.Role {
 			}
 		}
 	}
-	var highest resolvers.Role
+	var highest Role
 	for _, word := range words {
-		if role, err := resolvers.ParseRole(word); err == nil {
+		if role, err := ParseRole(word); err == nil {
 			highest = max(highest, role)
 		}
 	}
@@ -291,12 +292,12 @@ func printable(text string) string {
 	return string(runes[:min(len(runes), most)])
 }
 
-// checkIssuer fails for a URL over which keys could not be trusted.
-func checkIssuer(issuer string) error {
+// CheckIssuer fails for a URL over which keys could not be trusted.
+func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
-	trusted := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && isLoopbackHost(u.Host))
+	trusted := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && IsLoopbackHost(u.Host))
 	if !trusted {
-		return fmt.Errorf("--oidc-issuer is %.100q: it must be a URL of https, or of http on a loopback address", issuer)
+		return fmt.Errorf("%.100q: it must be a URL of https, or of http on a loopback address", issuer)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/alwaysup/coexist/auth"
 )
 
 // socketProtocol is the only one spoken: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
@@ -22,16 +24,15 @@ const socketProtocol = "graphql-transport-ws"
 // socketTransport is gqlgen's WebSocket transport, and ends its sockets with the server.
 type socketTransport struct {
 	transport.Websocket
-	streams *streams
-	access  access
+	server *Server
 }
 
-func newSocketTransport(streams *streams, access access) socketTransport {
-	limit := int64(maxBody)
+func (s *Server) newSocketTransport() socketTransport {
+	limit := int64(MaxBody)
 	return socketTransport{transport.Websocket{
-		Implementation: acceptor{streams: streams}, InitFunc: admission(access.auth, access.clients), InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
+		Implementation: acceptor{streams: s.streams}, InitFunc: admission(s.options.Auth, s.clients), InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
 		PayloadReadLimit: &limit,
-	}, streams, access}
+	}, s}
 }
 
 // Supports is part of gqlgen's interface.
@@ -55,21 +56,21 @@ func canUpgrade(r *http.Request) bool {
 // Do is part of gqlgen's interface.
 func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	if !canUpgrade(r) {
-		refuse(w, http.StatusBadRequest, codeInput, "the WebSocket handshake is not one of RFC 6455")
+		refuse(w, http.StatusBadRequest, CodeInput, "the WebSocket handshake is not one of RFC 6455")
 		return
 	}
 	// A browser lets any page open a socket, so it is up to us.
-	if !t.access.origins.allow(r.Header.Get("Origin"), r.Host) {
+	if !origins(t.server.options.Origins).allow(r.Header.Get("Origin"), r.Host) {
 		refuseOrigin(w)
 		return
 	}
-	ctx, leave, ok := t.streams.join(r.Context())
+	ctx, leave, ok := t.server.streams.join(r.Context())
 	if !ok {
-		refuse(w, http.StatusServiceUnavailable, codeUnavailable, "the server is stopping")
+		refuse(w, http.StatusServiceUnavailable, CodeUnavailable, "the server is stopping")
 		return
 	}
 	defer leave()
-	place := &t.access.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets // until it is known whose the socket is
+	place := &t.server.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets // until it is known whose the socket is
 	if !place.take() {
 		refuseClient(w, errSockets)
 		return
@@ -111,23 +112,23 @@ const closeTooMany = 4429
 
 // admission lets a socket in whose connection_init, or else the request that opened it, shows credentials, and closes it when
 // they end.
-func admission(auth *authenticator, clients *clients) transport.WebsocketInitFunc {
+func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitFunc {
 	return func(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
-		who, known := callerOf(ctx)
-		if header := payload.Authorization(); !auth.open() && (header != "" || !known) {
+		who, known := auth.CallerOf(ctx)
+		if header := payload.Authorization(); !a.Open() && (header != "" || !known) {
 			var err error
-			if who, err = auth.authenticate(ctx, header); err != nil {
+			if who, err = a.Authenticate(ctx, header); err != nil {
 				return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, "Forbidden"), closeForbidden), nil, err
 			}
 		}
-		session, places := sessionOf(ctx), &clients.of(who.client).sockets
+		session, places := sessionOf(ctx), &clients.of(who.Client).sockets
 		if !places.take() {
 			return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, errSockets.Error()), closeTooMany), nil, errSockets
 		}
 		session.place.giveBack()
 		session.place = places
-		ctx, cancel := context.WithCancel(withCaller(ctx, who))
-		go who.watch(ctx, func() {
+		ctx, cancel := context.WithCancel(auth.WithCaller(ctx, who))
+		go who.Watch(ctx, func() {
 			session.refused.Store(true)
 			cancel()
 		})
@@ -190,8 +191,8 @@ func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.Operat
 	if sessionOf(ctx) == nil {
 		return next(ctx)
 	}
-	who, _ := callerOf(ctx)
-	client, kind := l.clients.of(who.client), graphql.GetOperationContext(ctx).Operation.Operation
+	who, _ := auth.CallerOf(ctx)
+	client, kind := l.clients.of(who.Client), graphql.GetOperationContext(ctx).Operation.Operation
 	if !client.rate.Allow() {
 		return tooMuch(errTooFast)
 	}
@@ -210,5 +211,5 @@ func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.Operat
 
 // tooMuch is the answer to an operation of a client that does too much.
 func tooMuch(err error) graphql.ResponseHandler {
-	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: err.Error(), Extensions: map[string]any{"code": codeUnavailable}}}})
+	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: err.Error(), Extensions: map[string]any{"code": CodeUnavailable}}}})
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/alwaysup/coexist/auth"
 )
 
 const (
@@ -40,12 +42,12 @@ func (httpTransport) Supports(*http.Request) bool { return true }
 // Do is part of gqlgen's interface.
 func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	setHeaders(w.Header())
-	who, known := callerOf(r.Context())
+	who, known := auth.CallerOf(r.Context())
 	if !known {
-		refuseCaller(w, errNoCredentials)
+		refuseCaller(w, auth.ErrNoCredentials)
 		return
 	}
-	client := t.clients.of(who.client)
+	client := t.clients.of(who.Client)
 	if !client.rate.Allow() {
 		refuseClient(w, errTooFast)
 		return
@@ -58,12 +60,12 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	defer func() { place.giveBack() }()
 	form, acceptable := negotiate(r.Header.Values("Accept"))
 	if !acceptable {
-		refuse(w, http.StatusNotAcceptable, codeInput, "accept application/graphql-response+json, application/json or text/event-stream")
+		refuse(w, http.StatusNotAcceptable, CodeInput, "accept application/graphql-response+json, application/json or text/event-stream")
 		return
 	}
 	params, refused := readParams(w, r)
 	if refused != nil {
-		refuse(w, refused.status, codeInput, refused.message)
+		refuse(w, refused.status, CodeInput, refused.message)
 		return
 	}
 	params.Headers = r.Header
@@ -72,7 +74,7 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	switch {
 	case errs == nil && r.Method == http.MethodGet && operation.Operation.Operation == ast.Mutation:
 		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, http.StatusMethodNotAllowed, codeInput, "send mutations by POST")
+		refuse(w, http.StatusMethodNotAllowed, CodeInput, "send mutations by POST")
 	case form == eventStream:
 		if errs == nil && operation.Operation.Operation == ast.Subscription {
 			subscription, err := client.begin(ast.Subscription)
@@ -92,7 +94,7 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		response := exec.DispatchError(ctx, errs)
 		writeJSON(w, form, status, refusal{response.Errors, response.Extensions})
 	case operation.Operation.Operation == ast.Subscription:
-		refuse(w, http.StatusBadRequest, codeInput,
+		refuse(w, http.StatusBadRequest, CodeInput,
 			"a subscription needs a stream: open a WebSocket with the subprotocol graphql-transport-ws, or send the header Accept: text/event-stream")
 	default:
 		ctx, cancel := context.WithTimeout(ctx, operationTime)
@@ -183,7 +185,7 @@ func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams)
 	if err != nil || mediaType != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		return &badRequest{http.StatusUnsupportedMediaType, "send Content-Type: application/json, in UTF-8"}
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err == nil {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // which limitBodyTime has set
 	}

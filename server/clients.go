@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"errors"
@@ -11,19 +11,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// clientFlags say what one client may do. A client is a name, where it has shown credentials, else an address.
-type clientFlags struct {
-	ClientRate          int `default:"1000" placeholder:"N" help:"How many operations a second a client may send, over HTTP and sockets together; as many more at once after a pause. A client is the name of a token, without credentials an address. 0 for any number. Default: ${default}."`
-	ClientOperations    int `default:"200" placeholder:"N" help:"How many queries and mutations of a client may run at once; 0 for any number. Default: ${default}."`
-	ClientSubscriptions int `default:"200" placeholder:"N" help:"How many subscriptions a client may have at once, and how many sockets; 0 for any number. Default: ${default}."`
-}
-
-// Validate is called by kong.
-func (f *clientFlags) Validate() error {
-	if min(f.ClientRate, f.ClientOperations, f.ClientSubscriptions) < 0 {
-		return errors.New("--client-rate, --client-operations and --client-subscriptions cannot be negative: 0 is for any number")
-	}
-	return nil
+// Limits say what one client may do. A client is a name, where it has shown credentials, else an address; of an IPv6 address the part
+// that a network is given. Zero is no limit.
+type Limits struct {
+	// Rate is how many operations a second a client may send, over HTTP and sockets together; as many more at once after a pause.
+	Rate int
+	// Operations is how many queries and mutations of a client may run at once.
+	Operations int
+	// Subscriptions is how many subscriptions a client may have at once, and how many sockets.
+	Subscriptions int
 }
 
 // maxClients is how many clients are remembered. One that is forgotten begins anew.
@@ -31,11 +27,11 @@ const maxClients = 10_000
 
 // clients counts what each client does.
 type clients struct {
-	limits clientFlags
+	limits Limits
 	known  *lru.Cache[string, *client]
 }
 
-func newClients(limits clientFlags) *clients {
+func newClients(limits Limits) *clients {
 	known, err := lru.New[string, *client](maxClients)
 	if err != nil {
 		panic(err) // only for a size that is not positive
@@ -53,13 +49,13 @@ func (c *clients) of(name string) *client {
 	if found, known := c.known.Get(name); known {
 		return found
 	}
-	perSecond, burst := rate.Limit(c.limits.ClientRate), c.limits.ClientRate
+	perSecond, burst := rate.Limit(c.limits.Rate), c.limits.Rate
 	if burst == 0 {
 		perSecond = rate.Inf
 	}
 	fresh := &client{
-		operations: slots{most: int32(c.limits.ClientOperations)}, subscriptions: slots{most: int32(c.limits.ClientSubscriptions)},
-		sockets: slots{most: int32(c.limits.ClientSubscriptions)}, rate: rate.NewLimiter(perSecond, burst),
+		operations: slots{most: int32(c.limits.Operations)}, subscriptions: slots{most: int32(c.limits.Subscriptions)},
+		sockets: slots{most: int32(c.limits.Subscriptions)}, rate: rate.NewLimiter(perSecond, burst),
 	}
 	if earlier, found, _ := c.known.PeekOrAdd(name, fresh); found {
 		return earlier
@@ -122,5 +118,5 @@ func (c *client) begin(kind ast.Operation) (*slots, error) {
 // refuseClient answers a request of a client that does too much.
 func refuseClient(w http.ResponseWriter, err error) {
 	w.Header().Set("Retry-After", "1")
-	refuse(w, http.StatusTooManyRequests, codeUnavailable, err.Error())
+	refuse(w, http.StatusTooManyRequests, CodeUnavailable, err.Error())
 }

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/alwaysup/coexist/auth"
 )
 
 // streams are the answers that end only when somebody ends them: subscriptions, and sockets.
@@ -83,7 +85,7 @@ const heartbeat = 15 * time.Second
 func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, operation *graphql.OperationContext, errs gqlerror.List) {
 	ctx, leave, ok := t.streams.join(graphql.WithOperationContext(r.Context(), operation))
 	if !ok {
-		refuse(w, http.StatusServiceUnavailable, codeUnavailable, "the server is stopping")
+		refuse(w, http.StatusServiceUnavailable, CodeUnavailable, "the server is stopping")
 		return
 	}
 	defer leave()
@@ -97,8 +99,8 @@ func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graph
 	defer beating.Wait()
 	defer cancel()
 	beating.Go(func() { events.beat(ctx) })
-	if who, known := callerOf(ctx); known {
-		beating.Go(func() { who.watch(ctx, cancel) })
+	if who, known := auth.CallerOf(ctx); known {
+		beating.Go(func() { who.Watch(ctx, cancel) })
 	}
 	switch {
 	case errs != nil:

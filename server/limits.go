@@ -1,8 +1,7 @@
-package main
+package server
 
 import (
 	"context"
-	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/handler/extension"
@@ -10,35 +9,33 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
-
-	"github.com/alwaysup/coexist/graph"
 )
 
 // What a request may be. Most of it is judged before a document is validated, since validating takes time that grows with the
 // square of the document's fields.
 const (
-	// maxBody limits a request's body, and a message on a socket, in bytes.
-	maxBody = 1 << 20
-	// maxDocument limits a document, in bytes. Documents are kept in caches.
-	maxDocument = 64 << 10
-	// maxTokens limits a document.
-	maxTokens = 3000
-	// maxFields limits the fields of a document, each counted as often as fragments repeat it.
-	maxFields = 1000
-	// maxRootFields limits the fields at the top of an operation: how many questions it asks at once.
-	maxRootFields = 50
-	// maxAliases limits the fields of a document that are given another name.
-	maxAliases = 200
-	// maxDirectives limits the directives of a document.
-	maxDirectives = 100
-	// maxDepth limits how deep the fields of a document lie in each other.
-	maxDepth = 20
-	// maxIntrospection limits what is asked of the schema, by the weights of introspectionWeights.
-	maxIntrospection = 1_000_000
-	// maxInputList limits a list in the variables: what is stored is read again, by many at once. Those in a document have few tokens.
-	maxInputList = 1000
-	// maxComplexity limits the fields of an answer.
-	maxComplexity = 50_000
+	// MaxBody limits a request's body, and a message on a socket, in bytes.
+	MaxBody = 1 << 20
+	// MaxDocument limits a document, in bytes. Documents are kept in caches.
+	MaxDocument = 64 << 10
+	// MaxTokens limits a document.
+	MaxTokens = 3000
+	// MaxFields limits the fields of a document, each counted as often as fragments repeat it.
+	MaxFields = 1000
+	// MaxRootFields limits the fields at the top of an operation: how many questions it asks at once.
+	MaxRootFields = 50
+	// MaxAliases limits the fields of a document that are given another name.
+	MaxAliases = 200
+	// MaxDirectives limits the directives of a document.
+	MaxDirectives = 100
+	// MaxDepth limits how deep the fields of a document lie in each other.
+	MaxDepth = 20
+	// MaxIntrospection limits what is asked of the schema, by the weights of introspectionWeights.
+	MaxIntrospection = 1_000_000
+	// MaxInputList limits a list in the variables: what is stored is read again, by many at once. Those in a document have few tokens.
+	MaxInputList = 1000
+	// MaxComplexity limits the fields of an answer.
+	MaxComplexity = 50_000
 )
 
 // introspectionWeights says about how many elements the lists of introspection have. A question about the members of the types
@@ -68,19 +65,19 @@ func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
 // MutateOperationParameters is called before a document is parsed and validated.
 func (l documentLimits) MutateOperationParameters(_ context.Context, params *graphql.RawParams) *gqlerror.Error {
-	if n := longestList(params.Variables); n > maxInputList {
-		return gqlerror.Errorf("a list in the variables has %d elements, possible are %d", n, maxInputList)
+	if n := longestList(params.Variables); n > MaxInputList {
+		return gqlerror.Errorf("a list in the variables has %d elements, possible are %d", n, MaxInputList)
 	}
 	if l.accepted.Contains(params.Query) {
 		return nil
 	}
-	if len(params.Query) > maxDocument {
-		return gqlerror.Errorf("the document has %d bytes, possible are %d: ask for less at once, and send values as variables", len(params.Query), maxDocument)
+	if len(params.Query) > MaxDocument {
+		return gqlerror.Errorf("the document has %d bytes, possible are %d: ask for less at once, and send values as variables", len(params.Query), MaxDocument)
 	}
 	if hasLoneSurrogate(params.Query) {
 		return gqlerror.Errorf("%s", loneSurrogate)
 	}
-	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, maxTokens)
+	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, MaxTokens)
 	if err != nil {
 		return nil //nolint:nilerr // whoever parses it next says what is wrong with it
 	}
@@ -125,17 +122,17 @@ func judgeSize(document *ast.QueryDocument) *gqlerror.Error {
 		what      string
 		got, most int
 	}{
-		{"fields, with those that its fragments repeat", whole.fields, maxFields},
-		{"fields at the top", roots, maxRootFields},
-		{"aliases", whole.aliases, maxAliases},
-		{"directives", whole.directives, maxDirectives},
-		{"levels of fields", whole.depth, maxDepth},
+		{"fields, with those that its fragments repeat", whole.fields, MaxFields},
+		{"fields at the top", roots, MaxRootFields},
+		{"aliases", whole.aliases, MaxAliases},
+		{"directives", whole.directives, MaxDirectives},
+		{"levels of fields", whole.depth, MaxDepth},
 	} {
 		if limit.got > limit.most {
 			return gqlerror.Errorf("the document has more than %d %s: ask for less at once", limit.most, limit.what)
 		}
 	}
-	if whole.introspection > maxIntrospection {
+	if whole.introspection > MaxIntrospection {
 		return gqlerror.Errorf("the document asks for too much of the schema: ask for less at once, or take it from /schema.graphqls")
 	}
 	return nil
@@ -154,9 +151,9 @@ type documentSize struct {
 // and is the size of two selections side by side.
 func (s documentSize) and(o documentSize) documentSize {
 	return documentSize{
-		top: min(s.top+o.top, maxRootFields+1), fields: min(s.fields+o.fields, maxFields+1), aliases: min(s.aliases+o.aliases, maxAliases+1),
-		directives: min(s.directives+o.directives, maxDirectives+1), depth: max(s.depth, o.depth),
-		introspection: min(s.introspection+o.introspection, maxIntrospection+1),
+		top: min(s.top+o.top, MaxRootFields+1), fields: min(s.fields+o.fields, MaxFields+1), aliases: min(s.aliases+o.aliases, MaxAliases+1),
+		directives: min(s.directives+o.directives, MaxDirectives+1), depth: max(s.depth, o.depth),
+		introspection: min(s.introspection+o.introspection, MaxIntrospection+1),
 	}
 }
 
@@ -235,32 +232,4 @@ func (cost) InterceptResponse(ctx context.Context, next graphql.ResponseHandler)
 type operationCost struct {
 	Complexity int `json:"complexity"`
 	Limit      int `json:"limit"`
-}
-
-// many is the complexity of a list of n elements.
-func many(child, n int) int {
-	// What is too much stays too much, whatever surrounds it, and never overflows.
-	return 1 + min(child, maxComplexity+1)*min(max(n, 1), 1000)
-}
-
-// page is the complexity of a page of a list.
-func page(child int, first, last *int) int {
-	switch {
-	case first != nil:
-		return many(child, *first)
-	case last != nil:
-		return many(child, *last)
-	default:
-		return many(child, 20)
-	}
-}
-
-// setComplexity says which fields are lists, and how long they may get: a page of 100 costs what it holds.
-func setComplexity(c *graph.ComplexityRoot) {
-	setEntityComplexity(c)
-	c.Query.Nodes = func(child int, ids []string) int { return many(child, len(ids)) }
-	c.Migration.History = func(child int, first *int) int { return page(child, first, nil) }
-	c.Migration.Runs = func(child int, _ *graph.RunKind, first *int) int { return page(child, first, nil) }
-	c.Migration.V1Usage = func(child int, _ *time.Time) int { return many(child, 1000) }
-	c.Migration.Quarantine = func(child int, first *int, _ *string) int { return page(child, first, nil) }
 }

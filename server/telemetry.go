@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/alwaysup/coexist/repo"
-	"github.com/alwaysup/coexist/resolvers"
 )
 
 // telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever clients send.
@@ -115,17 +114,17 @@ func (s storeFailures) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// unavailable counts errors with the code UNAVAILABLE by their cause, as a metric.
-type unavailable struct{ troubles *resolvers.Troubles }
+// unavailableTotal counts errors with the code UNAVAILABLE by their cause, as a metric.
+type unavailableTotal struct{ troubles *troubles }
 
 var unavailableMetric = prometheus.NewDesc("coexist_unavailable_total", "Errors with the code UNAVAILABLE, by their cause.", []string{"cause"}, nil)
 
 // Describe is part of Prometheus's interface.
-func (unavailable) Describe(metrics chan<- *prometheus.Desc) { metrics <- unavailableMetric }
+func (unavailableTotal) Describe(metrics chan<- *prometheus.Desc) { metrics <- unavailableMetric }
 
 // Collect is part of Prometheus's interface.
-func (u unavailable) Collect(metrics chan<- prometheus.Metric) {
-	for cause, total := range u.troubles.Total() {
+func (u unavailableTotal) Collect(metrics chan<- prometheus.Metric) {
+	for cause, total := range u.troubles.total() {
 		metrics <- prometheus.MustNewConstMetric(unavailableMetric, prometheus.CounterValue, float64(total), string(cause))
 	}
 }

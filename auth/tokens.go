@@ -1,4 +1,4 @@
-package main
+package auth
 
 import (
 	"bufio"
@@ -15,48 +15,51 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/alwaysup/coexist/resolvers"
 )
 
 // tokenHash is what a file keeps of a token. Tokens are long and random, so a fast hash without salt will do.
 type tokenHash [sha256.Size]byte
 
-// tokenFile is a verifier of the tokens that a file lists. It sees by itself when the file changes.
-type tokenFile struct {
+// TokenFile is a Verifier of the tokens that a file lists. It sees by itself when the file changes, within a second of the next request.
+type TokenFile struct {
 	path   string
 	logger *slog.Logger
 
 	mu      sync.Mutex
 	looked  time.Time   // when the file was last looked at
 	seen    os.FileInfo // as it was then
-	callers map[tokenHash]resolvers.Identity
+	callers map[tokenHash]Identity
 }
 
 // tokenCheck is how often the file is looked at, at most.
 const tokenCheck = time.Second
 
-// openTokenFile fails where the file cannot be read, or holds no token or something else.
-func openTokenFile(path string, logger *slog.Logger) (*tokenFile, error) {
-	f := &tokenFile{path: path, logger: logger}
+// OpenTokenFile reads a file of lines, each a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and those that begin
+// with # say nothing. It fails where the file cannot be read, or holds no token or something else. When the file becomes unreadable later, the
+// tokens that it had stay good, and the logger is told; nil is slog.Default().
+func OpenTokenFile(path string, logger *slog.Logger) (*TokenFile, error) {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	f := &TokenFile{path: path, logger: logger}
 	return f, f.load()
 }
 
-// verify is part of verifier.
-func (f *tokenFile) verify(_ context.Context, token string) (caller, error) {
+// Verify is part of Verifier.
+func (f *TokenFile) Verify(_ context.Context, token string) (Caller, error) {
 	hash := tokenHash(sha256.Sum256([]byte(token)))
 	identity, found := f.lookUp(hash)
 	if !found {
-		return caller{}, errUnknownToken
+		return Caller{}, ErrUnknownToken
 	}
-	return caller{Identity: identity, client: "token " + identity.Name, revoked: func() bool {
+	return Caller{Identity: identity, Client: "token " + identity.Name, Revoked: func() bool {
 		now, found := f.lookUp(hash)
 		return !found || now != identity
 	}}, nil
 }
 
 // lookUp returns the identity behind a token. Where the file has become unreadable, the tokens that it had stay good.
-func (f *tokenFile) lookUp(hash tokenHash) (resolvers.Identity, bool) {
+func (f *TokenFile) lookUp(hash tokenHash) (Identity, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Since(f.looked) >= tokenCheck {
@@ -69,7 +72,7 @@ func (f *tokenFile) lookUp(hash tokenHash) (resolvers.Identity, bool) {
 }
 
 // load reads the file if it has changed. The caller holds the mutex.
-func (f *tokenFile) load() error {
+func (f *TokenFile) load() error {
 	f.looked = time.Now()
 	now, err := os.Stat(f.path)
 	if err != nil {
@@ -98,8 +101,8 @@ var tokenName = regexp.MustCompile(`^[\w.@+-]{1,64}$`)
 
 // parseTokens reads lines of a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and those that begin
 // with # say nothing. A name may have several tokens, so that one can follow another.
-func parseTokens(content []byte) (map[tokenHash]resolvers.Identity, error) {
-	callers := map[tokenHash]resolvers.Identity{}
+func parseTokens(content []byte) (map[tokenHash]Identity, error) {
+	callers := map[tokenHash]Identity{}
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	for n := 1; lines.Scan(); n++ {
 		fields := strings.Fields(lines.Text())
@@ -113,7 +116,7 @@ func parseTokens(content []byte) (map[tokenHash]resolvers.Identity, error) {
 		if err != nil || len(hash) != sha256.Size {
 			return nil, fmt.Errorf("line %d: the second word is not a SHA-256 in hexadecimal: coexist token makes such a line", n)
 		}
-		role, err := resolvers.ParseRole(fields[2])
+		role, err := ParseRole(fields[2])
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
@@ -123,7 +126,7 @@ func parseTokens(content []byte) (map[tokenHash]resolvers.Identity, error) {
 		if _, taken := callers[tokenHash(hash)]; taken {
 			return nil, fmt.Errorf("line %d has the token of a line before it", n)
 		}
-		callers[tokenHash(hash)] = resolvers.Identity{Name: fields[0], Role: role}
+		callers[tokenHash(hash)] = Identity{Name: fields[0], Role: role}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, err
@@ -134,20 +137,13 @@ func parseTokens(content []byte) (map[tokenHash]resolvers.Identity, error) {
 	return callers, nil
 }
 
-// tokenCommand is `coexist token`.
-type tokenCommand struct {
-	Name string `arg:"" help:"Who it is for: kept as the actor of phase changes and runs."`
-	Role string `arg:"" enum:"reader,writer,operator" help:"What it allows: reader reads rows, writer writes them too, operator sees and changes migrations too."`
-}
-
-// Run makes a token. Its line for --tokens-file goes to standard output, the token itself, which is kept nowhere, to standard error.
-func (c *tokenCommand) Run(_ context.Context, env *environment) error {
-	if !tokenName.MatchString(c.Name) {
-		return fmt.Errorf("%.70q is no name: use up to 64 letters, digits and . _ @ + -", c.Name)
+// NewToken makes a token for a name with a role, and the line that lets it in by a TokenFile. The token itself is kept nowhere. It fails on a
+// name that no line can have.
+func NewToken(name string, role Role) (token, line string, err error) {
+	if !tokenName.MatchString(name) {
+		return "", "", fmt.Errorf("%.70q is no name: use up to 64 letters, digits and . _ @ + -", name)
 	}
-	token := "coexist_" + rand.Text()
+	token = "coexist_" + rand.Text()
 	hash := sha256.Sum256([]byte(token))
-	fmt.Fprintf(env.stderr, "The token of %s, which is shown only here: %s\n", c.Name, token)
-	_, err := fmt.Fprintf(env.stdout, "%s %s %s\n", c.Name, hex.EncodeToString(hash[:]), c.Role)
-	return err
+	return token, name + " " + hex.EncodeToString(hash[:]) + " " + role.String(), nil
 }

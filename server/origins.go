@@ -1,7 +1,6 @@
-package main
+package server
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,33 +10,18 @@ import (
 	"github.com/rs/cors"
 )
 
-// originFlags say which web pages of other origins may use the server.
-type originFlags struct {
-	CORSOrigin []string `name:"cors-origin" placeholder:"ORIGIN" sep:"," help:"Origins whose pages may use the server, such as https://shop.example.org, separated by commas; * for all, which needs credentials. Default: none but the server's own."`
-}
-
-// Validate is called by kong.
-func (f *originFlags) Validate() error {
-	for _, origin := range f.CORSOrigin {
-		u, err := url.Parse(origin)
-		whole := err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && origin == u.Scheme+"://"+u.Host && !strings.Contains(origin, "*")
-		if origin != "*" && !whole {
-			return fmt.Errorf("--cors-origin has %.100q: an origin is a scheme and a host, and a port where there is one, such as https://shop.example.org", origin)
-		}
+// CheckOrigin fails for a text that is no origin: a scheme and a host, and a port where there is one, or * for all.
+func CheckOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	whole := err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && origin == u.Scheme+"://"+u.Host && !strings.Contains(origin, "*")
+	if origin != "*" && !whole {
+		return fmt.Errorf("%.100q: an origin is a scheme and a host, and a port where there is one, such as https://shop.example.org", origin)
 	}
 	return nil
 }
 
 // origins are the origins, besides the server's own, whose pages may use it.
 type origins []string
-
-// origins returns those of the flags. It fails where every page would be an operator.
-func (f *originFlags) origins(auth *authenticator) (origins, error) {
-	if auth.open() && slices.Contains(f.CORSOrigin, "*") {
-		return nil, errors.New("refusing --cors-origin=* without credentials, since every page in a browser here would be an operator: name the origins, or give --tokens-file or --oidc-issuer")
-	}
-	return f.CORSOrigin, nil
-}
 
 // allow reports whether a page of an origin may use a server at host. What sends no origin is no page.
 func (o origins) allow(origin, host string) bool {
@@ -57,7 +41,7 @@ func (o origins) guard(next http.Handler) http.Handler {
 			continue
 		}
 		if err := protection.AddTrustedOrigin(origin); err != nil {
-			panic(err) // the flags were validated
+			panic(err) // Options.Validate has looked at it
 		}
 	}
 	guarded := protection.Handler(next)
@@ -80,5 +64,5 @@ func (o origins) guard(next http.Handler) http.Handler {
 }
 
 func refuseOrigin(w http.ResponseWriter) {
-	refuse(w, http.StatusForbidden, codeForbidden, "a page of another origin may not use this server: --cors-origin lets it")
+	refuse(w, http.StatusForbidden, CodeForbidden, "a page of another origin may not use this server: --cors-origin lets it")
 }

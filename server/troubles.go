@@ -1,4 +1,4 @@
-package resolvers
+package server
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Troubles keeps why answers were UNAVAILABLE, and logs each cause once a minute at most. It is safe for concurrent use.
-type Troubles struct {
+// troubles keeps why answers were UNAVAILABLE, and logs each cause once a minute at most. It is safe for concurrent use.
+type troubles struct {
 	logger *slog.Logger
 	mu     sync.Mutex
 	causes map[repo.Cause]*trouble
@@ -22,16 +22,16 @@ type trouble struct {
 	last, logged time.Time
 }
 
-// NewTroubles returns one that has seen none.
-func NewTroubles(logger *slog.Logger) *Troubles {
-	return &Troubles{logger: logger, causes: map[repo.Cause]*trouble{}}
+// newTroubles returns one that has seen none.
+func newTroubles(logger *slog.Logger) *troubles {
+	return &troubles{logger: logger, causes: map[repo.Cause]*trouble{}}
 }
 
 // troubleTime is how long a cause is told after it was seen last, and the least time between two lines of the log about it.
 const troubleTime = time.Minute
 
 // note counts an error that is an ErrUnavailable.
-func (t *Troubles) note(ctx context.Context, cause repo.Cause, err error) {
+func (t *troubles) note(ctx context.Context, cause repo.Cause, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen := t.causes[cause]
@@ -49,27 +49,27 @@ func (t *Troubles) note(ctx context.Context, cause repo.Cause, err error) {
 	t.logger.ErrorContext(ctx, "the database is unavailable for what was asked", "cause", cause, "times", seen.count, "operation", operationName(ctx), "error", err)
 }
 
-// Total counts the errors of a cause since the process began.
-func (t *Troubles) Total() map[repo.Cause]int64 {
+// total counts the errors of a cause since the process began.
+func (t *troubles) total() map[repo.Cause]int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	total := map[repo.Cause]int64{}
+	counts := map[repo.Cause]int64{}
 	for cause, seen := range t.causes {
-		total[cause] = seen.count
+		counts[cause] = seen.count
 	}
-	return total
+	return counts
 }
 
-// Recent are the causes that were seen in the last minute, sorted.
-func (t *Troubles) Recent() []repo.Cause {
+// recent are the causes that were seen in the last minute, sorted.
+func (t *troubles) recent() []repo.Cause {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var recent []repo.Cause
+	var causes []repo.Cause
 	for cause, seen := range t.causes {
 		if time.Since(seen.last) < troubleTime {
-			recent = append(recent, cause)
+			causes = append(causes, cause)
 		}
 	}
-	slices.Sort(recent)
-	return recent
+	slices.Sort(causes)
+	return causes
 }

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	_ "embed" // the schema
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/alwaysup/coexist/auth"
+	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/resolvers"
+	"github.com/alwaysup/coexist/server"
+)
+
+//go:embed schema.graphqls
+var schemaSource string
+
+// serveCommand is `coexist serve`.
+type serveCommand struct {
+	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
+	authFlags
+	accessFlags
+	sampleFlags
+}
+
+// Validate is called by kong.
+func (c *serveCommand) Validate() error {
+	return errors.Join(c.authFlags.Validate(), c.accessFlags.Validate(), c.sampleFlags.Validate())
+}
+
+// Run serves until ctx ends, then lets requests in flight end, and returns nil.
+func (c *serveCommand) Run(ctx context.Context, env *environment) error {
+	authenticator, err := c.authenticator(ctx, env.logger)
+	if err != nil {
+		return err
+	}
+	options := c.options()
+	options.Auth, options.Logger = authenticator, env.logger
+	if err := options.Validate(); err != nil { // before the database is touched
+		return err
+	}
+	listener, err := server.Listen(c.Addr, authenticator)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() //nolint:errcheck // it is closed by then, unless something else has failed
+	db, err := c.openDatabase(ctx, env)
+	if err != nil {
+		return err
+	}
+	// What the database has not confirmed by now is lost in any case.
+	defer db.Close() //nolint:errcheck // see above
+	if err := logStart(ctx, env.logger, listener.Addr(), db, authenticator); err != nil {
+		return err
+	}
+	s, err := newServer(db, options)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ctx, listener)
+}
+
+// newServer returns the server of the schema.
+func newServer(db *database, options server.Options) (*server.Server, error) {
+	return server.New(executable(db.resolver), db.DB, db.control(), options)
+}
+
+// executable is the schema with its resolvers.
+func executable(root *resolvers.Resolver) graphql.ExecutableSchema {
+	return graph.NewExecutableSchema(graph.Config{Schema: loadSchema(), Resolvers: root, Directives: resolvers.Directives(), Complexity: resolvers.Costs()})
+}
+
+func loadSchema() *ast.Schema {
+	return server.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: schemaSource})
+}
+
+// openDatabase opens the database that was given, or coexist.db, which it fills with the sample when it is new.
+func (c *serveCommand) openDatabase(ctx context.Context, env *environment) (*database, error) {
+	if env.database.given() == "" {
+		if err := c.fillEmbedded(ctx, env); err != nil {
+			return nil, err
+		}
+	}
+	return env.open(ctx, installing)
+}
+
+func logStart(ctx context.Context, logger *slog.Logger, address net.Addr, db *database, authenticator *auth.Authenticator) error {
+	migrations, err := db.control().Migrations(ctx)
+	if err != nil {
+		return err
+	}
+	var phases []string
+	for _, m := range migrations {
+		phases = append(phases, m.Entity+" "+string(m.Phase))
+	}
+	logger.Info("serving", "url", "http://"+address.String(), "database", db.name, "phases", strings.Join(phases, ", "))
+	if authenticator.Open() {
+		logger.Warn("no credentials are configured: everyone who reaches this loopback address is an operator")
+	}
+	return nil
+}

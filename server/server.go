@@ -1,0 +1,142 @@
+// Package server serves a GraphQL schema with a repo.DB behind it over HTTP: queries and mutations, subscriptions by WebSocket and
+// server-sent events, the schema, health, metrics and the playground. It says who may ask for what and how much of it, counts who asks for
+// the V1 shape, turns the engine's errors into codes, and does the work on runs. It knows no entity.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/alwaysup/coexist/auth"
+	"github.com/alwaysup/coexist/repo"
+)
+
+// Options say who may use a server, from where, and how much. The zero Options are for a loopback address: everybody who reaches it is an
+// operator, without limits.
+type Options struct {
+	// Logger is told what operators change and what fails; LogHandler adds the id of the request. Nil is slog.Default().
+	Logger *slog.Logger
+	// Auth says who asks. Nil is an open one: everybody is an operator, and only loopback names are answered.
+	Auth *auth.Authenticator
+	// Origins are the origins, besides the server's own, whose pages may use it: see CheckOrigin.
+	Origins []string
+	// Limits say what one client may do.
+	Limits Limits
+}
+
+// Validate fails for an origin that is none, for a limit below zero, and where every page in a browser would be an operator.
+func (o Options) Validate() error {
+	for _, origin := range o.Origins {
+		if err := CheckOrigin(origin); err != nil {
+			return fmt.Errorf("among the origins is %w", err)
+		}
+	}
+	if min(o.Limits.Rate, o.Limits.Operations, o.Limits.Subscriptions) < 0 {
+		return errors.New("a limit of clients cannot be negative: 0 is for any number")
+	}
+	if (o.Auth == nil || o.Auth.Open()) && slices.Contains(o.Origins, "*") {
+		return errors.New("refusing --cors-origin=* without credentials, since every page in a browser here would be an operator: name the origins, or give --tokens-file or --oidc-issuer")
+	}
+	return nil
+}
+
+// Listen listens on HOST:PORT. It fails on an address that others can reach while everyone who reaches it is an operator.
+func Listen(addr string, a *auth.Authenticator) (net.Listener, error) {
+	address, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
+	}
+	if a.Open() && !address.IP.IsLoopback() {
+		return nil, fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file or --oidc-issuer, or a loopback address such as 127.0.0.1:8080", addr)
+	}
+	listener, err := net.ListenTCP("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", addr, errors.Unwrap(err))
+	}
+	return listener, nil
+}
+
+// Server is an HTTP server with the background work of an engine. Make one with New.
+type Server struct {
+	// Handler answers all paths, for a program that mounts it in a server of its own. Serve does more: the work on runs, and a clean end.
+	http.Handler
+	db       *repo.DB
+	control  *repo.Control
+	options  Options
+	streams  *streams
+	clients  *clients
+	troubles *troubles
+}
+
+const (
+	// drainTime is how long requests in flight may take once the server is told to stop.
+	drainTime = 10 * time.Second
+	// maxHeader is more than any query over GET needs.
+	maxHeader = 64 << 10
+)
+
+// New returns a server of a schema whose resolvers use db and control. LoadSchema makes the schema as clients should see it. It fails where the
+// options' Validate does, and does not touch the database.
+func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, options Options) (*Server, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	if options.Auth == nil {
+		options.Auth = auth.New()
+	}
+	s := &Server{
+		db: db, control: control, options: options,
+		streams: newStreams(), clients: newClients(options.Limits), troubles: newTroubles(options.Logger),
+	}
+	s.Handler = s.routes(schema)
+	return s, nil
+}
+
+// Serve answers requests and does the work of runs until ctx ends. Then it ends subscriptions, waits for requests in flight,
+// for ten seconds at most, and stops the work at the end of its transaction: what is not committed is done again after the
+// next start, and nothing is counted twice.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	// No ReadTimeout or WriteTimeout: they would cut streams. Each answer sets its own.
+	web := &http.Server{
+		Handler: s.Handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
+	}
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	var working sync.WaitGroup
+	working.Go(func() {
+		if err := s.control.Work(work); err != nil {
+			s.options.Logger.Error("the work on runs has ended", "error", err)
+		}
+	})
+	working.Go(func() { s.control.KeepV1Usage(work) })
+	defer working.Wait()
+	defer stopWork()
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("cannot serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.options.Logger.Info("stopping")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	s.streams.stop()
+	if err := errors.Join(web.Shutdown(drain), s.streams.wait(drain)); err != nil {
+		s.options.Logger.Warn("requests in flight are cut off", "error", err)
+		return web.Close()
+	}
+	return nil
+}
