@@ -118,6 +118,10 @@ check-console: ## Fail if console/dist is not what the sources build
 check-swap: ## Fail if the sample cannot be swapped for another entity
 	scripts/swap-sample.sh
 
+.PHONY: check-end
+check-end: ensure-postgres ## Fail unless V2 is served without V1's tables once the coexistence steps are cut out
+	scripts/with-postgres.sh scripts/check-end.sh
+
 .PHONY: verify
 verify: ## Run every check, those of CI and the longer ones
 	$(MAKE) check-generate
@@ -128,6 +132,7 @@ verify: ## Run every check, those of CI and the longer ones
 	$(MAKE) test-pooler
 	$(MAKE) test-console
 	$(MAKE) check-swap
+	$(MAKE) check-end
 	$(MAKE) fuzz
 	$(MAKE) e2e
 	$(MAKE) browser

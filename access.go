@@ -67,17 +67,7 @@ func (f *accessFlags) options() server.Options {
 }
 
 // Validate is called by kong. Whether credentials are needed is not known yet.
-func (f *accessFlags) Validate() error {
-	for _, origin := range f.CORSOrigin {
-		if err := server.CheckOrigin(origin); err != nil {
-			return fmt.Errorf("--cors-origin has %w", err)
-		}
-	}
-	if min(f.ClientRate, f.ClientOperations, f.ClientSubscriptions) < 0 {
-		return errors.New("--client-rate, --client-operations and --client-subscriptions cannot be negative: 0 is for any number")
-	}
-	return nil
-}
+func (f *accessFlags) Validate() error { return f.options().Validate() }
 
 // tokenCommand is `coexist token`.
 type tokenCommand struct {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alwaysup/coexist/internal/terminal"
 	"github.com/alwaysup/coexist/repo"
 )
 
@@ -137,8 +138,8 @@ func noun(kind repo.RunKind) string { return strings.ToLower(string(kind)) }
 
 // follow shows each state, and returns the last.
 func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run) repo.Run {
-	bar := newProgressBar(env.stderr, noun(run.Kind)+" of "+run.Entity)
-	defer bar.end()
+	bar := terminal.NewProgressBar(env.stderr, noun(run.Kind)+" of "+run.Entity)
+	defer bar.End()
 	var printed time.Time
 	lines := json.NewEncoder(env.stdout)
 	for run = range states {
@@ -146,8 +147,8 @@ func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run
 		switch {
 		case f.JSON:
 			_ = lines.Encode(runLine(run)) // nobody may be reading any more
-		case bar.terminal:
-			bar.show(run.Done, run.Total, remark(run))
+		case terminal.IsTerminal(env.stderr):
+			bar.Show(run.Done, run.Total, remark(run))
 		case ended || time.Since(printed) >= time.Second:
 			printed = time.Now()
 			fmt.Fprintf(env.stdout, "%s %s of %s: %d of %d rows%s\n", run.Status, noun(run.Kind), run.Entity, run.Done, run.Total, remark(run))

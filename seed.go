@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/alwaysup/coexist/internal/terminal"
 	"github.com/alwaysup/coexist/repo"
 )
 
@@ -48,14 +49,14 @@ func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) 
 	if err := errors.Join(db.Install(ctx), db.Check(ctx)); err != nil {
 		return err
 	}
-	bar := newProgressBar(env.stderr, "sample")
-	defer bar.end()
+	bar := terminal.NewProgressBar(env.stderr, "sample")
+	defer bar.End()
 	began := time.Now()
-	inserted, err := c.insert(ctx, db, func(done, total int64) { bar.show(done, total, pace(done, total, time.Since(began))) })
+	inserted, err := c.insert(ctx, db, func(done, total int64) { bar.Show(done, total, pace(done, total, time.Since(began))) })
 	if err != nil {
 		return err
 	}
-	bar.end()
+	bar.End()
 	env.logger.Info("sample data", append([]any{"database", db.name}, inserted...)...)
 	return nil
 }

@@ -41,10 +41,7 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	}
 	options := c.options()
 	options.Auth, options.Logger = authenticator, env.logger
-	if err := options.Validate(); err != nil { // before the database is touched
-		return err
-	}
-	listener, err := server.Listen(c.Addr, authenticator)
+	listener, err := server.Listen(c.Addr, options) // before the database is touched
 	if err != nil {
 		return err
 	}

@@ -263,7 +263,8 @@ func (r *Repository[V1, V2]) followV1(ctx context.Context, t *tx, keys []string)
 		if !s.state.hasCopy { // it will lie under none of the marks of all keys that there are now
 			s.state.all = s.fence.AllMarks
 		}
-		c, err := r.convert(s)
+		s.again = true
+		c, err := r.internalRead(s)
 		if err != nil {
 			return err
 		}

@@ -51,9 +51,11 @@ const anotherModel = "it is of another version of the model: an installation add
 
 // check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
 func (e *entity) check(ctx context.Context) error {
+	// Coexistence begins.
 	if err := e.checkV1(ctx); err != nil {
 		return err
 	}
+	// Coexistence ends.
 	for _, t := range e.v2.all() {
 		if err := e.checkTable(ctx, t, adviceToInstall, anotherModel); err != nil {
 			return err
@@ -67,14 +69,15 @@ func (e *entity) check(ctx context.Context) error {
 	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
 		return fmt.Errorf("entity %s: %w", e.name, err)
 	}
-	if err := errors.Join(e.checkReads(e.v2), e.checkSorts(), e.checkFollows()); err != nil {
+	if err := errors.Join(e.checkReads(e.v2), e.checkSorts()); err != nil {
 		return err
 	}
-	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
-		return fmt.Errorf("entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
-			e.name, e.v1.name, e.v1.key.now().sqlType, e.v2.name, e.v2.key.now().sqlType)
+	// Coexistence begins.
+	if err := e.checkAgainstV1(ctx); err != nil {
+		return err
 	}
-	for _, t := range append(e.v1.all(), e.v2.all()...) {
+	// Coexistence ends.
+	for _, t := range e.v2.all() {
 		if err := e.checkRights(ctx, t); err != nil {
 			return err
 		}
@@ -82,15 +85,37 @@ func (e *entity) check(ctx context.Context) error {
 	if hidden, err := e.hiddenTables(ctx, e.db.reading()); err != nil || len(hidden) > 0 {
 		return cmp.Or(err, fmt.Errorf("entity %s: row-level security may hide rows of table %s from our role (HIDDEN_ROWS): switch it off there", e.name, strings.Join(hidden, ", ")))
 	}
-	if v1, v2 := e.v1.key.now().collation, e.v2.key.now().collation; v1 != v2 {
-		return fmt.Errorf("entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
-			e.name, e.v2.name, v2, e.v1.name, v1)
-	}
 	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+e.db.own.entity+" WHERE name = ?", e.name)
 	if err == nil && phase == 0 {
 		return fmt.Errorf("entity %s is not installed: %s", e.name, adviceToInstall)
 	}
 	return err
+}
+
+// checkAgainstV1 fails where V2 does not compare as V1 does, or where our role may not use V1's tables.
+func (e *entity) checkAgainstV1(ctx context.Context) error {
+	if err := e.checkFollows(); err != nil {
+		return err
+	}
+	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
+		return fmt.Errorf("entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
+			e.name, e.v1.name, e.v1.key.now().sqlType, e.v2.name, e.v2.key.now().sqlType)
+	}
+	if v1, v2 := e.v1.key.now().collation, e.v2.key.now().collation; v1 != v2 {
+		return fmt.Errorf("entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
+			e.name, e.v2.name, v2, e.v1.name, v1)
+	}
+	return e.checkRightsOnV1(ctx)
+}
+
+// checkRightsOnV1 fails where our role may not use V1's tables.
+func (e *entity) checkRightsOnV1(ctx context.Context) error {
+	for _, t := range e.v1.all() {
+		if err := e.checkRights(ctx, t); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.

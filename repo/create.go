@@ -244,7 +244,10 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 		return "SELECT max(" + quote(table.key.name) + ") AS value FROM " + table.sql
 	}
 	// The last number has no next one: it stays the last, which is taken.
-	beyond := fmt.Sprintf("(SELECT CASE WHEN max(u.value) > %[1]d THEN %[2]d ELSE coalesce(CAST(max(u.value) AS bigint), 0) + %[3]d END FROM (", math.MaxInt64-int64(1+try/3), int64(math.MaxInt64), 1+try/3) + highest(r.v1) + " UNION ALL " + highest(r.v2)
+	beyond := fmt.Sprintf("(SELECT CASE WHEN max(u.value) > %[1]d THEN %[2]d ELSE coalesce(CAST(max(u.value) AS bigint), 0) + %[3]d END FROM (", math.MaxInt64-int64(1+try/3), int64(math.MaxInt64), 1+try/3) + highest(r.v2)
+	// Coexistence begins.
+	beyond += " UNION ALL " + highest(r.v1)
+	// Coexistence ends.
 	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", beyond+" UNION ALL SELECT k.value) u)"))
 	return strconv.FormatInt(serial, 10), err
 }

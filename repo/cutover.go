@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,18 +13,20 @@ import (
 
 // updateV1Led writes a V1 aggregate that a client has changed, and returns what becomes of it.
 func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (V1, error) {
-	c := conversion[V2]{mappingVersion: r.mappingVersion}
+	mappingVersion := r.mappingVersion
 	if s.copy.Refined { // it is merged, so what an older mapping got wrong may still be in it
-		c.refined, c.mappingVersion = true, s.copy.MappingVersion
+		mappingVersion = s.copy.MappingVersion
 	}
 	held, found, err := r.writeBack(ctx, t, s, v1, false)
 	if err != nil {
 		return v1, err
 	}
-	if c.value, err = r.derive(held, s); err != nil {
+	v2, err := r.derive(held, s)
+	if err != nil {
 		return v1, err
 	}
-	if err := r.holdReferences(ctx, t, found, s.v2, &c.value, sideV1); err != nil {
+	c := conversion(v2, s.copy.Refined, mappingVersion)
+	if err := r.holdReferences(ctx, t, found, s.v2, &c.Value, sideV1); err != nil {
 		return v1, err
 	}
 	if err := r.put(ctx, t, s, c, changed); err != nil {
@@ -83,22 +84,13 @@ func (r *Repository[V1, V2]) arrange(ctx context.Context, t *tx, v1 *V1) error {
 
 // derive converts what a V1 client has written, and proves it. It fails with a *ConversionError. s is nil for a new aggregate.
 func (r *Repository[V1, V2]) derive(v1 V1, s *seen[V1, V2]) (v2 V2, err error) {
-	key := r.keyOf(r.v1, &v1)
-	defer func() {
-		if p := recover(); p != nil {
-			err = r.conversionError(key, fmt.Errorf("the mapping panics: %v", p))
-		}
-	}()
 	if s != nil && s.copy.Refined {
-		v2, err = r.mapping.Merge(v1, *s.v2)
+		v2, err = r.merged(v1, *s.v2)
 	} else {
-		v2, err = r.mapping.Upgrade(v1)
-	}
-	if err == nil {
-		err = r.prove(v1, v2)
+		v2, err = r.upgraded(v1)
 	}
 	if err != nil {
-		return v2, r.conversionError(key, err)
+		return v2, r.conversionError(r.keyOf(r.v1, &v1), err)
 	}
 	return v2, nil
 }
@@ -126,7 +118,7 @@ func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1,
 	if err := r.holdReferences(ctx, t, found, s.v2, &v2, sideV2); err != nil {
 		return record, v1, err
 	}
-	c := conversion[V2]{value: v2, refined: true, mappingVersion: s.copy.MappingVersion} // what an older mapping got wrong is still in it
+	c := conversion(v2, true, s.copy.MappingVersion) // what an older mapping got wrong is still in it
 	if err := r.put(ctx, t, s, c, changed); err != nil {
 		return record, v1, err
 	}
@@ -140,7 +132,7 @@ func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1, made
 		return v1, err
 	}
 	held := v1
-	_, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, mappingVersion: r.mappingVersion}, made, sideV1, func(kept V1) (V2, error) {
+	_, err = r.insertLed(ctx, t, v1, conversion(v2, false, r.mappingVersion), made, sideV1, func(kept V1) (V2, error) {
 		held = kept
 		return r.derive(kept, nil)
 	})
@@ -155,7 +147,7 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made
 			return record, v1, err
 		}
 	}
-	record, err = r.insertLed(ctx, t, v1, conversion[V2]{value: v2, refined: true, mappingVersion: r.mappingVersion}, made, sideV2, func(held V1) (V2, error) {
+	record, err = r.insertLed(ctx, t, v1, conversion(v2, true, r.mappingVersion), made, sideV2, func(held V1) (V2, error) {
 		return r.takeOver(nil, v1, held, v2)
 	})
 	return record, v1, err
@@ -163,13 +155,13 @@ func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made
 
 // insertLed inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
 // tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake makes of what V1 holds.
-func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conversion[V2], made bool, use side, remake func(V1) (V2, error)) (record Record[V2], err error) {
-	record.Value = c.value
-	p := pending{key: r.keyOf(r.v2, &c.value), value: reflect.ValueOf(&c.value).Elem(), mappingVersion: c.mappingVersion, refined: c.refined}
+func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c Record[V2], made bool, use side, remake func(V1) (V2, error)) (record Record[V2], err error) {
+	record.Value = c.Value
+	p := pending{key: r.keyOf(r.v2, &c.Value), value: reflect.ValueOf(&c.Value).Elem(), mappingVersion: c.Copy.MappingVersion, refined: c.Copy.Refined}
 	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
 	if !t.fence.writesV1() { // else V1 may keep the reference, which it says when it is written
-		if err := r.holdReferences(ctx, t, aftermath{}, nil, &c.value, use); err != nil {
+		if err := r.holdReferences(ctx, t, aftermath{}, nil, &c.Value, use); err != nil {
 			return record, err
 		}
 	}
@@ -217,7 +209,7 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c conv
 	if err != nil {
 		return record, err
 	}
-	if err := r.holdReferences(ctx, t, found, nil, &c.value, use); err != nil {
+	if err := r.holdReferences(ctx, t, found, nil, &c.Value, use); err != nil {
 		return record, err
 	}
 	return r.written(t, s, c, 0), r.settleEffects(ctx, t, &s.key, found.Effects)
@@ -237,16 +229,16 @@ func (e *entity) lockV1Rows(ctx context.Context, t *tx, key string) error {
 }
 
 // remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what V1 holds then.
-func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c conversion[V2], remake func(V1) (V2, error)) (conversion[V2], aftermath, error) {
+func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c Record[V2], remake func(V1) (V2, error)) (Record[V2], aftermath, error) {
 	held, found, err := r.writeBack(ctx, t, s, v1, true)
 	if err != nil || Identical(held, v1) {
 		return c, found, err
 	}
 	value, err := remake(held)
-	if err != nil || Identical(value, c.value) {
+	if err != nil || Identical(value, c.Value) {
 		return c, found, err
 	}
-	c.value = value
+	c.Value = value
 	p := r.pending(s, c)
 	p.state = state{hasCopy: true, seq: t.seq, all: s.state.all}
 	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)

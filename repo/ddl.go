@@ -19,13 +19,13 @@ func (db *DB) Install(ctx context.Context) error {
 	if err := db.checkBefore(ctx); err != nil {
 		return err
 	}
+	// Coexistence begins.
 	for _, e := range db.entities {
-		for _, t := range e.v1.all() {
-			if err := e.checkRights(ctx, t); err != nil {
-				return err
-			}
+		if err := e.checkRightsOnV1(ctx); err != nil {
+			return err
 		}
 	}
+	// Coexistence ends.
 	if err := db.installTables(ctx); errors.Is(err, errDenied) {
 		return fmt.Errorf("%w: let a DBA run what `coexist ddl` prints", err)
 	} else if err != nil {
@@ -35,9 +35,11 @@ func (db *DB) Install(ctx context.Context) error {
 		if err := e.installMapping(ctx); err != nil {
 			return db.classify(err)
 		}
+		// Coexistence begins.
 		if err := e.installCapture(ctx); err != nil {
 			return db.classify(err)
 		}
+		// Coexistence ends.
 	}
 	return nil
 }
@@ -104,11 +106,13 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 	}
 	for _, e := range db.entities {
 		statements = append(statements, e.raiseMapping()...)
+		// Coexistence begins.
 		triggers, err := db.dialect.capture(ctx, db.reading(), e, captureAll)
 		if err != nil {
 			return "", db.classify(err)
 		}
 		statements = append(statements, e.renewCapture(triggers)...)
+		// Coexistence ends.
 	}
 	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
 }
@@ -119,9 +123,11 @@ func (db *DB) checkBefore(ctx context.Context) error {
 		return db.classify(err)
 	}
 	for _, e := range db.entities {
+		// Coexistence begins.
 		if err := e.checkV1(ctx); err != nil {
 			return err
 		}
+		// Coexistence ends.
 		for _, t := range e.v2.all() {
 			if err := e.checkTable(ctx, t, "", anotherModel); err != nil {
 				return err

@@ -139,7 +139,11 @@ func (e *entity) guess() fence {
 	if f := e.lastFence.Load(); f != nil {
 		return *f
 	}
-	return fence{Phase: Migrate}
+	first := fence{Phase: Contract}
+	// Coexistence begins.
+	first.Phase = Migrate
+	// Coexistence ends.
+	return first
 }
 
 // locks are the statements, each with the key as its argument, that lock an aggregate as f asks: first the leading root row,
@@ -249,7 +253,10 @@ func (e *entity) setKey(t *table, v any, key string) {
 
 // readTables are the names of the tables that say what an entity is, quoted.
 func (e *entity) readTables() []string {
-	names := append(e.v1Tables(), e.markTable)
+	names := []string{e.markTable}
+	// Coexistence begins.
+	names = append(names, e.v1Tables()...)
+	// Coexistence ends.
 	for _, t := range e.v2.all() {
 		names = append(names, t.sql)
 	}

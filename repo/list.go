@@ -97,7 +97,7 @@ func (r *Repository[V1, V2]) ListGroupsV2(ctx context.Context, column string, ke
 	for _, s := range unique {
 		read = append(read, s)
 	}
-	answers := r.internalRead(ctx, read, OriginList)
+	answers := r.answer(ctx, read, OriginList)
 	return pagesOf(lists, func(s *seen[V1, V2]) Result[Record[V2]] { return answers[s.key] }), nil
 }
 

@@ -169,10 +169,7 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 	if err := r.arrange(ctx, t, &v1); err != nil { // as V1 returns them
 		return v2, err
 	}
-	merged, err := r.mapping.Merge(v1, v2)
-	if err == nil {
-		err = r.prove(v1, merged)
-	}
+	merged, err := r.merged(v1, v2)
 	if err != nil {
 		return v2, notRepresentable(err)
 	}

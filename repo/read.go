@@ -46,6 +46,17 @@ type seen[V1, V2 any] struct {
 	v2          *V2
 	copy        storedCopy
 	quarantined bool
+	again       bool // V1 is to be converted although there is a copy: V1 has just been written, or an older mapping has made the copy
+}
+
+// fresh reports whether the copy may answer.
+func (s *seen[V1, V2]) fresh() bool {
+	return !s.again && (s.state.fresh() || s.fence.leader() == sideV2 && s.v2 != nil)
+}
+
+// hasV1 reports whether V1 has the row and may answer.
+func (s *seen[V1, V2]) hasV1() bool {
+	return (s.v1 != nil || s.v1Err != nil) && (s.again || s.fence.leader() == sideV1)
 }
 
 // absent reports whether the side that leads has no such row.
@@ -257,7 +268,7 @@ func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Re
 			unique = append(unique, s)
 		}
 	}
-	answers := r.internalRead(ctx, unique, OriginRead)
+	answers := r.answer(ctx, unique, OriginRead)
 	results := make([]Result[Record[V2]], len(keys))
 	for i, key := range keys {
 		results[i].Err = ErrNotFound

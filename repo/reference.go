@@ -229,8 +229,12 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 				}
 				return "EXISTS (SELECT 1 FROM " + table.sql + " t WHERE t." + quote(column) + " = " + e.asKey("?") + itself + ")"
 			}
-			n, err := number(ctx, t.session, "SELECT CASE WHEN "+inContract+" THEN CASE WHEN "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 END"+
-				" WHEN "+e.db.dialect.guards(other, reference, true)+" THEN 0 WHEN "+in(other.v1, reference.Column)+" THEN 1 END", key, key)
+			refers, keys := "WHEN "+inContract+" THEN CASE WHEN "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 END", []any{key}
+			// Coexistence begins.
+			refers += " WHEN " + e.db.dialect.guards(other, reference, true) + " THEN 0 WHEN " + in(other.v1, reference.Column) + " THEN 1"
+			keys = append(keys, key)
+			// Coexistence ends.
+			n, err := number(ctx, t.session, "SELECT CASE "+refers+" END", keys...)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,9 @@
 package repo
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // A rehearsal converts and proves every row, and stores none.
 
@@ -12,10 +15,7 @@ func (r *Repository[V1, V2]) prepareRehearsal(ctx context.Context, c chunk, limi
 	}
 	var failures []failure
 	for _, s := range read {
-		if s.state.fresh() || s.absent() {
-			continue
-		}
-		if _, err := r.convert(s); err != nil {
+		if _, err := r.internalRead(s); err != nil && !errors.Is(err, ErrNotFound) {
 			failures = append(failures, newFailure(s.key, s.state, err))
 		}
 	}

@@ -37,7 +37,7 @@ type Reference struct{ Column, ColumnV2, Table, Key string }
 // Every method may return ErrUnavailable when the database cannot be reached, and a *PhaseUnknownError, which is one too.
 type Repository[V1, V2 any] struct {
 	*entity
-	mapping Mapping[V1, V2]
+	mapping guarded[V1, V2]
 	newKey  func(int64) string
 }
 
@@ -104,7 +104,7 @@ func New[V1, V2 any](db *DB, config Config[V1, V2]) (*Repository[V1, V2], error)
 	if e.initialPhase == "" {
 		e.initialPhase = Expand
 	}
-	r := &Repository[V1, V2]{entity: e, mapping: config.Mapping, newKey: config.NewKey}
+	r := &Repository[V1, V2]{entity: e, mapping: guarded[V1, V2]{config.Mapping}, newKey: config.NewKey}
 	e.converter = r
 	db.entities = append(db.entities, e)
 	return r, nil

@@ -24,19 +24,16 @@ const (
 // row with the fence alone.
 func (e *entity) readStatement(w want, lead side, driver, extra string) string {
 	d := e.db.dialect
-	v1 := func(key string) string {
-		return "(SELECT " + e.document(e.v1, "t", nil) + " FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = " + key + ")"
-	}
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
 		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, NULL AS v1, " + e.copyDocument() +
 			" AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k LEFT JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = k.key"
 	case w == wantV1:
-		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, " + v1("k.key") +
+		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, " + e.v1Document("k.key") +
 			" AS v1, NULL AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k"
 	default:
-		v1Document := v1("s.key")
+		v1Document := e.v1Document("s.key")
 		if w == wantV2 {
 			v1Document = "CASE WHEN NOT s.fresh THEN " + v1Document + " END"
 		}
@@ -48,6 +45,15 @@ func (e *entity) readStatement(w want, lead side, driver, extra string) string {
 	}
 	return "SELECT CAST(" + e.fenceQuery() + " AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)" +
 		" FROM (SELECT 1 AS one) o LEFT JOIN (" + rows + ") r ON o.one = 1 ORDER BY r.ord"
+}
+
+// v1Document is a scalar subquery: V1's aggregate with the key, NULL if there is none.
+func (e *entity) v1Document(key string) string {
+	documents := []string{}
+	// Coexistence begins.
+	documents = append(documents, "(SELECT "+e.document(e.v1, "t", nil)+" FROM "+e.v1.sql+" t WHERE t."+quote(e.v1.key.name)+" = "+key+")")
+	// Coexistence ends.
+	return append(documents, "NULL")[0] // without V1 there is none
 }
 
 func (e *entity) quarantined(key string) string {

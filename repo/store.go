@@ -283,55 +283,6 @@ func (e *entity) execKeys(ctx context.Context, t *tx, statement string, keys []s
 	return err
 }
 
-// internalRead answers for what was read: with the fresh copy; else it converts V1, proves the conversion and stores it with
-// its origin. Keys without a V1 row have no answer. What stands between the two comments goes when coexistence ends.
-func (r *Repository[V1, V2]) internalRead(ctx context.Context, read []*seen[V1, V2], origin Origin) map[string]Result[Record[V2]] {
-	answers := make(map[string]Result[Record[V2]], len(read))
-	// Coexistence begins.
-	var items []pending
-	var failures []failure
-	var f fence
-	for _, s := range read {
-		if s.state.fresh() || s.absent() {
-			continue
-		}
-		f = s.fence
-		c, err := r.convert(s)
-		if err != nil {
-			answers[s.key] = Result[Record[V2]]{Err: err}
-			if !s.quarantined {
-				failures = append(failures, newFailure(s.key, s.state, err))
-			}
-			continue
-		}
-		items = append(items, r.pending(s, c))
-		answers[s.key] = Result[Record[V2]]{Value: Record[V2]{
-			Key: s.key, Value: c.value, Version: s.state.currentVersion(),
-			Copy: Copy{Refined: c.refined, MappingVersion: c.mappingVersion},
-		}}
-	}
-	stored, at := r.storeLazily(ctx, f, items, failures, origin)
-	for key := range stored {
-		answer := answers[key]
-		answer.Value.Copy.Stored, answer.Value.Copy.Origin, answer.Value.Copy.MigratedAt = true, origin, parseTime(at)
-		answers[key] = answer
-	}
-	// Coexistence ends.
-	for _, s := range read {
-		if s.state.fresh() {
-			answers[s.key] = Result[Record[V2]]{Value: s.record()}
-		}
-	}
-	return answers
-}
-
-func (r *Repository[V1, V2]) pending(s *seen[V1, V2], c conversion[V2]) pending {
-	return pending{
-		key: s.key, value: reflect.ValueOf(&c.value).Elem(), state: s.state, version: s.state.currentVersion(),
-		mappingVersion: c.mappingVersion, refined: c.refined, quarantined: s.quarantined,
-	}
-}
-
 // errOvertaken means that a copy has changed since it was read: read again.
 var errOvertaken = errors.New("the copy has changed since")
 

@@ -170,9 +170,8 @@ func (e *entity) markedKeys(c chunk, limit int) sqlText {
 // sort decides what a sweep does with a row.
 func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
 	remigrate := olderThan != nil && s.state.fresh() && s.copy.MappingVersion < *olderThan
-	_, canRemigrate := r.mapping.(Remigrator[V1, V2])
 	switch {
-	case s.state.fresh() && (!remigrate || s.absent()), remigrate && s.copy.Refined && !canRemigrate:
+	case s.state.fresh() && (!remigrate || s.absent()), remigrate && s.copy.Refined && !r.mapping.remigrates():
 		return
 	case s.absent():
 		if s.state.hasCopy || s.state.changed() {
@@ -180,7 +179,8 @@ func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
 		}
 		return
 	}
-	c, err := r.convert(s)
+	s.again = remigrate
+	c, err := r.internalRead(s)
 	if err != nil {
 		do.failures = append(do.failures, newFailure(s.key, s.state, err))
 		if remigrate {
@@ -192,7 +192,7 @@ func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
 		return
 	}
 	p := r.pending(s, c)
-	if remigrate && !Identical(c.value, *s.v2) {
+	if remigrate && !Identical(c.Value, *s.v2) {
 		p.version++
 	}
 	do.items = append(do.items, p)

@@ -20,10 +20,7 @@ func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, e
 			return v2, notRepresentable(Faulty(r.fieldOfV2(wanted, path, v2), "the V1 database does not keep it as it was written"))
 		}
 	}
-	merged, err := r.mapping.Merge(held, v2)
-	if err == nil {
-		err = r.prove(held, merged)
-	}
+	merged, err := r.merged(held, v2)
 	if err != nil {
 		return v2, notRepresentable(err)
 	}

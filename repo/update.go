@@ -106,15 +106,14 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	if expected != nil && *expected != s.state.currentVersion() {
 		return record, v1, fmt.Errorf("%w: the version is %d", ErrStaleVersion, s.state.currentVersion())
 	}
-	before := conversion[V2]{refined: s.copy.Refined, mappingVersion: s.copy.MappingVersion}
 	ledByV2 := t.fence.leader() == sideV2
-	older := !s.copy.Refined && s.copy.MappingVersion < r.mappingVersion // nobody has touched what an older mapping made
-	if ledByV2 || s.state.fresh() && !older {
-		before.value = *s.v2
-	} else if before, err = r.convert(s); err != nil {
+	// What an older mapping made and nobody has touched since is made again.
+	s.again = !ledByV2 && s.state.hasCopy && !s.copy.Refined && s.copy.MappingVersion < r.mappingVersion
+	before, err := r.internalRead(s)
+	if err != nil {
 		return record, v1, err
 	}
-	after, err := deepCopy(before.value)
+	after, err := deepCopy(before.Value)
 	if err != nil {
 		return record, v1, err
 	}
@@ -122,17 +121,17 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		return record, v1, err
 	}
 	record.Value = after
-	if Identical(before.value, after) {
+	if Identical(before.Value, after) {
 		record, err = r.keep(ctx, t, s, before)
 		return record, v1, err
 	}
-	if r.keyOf(r.v2, &after) != r.keyOf(r.v2, &before.value) {
+	if r.keyOf(r.v2, &after) != r.keyOf(r.v2, &before.Value) {
 		return record, v1, inputError(Faulty(r.v2.key.field(""), "cannot be changed"))
 	}
-	if err := r.acceptableV2(&before.value, &after); err != nil {
+	if err := r.acceptableV2(&before.Value, &after); err != nil {
 		return record, v1, err
 	}
-	if after, err = r.drawInV2(ctx, t, &before.value, after); err != nil {
+	if after, err = r.drawInV2(ctx, t, &before.Value, after); err != nil {
 		return record, v1, err
 	}
 	record.Value = after
@@ -148,13 +147,13 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 			return record, v1, err
 		}
 	}
-	record, err = r.putV2(ctx, t, s.v1, v1, after, changed, before.mappingVersion)
+	record, err = r.putV2(ctx, t, s.v1, v1, after, changed, before.Copy.MappingVersion)
 	return record, v1, err
 }
 
 // keep stores the conversion that an update has left as it was. It is no write of the client's.
-func (r *Repository[V1, V2]) keep(ctx context.Context, t *tx, s *seen[V1, V2], c conversion[V2]) (Record[V2], error) {
-	if s.state.fresh() || t.fence.leader() == sideV2 {
+func (r *Repository[V1, V2]) keep(ctx context.Context, t *tx, s *seen[V1, V2], c Record[V2]) (Record[V2], error) {
+	if s.state.fresh() || t.fence.leader() == sideV2 { // also one that an older mapping has made
 		return s.record(), nil
 	}
 	if err := r.put(ctx, t, s, c, 0); err != nil {
@@ -164,9 +163,9 @@ func (r *Repository[V1, V2]) keep(ctx context.Context, t *tx, s *seen[V1, V2], c
 }
 
 // written is the record of a copy that the transaction has stored.
-func (r *Repository[V1, V2]) written(t *tx, s *seen[V1, V2], c conversion[V2], growth int64) Record[V2] {
-	return Record[V2]{Key: s.key, Value: c.value, Version: s.state.currentVersion() + growth, Copy: Copy{
-		Stored: true, Refined: c.refined, Origin: OriginWrite, MigratedAt: parseTime(t.fence.Now), MappingVersion: c.mappingVersion,
+func (r *Repository[V1, V2]) written(t *tx, s *seen[V1, V2], c Record[V2], growth int64) Record[V2] {
+	return Record[V2]{Key: s.key, Value: c.Value, Version: s.state.currentVersion() + growth, Copy: Copy{
+		Stored: true, Refined: c.Copy.Refined, Origin: OriginWrite, MigratedAt: parseTime(t.fence.Now), MappingVersion: c.Copy.MappingVersion,
 	}}
 }
 
@@ -195,7 +194,7 @@ func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1
 	if v2, err = r.takeOver(before, v1, *s.v1, v2); err != nil {
 		return record, err
 	}
-	c := conversion[V2]{value: v2, refined: true, mappingVersion: mappingVersion}
+	c := conversion(v2, true, mappingVersion)
 	if err := r.put(ctx, t, s, c, growth); err != nil {
 		return record, err
 	}

@@ -163,7 +163,8 @@ func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2],
 		finding.Repaired = true
 		return r.fold(ctx, t, vanished{s.key, s.state})
 	}
-	c, err := r.convert(s)
+	s.again = true
+	c, err := r.internalRead(s)
 	if err != nil {
 		finding.Reason = new(field(err).Reason)
 		return nil

@@ -62,6 +62,22 @@ func nextBatchSize(size int, took time.Duration) int {
 // captureCheck is how often Work looks for gaps in the capture.
 const captureCheck = 30 * time.Second
 
+// lookAtV1 notices what has changed in V1's catalog, at most every captureCheck.
+func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
+	// Coexistence begins.
+	if time.Since(*last) <= captureCheck {
+		return
+	}
+	*last = time.Now()
+	for _, e := range c.db.entities {
+		_, err := e.followColumns(ctx)
+		if err = errors.Join(err, e.checkCapture(ctx), e.readKeys(ctx)); err != nil && ctx.Err() == nil {
+			c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
+		}
+	}
+	// Coexistence ends.
+}
+
 // Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and every
 // two seconds what was started elsewhere or was left by a process that died. Any number of processes may work.
 func (c *Control) Work(ctx context.Context) error {
@@ -70,17 +86,9 @@ func (c *Control) Work(ctx context.Context) error {
 	defer workers.Wait()
 	var mu sync.Mutex
 	working := map[int64]int{}
-	var checked time.Time
+	var looked time.Time
 	for {
-		if time.Since(checked) > captureCheck {
-			checked = time.Now()
-			for _, e := range c.db.entities {
-				_, err := e.followColumns(ctx)
-				if err = errors.Join(err, e.checkCapture(ctx), e.readKeys(ctx)); err != nil && ctx.Err() == nil {
-					c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
-				}
-			}
-		}
+		c.lookAtV1(ctx, &looked)
 		runs, err := c.runs(ctx, "r.status = 'RUNNING'", maxPage)
 		if err != nil && ctx.Err() == nil {
 			c.db.logger.WarnContext(ctx, "cannot look for runs", "error", err)

@@ -205,7 +205,8 @@ func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, before, written 
 		case s.v1 == nil:
 			return v1, r.notKept(before == nil)
 		}
-		c, conversionErr := r.convert(s)
+		s.again = true
+		c, conversionErr := r.internalRead(s)
 		if conversionErr != nil && t.fence.Phase == Cutover {
 			return v1, conversionErr // from CUTOVER on V2 must hold every write
 		}
@@ -231,7 +232,7 @@ func (r *Repository[V1, V2]) notKept(created bool) error {
 }
 
 // put stores a copy with a version that has grown, and is busy with errOvertaken where the copy has changed since.
-func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c conversion[V2], growth int64) error {
+func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c Record[V2], growth int64) error {
 	p := r.pending(s, c)
 	p.version += growth
 	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)

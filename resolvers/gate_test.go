@@ -140,7 +140,7 @@ func TestGates(t *testing.T) {
 		s.exec(`UPDATE customers SET city = 'y' WHERE customer_id = 'B'`)
 		s.exec(`UPDATE customers SET city = 'z' WHERE customer_id IN ('A', 'B')`)
 		s.closed(customer, repo.Cutover, false, "STALE 2 of A, BYPASS_WRITES 3")
-		s.get(`{ customersV2 { nodes { name } } }`, nil) // use migrates, too
+		s.want(`{ customersV2 { nodes { copy { stored } } } }`, nil, `{"customersV2":{"nodes":[{"copy":{"stored":true}},{"copy":{"stored":true}},{"copy":{"stored":true}}]}}`) // use migrates, too
 		s.closed(customer, repo.Cutover, false, "BYPASS_WRITES 3")
 		verify(customer, "NONE")
 		s.get(`mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { id } } }`, nil)

@@ -49,8 +49,10 @@ type server struct {
 func newServer(t *testing.T, url string, phase repo.Phase) *server {
 	t.Helper()
 	s := openServer(t, url, phase)
-	if err := s.db.CreateV1Tables(t.Context()); err != nil {
-		t.Fatal(err)
+	if !repotest.WithoutV1() {
+		if err := s.db.CreateV1Tables(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s.install()
 	return s

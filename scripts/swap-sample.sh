@@ -14,9 +14,7 @@ clean() {
 }
 trap clean EXIT
 
-git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-	[ ! -f "$file" ] || printf '%s\0' "$file"
-done | tar --null -T - -cf - | tar -xf - -C "$copy"
+scripts/copy-tree.sh "$copy"
 cd "$copy"
 
 # The sample goes: its models, its resolvers, its wiring, its block of the schema, and the tests of all that.
@@ -35,9 +33,9 @@ cp "$swap"/resolvers/*.go resolvers
 cp "$swap/sample.go" .
 
 go generate ./...
-go build -o memos .
-go vet . ./graph ./models ./resolvers
-go test ./models
+go build -trimpath -o memos .
+go vet -trimpath . ./graph ./models ./resolvers
+go test -trimpath ./models
 
 env -u DATABASE_URL -u COEXIST_DATABASE_URL ./memos --addr 127.0.0.1:0 --sample 3 2>log &
 server=$!

@@ -33,30 +33,50 @@ type Options struct {
 	Limits Limits
 }
 
-// Validate fails for an origin that is none, for a limit below zero, and where every page in a browser would be an operator.
+// Validate fails for an origin that is none and for a limit below zero. It speaks of them as the flags of `coexist serve`.
 func (o Options) Validate() error {
 	for _, origin := range o.Origins {
 		if err := CheckOrigin(origin); err != nil {
-			return fmt.Errorf("among the origins is %w", err)
+			return fmt.Errorf("--cors-origin has %w", err)
 		}
 	}
 	if min(o.Limits.Rate, o.Limits.Operations, o.Limits.Subscriptions) < 0 {
-		return errors.New("a limit of clients cannot be negative: 0 is for any number")
+		return errors.New("--client-rate, --client-operations and --client-subscriptions cannot be negative: 0 is for any number")
 	}
-	if (o.Auth == nil || o.Auth.Open()) && slices.Contains(o.Origins, "*") {
+	return nil
+}
+
+// open reports whether everybody is an operator.
+func (o Options) open() bool { return o.Auth == nil || o.Auth.Open() }
+
+// checkOpen fails where everybody is an operator and every page in a browser could ask.
+func (o Options) checkOpen() error {
+	if o.open() && slices.Contains(o.Origins, "*") {
 		return errors.New("refusing --cors-origin=* without credentials, since every page in a browser here would be an operator: name the origins, or give --tokens-file or --oidc-issuer")
 	}
 	return nil
 }
 
-// Listen listens on HOST:PORT. It fails on an address that others can reach while everyone who reaches it is an operator.
-func Listen(addr string, a *auth.Authenticator) (net.Listener, error) {
+// checkAddress fails for an address that others can reach while everybody is an operator. A Host header can be forged, so that routes alone
+// do not keep others out.
+func (o Options) checkAddress(address net.Addr) error {
+	if tcp, ok := address.(*net.TCPAddr); ok && o.open() && !tcp.IP.IsLoopback() {
+		return fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file or --oidc-issuer, or a loopback address such as 127.0.0.1:8080", address)
+	}
+	return nil
+}
+
+// Listen listens on HOST:PORT for a server with these options. It fails where Serve or New would refuse them.
+func Listen(addr string, options Options) (net.Listener, error) {
+	if err := errors.Join(options.Validate(), options.checkOpen()); err != nil {
+		return nil, err
+	}
 	address, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", addr, err)
 	}
-	if a.Open() && !address.IP.IsLoopback() {
-		return nil, fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file or --oidc-issuer, or a loopback address such as 127.0.0.1:8080", addr)
+	if err := options.checkAddress(address); err != nil {
+		return nil, err
 	}
 	listener, err := net.ListenTCP("tcp", address)
 	if err != nil {
@@ -85,9 +105,9 @@ const (
 )
 
 // New returns a server of a schema whose resolvers use db and control. LoadSchema makes the schema as clients should see it. It fails where the
-// options' Validate does, and does not touch the database.
+// options' Validate does, and for the origin * without Auth, since every page in a browser would be an operator. It does not touch the database.
 func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, options Options) (*Server, error) {
-	if err := options.Validate(); err != nil {
+	if err := errors.Join(options.Validate(), options.checkOpen()); err != nil {
 		return nil, err
 	}
 	if options.Logger == nil {
@@ -106,8 +126,11 @@ func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, op
 
 // Serve answers requests and does the work of runs until ctx ends. Then it ends subscriptions, waits for requests in flight,
 // for ten seconds at most, and stops the work at the end of its transaction: what is not committed is done again after the
-// next start, and nothing is counted twice.
+// next start, and nothing is counted twice. It refuses a listener that others can reach while everybody is an operator.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	if err := s.options.checkAddress(listener.Addr()); err != nil {
+		return err
+	}
 	// No ReadTimeout or WriteTimeout: they would cut streams. Each answer sets its own.
 	web := &http.Server{
 		Handler: s.Handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,

@@ -45,9 +45,9 @@
 // it is missed. Each guard names its file and function.
 //
 //	step                                    engine
-//	readAnswer                              read.go readLed, readStatement (statement.go); store.go internalRead
+//	readAnswer                              read.go readLed, readStatement (statement.go); internal_read.go internalRead
 //	look, sight                             mark.go state; read.go decode
-//	convert                                 convert.go convert
+//	convert                                 internal_read.go convert; conversion.go prove
 //	lazyBegin                               store.go storeLazily; dialect_*.go begin, lazy
 //	insertCopies, updateCopies              store.go insertCopies, updateCopies
 //	finish, quarantine                      store.go followStore; quarantine.go quarantine; tx.go COMMIT

@@ -15,7 +15,7 @@ var edits = map[guard][]edit{
 		{"store.go", "if t.fence.Phase != f.Phase || t.fence.Epoch != f.Epoch || t.fence.MappingVersion > e.mappingVersion {", "if t.fence.MappingVersion > e.mappingVersion {"},
 		{"chunk.go", "case t.fence.Epoch != b.fence.Epoch:", "case false:"},
 	},
-	goneIsNeverMerged:   {{"convert.go", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined:", "case !s.state.hasCopy, !s.copy.Refined:"}},
+	goneIsNeverMerged:   {{"internal_read.go", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined:", "case !s.state.hasCopy, !s.copy.Refined:"}},
 	truncateIsTombstone: {{"mark.go", "return s.tombstoned() || s.all.Gone > s.seen.Gone", "return s.tombstoned()"}},
 	truncateCountsInVersion: {
 		{"mark.go", "s.version-s.seen.sum()", "s.version-s.seen.Stale"},
@@ -57,7 +57,7 @@ var edits = map[guard][]edit{
 		{"update.go", "case s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1):", "case false:"},
 		{"takeover.go", "if Identical(held, wanted) {", "if true {"},
 	},
-	v1IsTakenOver:             {{"cutover.go", "if c.value, err = r.derive(held, s); err != nil {", "if c.value, err = r.derive(v1, s); err != nil {"}},
+	v1IsTakenOver:             {{"cutover.go", "v2, err := r.derive(held, s)", "v2, err := r.derive(v1, s)"}},
 	deleteIsProbed:            {{"write.go", "case bool(found.Kept):", "case false:"}},
 	deferredIsSettled:         {{"settle_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
 	ownWritesAreExemptByKey:   {{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"}, {"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `))`", ")`"}},
@@ -115,8 +115,8 @@ var edits = map[guard][]edit{
 	},
 	mappingIsRaisedUnderFence: {{"ddl.go", "append(e.db.dialect.stopWriters(e, \"EXISTS (SELECT 1 FROM \"+e.older()+\")\"), ", "append([]string(nil), "}},
 	remigrationKeepsRefined: {
-		{"sweep.go", ", remigrate && s.copy.Refined && !canRemigrate:", ", false && canRemigrate:"},
-		{"convert.go", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined:", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined, older && !canRemigrate:"},
+		{"sweep.go", ", remigrate && s.copy.Refined && !r.mapping.remigrates():", ", false && r.mapping.remigrates():"},
+		{"internal_read.go", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined:", "case !s.state.hasCopy, s.state.gone(), !s.copy.Refined, older && !r.mapping.remigrates():"},
 	},
 	commitIsSentOnce: {{"tx.go", "return ErrOutcomeUnknown", "return &busyError{err}"}},
 	versionIsCheckedUnderLock: {{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -49,13 +50,17 @@ type Bench struct {
 	before      map[string]func()
 }
 
+// WithoutV1 reports whether the tests run on an engine without the coexistence steps, so that there are no V1 tables: see
+// scripts/check-end.sh.
+func WithoutV1() bool { return os.Getenv("COEXIST_TEST_WITHOUT_V1") != "" }
+
 // OpenNotes opens the database at url. Where it is empty it creates the V1 tables; it installs, and checks. The instance is
 // closed with the test.
 func OpenNotes(t testing.TB, url string, s Setup) *Bench {
 	t.Helper()
 	b := DescribeNotes(t, url, s)
 	empty, err := b.DB.Empty(t.Context())
-	if err == nil && empty {
+	if err == nil && empty && !WithoutV1() {
 		err = b.DB.CreateV1Tables(t.Context())
 	}
 	if err == nil {

@@ -1,4 +1,5 @@
-package main
+// Package terminal draws the progress of long work on a terminal.
+package terminal
 
 import (
 	"fmt"
@@ -10,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progressBar is a line on a terminal that is written over. On what is not a terminal it shows nothing.
-type progressBar struct {
+// ProgressBar is a line on a terminal that is written over. On what is not a terminal it shows nothing.
+type ProgressBar struct {
 	out      io.Writer
 	label    string
 	terminal bool
@@ -19,11 +20,13 @@ type progressBar struct {
 	last     time.Time
 }
 
-func newProgressBar(out io.Writer, label string) *progressBar {
-	return &progressBar{out: out, label: label, terminal: isTerminal(out)}
+// NewProgressBar returns a bar on out that begins with label.
+func NewProgressBar(out io.Writer, label string) *ProgressBar {
+	return &ProgressBar{out: out, label: label, terminal: IsTerminal(out)}
 }
 
-func isTerminal(out io.Writer) bool {
+// IsTerminal reports whether out is a terminal.
+func IsTerminal(out io.Writer) bool {
 	file, ok := out.(*os.File)
 	if !ok {
 		return false
@@ -32,8 +35,8 @@ func isTerminal(out io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// show draws the bar, at most ten times a second but for the end, with a remark behind it.
-func (b *progressBar) show(done, total int64, remark string) {
+// Show draws the bar, at most ten times a second but for the end, with a remark behind it.
+func (b *ProgressBar) Show(done, total int64, remark string) {
 	if !b.terminal || done < total && time.Since(b.last) < 100*time.Millisecond {
 		return
 	}
@@ -42,7 +45,7 @@ func (b *progressBar) show(done, total int64, remark string) {
 }
 
 // width is that of the terminal, 0 where it is not known.
-func (b *progressBar) width() int {
+func (b *ProgressBar) width() int {
 	file, ok := b.out.(*os.File)
 	if !ok {
 		return 0
@@ -63,8 +66,8 @@ func within(line string, width int) string {
 	return string(runes[:width-2]) + "…"
 }
 
-// end leaves the line. It may be called again.
-func (b *progressBar) end() {
+// End leaves the line. It may be called again.
+func (b *ProgressBar) End() {
 	if b.shown {
 		fmt.Fprintln(b.out)
 		b.shown = false

@@ -6,45 +6,59 @@ import (
 	"strings"
 )
 
-// conversion is what V2 is for a V1 aggregate whose copy is absent or stale.
-type conversion[V2 any] struct {
-	value          V2
-	refined        bool
-	mappingVersion int // the version that made it
+// The conversions between the shapes: what calls the mapping, and what proves what comes of it.
+
+// guarded is a mapping whose panics are errors.
+type guarded[V1, V2 any] struct{ mapping Mapping[V1, V2] }
+
+func (g guarded[V1, V2]) Upgrade(v1 V1) (v2 V2, err error) {
+	defer recovered(&err)
+	return g.mapping.Upgrade(v1)
 }
 
-// convert is the decision at the heart of the internal read: it converts what was seen and proves the conversion. Without a
-// refined copy it upgrades, so that a copy which is not refined is always what Upgrade makes of V1. It fails with a
-// *ConversionError.
-func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c conversion[V2], err error) {
-	if s.v1Err != nil {
-		return c, r.conversionError(s.key, s.v1Err)
+func (g guarded[V1, V2]) Merge(v1 V1, v2 V2) (_ V2, err error) {
+	defer recovered(&err)
+	return g.mapping.Merge(v1, v2)
+}
+
+func (g guarded[V1, V2]) Downgrade(v2 V2) (v1 V1, err error) {
+	defer recovered(&err)
+	return g.mapping.Downgrade(v2)
+}
+
+// Remigrate may be called if remigrates says so.
+func (g guarded[V1, V2]) Remigrate(v1 V1, v2 V2, fromVersion int) (_ V2, err error) {
+	defer recovered(&err)
+	return g.mapping.(Remigrator[V1, V2]).Remigrate(v1, v2, fromVersion)
+}
+
+func (g guarded[V1, V2]) remigrates() bool {
+	_, can := g.mapping.(Remigrator[V1, V2])
+	return can
+}
+
+// recovered is deferred by what calls a mapping.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the mapping panics: %v", p)
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = r.conversionError(s.key, fmt.Errorf("the mapping panics: %v", p))
-		}
-	}()
-	c.mappingVersion = r.mappingVersion
-	older := s.state.hasCopy && s.copy.MappingVersion < r.mappingVersion
-	remigrator, canRemigrate := r.mapping.(Remigrator[V1, V2])
-	switch {
-	case !s.state.hasCopy, s.state.gone(), !s.copy.Refined: // a copy that nobody refined holds nothing that V1 lacks
-		c.value, err = r.mapping.Upgrade(*s.v1)
-	case older && canRemigrate:
-		c.refined = true
-		c.value, err = remigrator.Remigrate(*s.v1, *s.v2, s.copy.MappingVersion)
-	default:
-		c.refined, c.mappingVersion = s.copy.Refined, s.copy.MappingVersion
-		c.value, err = r.mapping.Merge(*s.v1, *s.v2)
+}
+
+// upgraded converts a V1 aggregate without a copy, and proves it.
+func (r *Repository[V1, V2]) upgraded(v1 V1) (v2 V2, err error) {
+	if v2, err = r.mapping.Upgrade(v1); err == nil {
+		err = r.prove(v1, v2)
 	}
+	return v2, err
+}
+
+// merged brings a V2 aggregate up to a V1 aggregate, and proves it.
+func (r *Repository[V1, V2]) merged(v1 V1, v2 V2) (V2, error) {
+	merged, err := r.mapping.Merge(v1, v2)
 	if err == nil {
-		err = r.prove(*s.v1, c.value)
+		err = r.prove(v1, merged)
 	}
-	if err != nil {
-		return c, r.conversionError(s.key, err)
-	}
-	return c, nil
+	return merged, err
 }
 
 // prove holds a conversion against law 1 or 2: V1 clients cannot tell when their rows come from V2. V2's columns must hold it, too.
@@ -90,11 +104,6 @@ func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
 // represent converts a V2 aggregate that a client wants to write to V1, and proves that V1 holds it: what is read back
 // through V1 must be what was written. before is the V1 row as it is, or nil. It fails with a *NotRepresentableError.
 func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = notRepresentable(fmt.Errorf("the mapping panics: %v", p))
-		}
-	}()
 	if v1, err = r.downgrade(v2); err != nil {
 		return v1, err
 	}
@@ -123,11 +132,6 @@ func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
 
 // downgrade converts back, with a *NotRepresentableError for what V1 has no place for.
 func (r *Repository[V1, V2]) downgrade(v2 V2) (v1 V1, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = notRepresentable(fmt.Errorf("the mapping panics: %v", p))
-		}
-	}()
 	if v1, err = r.mapping.Downgrade(v2); err != nil {
 		return v1, notRepresentable(err)
 	}
