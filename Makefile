@@ -37,9 +37,9 @@ build: ## Build the server as bin/coexist
 generate: ## Generate graph/ from schema.graphqls
 	go generate ./...
 
-.PHONY: console
-console: console/node_modules ## Build console/dist, which the server embeds
-	npm --prefix console run build
+.PHONY: playground
+playground: playground/node_modules ## Build playground/dist, which the server embeds
+	npm --prefix playground run build
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## Format the Go files
@@ -58,7 +58,7 @@ test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and
 
 .PHONY: test-hostile
 test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on PostgreSQL databases with hostile settings, as a role with few rights
-	COEXIST_TEST_HOSTILE=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(HOSTILE)' ./repo ./repo/soak ./resolvers .
+	COEXIST_TEST_HOSTILE=1 go test -race -timeout $(TEST_TIMEOUT) -run '$(HOSTILE)' ./repo ./proof/soak ./resolvers .
 
 .PHONY: test-pooler
 test-pooler: ensure-postgres ## Run the tests of the engine and of the API on PostgreSQL through PgBouncer in transaction mode, but those whose settings a connection takes when it begins
@@ -66,11 +66,11 @@ test-pooler: ensure-postgres ## Run the tests of the engine and of the API on Po
 
 .PHONY: model
 model: ## Explore the model of the protocol, with all guards and without each (a minute or two on 2 cores)
-	go run ./repo/model
+	go run ./proof/model
 
-.PHONY: test-console
-test-console: console/node_modules ## Run the tests of the console that need no browser
-	npm --prefix console test
+.PHONY: test-playground
+test-playground: playground/node_modules ## Run the tests of the playground that need no browser
+	npm --prefix playground test
 
 .PHONY: fuzz
 fuzz: ensure-postgres ## Fuzz each target for FUZZTIME (10s)
@@ -78,23 +78,23 @@ fuzz: ensure-postgres ## Fuzz each target for FUZZTIME (10s)
 
 .PHONY: soak
 soak: ensure-postgres ## Soak each database for SOAK (10m) with operations drawn from SEED, and check every key's history
-	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -soak $(SOAK) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
+	go test -count=1 -v -timeout 0 ./proof/soak -run 'TestSoak$$' -args -soak $(SOAK) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
 
 .PHONY: soak-pooler
 soak-pooler: ensure-postgres ## Soak PostgreSQL with servers that reach it through PgBouncer
-	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -pooler -soak $(SOAK) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
+	go test -count=1 -v -timeout 0 ./proof/soak -run 'TestSoak$$' -args -pooler -soak $(SOAK) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
 
 .PHONY: failover
 failover: ensure-postgres ## Soak three PostgreSQL servers under Patroni (installed by apt) until their primary was killed FAILOVERS (10) times
 	scripts/ensure-failover.sh
-	go test -count=1 -v -timeout 0 ./repo/soak -run 'TestSoak$$' -args -failovers $(FAILOVERS) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
+	go test -count=1 -v -timeout 0 ./proof/soak -run 'TestSoak$$' -args -failovers $(FAILOVERS) -seed $(SEED) -histories '$(CURDIR)/$(HISTORIES)'
 
 .PHONY: guards
 guards: ensure-postgres ## Take each guard (or WITHOUT) out of the engine in turn, soak each database for up to GUARD (1m, or 0) until something goes wrong, and run its test
-	go run ./repo/model -engine -soak $(GUARD) -without '$(WITHOUT)'
+	go run ./proof/model -engine -soak $(GUARD) -without '$(WITHOUT)'
 
 .PHONY: browser
-browser: build console/node_modules ## Test the web pages in a browser, against a server of their own
+browser: build playground/node_modules ## Test the web pages in a browser, against a server of their own
 	scripts/ensure-chromium.sh
 	scripts/browser.sh bin/coexist
 
@@ -110,9 +110,9 @@ e2e: build e2e/node_modules ensure-postgres ## Run the audits, real clients and 
 check-generate: ## Fail if graph/ is not what schema.graphqls generates
 	scripts/unchanged.sh $(MAKE) --no-print-directory generate
 
-.PHONY: check-console
-check-console: ## Fail if console/dist is not what the sources build
-	scripts/unchanged.sh $(MAKE) --no-print-directory console
+.PHONY: check-playground
+check-playground: ## Fail if playground/dist is not what the sources build
+	scripts/unchanged.sh $(MAKE) --no-print-directory playground
 
 .PHONY: check-swap
 check-swap: ## Fail if the sample cannot be swapped for another entity
@@ -125,12 +125,12 @@ check-end: ensure-postgres ## Fail unless V2 is served without V1's tables once 
 .PHONY: verify
 verify: ## Run every check, those of CI and the longer ones
 	$(MAKE) check-generate
-	$(MAKE) check-console
+	$(MAKE) check-playground
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) test-hostile
 	$(MAKE) test-pooler
-	$(MAKE) test-console
+	$(MAKE) test-playground
 	$(MAKE) check-swap
 	$(MAKE) check-end
 	$(MAKE) fuzz
@@ -139,7 +139,7 @@ verify: ## Run every check, those of CI and the longer ones
 
 .PHONY: clean
 clean: ## Remove what was built, and the sample database
-	rm -rf bin console/node_modules e2e/node_modules e2e/build coexist coverage.out coexist.db coexist.db-wal coexist.db-shm
+	rm -rf bin playground/node_modules e2e/node_modules e2e/build coexist coverage.out coexist.db coexist.db-wal coexist.db-shm
 
 .PHONY: ensure-postgres
 ensure-postgres:
@@ -150,6 +150,6 @@ $(GOLANGCI):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
-console/node_modules e2e/node_modules: %/node_modules: %/package-lock.json
+playground/node_modules e2e/node_modules: %/node_modules: %/package-lock.json
 	npm --prefix $* ci --no-audit --no-fund
 	touch $@

@@ -59,7 +59,7 @@ func (env *environment) open(ctx context.Context, how opening) (*database, error
 // openAt opens the database at a URL.
 func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase, how opening) (*database, error) {
 	// 0 is one try.
-	opened, err := repo.Open(ctx, address, repo.Options{Logger: env.logger, MaxConns: env.database.MaxConns, Schema: env.database.V1Schema, Pooler: env.database.Pooler, Patience: cmp.Or(env.database.Patience, -1), PhasePatience: env.database.PhaseTime})
+	opened, err := repo.Open(ctx, address, repo.Config{Logger: env.logger, MaxConns: env.database.MaxConns, Schema: env.database.V1Schema, Pooler: env.database.Pooler, Patience: cmp.Or(env.database.Patience, -1), PhasePatience: env.database.PhaseTime})
 	if err != nil {
 		return nil, err
 	}

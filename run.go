@@ -16,15 +16,23 @@ import (
 // runFlags are those of every command that does a run.
 type runFlags struct {
 	Workers          int  `default:"1" placeholder:"N" help:"How many parts are worked on at a time, by all instances together. Default: ${default}."`
-	MaxRowsPerSecond *int `placeholder:"N" help:"An upper rate. Default: none."`
+	MaxRowsPerSecond int  `placeholder:"N" help:"An upper rate. Default: none."`
 	Resume           bool `help:"Let a run of this kind that is paused go on."`
 	JSON             bool `name:"json" help:"Print each state as a line of JSON."`
+}
+
+// Validate is called by kong.
+func (f *runFlags) Validate() error {
+	if f.Workers < 1 || f.Workers > repo.MaxWorkers {
+		return fmt.Errorf("--workers is %d, possible is 1 to %d", f.Workers, repo.MaxWorkers)
+	}
+	return nil
 }
 
 // sweepCommand is `coexist sweep`.
 type sweepCommand struct {
 	Entity                  entityName `arg:"" help:"What to sweep, such as CUSTOMER. It must be in MIGRATE, or in a CUTOVER that is incomplete."`
-	OlderThanMappingVersion *int       `placeholder:"N" help:"Also migrate copies again that a mapping of a version below N has made. Default: none."`
+	OlderThanMappingVersion int        `placeholder:"N" help:"Also migrate copies again that a mapping of a version below N has made. Default: none."`
 	runFlags
 }
 
@@ -51,7 +59,7 @@ type restoreCommand struct {
 func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Sweep, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartSweep(ctx, repo.SweepRequest{
-			Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, OlderThanMappingVersion: c.OlderThanMappingVersion, Actor: actor(),
+			Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, OlderThanMappingVersion: c.OlderThanMappingVersion, Actor: actor(),
 		})
 	})
 }
@@ -59,21 +67,21 @@ func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 // Run rehearses and shows it. It fails unless the rehearsal succeeds and every row could be converted.
 func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Rehearsal, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartRehearsal(ctx, repo.RunRequest{Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
+		return control.StartRehearsal(ctx, repo.RunRequest{Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
 	})
 }
 
 // Run verifies and shows it. It fails unless the verification succeeds and finds no fault.
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Verification, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartVerification(ctx, repo.VerificationRequest{Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Repair: c.Repair, Actor: actor()})
+		return control.StartVerification(ctx, repo.VerificationRequest{Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Repair: c.Repair, Actor: actor()})
 	})
 }
 
 // Run restores and shows it. It fails unless the restore succeeds and V1 holds every row.
 func (c *restoreCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Restore, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartRestore(ctx, repo.RunRequest{Entity: entity, Workers: &c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
+		return control.StartRestore(ctx, repo.RunRequest{Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
 	})
 }
 

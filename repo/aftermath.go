@@ -94,7 +94,7 @@ func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string, refer
 	statement := r.readStatement(wantBoth, sideV1, "SELECT "+r.asKey("?")+" AS key, 0 AS ord", extra)
 	var found aftermath
 	f, answers, err := r.readBy(func(scan func(scanner) error) error {
-		return d.settle(ctx, t, scan, statement, append(t.tokens(), key)...)
+		return d.afterDeferred(ctx, t, scan, statement, append(t.tokens(), key)...)
 	})
 	if err != nil {
 		return nil, found, err
@@ -115,7 +115,7 @@ func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found afte
 		args = append(args, key)
 	}
 	d := e.db.dialect
-	err = d.settle(ctx, t, func(row scanner) error {
+	err = d.afterDeferred(ctx, t, func(row scanner) error {
 		var document []byte
 		if err := row.Scan(&document); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found afte
 
 // effectsOf is what else has come of what the transaction has written.
 func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, err error) {
-	err = e.db.dialect.settle(ctx, t, func(row scanner) error {
+	err = e.db.dialect.afterDeferred(ctx, t, func(row scanner) error {
 		var document []byte
 		if err := row.Scan(&document); err != nil {
 			return err
@@ -148,9 +148,9 @@ func (e *entity) v1Places() []place {
 	return places
 }
 
-// settleEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2, which leads, must follow at once, since nobody looks at
+// reconcileEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2, which leads, must follow at once, since nobody looks at
 // marks there. Where V1 is being rebuilt, V1's owner has changed what may be old: V1 is brought up to V2 then, which may have side effects again. It leaves out those that are seen to already.
-func (e *entity) settleEffects(ctx context.Context, t *tx, key *string, effects []sideEffect, but ...sideEffect) error {
+func (e *entity) reconcileEffects(ctx context.Context, t *tx, key *string, effects []sideEffect, but ...sideEffect) error {
 	const rounds = 5
 	settled := map[string]bool{}
 	for _, effect := range but {
@@ -220,7 +220,7 @@ func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []s
 			}
 		}
 		if len(keys) > 0 {
-			if err := other.converter.followV1(ctx, t, keys); err != nil {
+			if err := other.converter.refreshCopies(ctx, t, keys); err != nil {
 				return false, err
 			}
 		}
@@ -233,9 +233,9 @@ func (db *DB) entityNamed(name string) *entity {
 	return db.entities[i]
 }
 
-// followV1 brings copies up to V1 rows that V1's owner has changed in this transaction, while V2 leads. It fails with a *ConversionError
+// refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction, while V2 leads. It fails with a *ConversionError
 // for a row that cannot be converted, and is busy where somebody else is at work on a copy.
-func (r *Repository[V1, V2]) followV1(ctx context.Context, t *tx, keys []string) error {
+func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []string) error {
 	root := "t." + quote(r.v2.key.name)
 	if lock := r.db.dialect.lock(); lock != "" {
 		if err := r.returnKeysOf(ctx, t, map[string]bool{}, "SELECT CAST("+root+" AS text) FROM "+r.v2.sql+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+lock, keys); err != nil {
@@ -317,5 +317,5 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 			faults = append(faults, Finding{Key: *effect.Key, Kind: Different, Fields: []string{}, Reason: new("V1's own triggers or foreign keys change it when other rows are written")})
 		}
 	}
-	return faults, r.settleEffects(ctx, t, nil, others, effects...)
+	return faults, r.reconcileEffects(ctx, t, nil, others, effects...)
 }

@@ -189,7 +189,7 @@ func TestATriggerThatWritesTheRowItself(t *testing.T) {
 }
 
 // B3, B4. What a write of ours causes on other rows, of the same entity or of another, by a trigger or by a cascade, shows in V2's next answer.
-// The guards are the marks with our token, and settleEffects, which follows them where V2 leads.
+// The guards are the marks with our token, and reconcileEffects, which follows them where V2 leads.
 func TestSideEffectsOnOtherRows(t *testing.T) {
 	dual(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		raw := repotest.Raw(t, b.URL)

@@ -186,7 +186,7 @@ func standbyIsNotBelieved(t *testing.T, isolation string) {
 	raw := repotest.Raw(t, url)
 	repotest.Exec(t, raw, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '"+isolation+"'); END $$")
 	direct := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-	pooled := repotest.OpenNotes(t, repotest.Pooler(t, url), repotest.Setup{Options: repo.Options{Pooler: true}})
+	pooled := repotest.OpenNotes(t, repotest.Pooler(t, url), repotest.Setup{Config: repo.Config{Pooler: true}})
 	insert(t, direct, note("a", "work: begin"))
 	agree(t, direct, "a")
 	agree(t, pooled, "a")

@@ -44,12 +44,12 @@ type brought[V1, V2 any] struct {
 func bring[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], references []repo.Reference, statements ...string) (b brought[V1, V2], err error) {
 	t.Helper()
 	repotest.Exec(t, repotest.Raw(t, url), statements...)
-	db, err := repo.Open(t.Context(), url, repo.Options{})
+	db, err := repo.Open(t.Context(), url, repo.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Config[V1, V2]{Name: "THING", Mapping: m, InitialPhase: repo.Migrate, References: references})
+	r, err := repo.New(db, repo.Definition[V1, V2]{Name: "THING", Mapping: m, InitialPhase: repo.Migrate, References: references})
 	if err == nil {
 		err = db.Install(t.Context())
 	}

@@ -150,9 +150,9 @@ func (e *entity) mendCapture(ctx context.Context, patience time.Duration) (refus
 			return refused, err // known already
 		}
 		if busy { // and again, until whoever is in the way has ended
-			return refused, e.db.classify(e.db.dialect.install(ctx, e.db, these(e.gap("true")...)))
+			return refused, e.db.classify(e.db.dialect.install(ctx, e.db, fixedStatements(e.gap("true")...)))
 		}
-		return refused, e.db.classify(e.db.dialect.install(ctx, e.db, these(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
+		return refused, e.db.classify(e.db.dialect.install(ctx, e.db, fixedStatements(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
 	}
 }
 
@@ -293,7 +293,7 @@ func (db *DB) foldBypassLog(ctx context.Context) error {
 		if n < long {
 			continue
 		}
-		if err := db.dialect.install(ctx, db, these(db.dialect.foldBypass(e)...)); err != nil {
+		if err := db.dialect.install(ctx, db, fixedStatements(db.dialect.foldBypass(e)...)); err != nil {
 			return err
 		}
 	}

@@ -94,7 +94,7 @@ func (e *entity) check(ctx context.Context) error {
 
 // checkAgainstV1 fails where V2 does not compare as V1 does, or where our role may not use V1's tables.
 func (e *entity) checkAgainstV1(ctx context.Context) error {
-	if err := e.checkFollows(); err != nil {
+	if err := e.checkAligned(); err != nil {
 		return err
 	}
 	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {

@@ -110,7 +110,7 @@ func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err
 // take takes a chunk over that is still as o has found it. It returns nil where it is not, or does not meet a condition.
 func (e *entity) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
 	d := e.db.dialect
-	err = e.db.alone(ctx, func(s session) error {
+	err = e.db.autonomously(ctx, func(s session) error {
 		taken = nil
 		return s.query(ctx, func(rows *sql.Rows) error {
 			taken = &chunk{}

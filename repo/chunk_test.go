@@ -31,7 +31,7 @@ func TestSeveralWorkers(t *testing.T) {
 		for _, instance := range []*repotest.Bench{b, other} {
 			working.Go(func() { _ = instance.Control.Work(ctx) })
 		}
-		run, err := b.Control.StartSweep(ctx, repo.SweepRequest{Entity: "NOTE", Actor: "test", Workers: new(1), MaxRowsPerSecond: new(1)})
+		run, err := b.Control.StartSweep(ctx, repo.SweepRequest{Entity: "NOTE", Actor: "test", Workers: 1, MaxRowsPerSecond: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestAChunkInWorkIsLeftAlone(t *testing.T) {
 		repotest.Exec(t, raw, `INSERT INTO notes (id, title, priority)
 WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 20050) SELECT 'k' || i, 't', 1 FROM n`)
 		inWork := b.PauseConversion("k10020")
-		run, _ := start(t, b, repo.SweepRequest{Workers: new(2)})
+		run, _ := start(t, b, repo.SweepRequest{Workers: 2})
 		inWork.Wait()
 		repotest.Until(t, "another chunk is done", func() bool {
 			return repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk WHERE finished") == 1

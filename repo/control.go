@@ -170,7 +170,7 @@ func checkFirst(first int) error {
 //
 // It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force without a
 // reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else has changed the phase meanwhile, and with
-// a *BlockedError where transactions in flight do not end within Options.PhasePatience.
+// a *BlockedError where transactions in flight do not end within Config.PhasePatience.
 func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration, error) {
 	e, err := c.entity(request.Entity)
 	if err != nil {

@@ -93,7 +93,7 @@ func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
 	if err := r.v1.checkLimits(held, v1); err != nil {
 		return err
 	}
-	return r.v1.settleNumbers(r.db.dialect, held, v1, func(number reflect.Value, settled Number, path string) error {
+	return r.v1.canonicalizeNumbers(r.db.dialect, held, v1, func(number reflect.Value, settled Number, path string) error {
 		if string(settled) != number.String() {
 			return overLimit(path, "has more digits than there is room for")
 		}

@@ -37,10 +37,10 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 				}
 			}
 			if t.fence.leader() == sideV2 {
-				if err := r.arrange(ctx, t, &said); err != nil {
+				if err := r.sortChildRows(ctx, t, &said); err != nil {
 					return err
 				}
-				inserted, err = r.createV1Led(ctx, t, said, made)
+				inserted, err = r.createV1WhenV2Leads(ctx, t, said, made)
 				return err
 			}
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &said), made); err != nil {
@@ -49,7 +49,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 			if err := r.insertNewV1(ctx, t, reflect.ValueOf(said)); err != nil {
 				return err
 			}
-			inserted, err = r.follow(ctx, t, nil, &said, created)
+			inserted, err = r.refreshCopy(ctx, t, nil, &said, created)
 			return err
 		})
 	})
@@ -76,7 +76,7 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 				return err
 			}
 			if t.fence.leader() == sideV2 {
-				record, v1, err = r.createV2Led(ctx, t, said, made)
+				record, v1, err = r.createV2WhenV2Leads(ctx, t, said, made)
 				return err
 			}
 			if v1, err = r.represent(nil, said); err != nil {
@@ -226,7 +226,7 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 			next = fmt.Sprintf("SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
 				generator, many, r.v1.sql, quote(r.v1.key.name))
 		}
-		err = r.db.alone(ctx, func(s session) error {
+		err = r.db.autonomously(ctx, func(s session) error {
 			return s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&key) }, next)
 		})
 		return key, err
@@ -253,7 +253,7 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 }
 
 func (e *entity) serial(ctx context.Context, statement string) (n int64, err error) {
-	err = e.db.alone(ctx, func(s session) error {
+	err = e.db.autonomously(ctx, func(s session) error {
 		n, err = number(ctx, s, statement)
 		return err
 	})

@@ -11,8 +11,8 @@ import (
 // Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first, then V1's where writes are dual. V1 is written and read
 // back, and V2 is what that makes of it. No copy is ever stale here: the gate let none in, and old programs are rejected.
 
-// updateV1Led writes a V1 aggregate that a client has changed, and returns what becomes of it.
-func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (V1, error) {
+// updateV1WhenV2Leads writes a V1 aggregate that a client has changed, and returns what becomes of it.
+func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (V1, error) {
 	mappingVersion := r.mappingVersion
 	if s.copy.Refined { // it is merged, so what an older mapping got wrong may still be in it
 		mappingVersion = s.copy.MappingVersion
@@ -32,12 +32,12 @@ func (r *Repository[V1, V2]) updateV1Led(ctx context.Context, t *tx, s *seen[V1,
 	if err := r.put(ctx, t, s, c, changed); err != nil {
 		return v1, err
 	}
-	return held, r.settleEffects(ctx, t, &s.key, found.Effects)
+	return held, r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// arrange brings the child rows of what a V1 client has written into the order in which V1 returns them, which is the
+// sortChildRows brings the child rows of what a V1 client has written into the order in which V1 returns them, which is the
 // database's: where V2 leads, nobody reads them back from V1.
-func (r *Repository[V1, V2]) arrange(ctx context.Context, t *tx, v1 *V1) error {
+func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) error {
 	v := reflect.ValueOf(v1).Elem()
 	for i := range r.v1.children {
 		c := &r.v1.children[i]
@@ -95,8 +95,8 @@ func (r *Repository[V1, V2]) derive(v1 V1, s *seen[V1, V2]) (v2 V2, err error) {
 	return v2, nil
 }
 
-// updateV2Led writes a V2 aggregate that a client has changed. It returns the V1 aggregate that was written with it.
-func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1, V2], v2 V2) (record Record[V2], v1 V1, err error) {
+// updateV2WhenV2Leads writes a V2 aggregate that a client has changed. It returns the V1 aggregate that was written with it.
+func (r *Repository[V1, V2]) updateV2WhenV2Leads(ctx context.Context, t *tx, s *seen[V1, V2], v2 V2) (record Record[V2], v1 V1, err error) {
 	record.Value = v2
 	var found aftermath
 	if t.fence.writesV1() {
@@ -122,40 +122,40 @@ func (r *Repository[V1, V2]) updateV2Led(ctx context.Context, t *tx, s *seen[V1,
 	if err := r.put(ctx, t, s, c, changed); err != nil {
 		return record, v1, err
 	}
-	return r.written(t, s, c, changed), v1, r.settleEffects(ctx, t, &s.key, found.Effects)
+	return r.written(t, s, c, changed), v1, r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// createV1Led inserts a V1 aggregate of a client's, and returns what becomes of it.
-func (r *Repository[V1, V2]) createV1Led(ctx context.Context, t *tx, v1 V1, made bool) (V1, error) {
+// createV1WhenV2Leads inserts a V1 aggregate of a client's, and returns what becomes of it.
+func (r *Repository[V1, V2]) createV1WhenV2Leads(ctx context.Context, t *tx, v1 V1, made bool) (V1, error) {
 	v2, err := r.derive(v1, nil)
 	if err != nil {
 		return v1, err
 	}
 	held := v1
-	_, err = r.insertLed(ctx, t, v1, conversion(v2, false, r.mappingVersion), made, sideV1, func(kept V1) (V2, error) {
+	_, err = r.insertWhenV2Leads(ctx, t, v1, conversion(v2, false, r.mappingVersion), made, sideV1, func(kept V1) (V2, error) {
 		held = kept
 		return r.derive(kept, nil)
 	})
 	return held, err
 }
 
-// createV2Led inserts a V2 aggregate of a client's. It returns the V1 aggregate that was inserted with it.
-func (r *Repository[V1, V2]) createV2Led(ctx context.Context, t *tx, v2 V2, made bool) (record Record[V2], v1 V1, err error) {
+// createV2WhenV2Leads inserts a V2 aggregate of a client's. It returns the V1 aggregate that was inserted with it.
+func (r *Repository[V1, V2]) createV2WhenV2Leads(ctx context.Context, t *tx, v2 V2, made bool) (record Record[V2], v1 V1, err error) {
 	record.Value = v2
 	if t.fence.writesV1() {
 		if v1, err = r.represent(nil, v2); err != nil {
 			return record, v1, err
 		}
 	}
-	record, err = r.insertLed(ctx, t, v1, conversion(v2, true, r.mappingVersion), made, sideV2, func(held V1) (V2, error) {
+	record, err = r.insertWhenV2Leads(ctx, t, v1, conversion(v2, true, r.mappingVersion), made, sideV2, func(held V1) (V2, error) {
 		return r.takeOver(nil, v1, held, v2)
 	})
 	return record, v1, err
 }
 
-// insertLed inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
+// insertWhenV2Leads inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
 // tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake makes of what V1 holds.
-func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c Record[V2], made bool, use side, remake func(V1) (V2, error)) (record Record[V2], err error) {
+func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1, c Record[V2], made bool, use side, remake func(V1) (V2, error)) (record Record[V2], err error) {
 	record.Value = c.Value
 	p := pending{key: r.keyOf(r.v2, &c.Value), value: reflect.ValueOf(&c.Value).Elem(), mappingVersion: c.Copy.MappingVersion, refined: c.Copy.Refined}
 	p.state.all = t.fence.AllMarks
@@ -212,7 +212,7 @@ func (r *Repository[V1, V2]) insertLed(ctx context.Context, t *tx, v1 V1, c Reco
 	if err := r.holdReferences(ctx, t, found, nil, &c.Value, use); err != nil {
 		return record, err
 	}
-	return r.written(t, s, c, 0), r.settleEffects(ctx, t, &s.key, found.Effects)
+	return r.written(t, s, c, 0), r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
 // lockV1Rows locks the V1 rows of a key whose V2 row is ours, where V2 leads.

@@ -146,7 +146,7 @@ func TestABypassTransactionThatWritesAfterCutover(t *testing.T) {
 // others write.
 func TestSetPhaseNamesWhoBlocksIt(t *testing.T) {
 	t.Parallel()
-	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate, Options: repo.Options{PhasePatience: 2 * time.Second}})
+	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate, Config: repo.Config{PhasePatience: 2 * time.Second}})
 	raw := repotest.Raw(t, b.URL)
 	insert(t, b, note("a", "work: begin"), note("b", "b"))
 	open, err := raw.Begin()
@@ -456,7 +456,7 @@ func TestAnInstanceThatLagsBehind(t *testing.T) {
 		insert(t, b, note("a", "work: begin"))
 		lagging := map[string]*repotest.Bench{}
 		for name := range operations {
-			lagging[name] = repotest.OpenNotes(t, url, repotest.Setup{Options: repo.Options{MaxConns: 2}})
+			lagging[name] = repotest.OpenNotes(t, url, repotest.Setup{Config: repo.Config{MaxConns: 2}})
 			getV1(t, lagging[name], "a") // its guess
 		}
 		advance(t, b, repo.Migrate)
@@ -531,7 +531,7 @@ func TestARefinedCopyKeepsItsMappingVersionInCutover(t *testing.T) {
 			t.Errorf("%+v, %+v", r.Copy, r.Value)
 		}
 		step(t, b, repo.Migrate)
-		if run := sweep(t, b, repo.SweepRequest{OlderThanMappingVersion: new(2)}); run.Migrated != 1 {
+		if run := sweep(t, b, repo.SweepRequest{OlderThanMappingVersion: 2}); run.Migrated != 1 {
 			t.Errorf("%+v", run)
 		}
 		r := agree(t, b, "a")

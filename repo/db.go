@@ -16,8 +16,8 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// Options are settings of a DB. The zero value is right for production.
-type Options struct {
+// Config are settings of a DB. The zero value is right for production.
+type Config struct {
 	// Logger gets what nobody is told otherwise: lazy stores that failed, runs that wait for the database. Defaults to slog.Default().
 	Logger *slog.Logger
 	// MaxConns limits the connections to PostgreSQL, and the readers of SQLite. Defaults to 8.
@@ -53,7 +53,7 @@ type DB struct {
 	entities    []*entity
 	wake        chan struct{} // for Control.Work: a run was started or resumed here
 	usage       *usageCounter
-	// phasePatience is Options.PhasePatience.
+	// phasePatience is Config.PhasePatience.
 	phasePatience time.Duration
 	leases        leases
 	maxConns      int                    // to PostgreSQL, for all entities
@@ -61,31 +61,31 @@ type DB struct {
 }
 
 // Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is created
-// if it does not exist. A database that does not answer is tried again for a while (Options.Patience); one that refuses us is
+// if it does not exist. A database that does not answer is tried again for a while (Config.Patience); one that refuses us is
 // not. An error names what is wrong in one line, without the password.
-func Open(ctx context.Context, url string, o Options) (*DB, error) {
-	if o.Logger == nil {
-		o.Logger = slog.Default()
+func Open(ctx context.Context, url string, config Config) (*DB, error) {
+	if config.Logger == nil {
+		config.Logger = slog.Default()
 	}
-	if o.MaxConns <= 0 {
-		o.MaxConns = 8
+	if config.MaxConns <= 0 {
+		config.MaxConns = 8
 	}
-	if o.Patience == 0 {
-		o.Patience = 10 * time.Second
+	if config.Patience == 0 {
+		config.Patience = 10 * time.Second
 	}
-	if o.PhasePatience <= 0 {
-		o.PhasePatience = 30 * time.Second
+	if config.PhasePatience <= 0 {
+		config.PhasePatience = 30 * time.Second
 	}
-	db := &DB{phasePatience: o.PhasePatience, logger: o.Logger, onStatement: o.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: o.MaxConns, leases: leases{length: leaseTime}, schema: cmp.Or(o.Schema, "public")}
+	db := &DB{phasePatience: config.PhasePatience, logger: config.Logger, onStatement: config.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: config.MaxConns, leases: leases{length: leaseTime}, schema: cmp.Or(config.Schema, "public")}
 	if strings.ContainsAny(db.schema, "?$\x00") {
 		return nil, fmt.Errorf("the schema %q: a name with ?, $ or NUL is not supported", db.schema)
 	}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
-		err = openPostgres(db, url, o)
+		err = openPostgres(db, url, config)
 	case strings.HasPrefix(url, "sqlite:") && len(url) > len("sqlite:"):
-		err = openSQLite(db, strings.TrimPrefix(url, "sqlite:"), o)
+		err = openSQLite(db, strings.TrimPrefix(url, "sqlite:"), config)
 	default:
 		return nil, fmt.Errorf("the database URL %s: give postgres://USER@HOST/DATABASE or sqlite:PATH", strangeScheme(url))
 	}
@@ -93,7 +93,7 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		return nil, err
 	}
 	db.own = ownTablesOf(db)
-	if err := db.reach(ctx, o.Patience); err != nil {
+	if err := db.reach(ctx, config.Patience); err != nil {
 		// The driver says where it tried on one line, and what went wrong on those that follow.
 		return nil, errors.Join(fmt.Errorf("cannot open the database: %s", strings.Join(strings.Fields(err.Error()), " ")), db.Close())
 	}

@@ -66,8 +66,8 @@ func (db *DB) installPatiently(ctx context.Context, build func(session) ([]strin
 	}
 }
 
-// these are statements that are the same whatever the database holds.
-func these(statements ...string) func(session) ([]string, error) {
+// fixedStatements are statements that are the same whatever the database holds.
+func fixedStatements(statements ...string) func(session) ([]string, error) {
 	return func(session) ([]string, error) { return statements, nil }
 }
 
@@ -224,7 +224,7 @@ func (e *entity) declare(t *table) string {
 	return b.String()
 }
 
-// CreateV1Tables creates the V1 tables of all entities as their models say, with the foreign keys of Config.References. It
+// CreateV1Tables creates the V1 tables of all entities as their models say, with the foreign keys of Definition.References. It
 // is for an empty sample database, and fails where one of the tables is there, or where the database does not hold every text.
 func (db *DB) CreateV1Tables(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
@@ -244,7 +244,7 @@ func (db *DB) CreateV1Tables(ctx context.Context) error {
 			return errors.New("the references of the entities form a circle")
 		}
 	}
-	return db.classify(db.dialect.install(ctx, db, these(statements...)))
+	return db.classify(db.dialect.install(ctx, db, fixedStatements(statements...)))
 }
 
 func (e *entity) targetsCreated(created map[string]bool) bool {

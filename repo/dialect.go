@@ -17,8 +17,8 @@ type dialect interface {
 	alsoWrites(ctx context.Context, t *tx, e *entity, keys []string) error
 	// commit ends the transaction, or fails when the database has rolled it back.
 	commit(ctx context.Context, t *tx) error
-	// settle is a query within a transaction once everything has happened there that V1's owner has put off until COMMIT.
-	settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error
+	// afterDeferred is a query within a transaction once everything has happened there that V1's owner has put off until COMMIT.
+	afterDeferred(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error
 	// changePhase opens a transaction that no other transaction on the entity overlaps, nor an old program's on its V1 tables.
 	// It fails with a *busyError.
 	// It waits for them no longer than wait.
@@ -153,8 +153,8 @@ type dialect interface {
 	insertMany(ctx context.Context, t *tx, table string, columns []column, rows []row) (bool, error)
 	// analyze brings the statistics of tables up to date.
 	analyze(tables []string) []string
-	// breather is how long a run pauses between batches at least.
-	breather() time.Duration
+	// minPause is how long a run pauses between batches at least.
+	minPause() time.Duration
 	// skipLocked is what ends a query that locks the rows that nobody has locked.
 	skipLocked() string
 	now() string

@@ -32,26 +32,26 @@ const (
 	idleTimeout      = 30 * time.Second       // of a transaction whose client has gone
 )
 
-func openPostgres(db *DB, url string, o Options) error {
-	config, err := pgx.ParseConfig(url)
+func openPostgres(db *DB, url string, config Config) error {
+	conn, err := pgx.ParseConfig(url)
 	if err != nil {
 		return fmt.Errorf("the database URL is wrong: %s", firstLine(err))
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = 5 * time.Second
 	}
-	if config.ValidateConnect == nil {
+	if conn.ValidateConnect == nil {
 		// While a replica becomes the primary it may answer with what was before.
-		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
-	if o.Pooler {
-		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	if config.Pooler {
+		conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	config.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, or what a role's settings say
+	conn.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, or what a role's settings say
 	db.dialect = postgres{}
-	db.readerDB = stdlib.OpenDB(*config)
-	db.readerDB.SetMaxOpenConns(o.MaxConns)
-	db.readerDB.SetMaxIdleConns(o.MaxConns)
+	db.readerDB = stdlib.OpenDB(*conn)
+	db.readerDB.SetMaxOpenConns(config.MaxConns)
+	db.readerDB.SetMaxIdleConns(config.MaxConns)
 	db.writerDB = db.readerDB
 	db.reader, err = openGORM(gormpostgres.New(gormpostgres.Config{Conn: db.readerDB}))
 	db.writer = db.reader
@@ -336,7 +336,7 @@ func (postgres) lockV1(e *entity) []string {
 	return []string{"LOCK TABLE " + strings.Join(e.v1Tables(), ", ") + " IN SHARE ROW EXCLUSIVE MODE"}
 }
 
-func (postgres) breather() time.Duration { return 0 }
+func (postgres) minPause() time.Duration { return 0 }
 
 func (postgres) skipLocked() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
 

@@ -23,7 +23,7 @@ type sqlite struct{}
 // sqlitePatience is how long a statement waits for writers of other processes.
 const sqlitePatience = 5 * time.Second
 
-func openSQLite(db *DB, path string, o Options) error {
+func openSQLite(db *DB, path string, config Config) error {
 	open := func(settings string, connections int) (*sql.DB, error) {
 		pool, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+
 			fmt.Sprintf("?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=%d%s", sqlitePatience.Milliseconds(), settings))
@@ -38,7 +38,7 @@ func openSQLite(db *DB, path string, o Options) error {
 	if db.writerDB, err = open("", 1); err != nil {
 		return err
 	}
-	if db.readerDB, err = open("&_query_only=true", o.MaxConns); err != nil {
+	if db.readerDB, err = open("&_query_only=true", config.MaxConns); err != nil {
 		return err
 	}
 	if db.writer, err = openGORM(gormsqlite.New(gormsqlite.Config{Conn: db.writerDB})); err != nil {
@@ -103,8 +103,8 @@ func (sqlite) patience(ctx context.Context, t *tx, d time.Duration) error {
 	return err
 }
 
-// settle: nothing is put off but foreign keys.
-func (sqlite) settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {
+// afterDeferred: nothing is put off but foreign keys.
+func (sqlite) afterDeferred(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {
 	return t.query(ctx, func(rows *sql.Rows) error { return scan(rows) }, query, args...)
 }
 
@@ -297,8 +297,8 @@ func (sqlite) insertMany(context.Context, *tx, string, []column, []row) (bool, e
 // analyze is nothing: the plans of SQLite do not depend on it here.
 func (sqlite) analyze([]string) []string { return nil }
 
-// breather lets other processes write: SQLite does not queue them.
-func (sqlite) breather() time.Duration { return 5 * time.Millisecond }
+// minPause lets other processes write: SQLite does not queue them.
+func (sqlite) minPause() time.Duration { return 5 * time.Millisecond }
 
 func (sqlite) skipLocked() string { return "" }
 

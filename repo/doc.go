@@ -6,8 +6,8 @@
 //
 // Your V1 tables as they are, a struct for each shape, and one [Mapping] between them:
 //
-//	db, err := repo.Open(ctx, "postgres://…", repo.Options{})
-//	customers, err := repo.New(db, repo.Config[CustomerV1, CustomerV2]{Name: "CUSTOMER", Mapping: CustomerMapping{}})
+//	db, err := repo.Open(ctx, "postgres://…", repo.Config{})
+//	customers, err := repo.New(db, repo.Definition[CustomerV1, CustomerV2]{Name: "CUSTOMER", Mapping: CustomerMapping{}})
 //	err = db.Install(ctx) // creates V2's tables and the engine's own; V1 is never altered
 //	err = db.Check(ctx)   // all is there
 //	go repo.NewControl(db).Work(ctx)
@@ -91,7 +91,7 @@
 //
 // # Files
 //
-//	internal_read.go   the heart: begin here             repository.go   Config, New, Record
+//	internal_read.go   the heart: begin here             repository.go   Definition, New, Record
 //	mapping.go      what a mapping is, and its laws      conversion.go   what calls it, and the proof
 //	schema.go       models to tables                     row.go       aggregates to rows, differences, limits
 //	read.go, decode.go   reads by key                    list.go, keyset.go, cursor.go, condition.go   pages and filters

@@ -88,10 +88,10 @@ func Example() {
 	try(err)
 	defer func() { try(os.RemoveAll(dir)) }()
 
-	db, err := repo.Open(ctx, "sqlite:"+filepath.Join(dir, "tasks.db"), repo.Options{})
+	db, err := repo.Open(ctx, "sqlite:"+filepath.Join(dir, "tasks.db"), repo.Config{})
 	try(err)
 	defer func() { try(db.Close()) }()
-	tasks, err := repo.New(db, repo.Config[TaskV1, TaskV2]{Name: "TASK", Mapping: TaskMapping{}})
+	tasks, err := repo.New(db, repo.Definition[TaskV1, TaskV2]{Name: "TASK", Mapping: TaskMapping{}})
 	try(err)
 	try(db.CreateV1Tables(ctx)) // only here: you have yours
 	try(db.Install(ctx))

@@ -150,15 +150,15 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 	if f.from != Migrate && !f.incomplete {
 		return e.orderFacts(ctx, s, f)
 	}
-	husks := "SELECT CAST(m.key AS text) AS key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
+	tombstoned := "SELECT CAST(m.key AS text) AS key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
 		" WHERE m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + e.v2.sql +
 		" c WHERE " + e.countAll(markAllGone) + " > 0 AND " + e.underTruncate()
 	var err error
-	if f.husks, err = number(ctx, s, "SELECT count(*) FROM ("+husks+") h"); err != nil {
+	if f.tombstoned, err = number(ctx, s, "SELECT count(*) FROM ("+tombstoned+") h"); err != nil {
 		return err
 	}
-	if f.husks > 0 {
-		if err := scanText(ctx, s, &f.huskExample, "SELECT h.key FROM ("+husks+") h LIMIT 1"); err != nil {
+	if f.tombstoned > 0 {
+		if err := scanText(ctx, s, &f.tombstonedExample, "SELECT h.key FROM ("+tombstoned+") h LIMIT 1"); err != nil {
 			return err
 		}
 	}

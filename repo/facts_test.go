@@ -33,7 +33,7 @@ func TestBlockers(t *testing.T) {
 		"EXPAND asks for no more":              {Expand, Migrate, func(f *facts) { *f = facts{from: Expand, to: Migrate, rehearsed: true, remaining: 9} }, ""},
 		"all is well":                          {Migrate, Cutover, func(*facts) {}, ""},
 		"every row":                            {Migrate, Cutover, func(f *facts) { f.remaining, f.stale, f.quarantined = 1, 2, 3 }, "UNMIGRATED STALE QUARANTINED"},
-		"a copy under a tombstone":             {Migrate, Cutover, func(f *facts) { f.husks = 1 }, "STALE"},
+		"a copy under a tombstone":             {Migrate, Cutover, func(f *facts) { f.tombstoned = 1 }, "STALE"},
 		"not verified":                         {Migrate, Cutover, func(f *facts) { f.verified = false }, "NOT_VERIFIED"},
 		"not verified, nor captured":           {Migrate, Cutover, func(f *facts) { f.verified, f.captureKept, f.bypass = false, false, 7 }, "NOT_VERIFIED"},
 		"verified but for some":                {Migrate, Cutover, func(f *facts) { f.behind = 4 }, "NOT_VERIFIED"},

@@ -108,8 +108,8 @@ func (l limits) narrower(other limits) bool {
 	return l.ranged && (!other.ranged || l.max < other.max) || l.runes > 0 && (other.runes == 0 || l.runes < other.runes)
 }
 
-// followColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits for others only for moments.
-func (e *entity) followColumns(ctx context.Context) (altered bool, err error) {
+// alignColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits for others only for moments.
+func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
 	statements, err := e.refit(ctx, e.db.reading())
 	if err != nil || len(statements) == 0 {
 		return false, err
@@ -128,8 +128,8 @@ func (e *entity) followColumns(ctx context.Context) (altered bool, err error) {
 	return true, nil
 }
 
-// checkFollows fails where a column of V2's root table does not follow V1's, which SQLite cannot alter.
-func (e *entity) checkFollows() error {
+// checkAligned fails where a column of V2's root table does not follow V1's, which SQLite cannot alter.
+func (e *entity) checkAligned() error {
 	for i := range e.v2.columns {
 		if c := &e.v2.columns[i]; e.strays(c, c.now()) {
 			v1 := e.followed(c)

@@ -61,8 +61,8 @@ type facts struct {
 	seeds                int64 // that had left no marks when rows were counted
 	generation           int64 // of the capture, then
 	// Rows.
-	remaining, stale, quarantined, husks, orphans                                  int64
-	remainingExample, staleExample, quarantinedExample, huskExample, orphanExample *string
+	remaining, stale, quarantined, tombstoned, orphans                                   int64
+	remainingExample, staleExample, quarantinedExample, tombstonedExample, orphanExample *string
 	// Verification.
 	verified     bool  // a clean verification of this phase
 	behind       int64 // rows that it could not compare, having no fresh copy
@@ -122,7 +122,7 @@ func (f facts) rows() []Blocker {
 		}
 	}
 	add(Unmigrated, f.remaining, f.remainingExample, "1 row has no V2 copy yet", "%d rows have no V2 copy yet", "start a sweep and wait for its end")
-	add(Stale, f.stale+f.husks+f.orphans, first(f.staleExample, f.huskExample, f.orphanExample), "1 copy has not caught up with a change of V1", "%d copies have not caught up with a change of V1", "start a sweep and wait for its end")
+	add(Stale, f.stale+f.tombstoned+f.orphans, first(f.staleExample, f.tombstonedExample, f.orphanExample), "1 copy has not caught up with a change of V1", "%d copies have not caught up with a change of V1", "start a sweep and wait for its end")
 	add(Quarantined, f.quarantined, f.quarantinedExample, "1 row cannot be converted", "%d rows cannot be converted", "repair it through V1 as the quarantine says, then start a sweep")
 	return found
 }
@@ -237,4 +237,4 @@ func mayPass(f facts, force bool, reason *string) error {
 }
 
 // lacking reports whether V2 lacks rows, so that a CUTOVER in spite of it is incomplete.
-func (f facts) lacking() bool { return f.remaining+f.stale+f.quarantined+f.husks+f.orphans > 0 }
+func (f facts) lacking() bool { return f.remaining+f.stale+f.quarantined+f.tombstoned+f.orphans > 0 }

@@ -288,12 +288,12 @@ type nestedLeaf struct {
 // C9. A child of a child is refused.
 func TestAChildOfAChild(t *testing.T) {
 	t.Parallel()
-	db, err := repo.Open(t.Context(), repotest.SQLite(t), repo.Options{})
+	db, err := repo.Open(t.Context(), repotest.SQLite(t), repo.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close() //nolint:errcheck // nothing is in it
-	_, err = repo.New(db, repo.Config[nestedV1, nestedV1]{Name: "NESTED", Mapping: nil})
+	_, err = repo.New(db, repo.Definition[nestedV1, nestedV1]{Name: "NESTED", Mapping: nil})
 	if err == nil || !strings.Contains(err.Error(), "a child row has no child rows of its own") {
 		t.Errorf("the error is %v", err)
 	}

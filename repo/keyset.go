@@ -19,10 +19,10 @@ func (s *sqlText) add(text string, args ...any) {
 	s.args = append(s.args, args...)
 }
 
-// driver is the query of a page's keys for readStatement, with one row more than the page where there are more: key, ord,
+// keyQuery is the query of a page's keys for readStatement, with one row more than the page where there are more: key, ord,
 // grp (the group's index), other (there are rows on the other side of the cursor), v (the value by which the list is
 // sorted). A group without rows has one row whose key is NULL.
-func (p *plan) driver() (string, []any) {
+func (p *plan) keyQuery() (string, []any) {
 	var s sqlText
 	v := "NULL"
 	if p.sort != nil {

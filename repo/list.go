@@ -20,7 +20,7 @@ type Query struct {
 	// After and Before are cursors of rows: the page lies strictly after, or before. A cursor of either shape is valid in
 	// the other, in every phase, and when its row has gone; it belongs to one sort, in either direction.
 	After, Before *string
-	// Sort is a name in Config.Sorts; "" sorts by key. Rows of equal rank are sorted by key. Rows without a value come last.
+	// Sort is a name in Definition.Sorts; "" sorts by key. Rows of equal rank are sorted by key. Rows without a value come last.
 	Sort string
 	// Desc reverses the order, except that rows without a value stay last.
 	Desc bool
@@ -137,8 +137,8 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 	}
 	extra := r.db.dialect.object([]member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
 	f, answers, err := r.readLed(ctx, r.db.answering(), w, func(lead side, w want) (string, []any) {
-		driver, args := p.ledBy(lead).driver()
-		return r.readStatement(w, lead, driver, extra), args
+		keyQuery, args := p.ledBy(lead).keyQuery()
+		return r.readStatement(w, lead, keyQuery, extra), args
 	})
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue {
 		if q.After == nil && q.Before == nil {
@@ -321,7 +321,7 @@ func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
 	if group != "" {
 		p.groups = [2]*column{e.v1.column(group), e.v2.column(e.columnInV2(group))}
 		if p.groups[sideV1] == nil || p.groups[sideV2] == nil {
-			return nil, fmt.Errorf("entity %s has no column %s in both shapes: name it in Config.References", e.name, group)
+			return nil, fmt.Errorf("entity %s has no column %s in both shapes: name it in Definition.References", e.name, group)
 		}
 		p.keys, err = groupDocument(p.groups[sideV1], keys)
 	}

@@ -9,7 +9,7 @@ import (
 
 // The schedules that the model of the protocol (model/) found, each with the line that withstands it.
 
-// currentVersion in mark.go counts the mark of TRUNCATE, and insertLed in cutover.go begins above it. Comments have no child
+// currentVersion in mark.go counts the mark of TRUNCATE, and insertWhenV2Leads in cutover.go begins above it. Comments have no child
 // rows in V1: TRUNCATE of a child table leaves a mark that counts by itself.
 func TestWhatIsCreatedAfterTruncateHasAHigherVersion(t *testing.T) {
 	t.Parallel()

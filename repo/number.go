@@ -182,9 +182,9 @@ func (n Number) scaled(sqlType string) (Number, error) {
 	return Number(d.String()), nil
 }
 
-// settleNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what its column would make
+// canonicalizeNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what its column would make
 // of it. What is as in before, unless that is nil, it leaves. It fails with a *FieldError for what a column cannot hold.
-func (t *table) settleNumbers(d dialect, before, v any, settle func(number reflect.Value, held Number, field string) error) error {
+func (t *table) canonicalizeNumbers(d dialect, before, v any, settle func(number reflect.Value, held Number, field string) error) error {
 	w, old := reflect.ValueOf(v).Elem(), reflect.Value{}
 	if b := reflect.ValueOf(before); b.IsValid() && !b.IsNil() {
 		old = b.Elem()

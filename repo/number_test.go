@@ -89,12 +89,12 @@ func openPrices(t *testing.T, url string) (*repo.Repository[priceV1, priceV2], *
 func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping[V1, V2]) (*repo.DB, *repo.Repository[V1, V2], *repo.Control) {
 	t.Helper()
 	way, pooled := repotest.EnginesURL(t, url)
-	db, err := repo.Open(t.Context(), way, repo.Options{Pooler: pooled})
+	db, err := repo.Open(t.Context(), way, repo.Config{Pooler: pooled})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Config[V1, V2]{Name: name, Mapping: mapping, InitialPhase: repo.Migrate})
+	r, err := repo.New(db, repo.Definition[V1, V2]{Name: name, Mapping: mapping, InitialPhase: repo.Migrate})
 	empty := false
 	if err == nil {
 		empty, err = db.Empty(t.Context())

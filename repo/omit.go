@@ -166,7 +166,7 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 	if err != nil || !found {
 		return v2, err
 	}
-	if err := r.arrange(ctx, t, &v1); err != nil { // as V1 returns them
+	if err := r.sortChildRows(ctx, t, &v1); err != nil { // as V1 returns them
 		return v2, err
 	}
 	merged, err := r.merged(v1, v2)

@@ -200,7 +200,7 @@ func TestTheEmptyKey(t *testing.T) {
 func TestAPreparedTransactionInTheWay(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
-		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Options: repo.Options{PhasePatience: 200 * time.Millisecond}})
+		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Config: repo.Config{PhasePatience: 200 * time.Millisecond}})
 		insert(t, b, note("a", "a"))
 		raw := repotest.Raw(t, url)
 		name := "coexist's " + t.Name()

@@ -268,7 +268,7 @@ type twins struct {
 func openTwins(t *testing.T, url string) (all twins) {
 	t.Helper()
 	way, pooled := repotest.EnginesURL(t, url)
-	db, err := repo.Open(t.Context(), way, repo.Options{Pooler: pooled})
+	db, err := repo.Open(t.Context(), way, repo.Config{Pooler: pooled})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,15 +278,15 @@ func openTwins(t *testing.T, url string) (all twins) {
 			t.Fatal(err)
 		}
 	}
-	all.left, err = repo.New(db, repo.Config[leftV1, leftV2]{Name: "LEFT", InitialPhase: repo.Migrate, Mapping: plain[leftV1, leftV2]{
+	all.left, err = repo.New(db, repo.Definition[leftV1, leftV2]{Name: "LEFT", InitialPhase: repo.Migrate, Mapping: plain[leftV1, leftV2]{
 		func(v leftV1) leftV2 { return leftV2{v.ID, v.A} }, func(v leftV2) leftV1 { return leftV1{v.ID, v.Left} },
 	}})
 	try(err)
-	all.right, err = repo.New(db, repo.Config[rightV1, rightV2]{Name: "RIGHT", InitialPhase: repo.Migrate, Mapping: plain[rightV1, rightV2]{
+	all.right, err = repo.New(db, repo.Definition[rightV1, rightV2]{Name: "RIGHT", InitialPhase: repo.Migrate, Mapping: plain[rightV1, rightV2]{
 		func(v rightV1) rightV2 { return rightV2{v.ID, v.B} }, func(v rightV2) rightV1 { return rightV1{v.ID, v.Right} },
 	}})
 	try(err)
-	all.third, err = repo.New(db, repo.Config[thirdV1, thirdV2]{Name: "THIRD", InitialPhase: repo.Migrate, Mapping: plain[thirdV1, thirdV2]{
+	all.third, err = repo.New(db, repo.Definition[thirdV1, thirdV2]{Name: "THIRD", InitialPhase: repo.Migrate, Mapping: plain[thirdV1, thirdV2]{
 		func(v thirdV1) thirdV2 { return thirdV2(v) }, func(v thirdV2) thirdV1 { return thirdV1(v) },
 	}})
 	try(err)

@@ -295,7 +295,7 @@ func TestQuarantinePages(t *testing.T) {
 	})
 }
 
-// A row that was converted has left quarantine for good: release in followStore. What another program changes about it is not
+// A row that was converted has left quarantine for good: release in finishStore. What another program changes about it is not
 // said to fail as it did.
 func TestARowThatWasConvertedHasLeftQuarantine(t *testing.T) {
 	t.Parallel()

@@ -11,7 +11,7 @@ import (
 
 // answer is one row of a read: what one statement saw of one key.
 type answer struct {
-	ord         int64 // the driver's
+	ord         int64 // the key query's
 	key         string
 	absent      bool // the row says no key: a group without rows, say
 	extra       []byte
@@ -308,18 +308,18 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys
 			asked = append(asked, key)
 		}
 	}
-	driver, arg := "SELECT "+r.asKey("?")+" AS key, 0 AS ord", ""
+	keyQuery, arg := "SELECT "+r.asKey("?")+" AS key, 0 AS ord", ""
 	if len(asked) == 1 {
 		arg = asked[0]
 	} else {
 		var err error
-		driver = r.db.dialect.keyList(r.v1.key)
+		keyQuery = r.db.dialect.keyList(r.v1.key)
 		if arg, err = r.keyDocument(asked); err != nil {
 			return nil, err
 		}
 	}
 	f, answers, err := r.readLed(ctx, s, w, func(lead side, w want) (string, []any) {
-		return r.readStatement(w, lead, driver, "NULL"), []any{arg}
+		return r.readStatement(w, lead, keyQuery, "NULL"), []any{arg}
 	})
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && !s.within {
 		return r.lookUpHalves(ctx, s, w, asked)

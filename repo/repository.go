@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Config describes one entity. Name and Mapping are required; everything else has a default that is right for production.
-type Config[V1, V2 any] struct {
+// Definition describes one entity. Name and Mapping are required; everything else has a default that is right for production.
+type Definition[V1, V2 any] struct {
 	// Name is the entity's name, such as "CUSTOMER": at most 40 letters, digits and underscores. The engine's tables keep it.
 	Name string
 	// Mapping converts between the shapes.
@@ -84,27 +84,27 @@ type Result[T any] struct {
 // New describes an entity to db. It does not touch the database: DB.Install and DB.Check do, for all entities at once. It
 // fails when the models or the configuration make no sense, and for a column of V2 whose type would change what is written to it, by
 // rounding it, say.
-func New[V1, V2 any](db *DB, config Config[V1, V2]) (*Repository[V1, V2], error) {
-	e, err := newEntity(db, config.Name, reflect.TypeFor[V1](), reflect.TypeFor[V2]())
+func New[V1, V2 any](db *DB, definition Definition[V1, V2]) (*Repository[V1, V2], error) {
+	e, err := newEntity(db, definition.Name, reflect.TypeFor[V1](), reflect.TypeFor[V2]())
 	if err != nil {
-		return nil, fmt.Errorf("entity %q: %w", config.Name, err)
+		return nil, fmt.Errorf("entity %q: %w", definition.Name, err)
 	}
-	if config.Mapping == nil {
-		return nil, fmt.Errorf("entity %q: no mapping", config.Name)
+	if definition.Mapping == nil {
+		return nil, fmt.Errorf("entity %q: no mapping", definition.Name)
 	}
-	e.mappingVersion = config.Mapping.Version()
-	e.sorts = config.Sorts
-	e.references = config.References
+	e.mappingVersion = definition.Mapping.Version()
+	e.sorts = definition.Sorts
+	e.references = definition.References
 	for _, reference := range e.references {
 		if e.v1.column(reference.Column) == nil || e.v2.column(e.columnInV2(reference.Column)) == nil {
-			return nil, fmt.Errorf("entity %q: a reference is a column of both root tables: %q of V1 is %q of V2", config.Name, reference.Column, e.columnInV2(reference.Column))
+			return nil, fmt.Errorf("entity %q: a reference is a column of both root tables: %q of V1 is %q of V2", definition.Name, reference.Column, e.columnInV2(reference.Column))
 		}
 	}
-	e.initialPhase = config.InitialPhase
+	e.initialPhase = definition.InitialPhase
 	if e.initialPhase == "" {
 		e.initialPhase = Expand
 	}
-	r := &Repository[V1, V2]{entity: e, mapping: guarded[V1, V2]{config.Mapping}, newKey: config.NewKey}
+	r := &Repository[V1, V2]{entity: e, mapping: guarded[V1, V2]{definition.Mapping}, newKey: definition.NewKey}
 	e.converter = r
 	db.entities = append(db.entities, e)
 	return r, nil

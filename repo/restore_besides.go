@@ -67,7 +67,7 @@ func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, 
 		}
 	}
 	if len(fresh) > 0 {
-		if err := r.followV1(ctx, t, fresh); err != nil {
+		if err := r.refreshCopies(ctx, t, fresh); err != nil {
 			return err
 		}
 	}

@@ -299,7 +299,7 @@ func TestNoURLShowsItsPassword(t *testing.T) {
 		"Postgres://u:s3cr3t@127.0.0.1/db", "postgres ://u:s3cr3t@127.0.0.1/db", "u:s3cr3t@127.0.0.1/db", "postgres//u:s3cr3t@127.0.0.1/db", "password=s3cr3t", "",
 	} {
 		var logged strings.Builder
-		_, err := repo.Open(t.Context(), url, repo.Options{Patience: -1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		_, err := repo.Open(t.Context(), url, repo.Config{Patience: -1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 		if err == nil || strings.Contains(err.Error()+logged.String(), "s3cr3t") && !strings.HasPrefix(url, "s3cr3t://") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v %s", url, err, logged.String())
 		}

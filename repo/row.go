@@ -19,13 +19,13 @@ type row map[string]any
 func (t *table) row(v reflect.Value) row {
 	r := make(row, len(t.columns)+8)
 	for i := range t.columns {
-		r[t.columns[i].name] = t.columns[i].onItsWay(v.FieldByIndex(t.columns[i].index))
+		r[t.columns[i].name] = t.columns[i].toDatabase(v.FieldByIndex(t.columns[i].index))
 	}
 	return r
 }
 
-// onItsWay is what is written for a field of the model.
-func (c *column) onItsWay(field reflect.Value) any {
+// toDatabase is what is written for a field of the model.
+func (c *column) toDatabase(field reflect.Value) any {
 	if number := reflect.Indirect(field); c.isNumber && number.IsValid() && typeFamily(c.declared) == "text" {
 		return number.String() // a JSON number would be computed with on its way
 	}
@@ -99,7 +99,7 @@ func (t *table) differ(before, after any) *difference {
 		c := &t.columns[i]
 		if x, y := v.FieldByIndex(c.index), w.FieldByIndex(c.index); !identical(x, y) {
 			d.columns = append(d.columns, *c)
-			d.row[c.name] = c.onItsWay(y)
+			d.row[c.name] = c.toDatabase(y)
 		}
 	}
 	for i := range t.children {

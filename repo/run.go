@@ -87,7 +87,7 @@ type Run struct {
 	// Error says why the run has failed.
 	Error *string
 
-	olderThan *int
+	olderThan int // 0 for none
 	repair    bool
 	epoch     int64 // that it was started in
 }
@@ -96,7 +96,7 @@ type Run struct {
 func (r Run) Red() bool { return r.Faults > 0 }
 
 // derived reports whether all that the run writes can be derived again: not the versions of what is migrated again.
-func (r Run) derived() bool { return r.Kind == Sweep && r.olderThan == nil || r.Kind == Rehearsal }
+func (r Run) derived() bool { return r.Kind == Sweep && r.olderThan == 0 || r.Kind == Rehearsal }
 
 // active reports whether the run has not ended.
 func (r Run) active() bool { return r.Status == Running || r.Status == Paused }
@@ -144,14 +144,29 @@ type TuneRequest struct {
 	NoLimit          bool
 }
 
+// check returns a *FieldError for limits that make no sense. Those that are given must be limits.
+func (q TuneRequest) check() error {
+	limit := func(n *int) int {
+		switch {
+		case n == nil:
+			return 0
+		case *n == 0:
+			return -1
+		default:
+			return *n
+		}
+	}
+	return checkLimitsOfRun(limit(q.Workers), limit(q.MaxRowsPerSecond))
+}
+
 // TuneRun changes the limits of an active run. Workers obey with their next batch. It fails with ErrNotFound, with ErrRunEnded, and with an
 // *InputError for limits that make no sense.
 func (c *Control) TuneRun(ctx context.Context, q TuneRequest) (Run, error) {
-	if err := (start{RunRequest: RunRequest{Workers: q.Workers, MaxRowsPerSecond: q.MaxRowsPerSecond}}).check(nil); err != nil {
+	if err := q.check(); err != nil {
 		return Run{}, inputError(err)
 	}
 	var n int64
-	err := c.db.alone(ctx, func(s session) (err error) {
+	err := c.db.autonomously(ctx, func(s session) (err error) {
 		n, err = s.exec(ctx, "UPDATE "+c.db.own.run+" SET workers = coalesce(?, workers), max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END,"+
 			" throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", q.Workers, q.NoLimit, q.MaxRowsPerSecond, q.ID)
 		return err
@@ -186,7 +201,7 @@ func (db *DB) endOrChange(ctx context.Context, id int64, to RunStatus, reason st
 		finished = db.dialect.now()
 	}
 	var n int64
-	err := db.alone(ctx, func(s session) (err error) {
+	err := db.autonomously(ctx, func(s session) (err error) {
 		n, err = s.exec(ctx, "UPDATE "+db.own.run+" SET status = ?, error = ?, finished_at = "+finished+
 			", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(to), failure, id)
 		return err
@@ -229,7 +244,7 @@ type runDocument struct {
 	Actor            string     `json:"actor"`
 	Workers          int        `json:"workers"`
 	MaxRowsPerSecond *int       `json:"maxRowsPerSecond"`
-	OlderThan        *int       `json:"olderThan"`
+	OlderThan        int        `json:"olderThan"`
 	Total            int64      `json:"total"`
 	ThrottledBy      *string    `json:"throttledBy"`
 	Error            *string    `json:"error"`

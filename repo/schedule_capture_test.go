@@ -97,7 +97,7 @@ func TestARepairAgainstACreate(t *testing.T) {
 	})
 }
 
-// A copy that comes with a row that V1's owner makes where V2 leads lies under none of the marks of all keys that were there: followV1.
+// A copy that comes with a row that V1's owner makes where V2 leads lies under none of the marks of all keys that were there: refreshCopies.
 func TestARowThatV1MakesInCutoverAfterATruncate(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -136,7 +136,7 @@ func TestVersionAfterACrashInARemigration(t *testing.T) {
 	updateV1(t, b, "b", func(n *repotest.NoteV1) { n.Title = "flush" })
 	var seen repo.Record[repotest.NoteV2]
 	killed := make(chan struct{})
-	run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test", OlderThanMappingVersion: new(2)})
+	run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test", OlderThanMappingVersion: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

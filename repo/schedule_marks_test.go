@@ -55,7 +55,7 @@ func TestAKeyThatMovedAndWasDeletedKeepsItsTombstone(t *testing.T) {
 	})
 }
 
-// A create has read the marks of a key that a sweep folds before it deletes them: it begins again, with the tombstone. The guard is in followStore.
+// A create has read the marks of a key that a sweep folds before it deletes them: it begins again, with the tombstone. The guard is in finishStore.
 func TestACreateThatHasReadWhatASweepFolds(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -127,7 +127,7 @@ func TestARemigrationOfARowThatHasChangedSince(t *testing.T) {
 		}
 		b = repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2, Back: bad}})
 		other := repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2, Back: bad}})
-		run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test", OlderThanMappingVersion: new(2)})
+		run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test", OlderThanMappingVersion: 2})
 		if err != nil {
 			t.Fatal(err)
 		}

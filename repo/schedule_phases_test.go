@@ -12,7 +12,7 @@ import (
 
 // What others do between two statements of a phase change or a restore, or beside them. Each test fails without its guard.
 
-// A copy whose row another program has deleted keeps the gate closed: in CUTOVER it would be the truth again. husks in cheapFacts.
+// A copy whose row another program has deleted keeps the gate closed: in CUTOVER it would be the truth again. tombstoned in cheapFacts.
 func TestADeletedRowClosesTheGateToCutover(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -165,7 +165,7 @@ func TestARestoreAgainstADeleteAndACreate(t *testing.T) {
 	})
 }
 
-// A create locks what is left of V1's row before it reads it: insertLed. A restore would remove the row that it is to become.
+// A create locks what is left of V1's row before it reads it: insertWhenV2Leads. A restore would remove the row that it is to become.
 func TestACreateAgainstARestore(t *testing.T) {
 	deadInV1(t, func(t *testing.T, b *repotest.Bench) {
 		run, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})

@@ -251,7 +251,7 @@ func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
 	})
 }
 
-// Where V2 leads a create waits for a delete in flight, and its version passes that of what was deleted: insertLed reads the
+// Where V2 leads a create waits for a delete in flight, and its version passes that of what was deleted: insertWhenV2Leads reads the
 // marks when the row is there.
 func TestACreateThatWaitedForADelete(t *testing.T) {
 	t.Parallel()
@@ -326,7 +326,7 @@ func TestTwoWritersOfARow(t *testing.T) {
 	})
 }
 
-// A storer that another was faster than writes no child rows either: stored in followStore.
+// A storer that another was faster than writes no child rows either: stored in finishStore.
 func TestAStorerThatComesLateWritesNoChildRows(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {

@@ -207,12 +207,12 @@ func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
 	}
 	repotest.Each(t, func(t *testing.T, url string) {
 		ctx := t.Context()
-		db, err := repo.Open(ctx, url, repo.Options{})
+		db, err := repo.Open(ctx, url, repo.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the test is over
-		odd, err := repo.New(db, repo.Config[oddV1, oddV2]{Name: "ODD", Mapping: oddMapping{}, InitialPhase: repo.Migrate})
+		odd, err := repo.New(db, repo.Definition[oddV1, oddV2]{Name: "ODD", Mapping: oddMapping{}, InitialPhase: repo.Migrate})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 	if err != nil {
 		return err
 	}
-	return r.settleEffects(ctx, t, nil, effects)
+	return r.reconcileEffects(ctx, t, nil, effects)
 }
 
 // markAll appends a mark for each of many keys.

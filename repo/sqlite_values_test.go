@@ -185,12 +185,12 @@ func (realV2) TableName() string { return "reals_v2" }
 func bringSorted[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], statements ...string) brought[V1, V2] {
 	t.Helper()
 	repotest.Exec(t, repotest.Raw(t, url), statements...)
-	db, err := repo.Open(t.Context(), url, repo.Options{})
+	db, err := repo.Open(t.Context(), url, repo.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Config[V1, V2]{Name: "THING", Mapping: m, InitialPhase: repo.Migrate, Sorts: map[string]repo.Sort{"X": {V1: "x", V2: "x"}}})
+	r, err := repo.New(db, repo.Definition[V1, V2]{Name: "THING", Mapping: m, InitialPhase: repo.Migrate, Sorts: map[string]repo.Sort{"X": {V1: "x", V2: "x"}}})
 	if err == nil {
 		err = db.Install(t.Context())
 	}

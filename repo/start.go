@@ -1,18 +1,22 @@
 package repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 )
 
+// MaxWorkers is how many workers a run may have.
+const MaxWorkers = 64
+
 // RunRequest asks for a run. Entity and Actor are required.
 type RunRequest struct {
 	Entity string
-	// Workers is how many chunks are worked on at a time, by all instances together: 1 to 64, nil for 1.
-	Workers *int
-	// MaxRowsPerSecond is at least 1, nil for no limit.
-	MaxRowsPerSecond *int
+	// Workers is how many chunks are worked on at a time, by all instances together: at most MaxWorkers. Defaults to 1.
+	Workers int
+	// MaxRowsPerSecond is an upper rate. Defaults to none.
+	MaxRowsPerSecond int
 	// Actor is who asks, kept with the run.
 	Actor string
 }
@@ -21,9 +25,9 @@ type RunRequest struct {
 type SweepRequest struct {
 	Entity string
 	// Workers and MaxRowsPerSecond are as in RunRequest.
-	Workers, MaxRowsPerSecond *int
-	// OlderThanMappingVersion also migrates copies again that an older mapping version than this one made.
-	OlderThanMappingVersion *int
+	Workers, MaxRowsPerSecond int
+	// OlderThanMappingVersion also migrates copies again that a mapping of a lower version made. Defaults to none.
+	OlderThanMappingVersion int
 	// Actor is who asks, kept with the run.
 	Actor string
 }
@@ -32,7 +36,7 @@ type SweepRequest struct {
 type VerificationRequest struct {
 	Entity string
 	// Workers and MaxRowsPerSecond are as in RunRequest.
-	Workers, MaxRowsPerSecond *int
+	Workers, MaxRowsPerSecond int
 	// Repair brings what differs up to the side that leads. The run stays red all the same: only a later one that finds
 	// nothing clears it.
 	Repair bool
@@ -44,18 +48,26 @@ type VerificationRequest struct {
 type start struct {
 	RunRequest
 	kind      RunKind
-	olderThan *int
+	olderThan int
 	repair    bool
 }
 
 func (q start) check(e *entity) error {
 	switch {
-	case q.Workers != nil && (*q.Workers < 1 || *q.Workers > 64):
-		return Faulty("workers", "is %d, possible is 1 to 64", *q.Workers)
-	case q.MaxRowsPerSecond != nil && *q.MaxRowsPerSecond < 1:
-		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", *q.MaxRowsPerSecond)
-	case q.olderThan != nil && (*q.olderThan < 1 || *q.olderThan > e.mappingVersion):
-		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version", *q.olderThan, e.mappingVersion)
+	case q.olderThan < 0 || q.olderThan > e.mappingVersion:
+		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version", q.olderThan, e.mappingVersion)
+	default:
+		return checkLimitsOfRun(q.Workers, q.MaxRowsPerSecond)
+	}
+}
+
+// checkLimitsOfRun returns a *FieldError for limits that make no sense. 0 is a default.
+func checkLimitsOfRun(workers, maxRowsPerSecond int) error {
+	switch {
+	case workers < 0 || workers > MaxWorkers:
+		return Faulty("workers", "is %d, possible is 1 to %d", workers, MaxWorkers)
+	case maxRowsPerSecond < 0:
+		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", maxRowsPerSecond)
 	default:
 		return nil
 	}
@@ -142,19 +154,23 @@ func (c *Control) nameActive(ctx context.Context, e *entity, kind RunKind) error
 	return &RunActiveError{Run: id}
 }
 
+// orNull is a number as an argument, NULL for 0.
+func orNull(n int) any {
+	if n == 0 {
+		return nil
+	}
+	return n
+}
+
 // insertRun returns the id of the new run.
 func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (int64, error) {
 	if !q.kind.runsIn(t.fence) {
 		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind, q.kind.phases(), ErrWrongPhase)
 	}
-	workers := 1
-	if q.Workers != nil {
-		workers = *q.Workers
-	}
 	id, err := number(ctx, t.session, "INSERT INTO "+e.db.own.run+" (entity, kind, status, actor, started_at, workers, max_rows_per_second, older_than_mapping_version, repair, epoch,"+
 		" capture_generation, bypass_before, total) VALUES (?, ?, ?, ?, "+e.db.dialect.now()+", ?, ?, ?, ?, ?, (SELECT CASE WHEN x.capture THEN x.capture_generation ELSE 0 END"+
 		" FROM "+e.db.own.entity+" x WHERE x.name = ?), "+e.bypassWrites()+", ?) RETURNING id",
-		e.name, string(q.kind), string(Running), q.Actor, workers, q.MaxRowsPerSecond, q.olderThan, q.repair, t.fence.Epoch, e.name, total)
+		e.name, string(q.kind), string(Running), q.Actor, cmp.Or(q.Workers, 1), orNull(q.MaxRowsPerSecond), orNull(q.olderThan), q.repair, t.fence.Epoch, e.name, total)
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == uniqueViolation {
 		return 0, ErrRunAlreadyActive
 	}

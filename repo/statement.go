@@ -15,23 +15,23 @@ const (
 	wantBoth             // the copy, its marks, and V1, whoever leads
 )
 
-// readStatement is a query of one row for each row of driver, a query of keys (as key) and of ordinals (as ord). It is one
+// readStatement is a query of one row for each row of keyQuery, a query of keys (as key) and of ordinals (as ord). It is one
 // statement, so that all it says was true at one moment. Its columns are
 //
 //	fence, ord, key, extra, v1, copy, marks, quarantined
 //
-// of which the last four are as w asks; extra is an expression over the driver, k. Where the driver is empty it returns one
+// of which the last four are as w asks; extra is an expression over the key query, k. Where that is empty it returns one
 // row with the fence alone.
-func (e *entity) readStatement(w want, lead side, driver, extra string) string {
+func (e *entity) readStatement(w want, lead side, keyQuery, extra string) string {
 	d := e.db.dialect
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
 		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, NULL AS v1, " + e.copyDocument() +
-			" AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k LEFT JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = k.key"
+			" AS copy, NULL AS marks, false AS quarantined FROM (" + keyQuery + ") k LEFT JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = k.key"
 	case w == wantV1:
 		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, " + e.v1Document("k.key") +
-			" AS v1, NULL AS copy, NULL AS marks, false AS quarantined FROM (" + driver + ") k"
+			" AS v1, NULL AS copy, NULL AS marks, false AS quarantined FROM (" + keyQuery + ") k"
 	default:
 		v1Document := e.v1Document("s.key")
 		if w == wantV2 {
@@ -40,7 +40,7 @@ func (e *entity) readStatement(w want, lead side, driver, extra string) string {
 		rows = "SELECT s.ord, CAST(s.key AS text) AS key, s.extra, " + v1Document + " AS v1, s.copy, s.marks," +
 			" NOT s.fresh AND " + e.quarantined("s.key") + " AS quarantined FROM (" +
 			e.freshness("SELECT k.ord, k.key, "+extra+" AS extra, c."+seqColumn+" AS seq, c."+goneSeenColumn+" AS gone_seen, c."+staleSeenColumn+" AS stale_seen, "+
-				e.copyDocument()+" AS copy, "+e.marks("k.key")+" AS marks FROM ("+driver+") k LEFT JOIN "+
+				e.copyDocument()+" AS copy, "+e.marks("k.key")+" AS marks FROM ("+keyQuery+") k LEFT JOIN "+
 				e.v2.sql+" c ON c."+quote(e.v2.key.name)+" = k.key"+d.once()) + ") s"
 	}
 	return "SELECT CAST(" + e.fenceQuery() + " AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)" +

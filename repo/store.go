@@ -96,7 +96,7 @@ func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origi
 	if err := e.updateCopies(ctx, t, stale, stored); err != nil {
 		return nil, err
 	}
-	return stored, e.followStore(ctx, t, items, stored, origin)
+	return stored, e.finishStore(ctx, t, items, stored, origin)
 }
 
 func (e *entity) copyRow(t *tx, p *pending, origin Origin) row {
@@ -176,10 +176,10 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 	return nil
 }
 
-// followStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A write or a repair, whose row
+// finishStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A write or a repair, whose row
 // V1 has, is busy where a sweep has made a tombstone of marks that it has read; a storer that has no lock on V1 has read an older state then, and its copy
 // lies under the tombstone.
-func (e *entity) followStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
+func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
 	children := make([][]row, len(e.v2.children))

@@ -27,20 +27,20 @@ type vanished struct {
 // prepareSweep reads the next rows of a chunk with one statement, and converts those that have no fresh copy.
 func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
 	w := wantV2
-	if run.olderThan != nil || c.Stage == stageMarks {
+	if run.olderThan > 0 || c.Stage == stageMarks {
 		w = wantBoth
 	}
-	driver := r.v1Keys(c, limit)
+	keyQuery := r.v1Keys(c, limit)
 	if c.Stage == stageMarks {
-		driver = r.markedKeys(c, limit)
+		keyQuery = r.markedKeys(c, limit)
 	}
-	b, read, err := r.readBatch(ctx, w, driver, limit)
+	b, read, err := r.readBatch(ctx, w, keyQuery, limit)
 	if err != nil {
 		return nil, err
 	}
 	var do swept
 	for _, s := range read {
-		r.sort(&do, s, run.olderThan)
+		r.decide(&do, s, run.olderThan)
 	}
 	b.apply = func(ctx context.Context, t *tx) (outcome, error) {
 		if t.fence.AllMarks != b.fence.AllMarks {
@@ -90,9 +90,9 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 	return added, nil
 }
 
-// readBatch reads the keys of a driver and what there is of each.
-func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, driver sqlText, limit int) (*batch, []*seen[V1, V2], error) {
-	f, answers, err := r.read(ctx, r.db.answering(), r.readStatement(w, sideV1, driver.text.String(), "NULL"), driver.args...)
+// readBatch reads the keys of a keyQuery and what there is of each.
+func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sqlText, limit int) (*batch, []*seen[V1, V2], error) {
+	f, answers, err := r.read(ctx, r.db.answering(), r.readStatement(w, sideV1, keyQuery.text.String(), "NULL"), keyQuery.args...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -167,9 +167,9 @@ func (e *entity) markedKeys(c chunk, limit int) sqlText {
 	return s
 }
 
-// sort decides what a sweep does with a row.
-func (r *Repository[V1, V2]) sort(do *swept, s *seen[V1, V2], olderThan *int) {
-	remigrate := olderThan != nil && s.state.fresh() && s.copy.MappingVersion < *olderThan
+// decide decides what a sweep does with a row.
+func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
+	remigrate := s.state.fresh() && s.copy.MappingVersion < olderThan
 	switch {
 	case s.state.fresh() && (!remigrate || s.absent()), remigrate && s.copy.Refined && !r.mapping.remigrates():
 		return

@@ -154,12 +154,12 @@ func TestSweepRequests(t *testing.T) {
 		wantErr(t, ask(repo.SweepRequest{Entity: "NONE"}), repo.ErrNotFound)
 		wantErr(t, ask(repo.SweepRequest{Entity: "NOTE"}), repo.ErrWrongPhase)
 		b.SetPhase(repo.Migrate)
-		for _, n := range []int{0, 65, -1} {
-			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", Workers: &n}), "workers")
+		for _, n := range []int{65, -1} {
+			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", Workers: n}), "workers")
 		}
-		wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", MaxRowsPerSecond: new(0)}), "maxRowsPerSecond")
-		for _, n := range []int{0, 2} {
-			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", OlderThanMappingVersion: &n}), "olderThanMappingVersion")
+		wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", MaxRowsPerSecond: -1}), "maxRowsPerSecond")
+		for _, n := range []int{-1, 2} {
+			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", OlderThanMappingVersion: n}), "olderThanMappingVersion")
 		}
 		if runs, err := b.Control.Runs(t.Context(), "NOTE", "", 10); err != nil || len(runs) != 0 {
 			t.Errorf("a refused request has left a run: %+v, %v", runs, err)
@@ -292,7 +292,7 @@ func TestTheLastStageOfASweepEnds(t *testing.T) {
 		insert(t, b, rows(30)...)
 		raw := repotest.Raw(t, b.URL)
 		second := b.PauseConversion("k025")
-		run, _ := start(t, b, repo.SweepRequest{MaxRowsPerSecond: new(20)}) // a batch has no more
+		run, _ := start(t, b, repo.SweepRequest{MaxRowsPerSecond: 20}) // a batch has no more
 		second.Wait()
 		repotest.Exec(t, raw, "UPDATE notes SET title = 'play: on' WHERE id < 'k025'") // more than a batch
 		last := b.PauseConversion("k010")
@@ -365,7 +365,7 @@ func TestMaxRowsPerSecond(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, rows(10)...)
-		run, _ := start(t, b, repo.SweepRequest{MaxRowsPerSecond: new(3)})
+		run, _ := start(t, b, repo.SweepRequest{MaxRowsPerSecond: 3})
 		repotest.Until(t, "the run is throttled", func() bool {
 			run = getRun(t, b, run.ID)
 			return run.ThrottledBy != nil
@@ -420,7 +420,7 @@ func TestMappingVersions(t *testing.T) {
 				if m, err := b.Control.Migration(t.Context(), "NOTE"); err != nil || m.MappingVersion != 2 {
 					t.Errorf("%+v, %v", m, err)
 				}
-				run := sweep(t, b, repo.SweepRequest{OlderThanMappingVersion: new(2)})
+				run := sweep(t, b, repo.SweepRequest{OlderThanMappingVersion: 2})
 				if run.Status != repo.Succeeded || run.Done != 3 {
 					t.Errorf("the run is %+v", run)
 				}

@@ -61,12 +61,12 @@ func openTree(t *testing.T, url string, references []repo.Reference, rows ...str
 
 func connectTree(t *testing.T, url string, references []repo.Reference) tree {
 	t.Helper()
-	db, err := repo.Open(t.Context(), url, repo.Options{})
+	db, err := repo.Open(t.Context(), url, repo.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Config[nodeV1, nodeV2]{Name: "NODE", Mapping: nodeMapping{}, InitialPhase: repo.Migrate, References: references})
+	r, err := repo.New(db, repo.Definition[nodeV1, nodeV2]{Name: "NODE", Mapping: nodeMapping{}, InitialPhase: repo.Migrate, References: references})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func alterDatabase(setting string) string {
 func TestOneEntitysTroubleIsItsOwn(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
-		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Options: repo.Options{MaxConns: 4}})
+		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Config: repo.Config{MaxConns: 4}})
 		insert(t, b, note("a", "a"))
 		if err := errOf(b.Comments.CreateV1(t.Context(), repotest.CommentV1{ID: 1, NoteID: new("a"), Words: "x"})); err != nil {
 			t.Fatal(err)

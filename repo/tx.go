@@ -149,7 +149,7 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 			if renewErr != nil {
 				return renewErr
 			}
-			altered, alterErr := e.followColumns(ctx)
+			altered, alterErr := e.alignColumns(ctx)
 			if alterErr != nil {
 				e.db.logger.WarnContext(ctx, "a write does not fit V2's tables", "entity", e.name, "error", alterErr)
 			}
@@ -177,9 +177,9 @@ func refusedByLimit(err error) bool {
 	return field(err).overLimit
 }
 
-// alone runs a statement outside of a transaction, and tries again while others are in the way: the database's default may
+// autonomously runs a statement outside of a transaction, and tries again while others are in the way: the database's default may
 // be an isolation level at which that fails rather than waits.
-func (db *DB) alone(ctx context.Context, fn func(session) error) error {
+func (db *DB) autonomously(ctx context.Context, fn func(session) error) error {
 	const tries = 12
 	for try := 1; ; try++ {
 		err := fn(session{db: db, gorm: db.writer, within: true})

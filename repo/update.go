@@ -29,7 +29,7 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 	if err := r.mayWriteV1(t); err != nil {
 		return v1, err
 	}
-	s, err := r.lead(ctx, t, key)
+	s, err := r.readLocked(ctx, t, key)
 	if err != nil {
 		return v1, err
 	}
@@ -66,15 +66,15 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 				return v1, inputError(err)
 			}
 		}
-		if err := r.arrange(ctx, t, &v1); err != nil {
+		if err := r.sortChildRows(ctx, t, &v1); err != nil {
 			return v1, err
 		}
-		return r.updateV1Led(ctx, t, s, v1)
+		return r.updateV1WhenV2Leads(ctx, t, s, v1)
 	}
 	if err := r.writeV1(ctx, t, d); err != nil {
 		return v1, err
 	}
-	return r.follow(ctx, t, before, &v1, changed)
+	return r.refreshCopy(ctx, t, before, &v1, changed)
 }
 
 // UpdateV2 changes the V2 aggregate with the key, and the V1 row with it, in one transaction. change is given the aggregate
@@ -99,7 +99,7 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	if err := r.mayWriteV2(t); err != nil {
 		return record, v1, err
 	}
-	s, err := r.lead(ctx, t, key)
+	s, err := r.readLocked(ctx, t, key)
 	if err != nil {
 		return record, v1, err
 	}
@@ -136,7 +136,7 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	}
 	record.Value = after
 	if ledByV2 {
-		record, v1, err = r.updateV2Led(ctx, t, s, after)
+		record, v1, err = r.updateV2WhenV2Leads(ctx, t, s, after)
 		return record, v1, err
 	}
 	if v1, err = r.represent(s.v1, after); err != nil {
@@ -188,7 +188,7 @@ func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1
 	if err := r.holdUnguarded(ctx, t, found, before, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
 		return record, err
 	}
-	if err := r.settleEffects(ctx, t, &s.key, found.Effects); err != nil {
+	if err := r.reconcileEffects(ctx, t, &s.key, found.Effects); err != nil {
 		return record, err
 	}
 	if v2, err = r.takeOver(before, v1, *s.v1, v2); err != nil {

@@ -44,16 +44,16 @@ const (
 
 // RecordV1Usage counts an operation that asks for the V1 shape. It only touches memory, a bounded amount of it: names are made
 // printable and cut at 100 characters, and beyond 100 clients at once, 50 versions and 200 operations of each, they are
-// counted as "other". KeepV1Usage takes the counts to the database.
+// counted as "other". Work takes the counts to the database.
 func (c *Control) RecordV1Usage(use V1Use) { c.db.usage.record(use, time.Now()) }
 
 // V1Operations returns how many operations RecordV1Usage has counted in this process, by client. A client that was not seen
 // for ten minutes may be missing where others have taken its place.
 func (c *Control) V1Operations() map[string]int64 { return c.db.usage.operations() }
 
-// KeepV1Usage takes what RecordV1Usage has counted to the database every few seconds until ctx ends, and then once more. Any
+// keepV1Usage takes what RecordV1Usage has counted to the database every few seconds until ctx ends, and then once more. Any
 // number of instances add up. While the database is away counts wait in memory.
-func (c *Control) KeepV1Usage(ctx context.Context) {
+func (c *Control) keepV1Usage(ctx context.Context) {
 	failed := false
 	var forgotten time.Time
 	for stopping := false; !stopping; {
@@ -177,7 +177,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 		" WHERE true GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 ON CONFLICT (entity, client_name, client_version, operation_name, field) DO UPDATE SET count = u.count + excluded.count," +
 		" first_seen_at = CASE WHEN excluded.first_seen_at < u.first_seen_at THEN excluded.first_seen_at ELSE u.first_seen_at END," +
 		" last_seen_at = CASE WHEN excluded.last_seen_at > u.last_seen_at THEN excluded.last_seen_at ELSE u.last_seen_at END"
-	return db.alone(ctx, func(s session) error {
+	return db.autonomously(ctx, func(s session) error {
 		_, err := s.exec(ctx, statement, string(argument))
 		return err
 	})
@@ -185,7 +185,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 
 // forgetUsage drops what nobody has done for long.
 func (db *DB) forgetUsage(ctx context.Context) error {
-	return db.alone(ctx, func(s session) error {
+	return db.autonomously(ctx, func(s session) error {
 		_, err := s.exec(ctx, "DELETE FROM "+db.own.usage+" WHERE last_seen_at < "+db.dialect.scalar(&column{declared: "timestamptz"}),
 			`"`+time.Now().Add(-usageKept).UTC().Format(usageTimeStamp)+`"`)
 		return err

@@ -49,7 +49,7 @@ func TestV1UsageAddsUp(t *testing.T) {
 		var keeping, counting sync.WaitGroup
 		const workers, each = 8, 500
 		for _, b := range benches {
-			keeping.Go(func() { b.Control.KeepV1Usage(ctx) })
+			keeping.Go(func() { _ = b.Control.Work(ctx) })
 			for w := range workers {
 				counting.Go(func() {
 					for i := range each {
@@ -146,7 +146,7 @@ func TestV1UsageIsBounded(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		var keeping sync.WaitGroup
-		keeping.Go(func() { b.Control.KeepV1Usage(ctx) })
+		keeping.Go(func() { _ = b.Control.Work(ctx) })
 		deadline := time.After(30 * time.Second)
 		for repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_v1_usage") != 2 {
 			select {
@@ -181,7 +181,7 @@ func TestV1UsageWaitsForTheDatabase(t *testing.T) {
 		}
 		stopped, stop := context.WithCancel(t.Context())
 		stop()
-		b.Control.KeepV1Usage(stopped) // as at the end of a process: it gives up
+		_ = b.Control.Work(stopped) // as at the end of a process: it gives up
 		rename("away", "coexist_v1_usage")
 		if got := usage(t, b)["shop|1|List|NoteV1.title"]; got != 3 {
 			t.Errorf("%d of 3 are counted", got)

@@ -22,7 +22,7 @@ var slowVacuum = []string{
 func TestPhaseChangeBesideAVacuum(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
-	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Options: repo.Options{PhasePatience: time.Second}})
+	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Config: repo.Config{PhasePatience: time.Second}})
 	raw := repotest.Raw(t, url)
 	repotest.Exec(t, raw, slowVacuum...)
 	conn, err := raw.Conn(t.Context())
@@ -63,7 +63,7 @@ func TestPhaseChangeBesideAnAutovacuum(t *testing.T) {
 	t.Parallel()
 	cluster := repotest.StartCluster(t)
 	url := cluster.Database(t)
-	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Options: repo.Options{PhasePatience: 20 * time.Second}})
+	b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Config: repo.Config{PhasePatience: 20 * time.Second}})
 	raw := repotest.Raw(t, url)
 	repotest.Exec(t, raw, slowVacuum...)
 	repotest.Exec(t, raw, "ALTER TABLE notes SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0)",

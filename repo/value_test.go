@@ -383,12 +383,12 @@ func TestSortsByOtherTypes(t *testing.T) {
 		repotest.Exec(t, raw, boxTables...)
 		repotest.Exec(t, raw, "INSERT INTO boxes (id, flag, num, text) VALUES ('a', true, 1e400, repeat('b', 30000)), ('b', false, 1.0, 'x'), ('c', NULL, 1.00, repeat('b', 5000)), ('d', true, -5, NULL)")
 		sortedBy := func(column string) (brought[boxV1, boxV2], error) {
-			db, err := repo.Open(t.Context(), url, repo.Options{})
+			db, err := repo.Open(t.Context(), url, repo.Config{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = db.Close() })
-			r, err := repo.New(db, repo.Config[boxV1, boxV2]{Name: "THING", Mapping: boxes, InitialPhase: repo.Migrate, Sorts: map[string]repo.Sort{column: {V1: column, V2: column}}})
+			r, err := repo.New(db, repo.Definition[boxV1, boxV2]{Name: "THING", Mapping: boxes, InitialPhase: repo.Migrate, Sorts: map[string]repo.Sort{column: {V1: column, V2: column}}})
 			if err != nil {
 				t.Fatal(err)
 			}

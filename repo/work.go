@@ -12,8 +12,8 @@ import (
 type converter interface {
 	// prepare reads the next rows of a chunk and decides what to do with them, with no transaction open.
 	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
-	// followV1 brings copies up to V1 rows that V1's owner has changed in this transaction.
-	followV1(ctx context.Context, t *tx, keys []string) error
+	// refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction.
+	refreshCopies(ctx context.Context, t *tx, keys []string) error
 	// restoreV1 brings V1's rows up to V2, where V1 is being rebuilt and its owner has changed them in this transaction, which writes own anyway.
 	restoreV1(ctx context.Context, t *tx, own *string, keys []string) error
 	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key. What it returns is to be called afterwards.
@@ -70,7 +70,7 @@ func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
 	}
 	*last = time.Now()
 	for _, e := range c.db.entities {
-		_, err := e.followColumns(ctx)
+		_, err := e.alignColumns(ctx)
 		if err = errors.Join(err, e.checkCapture(ctx), e.readKeys(ctx)); err != nil && ctx.Err() == nil {
 			c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
 		}
@@ -79,11 +79,13 @@ func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
 }
 
 // Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and every
-// two seconds what was started elsewhere or was left by a process that died. Any number of processes may work.
+// two seconds what was started elsewhere or was left by a process that died. It takes to the database what RecordV1Usage has counted. Any
+// number of processes may work.
 func (c *Control) Work(ctx context.Context) error {
 	const every = 2 * time.Second
 	var workers sync.WaitGroup
 	defer workers.Wait()
+	workers.Go(func() { c.keepV1Usage(ctx) })
 	var mu sync.Mutex
 	working := map[int64]int{}
 	var looked time.Time
@@ -328,11 +330,11 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 
 // pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as the run's.
 func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
-	wait := e.db.dialect.breather()
+	wait := e.db.dialect.minPause()
 	if rate := c.rate(); rate > 0 {
 		wait = max(wait, time.Duration(rows)*time.Second/time.Duration(rate)-time.Since(began))
 	}
-	if wait <= e.db.dialect.breather() {
+	if wait <= e.db.dialect.minPause() {
 		return pause(ctx, wait)
 	}
 	s := session{db: e.db, gorm: e.db.writer}

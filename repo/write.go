@@ -15,9 +15,9 @@ func (r *Repository[V1, V2]) see(ctx context.Context, t *tx, key string) (*seen[
 	return found[key], err
 }
 
-// lead reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the side that leads has no
+// readLocked reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the side that leads has no
 // such row, and is busy where the row came after the lock.
-func (r *Repository[V1, V2]) lead(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
+func (r *Repository[V1, V2]) readLocked(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
 	s, err := r.see(ctx, t, key)
 	switch {
 	case err != nil:
@@ -58,7 +58,7 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	if before != nil && r.keyOf(r.v1, before) != r.keyOf(r.v1, after) {
 		return inputError(Faulty(r.v1.key.field(""), "cannot be changed"))
 	}
-	if err := r.settle(before, after); err != nil {
+	if err := r.canonicalize(before, after); err != nil {
 		return inputError(err)
 	}
 	if err := r.v1.checkLimits(before, after); err != nil {
@@ -70,10 +70,10 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	return refused(validate(before), validate(after))
 }
 
-// settle makes Numbers what their columns will make of them, so that both shapes get the same. The caller's values stay as they are.
-func (r *Repository[V1, V2]) settle(before, after *V1) error {
+// canonicalize makes Numbers what their columns will make of them, so that both shapes get the same. The caller's values stay as they are.
+func (r *Repository[V1, V2]) canonicalize(before, after *V1) error {
 	differs := false
-	err := r.v1.settleNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
+	err := r.v1.canonicalizeNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
 		differs = differs || string(held) != number.String()
 		return nil
 	})
@@ -83,7 +83,7 @@ func (r *Repository[V1, V2]) settle(before, after *V1) error {
 	if *after, err = deepCopy(*after); err != nil {
 		return err
 	}
-	return r.v1.settleNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
+	return r.v1.canonicalizeNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
 		number.SetString(string(held))
 		return nil
 	})
@@ -183,9 +183,9 @@ const (
 	changed = 1
 )
 
-// follow brings the copy up to the V1 aggregate that the transaction has just written in the place of before, nil for a new one, and
+// refreshCopy brings the copy up to the V1 aggregate that the transaction has just written in the place of before, nil for a new one, and
 // returns what V1 has made of it. Where it cannot, or must not, it leaves a mark.
-func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, before, written *V1, growth int64) (v1 V1, err error) {
+func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, written *V1, growth int64) (v1 V1, err error) {
 	key := r.keyOf(r.v1, written)
 	s, found, err := r.after(ctx, t, key, r.changedReferences(before, written))
 	if err != nil {
@@ -194,7 +194,7 @@ func (r *Repository[V1, V2]) follow(ctx context.Context, t *tx, before, written 
 	if err := r.holdUnguarded(ctx, t, found, before, written, func(field string) string { return field }); err != nil {
 		return v1, err
 	}
-	if err := r.settleEffects(ctx, t, &s.key, found.Effects); err != nil {
+	if err := r.reconcileEffects(ctx, t, &s.key, found.Effects); err != nil {
 		return v1, err
 	}
 	const tries = 10
@@ -285,7 +285,7 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 		return ErrNotFound
 	}
 	err := r.write(ctx, opening{key: &key, deleting: true}, func(ctx context.Context, t *tx) error {
-		s, err := r.lead(ctx, t, key)
+		s, err := r.readLocked(ctx, t, key)
 		if err != nil {
 			return err
 		}
@@ -330,7 +330,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		case bool(found.Kept):
 			return e.withheld(key, "delete")
 		}
-		if err := e.settleEffects(ctx, t, &key, found.Effects); err != nil {
+		if err := e.reconcileEffects(ctx, t, &key, found.Effects); err != nil {
 			return err
 		}
 	}

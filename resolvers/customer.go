@@ -8,7 +8,7 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-func customerV1Of(c models.CustomerV1, family *siblings) *graph.CustomerV1 {
+func newCustomerV1(c models.CustomerV1, family *siblings) *graph.CustomerV1 {
 	family.add(&c.CustomerID)
 	return &graph.CustomerV1{
 		CustomerID: c.CustomerID, CompanyName: c.CompanyName, ContactName: c.ContactName, ContactTitle: c.ContactTitle, Address: c.Address, City: c.City,
@@ -16,7 +16,7 @@ func customerV1Of(c models.CustomerV1, family *siblings) *graph.CustomerV1 {
 	}
 }
 
-func customer(r repo.Record[models.CustomerV2], family *siblings) *graph.CustomerV2 {
+func newCustomerV2(r repo.Record[models.CustomerV2], family *siblings) *graph.CustomerV2 {
 	family.add(&r.Key)
 	c := &graph.CustomerV2{
 		ID: globalID(customerNode, r.Key), CustomerID: r.Key, Name: r.Value.Name,
@@ -45,12 +45,12 @@ func address(kind graph.AddressKind, p models.Postal) *graph.Address {
 
 func (q query) CustomerV1(ctx context.Context, customerID string) (*graph.CustomerV1, error) {
 	c, err := q.Customers.GetV1(ctx, customerID)
-	return partly(ctx, customerV1Of(c, &siblings{}), err)
+	return partly(ctx, newCustomerV1(c, &siblings{}), err)
 }
 
 func (q query) CustomerV2(ctx context.Context, customerID string) (*graph.CustomerV2, error) {
 	c, err := q.Customers.GetV2(ctx, customerID)
-	return absent(customer(c, &siblings{}), err)
+	return absent(newCustomerV2(c, &siblings{}), err)
 }
 
 func (q query) CustomersV1(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *graph.CustomerOrderBy, filter *graph.CustomerFilter) (*graph.CustomerV1Connection, error) {
@@ -129,7 +129,7 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 func customersV1(p *repo.Page[models.CustomerV1], family *siblings) *graph.CustomerV1Connection {
 	c := &graph.CustomerV1Connection{Edges: []graph.CustomerV1Edge{}, Nodes: []*graph.CustomerV1{}, PageInfo: pageInfo(p), Page: p}
 	for i := range p.Items {
-		n := node(&p.Items[i], family, customerV1Of)
+		n := node(&p.Items[i], family, newCustomerV1)
 		c.Nodes = append(c.Nodes, n)
 		c.Edges = append(c.Edges, graph.CustomerV1Edge{Cursor: p.Items[i].Cursor, Node: n})
 	}
@@ -139,7 +139,7 @@ func customersV1(p *repo.Page[models.CustomerV1], family *siblings) *graph.Custo
 func customersV2(p *repo.Page[repo.Record[models.CustomerV2]], family *siblings) *graph.CustomerV2Connection {
 	c := &graph.CustomerV2Connection{Edges: []graph.CustomerV2Edge{}, Nodes: []*graph.CustomerV2{}, PageInfo: pageInfo(p), Page: p}
 	for i := range p.Items {
-		n := node(&p.Items[i], family, customer)
+		n := node(&p.Items[i], family, newCustomerV2)
 		c.Nodes = append(c.Nodes, n)
 		c.Edges = append(c.Edges, graph.CustomerV2Edge{Cursor: p.Items[i].Cursor, Node: n})
 	}

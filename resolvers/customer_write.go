@@ -22,7 +22,7 @@ func (m mutation) CreateCustomerV1(ctx context.Context, in graph.CreateCustomerV
 	if err != nil {
 		return nil, err
 	}
-	return &graph.CustomerV1Payload{Customer: customerV1Of(c, &siblings{})}, nil
+	return &graph.CustomerV1Payload{Customer: newCustomerV1(c, &siblings{})}, nil
 }
 
 func (m mutation) UpdateCustomerV1(ctx context.Context, in graph.UpdateCustomerV1Input) (*graph.CustomerV1Payload, error) {
@@ -41,7 +41,7 @@ func (m mutation) UpdateCustomerV1(ctx context.Context, in graph.UpdateCustomerV
 	if err != nil {
 		return nil, err
 	}
-	return &graph.CustomerV1Payload{Customer: customerV1Of(c, &siblings{})}, nil
+	return &graph.CustomerV1Payload{Customer: newCustomerV1(c, &siblings{})}, nil
 }
 
 func (m mutation) DeleteCustomerV1(ctx context.Context, customerID string) (*graph.DeletePayload, error) {
@@ -59,7 +59,7 @@ func (m mutation) CreateCustomerV2(ctx context.Context, in graph.CreateCustomerV
 	if err != nil {
 		return nil, err
 	}
-	return &graph.CustomerV2Payload{Customer: customer(r, &siblings{})}, nil
+	return &graph.CustomerV2Payload{Customer: newCustomerV2(r, &siblings{})}, nil
 }
 
 func (m mutation) UpdateCustomerV2(ctx context.Context, in graph.UpdateCustomerV2Input) (*graph.CustomerV2Payload, error) {
@@ -78,7 +78,7 @@ func (m mutation) UpdateCustomerV2(ctx context.Context, in graph.UpdateCustomerV
 	if err != nil {
 		return nil, err
 	}
-	return &graph.CustomerV2Payload{Customer: customer(r, &siblings{})}, nil
+	return &graph.CustomerV2Payload{Customer: newCustomerV2(r, &siblings{})}, nil
 }
 
 func (m mutation) DeleteCustomerV2(ctx context.Context, customerID string, expectedVersion *int) (*graph.DeletePayload, error) {

@@ -54,7 +54,7 @@ func TestNorthwind(t *testing.T) {
 		t.Parallel()
 		url := repotest.HostilePostgres(t)
 		restoreDump(t, url, filepath.Join(folder, "northwind.sql"))
-		s := openServerThrough(t, url, repotest.Pooler(t, url), repo.Expand, repo.Options{Pooler: true})
+		s := openServerThrough(t, url, repotest.Pooler(t, url), repo.Expand, repo.Config{Pooler: true})
 		s.install()
 		s.work()
 		northwindInV2(t, s, false)

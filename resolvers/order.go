@@ -9,7 +9,7 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-func orderV1Of(o models.OrderV1, family *siblings) *graph.OrderV1 {
+func newOrderV1(o models.OrderV1, family *siblings) *graph.OrderV1 {
 	family.add(o.CustomerID)
 	return &graph.OrderV1{
 		OrderID: o.OrderID, CustomerID: o.CustomerID, EmployeeID: o.EmployeeID, OrderDate: o.OrderDate, RequiredDate: o.RequiredDate, ShippedDate: o.ShippedDate,
@@ -18,7 +18,7 @@ func orderV1Of(o models.OrderV1, family *siblings) *graph.OrderV1 {
 	}
 }
 
-func order(r repo.Record[models.OrderV2], family *siblings) *graph.OrderV2 {
+func newOrderV2(r repo.Record[models.OrderV2], family *siblings) *graph.OrderV2 {
 	v := r.Value
 	family.add(v.CustomerID)
 	o := &graph.OrderV2{
@@ -50,12 +50,12 @@ func money(amount models.Amount) *graph.Money {
 
 func (q query) OrderV1(ctx context.Context, orderID string) (*graph.OrderV1, error) {
 	o, err := q.Orders.GetV1(ctx, orderID)
-	return partly(ctx, orderV1Of(o, &siblings{}), err)
+	return partly(ctx, newOrderV1(o, &siblings{}), err)
 }
 
 func (q query) OrderV2(ctx context.Context, orderID string) (*graph.OrderV2, error) {
 	o, err := q.Orders.GetV2(ctx, orderID)
-	return absent(order(o, &siblings{}), err)
+	return absent(newOrderV2(o, &siblings{}), err)
 }
 
 func (q query) OrdersV1(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *graph.OrderOrderBy, filter *graph.OrderFilter) (*graph.OrderV1Connection, error) {
@@ -128,7 +128,7 @@ func orderPredicates(filter graph.OrderFilter) ([]repo.Predicate, error) {
 func ordersV1(p *repo.Page[models.OrderV1], family *siblings) *graph.OrderV1Connection {
 	c := &graph.OrderV1Connection{Edges: []graph.OrderV1Edge{}, Nodes: []*graph.OrderV1{}, PageInfo: pageInfo(p), Page: p}
 	for i := range p.Items {
-		n := node(&p.Items[i], family, orderV1Of)
+		n := node(&p.Items[i], family, newOrderV1)
 		c.Nodes = append(c.Nodes, n)
 		c.Edges = append(c.Edges, graph.OrderV1Edge{Cursor: p.Items[i].Cursor, Node: n})
 	}
@@ -138,7 +138,7 @@ func ordersV1(p *repo.Page[models.OrderV1], family *siblings) *graph.OrderV1Conn
 func ordersV2(p *repo.Page[repo.Record[models.OrderV2]], family *siblings) *graph.OrderV2Connection {
 	c := &graph.OrderV2Connection{Edges: []graph.OrderV2Edge{}, Nodes: []*graph.OrderV2{}, PageInfo: pageInfo(p), Page: p}
 	for i := range p.Items {
-		n := node(&p.Items[i], family, order)
+		n := node(&p.Items[i], family, newOrderV2)
 		c.Nodes = append(c.Nodes, n)
 		c.Edges = append(c.Edges, graph.OrderV2Edge{Cursor: p.Items[i].Cursor, Node: n})
 	}
@@ -174,11 +174,11 @@ func (orderV2Connection) TotalCount(ctx context.Context, c *graph.OrderV2Connect
 }
 
 func (r orderV1) Customer(ctx context.Context, o *graph.OrderV1) (*graph.CustomerV1, error) {
-	return referred(ctx, o.Siblings, o.CustomerID, r.Customers.GetManyV1, customerV1Of)
+	return referred(ctx, o.Siblings, o.CustomerID, r.Customers.GetManyV1, newCustomerV1)
 }
 
 func (r orderV2) Customer(ctx context.Context, o *graph.OrderV2) (*graph.CustomerV2, error) {
-	return referred(ctx, o.Siblings, o.CustomerID, r.Customers.GetManyV2, customer)
+	return referred(ctx, o.Siblings, o.CustomerID, r.Customers.GetManyV2, newCustomerV2)
 }
 
 // orderKey reads the key of a new order, zero where the server makes it.

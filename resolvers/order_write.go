@@ -27,7 +27,7 @@ func (m mutation) CreateOrderV1(ctx context.Context, in graph.CreateOrderV1Input
 	if err != nil {
 		return nil, err
 	}
-	return &graph.OrderV1Payload{Order: orderV1Of(o, &siblings{})}, nil
+	return &graph.OrderV1Payload{Order: newOrderV1(o, &siblings{})}, nil
 }
 
 func (m mutation) UpdateOrderV1(ctx context.Context, in graph.UpdateOrderV1Input) (*graph.OrderV1Payload, error) {
@@ -53,7 +53,7 @@ func (m mutation) UpdateOrderV1(ctx context.Context, in graph.UpdateOrderV1Input
 	if err != nil {
 		return nil, err
 	}
-	return &graph.OrderV1Payload{Order: orderV1Of(o, &siblings{})}, nil
+	return &graph.OrderV1Payload{Order: newOrderV1(o, &siblings{})}, nil
 }
 
 func (m mutation) DeleteOrderV1(ctx context.Context, orderID string) (*graph.DeletePayload, error) {
@@ -76,7 +76,7 @@ func (m mutation) CreateOrderV2(ctx context.Context, in graph.CreateOrderV2Input
 	if err != nil {
 		return nil, err
 	}
-	return &graph.OrderV2Payload{Order: order(r, &siblings{})}, nil
+	return &graph.OrderV2Payload{Order: newOrderV2(r, &siblings{})}, nil
 }
 
 func (m mutation) UpdateOrderV2(ctx context.Context, in graph.UpdateOrderV2Input) (*graph.OrderV2Payload, error) {
@@ -98,7 +98,7 @@ func (m mutation) UpdateOrderV2(ctx context.Context, in graph.UpdateOrderV2Input
 	if err != nil {
 		return nil, err
 	}
-	return &graph.OrderV2Payload{Order: order(r, &siblings{})}, nil
+	return &graph.OrderV2Payload{Order: newOrderV2(r, &siblings{})}, nil
 }
 
 func (m mutation) DeleteOrderV2(ctx context.Context, orderID string, expectedVersion *int) (*graph.DeletePayload, error) {

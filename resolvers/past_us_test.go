@@ -102,7 +102,7 @@ func TestHiddenRowsInStock(t *testing.T) {
 		role := repotest.NewRole(t, owner.url)
 		owner.exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + role)
 		owner.exec("GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO " + role)
-		s := openServerThrough(t, owner.url, repotest.WithUser(t, owner.url, role), repo.Migrate, repo.Options{})
+		s := openServerThrough(t, owner.url, repotest.WithUser(t, owner.url, role), repo.Migrate, repo.Config{})
 		s.work()
 		s.clean("startSweep", "CUSTOMER")
 		s.clean("startVerification", "CUSTOMER")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/99designs/gqlgen/graphql"
+
 	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/graph"
 	"github.com/alwaysup/coexist/repo"
@@ -27,31 +29,72 @@ func (q query) Run(ctx context.Context, id string) (*graph.Run, error) {
 }
 
 func (m mutation) StartSweep(ctx context.Context, input graph.StartSweepInput) (*graph.RunPayload, error) {
-	run, err := m.Control.StartSweep(ctx, repo.SweepRequest{
-		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
-		OlderThanMappingVersion: input.OlderThanMappingVersion.Value(), Actor: auth.IdentityOf(ctx).Name,
-	})
-	return runPayload(run, err)
+	limits, err := limitsOf(input.Workers, input.MaxRowsPerSecond)
+	older, olderErr := atLeastOne("olderThanMappingVersion", input.OlderThanMappingVersion)
+	if err = errors.Join(err, olderErr); err != nil {
+		return nil, err
+	}
+	return runPayload(m.Control.StartSweep(ctx, repo.SweepRequest{
+		Entity: string(input.Entity), Workers: limits.workers, MaxRowsPerSecond: limits.rowsPerSecond,
+		OlderThanMappingVersion: older, Actor: auth.IdentityOf(ctx).Name,
+	}))
 }
 
 func (m mutation) StartRehearsal(ctx context.Context, input graph.StartRunInput) (*graph.RunPayload, error) {
-	return runPayload(m.Control.StartRehearsal(ctx, runRequest(ctx, input)))
+	request, err := runRequest(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	return runPayload(m.Control.StartRehearsal(ctx, request))
 }
 
 func (m mutation) StartVerification(ctx context.Context, input graph.StartVerificationInput) (*graph.RunPayload, error) {
+	limits, err := limitsOf(input.Workers, input.MaxRowsPerSecond)
+	if err != nil {
+		return nil, err
+	}
 	repair, _ := given(input.Repair)
 	return runPayload(m.Control.StartVerification(ctx, repo.VerificationRequest{
-		Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(),
+		Entity: string(input.Entity), Workers: limits.workers, MaxRowsPerSecond: limits.rowsPerSecond,
 		Repair: repair == graph.RepairFromSourceOfTruth, Actor: auth.IdentityOf(ctx).Name,
 	}))
 }
 
 func (m mutation) StartRestore(ctx context.Context, input graph.StartRunInput) (*graph.RunPayload, error) {
-	return runPayload(m.Control.StartRestore(ctx, runRequest(ctx, input)))
+	request, err := runRequest(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	return runPayload(m.Control.StartRestore(ctx, request))
 }
 
-func runRequest(ctx context.Context, input graph.StartRunInput) repo.RunRequest {
-	return repo.RunRequest{Entity: string(input.Entity), Workers: input.Workers.Value(), MaxRowsPerSecond: input.MaxRowsPerSecond.Value(), Actor: auth.IdentityOf(ctx).Name}
+func runRequest(ctx context.Context, input graph.StartRunInput) (repo.RunRequest, error) {
+	limits, err := limitsOf(input.Workers, input.MaxRowsPerSecond)
+	return repo.RunRequest{
+		Entity: string(input.Entity), Workers: limits.workers, MaxRowsPerSecond: limits.rowsPerSecond, Actor: auth.IdentityOf(ctx).Name,
+	}, err
+}
+
+// runLimits are what a client says of a run's pace, each 0 where it says nothing.
+type runLimits struct{ workers, rowsPerSecond int }
+
+func limitsOf(workers, rowsPerSecond graphql.Omittable[*int]) (limits runLimits, err error) {
+	if limits.workers, err = atLeastOne("workers", workers); err == nil {
+		limits.rowsPerSecond, err = atLeastOne("maxRowsPerSecond", rowsPerSecond)
+	}
+	return limits, err
+}
+
+// atLeastOne is a number that a client may leave out, which is 0 then, and which it must not give as 0.
+func atLeastOne(field string, n graphql.Omittable[*int]) (int, error) {
+	switch given := n.Value(); {
+	case given == nil:
+		return 0, nil
+	case *given == 0:
+		return 0, &repo.InputError{FieldError: repo.FieldError{Field: field, Reason: "is 0, must be at least 1"}}
+	default:
+		return *given, nil
+	}
 }
 
 func (r run) Findings(ctx context.Context, obj *graph.Run, first *int, after *string) (*graph.FindingConnection, error) {

@@ -21,14 +21,14 @@ const customerColumn = "customer_id"
 
 // newEntities gives each entity the name that the schema's enum Entity has for it.
 func newEntities(db *repo.DB, initial repo.Phase) (e Entities, err error) {
-	e.Customers, err = repo.New(db, repo.Config[models.CustomerV1, models.CustomerV2]{
+	e.Customers, err = repo.New(db, repo.Definition[models.CustomerV1, models.CustomerV2]{
 		Name: string(graph.EntityCustomer), Mapping: models.CustomerMapping{}, InitialPhase: initial, NewKey: models.CustomerKey,
 		Sorts: map[string]repo.Sort{string(graph.CustomerSortName): {V1: "company_name", V2: "name"}},
 	})
 	if err != nil {
 		return e, err
 	}
-	e.Orders, err = repo.New(db, repo.Config[models.OrderV1, models.OrderV2]{
+	e.Orders, err = repo.New(db, repo.Definition[models.OrderV1, models.OrderV2]{
 		Name: string(graph.EntityOrder), Mapping: models.OrderMapping{}, InitialPhase: initial,
 		Sorts:      map[string]repo.Sort{string(graph.OrderSortDate): {V1: "order_date", V2: "placed_on"}},
 		References: []repo.Reference{{Column: customerColumn, Table: "customers", Key: "customer_id"}},
@@ -46,10 +46,10 @@ const (
 func (e Entities) rowNodes() map[string]readNodes {
 	return map[string]readNodes{
 		customerNode: func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
-			return rowNodes(ctx, keys, e.Customers.GetManyV2, customer)
+			return rowNodes(ctx, keys, e.Customers.GetManyV2, newCustomerV2)
 		},
 		orderNode: func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
-			return rowNodes(ctx, keys, e.Orders.GetManyV2, order)
+			return rowNodes(ctx, keys, e.Orders.GetManyV2, newOrderV2)
 		},
 	}
 }

@@ -62,11 +62,11 @@ func newServer(t *testing.T, url string, phase repo.Phase) *server {
 func openServer(t *testing.T, url string, phase repo.Phase) *server {
 	t.Helper()
 	way, pooled := repotest.EnginesURL(t, url)
-	return openServerThrough(t, url, way, phase, repo.Options{Pooler: pooled})
+	return openServerThrough(t, url, way, phase, repo.Config{Pooler: pooled})
 }
 
 // openServerThrough is openServer for a server that reaches the database at url by another way.
-func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options repo.Options) *server {
+func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options repo.Config) *server {
 	t.Helper()
 	s := &server{t: t, url: url}
 	logger := slog.New(slog.NewTextHandler(&s.log, nil))

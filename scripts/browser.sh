@@ -3,7 +3,7 @@
 # Starts the server on a free port and a new sample database, runs the browser tests against it, and stops it.
 set -euo pipefail
 server=$(realpath "${1:?usage: scripts/browser.sh SERVER}")
-cd "$(dirname "$0")/../console"
+cd "$(dirname "$0")/../playground"
 
 work=$(mktemp -d)
 pid=

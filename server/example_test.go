@@ -38,7 +38,7 @@ func example(ctx context.Context) error {
 	defer os.RemoveAll(dir) //nolint:errcheck // what stays is only untidy
 
 	// The engine, with the entities that the resolvers describe to it.
-	db, err := repo.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), repo.Options{})
+	db, err := repo.Open(ctx, "sqlite:"+filepath.Join(dir, "shop.db"), repo.Config{})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 // Without credentials everybody is an operator: nobody but this machine may reach such a server, and no page of any origin may use it.
 func TestAnOpenServerIsForThisMachine(t *testing.T) {
 	t.Parallel()
-	db, err := repo.Open(t.Context(), repotest.SQLite(t), repo.Options{})
+	db, err := repo.Open(t.Context(), repotest.SQLite(t), repo.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/klauspost/compress/gzhttp"
 
-	"github.com/alwaysup/coexist/console"
+	"github.com/alwaysup/coexist/playground"
 	"github.com/alwaysup/coexist/repo"
 )
 
@@ -19,7 +19,7 @@ import (
 func (s *Server) routes(schema graphql.ExecutableSchema) http.Handler {
 	telemetry := newTelemetry()
 	telemetry.registry.MustRegister(v1Operations{s.control}, storeFailures{s.control}, unavailableTotal{s.troubles})
-	open, origins, playground := s.options.Auth.Open(), origins(s.options.Origins), console.Playground()
+	open, origins, playground := s.options.Auth.Open(), origins(s.options.Origins), playground.Handler()
 	callers := func(next http.Handler) http.Handler { return guardCallers(s.options.Auth, next) }
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", guardHost(open, origins.guard(compress(callers(s.graphQL(schema, telemetry))))))

@@ -143,7 +143,6 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			s.options.Logger.Error("the work on runs has ended", "error", err)
 		}
 	})
-	working.Go(func() { s.control.KeepV1Usage(work) })
 	defer working.Wait()
 	defer stopWork()
 	failed := make(chan error, 1)

@@ -28,8 +28,8 @@ type Setup struct {
 	Remigrates bool
 	// Phase is what notes and comments start in, on a database that does not know them.
 	Phase repo.Phase
-	// Options of the DB; OnStatement and Logger are taken.
-	Options repo.Options
+	// Config of the DB; OnStatement and Logger are taken.
+	Config repo.Config
 	// Sorts that notes have besides BODY and PRIORITY.
 	Sorts map[string]repo.Sort
 }
@@ -79,12 +79,12 @@ func OpenNotes(t testing.TB, url string, s Setup) *Bench {
 func DescribeNotes(t testing.TB, url string, s Setup) *Bench {
 	t.Helper()
 	b := &Bench{URL: url, t: t, pauses: map[string]*Pause{}, conversions: map[string]int{}, before: map[string]func(){}}
-	s.Options.OnStatement = b.onStatement
-	s.Options.Logger = slog.New(slog.DiscardHandler)
+	s.Config.OnStatement = b.onStatement
+	s.Config.Logger = slog.New(slog.DiscardHandler)
 	way, pooled := EnginesURL(t, url)
-	s.Options.Pooler = s.Options.Pooler || pooled
+	s.Config.Pooler = s.Config.Pooler || pooled
 	var err error
-	if b.DB, err = repo.Open(t.Context(), way, s.Options); err != nil {
+	if b.DB, err = repo.Open(t.Context(), way, s.Config); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
@@ -97,12 +97,12 @@ func DescribeNotes(t testing.TB, url string, s Setup) *Bench {
 	if s.Remigrates {
 		mapping = RemigratingNotes{s.Mapping}
 	}
-	b.Notes, err = repo.New(b.DB, repo.Config[NoteV1, NoteV2]{
+	b.Notes, err = repo.New(b.DB, repo.Definition[NoteV1, NoteV2]{
 		Name: "NOTE", Mapping: mapping, InitialPhase: s.Phase, Sorts: sorts,
 		NewKey: func(serial int64) string { return fmt.Sprintf("N%d", serial) },
 	})
 	if err == nil {
-		b.Comments, err = repo.New(b.DB, repo.Config[CommentV1, CommentV2]{
+		b.Comments, err = repo.New(b.DB, repo.Definition[CommentV1, CommentV2]{
 			Name: "COMMENT", Mapping: CommentMapping{}, InitialPhase: s.Phase,
 			References: []repo.Reference{{Column: "note_id", ColumnV2: "about", Table: "notes", Key: "id"}},
 		})

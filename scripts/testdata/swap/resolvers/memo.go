@@ -14,7 +14,7 @@ func memoV1(m models.MemoV1) *graph.MemoV1 {
 	return &graph.MemoV1{MemoID: m.ID, Title: m.Title, Tags: m.Tags}
 }
 
-func memo(r repo.Record[models.MemoV2], _ *siblings) *graph.MemoV2 {
+func newMemoV2(r repo.Record[models.MemoV2], _ *siblings) *graph.MemoV2 {
 	m := &graph.MemoV2{
 		ID: globalID(memoNode, r.Key), MemoID: r.Key, Topic: r.Value.Topic, Headline: r.Value.Headline, Labels: []string{},
 		PinnedFor: r.Value.PinnedFor, Version: int(r.Version), Copy: copyOf(r.Copy),
@@ -32,7 +32,7 @@ func (q query) MemoV1(ctx context.Context, memoID string) (*graph.MemoV1, error)
 
 func (q query) MemoV2(ctx context.Context, memoID string) (*graph.MemoV2, error) {
 	m, err := q.Memos.GetV2(ctx, memoID)
-	return absent(memo(m, nil), err)
+	return absent(newMemoV2(m, nil), err)
 }
 
 func (q query) MemosV2(ctx context.Context, first *int, after *string) (*graph.MemoV2Connection, error) {
@@ -42,7 +42,7 @@ func (q query) MemosV2(ctx context.Context, first *int, after *string) (*graph.M
 	}
 	c := &graph.MemoV2Connection{Edges: []graph.MemoV2Edge{}, Nodes: []*graph.MemoV2{}, PageInfo: pageInfo(page), Page: page}
 	for i := range page.Items {
-		n := node(&page.Items[i], nil, memo)
+		n := node(&page.Items[i], nil, newMemoV2)
 		c.Nodes = append(c.Nodes, n)
 		c.Edges = append(c.Edges, graph.MemoV2Edge{Cursor: page.Items[i].Cursor, Node: n})
 	}
@@ -92,7 +92,7 @@ func (m mutation) UpdateMemoV2(ctx context.Context, in graph.UpdateMemoV2Input) 
 	if err != nil {
 		return nil, err
 	}
-	return memo(r, nil), nil
+	return newMemoV2(r, nil), nil
 }
 
 func (m mutation) DeleteMemo(ctx context.Context, memoID string, expectedVersion *int) (*graph.DeletePayload, error) {

@@ -15,7 +15,7 @@ type Entities struct {
 
 // newEntities gives each entity the name that the schema's enum Entity has for it.
 func newEntities(db *repo.DB, initial repo.Phase) (e Entities, err error) {
-	e.Memos, err = repo.New(db, repo.Config[models.MemoV1, models.MemoV2]{
+	e.Memos, err = repo.New(db, repo.Definition[models.MemoV1, models.MemoV2]{
 		Name: string(graph.EntityMemo), Mapping: models.MemoMapping{}, InitialPhase: initial,
 	})
 	return e, err
@@ -28,7 +28,7 @@ const memoNode = "MemoV2"
 func (e Entities) rowNodes() map[string]readNodes {
 	return map[string]readNodes{
 		memoNode: func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
-			return rowNodes(ctx, keys, e.Memos.GetManyV2, memo)
+			return rowNodes(ctx, keys, e.Memos.GetManyV2, newMemoV2)
 		},
 	}
 }

@@ -31,8 +31,8 @@ func (p *pipeline) send(ctx context.Context, conn *sql.Conn) error {
 	})
 }
 
-// settle sends both statements in one round trip.
-func (postgres) settle(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {
+// afterDeferred sends both statements in one round trip.
+func (postgres) afterDeferred(ctx context.Context, t *tx, scan func(scanner) error, query string, args ...any) error {
 	b := pipeline{db: t.db}
 	b.add(nil, "SET CONSTRAINTS ALL IMMEDIATE")
 	t.db.observe(query)

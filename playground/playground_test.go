@@ -1,4 +1,4 @@
-package console
+package playground
 
 import (
 	"bytes"
@@ -71,7 +71,7 @@ func wantStatus(t *testing.T, res *http.Response, want int) {
 }
 
 func TestPageIsServedAndRevalidated(t *testing.T) {
-	h := serverUnderTest(t, Playground())
+	h := serverUnderTest(t, Handler())
 	res := request(t, h, "GET", "/playground", "Accept-Encoding", "gzip, br")
 	wantStatus(t, res, http.StatusOK)
 	wantHeader(t, res, "Content-Type", "text/html; charset=utf-8")
@@ -98,7 +98,7 @@ func TestPageIsServedAndRevalidated(t *testing.T) {
 }
 
 func TestSlashRedirectsToPage(t *testing.T) {
-	h := serverUnderTest(t, Playground())
+	h := serverUnderTest(t, Handler())
 	res := request(t, h, "GET", "/playground/?a=b")
 	wantStatus(t, res, http.StatusPermanentRedirect)
 	wantHeader(t, res, "Location", "../playground?a=b")
@@ -106,7 +106,7 @@ func TestSlashRedirectsToPage(t *testing.T) {
 
 // The page must run under its own policy: everything is a file of ours and nothing is inline.
 func TestPageLoadsOnlyOwnFiles(t *testing.T) {
-	h := serverUnderTest(t, Playground())
+	h := serverUnderTest(t, Handler())
 	page := string(body(t, request(t, h, "GET", "/playground")))
 	for _, tag := range regexp.MustCompile(`<script[^>]*>[^<]*</script>`).FindAllString(page, -1) {
 		if !regexp.MustCompile(`\ssrc="[^"]+"[^>]*></script>$`).MatchString(tag) {
@@ -132,7 +132,7 @@ func TestEveryAsset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := serverUnderTest(t, Playground())
+	h := serverUnderTest(t, Handler())
 	for name, a := range s {
 		if name == "playground.html" || !strings.HasPrefix(name, "playground/") {
 			continue
@@ -174,7 +174,7 @@ func TestEveryAsset(t *testing.T) {
 }
 
 func TestSecurityHeadersAreOnEveryAnswer(t *testing.T) {
-	h := serverUnderTest(t, Playground())
+	h := serverUnderTest(t, Handler())
 	for _, c := range []struct{ method, target string }{
 		{"GET", "/playground"},
 		{"GET", "/playground/"},
@@ -198,7 +198,7 @@ func TestSecurityHeadersAreOnEveryAnswer(t *testing.T) {
 }
 
 func TestOtherMethodsAreRefused(t *testing.T) {
-	h := serverUnderTest(t, Playground())
+	h := serverUnderTest(t, Handler())
 	for _, method := range []string{"POST", "PUT", "DELETE", "OPTIONS", "PATCH"} {
 		res := request(t, h, method, "/playground")
 		wantStatus(t, res, http.StatusMethodNotAllowed)
@@ -207,7 +207,7 @@ func TestOtherMethodsAreRefused(t *testing.T) {
 }
 
 func TestUnknownPathsAreNotFound(t *testing.T) {
-	h := Playground() // without a mux, which would clean the paths
+	h := Handler() // without a mux, which would clean the paths
 	for _, target := range []string{
 		"/", "/playgroundx", "/playground/assets/", "/playground/assets/none.js", "/playground/playground.html",
 		"/playground/../playground.html", "/playground/assets/../THIRD_PARTY_LICENSES.txt", "/playground.html",
@@ -219,7 +219,7 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 }
 
 func TestLicencesNameTheEditor(t *testing.T) {
-	res := request(t, serverUnderTest(t, Playground()), "GET", "/playground/THIRD_PARTY_LICENSES.txt")
+	res := request(t, serverUnderTest(t, Handler()), "GET", "/playground/THIRD_PARTY_LICENSES.txt")
 	text := string(body(t, res))
 	for _, name := range []string{"graphiql ", "react ", "monaco-editor ", "graphql-ws ", "Roboto", "Fira Code", "Codicons"} {
 		if !strings.Contains(text, name) {

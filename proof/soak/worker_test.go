@@ -69,15 +69,15 @@ type server struct {
 
 func openServer(url string, pooled bool) (*server, error) {
 	ctx := context.Background()
-	db, err := repo.Open(ctx, url, repo.Options{Pooler: pooled, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	db, err := repo.Open(ctx, url, repo.Config{Pooler: pooled, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return nil, err
 	}
 	s := &server{control: repo.NewControl(db), writing: map[string]int{}}
-	if s.notes, err = repo.New(db, repo.Config[repotest.NoteV1, repotest.NoteV2]{Name: "NOTE", Sorts: map[string]repo.Sort{"BODY": {V1: "body", V2: "text"}, "PRIORITY": {V1: "priority", V2: "priority"}}, Mapping: repotest.NoteMapping{OnConvert: s.dawdle}}); err != nil {
+	if s.notes, err = repo.New(db, repo.Definition[repotest.NoteV1, repotest.NoteV2]{Name: "NOTE", Sorts: map[string]repo.Sort{"BODY": {V1: "body", V2: "text"}, "PRIORITY": {V1: "priority", V2: "priority"}}, Mapping: repotest.NoteMapping{OnConvert: s.dawdle}}); err != nil {
 		return nil, err
 	}
-	if s.comments, err = repo.New(db, repo.Config[repotest.CommentV1, repotest.CommentV2]{
+	if s.comments, err = repo.New(db, repo.Definition[repotest.CommentV1, repotest.CommentV2]{
 		Name: "COMMENT", Mapping: repotest.CommentMapping{}, References: []repo.Reference{{Column: "note_id", ColumnV2: "about", Table: "notes", Key: "id"}},
 	}); err != nil {
 		return nil, err

@@ -208,7 +208,7 @@ var anomalies = regexp.MustCompile(`ANOMALY: ([^\n]{1,200})`)
 func soakUntil(engine, program, database string, patience time.Duration) (anomaly string, took time.Duration, err error) {
 	began := time.Now()
 	soak := exec.Command(program, "-test.run", "TestSoak/"+database+"$", "-test.timeout", (patience + 10*time.Minute).String(), "-soak", patience.String(), "-seed", "1", "-histories", filepath.Join(filepath.Dir(program), database))
-	soak.Dir = filepath.Join(engine, "soak")
+	soak.Dir = filepath.Join(engine, "..", "proof", "soak")
 	said, err := soak.CombinedOutput()
 	took = time.Since(began)
 	if err == nil {

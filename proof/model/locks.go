@@ -117,7 +117,7 @@ func (w *world) fenceFree(i, e int, strength uint8) bool {
 	return true
 }
 
-// alone reports whether no other transaction is open: in SQLite, whether the one writer's lock can be had.
+// autonomously reports whether no other transaction is open: in SQLite, whether the one writer's lock can be had.
 func (w *world) alone(i int) bool {
 	for j := range w.actors {
 		if j != i && w.actors[j].tx.open == 1 {

@@ -59,7 +59,7 @@ var edits = map[guard][]edit{
 	},
 	v1IsTakenOver:             {{"cutover.go", "v2, err := r.derive(held, s)", "v2, err := r.derive(v1, s)"}},
 	deleteIsProbed:            {{"write.go", "case bool(found.Kept):", "case false:"}},
-	deferredIsSettled:         {{"settle_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
+	deferredIsSettled:         {{"deferred_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
 	ownWritesAreExemptByKey:   {{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"}, {"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `))`", ")`"}},
 	effectsOnOldRowsAreUndone: {{"aftermath.go", "case f.Phase == Contract:", "case false:"}},
 	effectsAreFollowed:        {{"aftermath.go", "follow[other] = append(follow[other], effect)", "_ = follow"}},

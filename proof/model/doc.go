@@ -9,10 +9,10 @@
 // out one guard of the protocol after the other, and says what breaks first. A guard that nothing misses is either not needed
 // or not tested: that fails too.
 //
-//	go run ./repo/model                              everything
-//	go run ./repo/model -family quarantine           some scenarios, with all guards
-//	go run ./repo/model -without gateLooksForHusks   the shortest way in which the lack of a guard shows
-//	go run ./repo/model -engine                      each guard taken out of the engine itself, and its test run, which must fail
+//	go run ./proof/model                              everything
+//	go run ./proof/model -family quarantine           some scenarios, with all guards
+//	go run ./proof/model -without gateLooksForHusks   the shortest way in which the lack of a guard shows
+//	go run ./proof/model -engine                      each guard taken out of the engine itself, and its test run, which must fail
 //
 // # How it works
 //
@@ -50,15 +50,15 @@
 //	convert                                 internal_read.go convert; conversion.go prove
 //	lazyBegin                               store.go storeLazily; dialect_*.go begin, lazy
 //	insertCopies, updateCopies              store.go insertCopies, updateCopies
-//	finish, quarantine                      store.go followStore; quarantine.go quarantine; tx.go COMMIT
+//	finish, quarantine                      store.go finishStore; quarantine.go quarantine; tx.go COMMIT
 //	begin, lockLead, lockV1, lockChild      dialect_*.go begin; entity.go locks, locked
-//	change                                  update.go updateV1, updateV2; write.go lead, writeV1; cutover.go updateV1Led, updateV2Led
-//	followSee, followPut, leaveStale        write.go follow, put, leaveStale; update.go putV2
+//	change                                  update.go updateV1, updateV2; write.go readLocked, writeV1; cutover.go updateV1WhenV2Leads, updateV2WhenV2Leads
+//	followSee, followPut, leaveStale        write.go refreshCopy, put, leaveStale; update.go putV2
 //	writeBack                               cutover.go writeBack, bringUpV1
 //	mustBeFree, insertRoot                  create.go mustBeFree, CreateV1, CreateV2
 //	insertSeed, commitSeed                  seeding.go seed
 //	holdReference                           reference.go holdReferences, hold
-//	insertLead, lockLeftover, readMarks     cutover.go insertLed
+//	insertLead, lockLeftover, readMarks     cutover.go insertWhenV2Leads
 //	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; reference.go referred
 //	prepareRange, prepareMarks, sort        sweep.go prepareSweep, markedKeys, sort
 //	batchBegin, nextBatch, refuse           chunk.go mayWork, commitBatch; work.go workOnChunk
@@ -70,7 +70,7 @@
 //	startRestore                            start.go start
 //	lockCopies … applyRestore               restore.go applyRestore, lockForRestore, restore
 //	bypass, trigger                         capture_postgres.go captureBody; capture_sqlite.go sqliteTriggers
-//	ownerNow, ownerLate, followEffect       V1's owner's; settle_postgres.go settle; aftermath.go settleEffects, followV1
+//	ownerNow, ownerLate, followEffect       V1's owner's; deferred_postgres.go afterDeferred; aftermath.go reconcileEffects, refreshCopies
 //	undoEffect                              restore_besides.go restoreV1
 //
 // # What it leaves out

@@ -115,7 +115,7 @@ func lockChild(m *model, w *world, i int) move {
 	}
 }
 
-// lead reads the aggregate whose rows are locked. It returns the move that ends the write where there is nothing to write.
+// readLocked reads the aggregate whose rows are locked. It returns the move that ends the write where there is nothing to write.
 func (m *model) lead(w *world, i, k int) (s *sight, ends move) {
 	a := &w.actors[i]
 	s = &a.saw[k]

@@ -1,9 +1,9 @@
-// Package console serves the web pages of the server: the GraphQL playground.
+// Package playground serves the GraphQL playground, a web page.
 //
 // The pages are built from the sources beside this file (see README.md) and embedded, so the
 // server needs neither node nor the internet to show them. They are embedded compressed, and go
 // out as they are to every client that accepts gzip.
-package console
+package playground
 
 import (
 	"embed"
@@ -38,7 +38,7 @@ var loadSite = sync.OnceValues(func() (site, error) {
 	return newSite(root)
 })
 
-// Playground returns the handler of the GraphQL playground. Mount it at both "/playground" and
+// Handler returns the handler of the GraphQL playground. Mount it at both "/playground" and
 // "/playground/", without stripping the prefix:
 //
 //	/playground                            the page
@@ -51,10 +51,10 @@ var loadSite = sync.OnceValues(func() (site, error) {
 // decided at /graphql.
 //
 // It panics if the embedded files are damaged, which is a fault of the build.
-func Playground() http.Handler {
+func Handler() http.Handler {
 	s, err := loadSite()
 	if err != nil {
-		panic("console: the embedded files are damaged, rebuild them: " + err.Error())
+		panic("playground: the embedded files are damaged, rebuild them: " + err.Error())
 	}
 	return playground(s)
 }
