@@ -24,7 +24,8 @@ func (f *authFlags) Validate() error {
 	case f.OIDCIssuer == "" && f.OIDCAudience == "":
 		return nil
 	case f.OIDCIssuer == "" || f.OIDCAudience == "":
-		return errors.New("--oidc-issuer and --oidc-audience need each other: a token for another audience must not be good here")
+		return errors.New(
+			"--oidc-issuer and --oidc-audience need each other: a token for another audience must not be good here")
 	case f.OIDCRoleClaim == "":
 		return errors.New("--oidc-role-claim is empty: name the claim that says reader, writer or operator")
 	}
@@ -45,7 +46,10 @@ func (f *authFlags) authenticator(ctx context.Context, logger *slog.Logger) (*au
 		verifiers = append(verifiers, tokens)
 	}
 	if f.OIDCIssuer != "" {
-		verifiers = append(verifiers, auth.NewProvider(ctx, auth.OIDC{Issuer: f.OIDCIssuer, Audience: f.OIDCAudience, RoleClaim: f.OIDCRoleClaim}, logger))
+		verifiers = append(verifiers, auth.NewProvider(ctx, auth.OIDC{
+			Issuer: f.OIDCIssuer, Audience: f.OIDCAudience,
+			RoleClaim: f.OIDCRoleClaim,
+		}, logger))
 	}
 	return auth.New(verifiers...), nil
 }
@@ -62,7 +66,10 @@ type accessFlags struct {
 func (f *accessFlags) options() server.Options {
 	return server.Options{
 		Origins: f.CORSOrigin,
-		Limits:  server.Limits{Rate: f.ClientRate, Operations: f.ClientOperations, Subscriptions: f.ClientSubscriptions},
+		Limits: server.Limits{
+			Rate: f.ClientRate, Operations: f.ClientOperations,
+			Subscriptions: f.ClientSubscriptions,
+		},
 	}
 }
 
@@ -75,7 +82,8 @@ type tokenCommand struct {
 	Role string `arg:"" enum:"reader,writer,operator" help:"What it allows: reader reads rows, writer writes them too, operator sees and changes migrations too."`
 }
 
-// Run makes a token. Its line for --tokens-file goes to standard output, the token itself, which is kept nowhere, to standard error.
+// Run makes a token. Its line for --tokens-file goes to standard output, the token itself, which is kept nowhere, to
+// standard error.
 func (c *tokenCommand) Run(_ context.Context, env *environment) error {
 	role, err := auth.ParseRole(c.Role)
 	if err != nil {

@@ -196,7 +196,8 @@ func TestEveryFieldNeedsItsRole(t *testing.T) {
 			}
 		})
 	}
-	if want := 3 * (len(schema.Query.Fields) + len(schema.Mutation.Fields) + len(schema.Subscription.Fields) - 2); tried != want {
+	if want := 3 * (len(schema.Query.Fields) + len(schema.Mutation.Fields) +
+		len(schema.Subscription.Fields) - 2); tried != want {
 		t.Errorf("%d operations tried, want %d", tried, want)
 	}
 
@@ -217,18 +218,33 @@ func TestNobodyIsServedWithoutCredentials(t *testing.T) {
 	web := newGuardedServer(t, repotest.SQLite(t), everyRole(t), server.Limits{})
 	const q, jsonType = `{"query": "{ __typename }"}`, "Content-Type: application/json\n"
 	for name, e := range map[string]exchange{
-		"none":               {"POST", "/graphql", q, jsonType, 401, `Www-Authenticate:[Bearer realm="coexist"]`},
-		"by GET":             {"GET", "/graphql?query={__typename}", "", "", 401, "UNAUTHENTICATED"},
-		"for a stream":       {"POST", "/graphql", q, jsonType + "Accept: text/event-stream", 401, "UNAUTHENTICATED"},
-		"in the URL":         {"POST", "/graphql?access_token=ann-reader&token=ann-reader", q, jsonType, 401, "UNAUTHENTICATED"},
-		"another scheme":     {"POST", "/graphql", q, jsonType + "Authorization: Basic ann-reader", 401, "UNAUTHENTICATED"},
-		"no token":           {"POST", "/graphql", q, jsonType + "Authorization: Bearer", 401, "UNAUTHENTICATED"},
-		"an unknown token":   {"POST", "/graphql", q, jsonType + "Authorization: Bearer geheim", 401, `error="invalid_token"`},
-		"a hash":             {"POST", "/graphql", q, jsonType + "Authorization: Bearer " + strings.Fields(tokenLine("ann", "reader"))[1], 401, "UNAUTHENTICATED"},
-		"a token":            {"POST", "/graphql", q, jsonType + "Authorization: bearer ann-reader", 200, `"Query"`},
-		"another host":       {"POST", "/graphql", q, jsonType + "Authorization: Bearer ann-reader\nHost: api.example", 200, `"Query"`},
-		"half a socket":      {"POST", "/graphql", q, jsonType + "Upgrade: websocket\nSec-WebSocket-Protocol: graphql-transport-ws", 400, "handshake"},
-		"another socket":     {"POST", "/graphql", q, jsonType + "Upgrade: websocket\nSec-WebSocket-Protocol: graphql-ws", 401, "UNAUTHENTICATED"},
+		"none":         {"POST", "/graphql", q, jsonType, 401, `Www-Authenticate:[Bearer realm="coexist"]`},
+		"by GET":       {"GET", "/graphql?query={__typename}", "", "", 401, "UNAUTHENTICATED"},
+		"for a stream": {"POST", "/graphql", q, jsonType + "Accept: text/event-stream", 401, "UNAUTHENTICATED"},
+		"in the URL": {
+			"POST", "/graphql?access_token=ann-reader&token=ann-reader", q, jsonType, 401,
+			"UNAUTHENTICATED",
+		},
+		"another scheme": {
+			"POST", "/graphql", q, jsonType + "Authorization: Basic ann-reader", 401,
+			"UNAUTHENTICATED",
+		},
+		"no token": {"POST", "/graphql", q, jsonType + "Authorization: Bearer", 401, "UNAUTHENTICATED"},
+		"an unknown token": {
+			"POST", "/graphql", q, jsonType + "Authorization: Bearer geheim", 401,
+			`error="invalid_token"`,
+		},
+		"a hash": {"POST", "/graphql", q, jsonType + "Authorization: Bearer " +
+			strings.Fields(tokenLine("ann", "reader"))[1], 401, "UNAUTHENTICATED"},
+		"a token": {"POST", "/graphql", q, jsonType + "Authorization: bearer ann-reader", 200, `"Query"`},
+		"another host": {
+			"POST", "/graphql", q, jsonType + "Authorization: Bearer ann-reader\nHost: api.example",
+			200, `"Query"`,
+		},
+		"half a socket": {"POST", "/graphql", q, jsonType +
+			"Upgrade: websocket\nSec-WebSocket-Protocol: graphql-transport-ws", 400, "handshake"},
+		"another socket": {"POST", "/graphql", q, jsonType +
+			"Upgrade: websocket\nSec-WebSocket-Protocol: graphql-ws", 401, "UNAUTHENTICATED"},
 		"metrics":            {"GET", "/metrics", "", "", 401, "UNAUTHENTICATED"},
 		"metrics of a token": {"GET", "/metrics", "", "Authorization: Bearer ann-reader", 200, "go_goroutines"},
 		"health":             {"GET", "/healthz", "", "", 200, "ok"},
@@ -239,10 +255,14 @@ func TestNobodyIsServedWithoutCredentials(t *testing.T) {
 	}
 }
 
-// initiate opens a socket and sends connection_init. It returns the answer, or the code with which the socket was closed.
+// initiate opens a socket and sends connection_init. It returns the answer, or the code with which the socket was
+// closed.
 func initiate(t *testing.T, url string, payload any, headers http.Header) (*testSocket, string) {
 	t.Helper()
-	conn, err := dial(t, url, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: headers})
+	conn, err := dial(t, url, &websocket.DialOptions{
+		Subprotocols: []string{"graphql-transport-ws"},
+		HTTPHeader:   headers,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,14 +304,18 @@ func TestSocketsShowCredentials(t *testing.T) {
 		headers http.Header
 		want    string
 	}{
-		"none":                   {nil, nil, "4403"},
-		"an unknown token":       {map[string]string{"Authorization": "Bearer geheim"}, nil, "4403"},
-		"no text":                {map[string]any{"Authorization": 7}, nil, "4403"},
-		"a payload of nonsense":  {7, nil, "-1"},
-		"a token":                {map[string]string{"Authorization": "Bearer ann-reader"}, nil, "connection_ack"},
-		"in small letters":       {map[string]string{"authorization": "Bearer ann-reader"}, nil, "connection_ack"},
-		"in the request":         {nil, http.Header{"Authorization": {"Bearer ann-reader"}}, "connection_ack"},
-		"the payload says other": {map[string]string{"Authorization": "Bearer geheim"}, http.Header{"Authorization": {"Bearer ann-reader"}}, "4403"},
+		"none":                  {nil, nil, "4403"},
+		"an unknown token":      {map[string]string{"Authorization": "Bearer geheim"}, nil, "4403"},
+		"no text":               {map[string]any{"Authorization": 7}, nil, "4403"},
+		"a payload of nonsense": {7, nil, "-1"},
+		"a token":               {map[string]string{"Authorization": "Bearer ann-reader"}, nil, "connection_ack"},
+		"in small letters":      {map[string]string{"authorization": "Bearer ann-reader"}, nil, "connection_ack"},
+		"in the request":        {nil, http.Header{"Authorization": {"Bearer ann-reader"}}, "connection_ack"},
+		"the payload says other": {
+			map[string]string{"Authorization": "Bearer geheim"},
+			http.Header{"Authorization": {"Bearer ann-reader"}},
+			"4403",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, got := initiate(t, web.URL, c.payload, c.headers); got != c.want {
@@ -312,7 +336,10 @@ func TestSocketsShowCredentials(t *testing.T) {
 	// A role holds on a socket too.
 	for token, want := range map[string]string{"ann-reader": "FORBIDDEN", "cleo-operator": "MIGRATE"} {
 		socket, _ := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token}, nil)
-		socket.send(t, message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": "subscription { migrationProgress(entity: CUSTOMER) { phase } }"}})
+		socket.send(t, message{
+			ID: "1", Type: "subscribe",
+			Payload: map[string]string{"query": "subscription { migrationProgress(entity: CUSTOMER) { phase } }"},
+		})
 		if got := fmt.Sprint(socket.next(t).Payload); !strings.Contains(got, want) {
 			t.Errorf("%s subscribes: %s, want %s", token, got, want)
 		}

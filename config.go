@@ -110,7 +110,10 @@ func parse(args []string, stdout, stderr io.Writer) (command, *environment, erro
 	if line.LogFormat == "json" {
 		handler = slog.NewJSONHandler(stderr, options)
 	}
-	env := &environment{stdout: stdout, stderr: stderr, logger: slog.New(server.LogHandler(handler)), database: &line.databaseFlags}
+	env := &environment{
+		stdout: stdout, stderr: stderr, logger: slog.New(server.LogHandler(handler)),
+		database: &line.databaseFlags,
+	}
 	slog.SetDefault(env.logger)
 	return parsed.Selected().Target.Addr().Interface().(command), env, nil
 }

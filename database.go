@@ -50,16 +50,24 @@ func (env *environment) open(ctx context.Context, how opening) (*database, error
 			return nil, errors.New("the database's URL names no file: give sqlite:PATH")
 		}
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("there is no database %s: check the path, or make a sample database with `coexist seed`", path)
+			return nil,
+				fmt.Errorf("there is no database %s: check the path, or make a sample database with `coexist seed`",
+					path)
 		}
 	}
 	return env.openAt(ctx, address, initial, how)
 }
 
 // openAt opens the database at a URL.
-func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase, how opening) (*database, error) {
+func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase,
+	how opening,
+) (*database, error) {
 	// 0 is one try.
-	opened, err := repo.Open(ctx, address, repo.Config{Logger: env.logger, MaxConns: env.database.MaxConns, Schema: env.database.V1Schema, Pooler: env.database.Pooler, Patience: cmp.Or(env.database.Patience, -1), PhasePatience: env.database.PhaseTime})
+	opened, err := repo.Open(ctx, address, repo.Config{
+		Logger: env.logger, MaxConns: env.database.MaxConns,
+		Schema: env.database.V1Schema, Pooler: env.database.Pooler, Patience: cmp.Or(env.database.Patience, -1),
+		PhasePatience: env.database.PhaseTime,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +91,8 @@ func (db *database) prepare(ctx context.Context, install bool) error {
 		return err
 	}
 	if empty {
-		return fmt.Errorf("%s is empty: give the database that has your V1 tables (--database-url, --v1-schema), or fill this one with sample data by `coexist seed`", db.where())
+		return fmt.Errorf(
+			"%s is empty: give the database that has your V1 tables (--database-url, --v1-schema), or fill this one with sample data by `coexist seed`", db.where())
 	}
 	if install {
 		if err := db.Install(ctx); err != nil {
@@ -113,8 +122,8 @@ func nameOf(address string) string {
 	return "PostgreSQL " + u.Host + u.Path
 }
 
-// fillEmbedded makes coexist.db with the sample's V1 tables and rows, unless it is there. It makes it under another name, so
-// that coexist.db is there in full or not at all.
+// fillEmbedded makes coexist.db with the sample's V1 tables and rows, unless it is there. It makes it under another
+// name, so that coexist.db is there in full or not at all.
 func (c *sampleFlags) fillEmbedded(ctx context.Context, env *environment) (err error) {
 	if _, err := os.Stat(embeddedFile); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -10,8 +10,9 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// The V2 half of writes fails because a right was revoked. Reads are answered, writes are in both shapes or in none, a sweep fails instead of
-// putting rows in quarantine; the log, the metrics and the readiness say so, until the right is there again.
+// The V2 half of writes fails because a right was revoked. Reads are answered, writes are in both shapes or in none, a
+// sweep fails instead of putting rows in quarantine; the log, the metrics and the readiness say so, until the right is
+// there again.
 func TestCopiesThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	owner := repotest.Postgres(t)
@@ -21,7 +22,8 @@ func TestCopiesThatCannotBeStored(t *testing.T) {
 	execute(t, dir, "seed", flag, "--sample=20")
 	execute(t, dir, "phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test", flag)
 	role := repotest.NewRole(t, owner)
-	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
+	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role,
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
 	p := serve(t, dir, "--database-url="+repotest.WithUser(t, owner, role))
 	type customer struct {
 		CustomerV2 struct{ Copy struct{ Stored bool } }
@@ -48,14 +50,19 @@ func TestCopiesThatCannotBeStored(t *testing.T) {
 	}
 	told(false)
 	for _, mutation := range []string{
-		`updateCustomerV1(input: {customerId: "ALFKI", city: "Bergen"})`, `createCustomerV1(input: {customerId: "NEW", companyName: "New"})`,
-		`updateCustomerV2(input: {customerId: "ALFKI", name: "Lost"})`, `createCustomerV2(input: {customerId: "NEW", name: "New"})`,
+		`updateCustomerV1(input: {customerId: "ALFKI", city: "Bergen"})`,
+		`createCustomerV1(input: {customerId: "NEW", companyName: "New"})`,
+		`updateCustomerV2(input: {customerId: "ALFKI", name: "Lost"})`,
+		`createCustomerV2(input: {customerId: "NEW", name: "New"})`,
 	} {
-		if a := ask[any](t, p.url, "mutation { "+mutation+" { customer { customerId } } }"); a.code() != "UNAVAILABLE" || strings.Contains(fmt.Sprint(a), "customers_v2") {
+		if a := ask[any](t, p.url, "mutation { "+mutation+
+			" { customer { customerId } } }"); a.code() != "UNAVAILABLE" ||
+			strings.Contains(fmt.Sprint(a), "customers_v2") {
 			t.Errorf("%s: %+v", mutation, a)
 		}
 	}
-	if n := repotest.One[int](t, raw, "SELECT count(*) FROM customers WHERE city = 'Bergen' OR company_name IN ('Lost', 'New')"); n > 0 {
+	if n := repotest.One[int](t, raw,
+		"SELECT count(*) FROM customers WHERE city = 'Bergen' OR company_name IN ('Lost', 'New')"); n > 0 {
 		t.Errorf("half a write is in %d rows", n)
 	}
 	sweep := func() (run struct {
@@ -63,7 +70,8 @@ func TestCopiesThatCannotBeStored(t *testing.T) {
 		Migrated, Quarantined int
 	},
 	) {
-		id := must[started](t, p.url, `mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
+		id := must[started](t, p.url,
+			`mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
 		eventually(t, "the end of the sweep", func() bool {
 			run = must[struct {
 				Run struct {
@@ -116,19 +124,23 @@ func TestADatabaseThatIsReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	execute(t, dir, "seed", "--database-url="+owner, "--sample=5")
 	p := serve(t, dir, "--database-url="+owner)
-	repotest.Exec(t, raw, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
+	repotest.Exec(t, raw,
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
 	const mutation = `mutation { updateCustomerV1(input: {customerId: "ALFKI", city: "Bergen"}) { customer { city } } }`
 	for range 3 {
 		eventually(t, "the cause", func() bool { // the first may meet a connection that was cut
 			a := ask[any](t, p.url, mutation)
-			return a.code() == "UNAVAILABLE" && a.Errors[0].Extensions.Cause == "READ_ONLY" && strings.Contains(a.Errors[0].Message, "read-only")
+			return a.code() == "UNAVAILABLE" && a.Errors[0].Extensions.Cause == "READ_ONLY" &&
+				strings.Contains(a.Errors[0].Message, "read-only")
 		})
 	}
-	if ready := get(t, p.url+"/readyz"); !strings.HasPrefix(ready, "ok\ndegraded: the database is read-only") || !strings.Contains(ready, "cause READ_ONLY") {
+	if ready := get(t, p.url+"/readyz"); !strings.HasPrefix(ready, "ok\ndegraded: the database is read-only") ||
+		!strings.Contains(ready, "cause READ_ONLY") {
 		t.Errorf("readyz says %q", ready)
 	}
-	if metrics := get(t, p.url+"/metrics"); !strings.Contains(metrics, `coexist_unavailable_total{cause="READ_ONLY"} `) {
+	if metrics := get(t, p.url+"/metrics"); !strings.Contains(metrics,
+		`coexist_unavailable_total{cause="READ_ONLY"} `) {
 		t.Errorf("the metrics are\n%s", metrics)
 	}
 	if n := strings.Count(p.text(), `"cause":"READ_ONLY","times":`); n != 1 {

@@ -55,14 +55,17 @@ func TestLongAnswersAreCompressed(t *testing.T) {
 		accept, query string
 		want          string
 	}{
-		"long": {"gzip, br", long, "gzip"}, "short": {"gzip", "{ __typename }", ""}, "not accepted": {"br", long, ""}, "refused": {"gzip;q=0", long, ""},
+		"long": {"gzip, br", long, "gzip"}, "short": {"gzip", "{ __typename }", ""}, "not accepted": {"br", long, ""},
+		"refused": {"gzip;q=0", long, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, body := exchanged(t, "POST", web.URL+"/graphql", c.query, map[string]string{"Accept-Encoding": c.accept})
+			response, body := exchanged(t, "POST", web.URL+"/graphql", c.query,
+				map[string]string{"Accept-Encoding": c.accept})
 			if got := response.Header.Get("Content-Encoding"); got != c.want {
 				t.Fatalf("got %q, want %q", got, c.want)
 			}
-			if vary := strings.Join(response.Header.Values("Vary"), ", "); !strings.Contains(vary, "Accept-Encoding") || !strings.Contains(vary, "Accept,") && !strings.HasSuffix(vary, "Accept") {
+			if vary := strings.Join(response.Header.Values("Vary"), ", "); !strings.Contains(vary, "Accept-Encoding") ||
+				!strings.Contains(vary, "Accept,") && !strings.HasSuffix(vary, "Accept") {
 				t.Errorf("Vary: %s", vary)
 			}
 			if c.want == "gzip" {
@@ -81,7 +84,10 @@ func TestLongAnswersAreCompressed(t *testing.T) {
 		})
 	}
 	// A stream comes event by event, also to those who would take it compressed.
-	response, body := exchanged(t, "POST", web.URL+"/graphql", long, map[string]string{"Accept": "text/event-stream", "Accept-Encoding": "gzip"})
+	response, body := exchanged(t, "POST", web.URL+"/graphql", long, map[string]string{
+		"Accept":          "text/event-stream",
+		"Accept-Encoding": "gzip",
+	})
 	if response.Header.Get("Content-Encoding") != "" || !bytes.Contains(body, []byte("event: complete")) {
 		t.Errorf("a stream: %v", response.Header)
 	}
@@ -112,10 +118,12 @@ func logged(t *testing.T, level slog.Level, options server.Options) (*httptest.S
 func TestRequestsHaveIDs(t *testing.T) {
 	web, log := logged(t, slog.LevelDebug, server.Options{Auth: auth.New()})
 	for given, kept := range map[string]bool{
-		"6f1c-42": true, "Root=1-5759e988-bd86;Self": false, "": false, "a b": false, strings.Repeat("x", 128): true, strings.Repeat("x", 129): false, "\"quoted\"": false,
+		"6f1c-42": true, "Root=1-5759e988-bd86;Self": false, "": false, "a b": false, strings.Repeat("x", 128): true,
+		strings.Repeat("x", 129): false, "\"quoted\"": false,
 	} {
 		log.Reset()
-		response, _ := exchanged(t, "POST", web.URL+"/graphql", "query Look { customerV1(customerId: \"geheim\") { city } }",
+		response, _ := exchanged(t, "POST", web.URL+"/graphql",
+			"query Look { customerV1(customerId: \"geheim\") { city } }",
 			map[string]string{"X-Request-Id": given, "x-client-name": "shop", "x-client-version": "7"})
 		id := response.Header.Get("X-Request-Id")
 		if id == "" || (id == given) != kept {
@@ -126,8 +134,10 @@ func TestRequestsHaveIDs(t *testing.T) {
 			RequestID                      string `json:"request_id"`
 			Fields, Errors                 []string
 		}
-		if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Msg != "operation" || line.RequestID != id || line.Kind != "query" ||
-			line.Name != "Look" || line.Actor != "operator" || line.Client != "shop" || !slices.Equal(line.Fields, []string{"customerV1"}) {
+		if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Msg != "operation" || line.RequestID != id ||
+			line.Kind != "query" ||
+			line.Name != "Look" || line.Actor != "operator" || line.Client != "shop" ||
+			!slices.Equal(line.Fields, []string{"customerV1"}) {
 			t.Errorf("%q: the log has %s, %v", given, log, err)
 		}
 		if strings.Contains(log.String(), "geheim") {
@@ -146,12 +156,15 @@ func TestWhatOperatorsChangeIsLogged(t *testing.T) {
 	if log.Len() > 0 {
 		t.Errorf("logged: %s", log)
 	}
-	askAs(t, web.URL, "bob-writer", `mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
-	if got := log.String(); !strings.Contains(got, `"actor":"bob"`) || !strings.Contains(got, `"errors":["FORBIDDEN"]`) {
+	askAs(t, web.URL, "bob-writer",
+		`mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
+	if got := log.String(); !strings.Contains(got, `"actor":"bob"`) ||
+		!strings.Contains(got, `"errors":["FORBIDDEN"]`) {
 		t.Errorf("logged: %s", got)
 	}
 	log.Reset()
-	askAs(t, web.URL, "cleo-operator", `mutation { ...f } fragment f on Mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
+	askAs(t, web.URL, "cleo-operator",
+		`mutation { ...f } fragment f on Mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { phase } } }`)
 	if got := log.String(); !strings.Contains(got, `"actor":"cleo"`) || !strings.Contains(got, `"errors":[]`) {
 		t.Errorf("logged: %s", got)
 	}
@@ -162,18 +175,26 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	one, _ := logged(t, slog.LevelError, server.Options{Auth: auth.New(), Origins: []string{shop}})
 	all, _ := logged(t, slog.LevelError, server.Options{Auth: everyRole(t), Origins: []string{"*"}})
 	none, _ := logged(t, slog.LevelError, server.Options{Auth: auth.New()})
-	preflight := map[string]string{"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type,x-client-name"}
+	preflight := map[string]string{
+		"Access-Control-Request-Method":  "POST",
+		"Access-Control-Request-Headers": "authorization,content-type,x-client-name",
+	}
 	for name, c := range map[string]struct {
 		server  *httptest.Server
 		origin  string
 		allowed bool
 	}{
-		"one that is named": {one, shop, true}, "another": {one, evil, false}, "a part of it": {one, shop + ".evil.example", false},
+		"one that is named": {one, shop, true}, "another": {one, evil, false},
+		"a part of it":   {one, shop + ".evil.example", false},
 		"another scheme": {one, "http://shop.example", false}, "nobody's": {one, "null", false},
-		"any": {all, evil, true}, "nobody where all may": {all, "null", true}, "none is named": {none, shop, false}, "its own": {none, none.URL, true},
+		"any": {all, evil, true}, "nobody where all may": {all, "null", true}, "none is named": {none, shop, false},
+		"its own": {none, none.URL, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			headers := map[string]string{"Origin": c.origin, "Sec-Fetch-Site": "cross-site", "Authorization": "Bearer ann-reader"}
+			headers := map[string]string{
+				"Origin": c.origin, "Sec-Fetch-Site": "cross-site",
+				"Authorization": "Bearer ann-reader",
+			}
 			if c.origin == c.server.URL {
 				headers["Sec-Fetch-Site"] = "same-origin"
 			}
@@ -187,10 +208,14 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 			}
 			preflight["Origin"] = c.origin
 			response, _ = exchanged(t, "OPTIONS", c.server.URL+"/graphql", "", preflight)
-			if told := response.Header.Get("Access-Control-Allow-Headers"); c.origin != c.server.URL && (told != "") != c.allowed {
+			if told := response.Header.Get("Access-Control-Allow-Headers"); c.origin != c.server.URL &&
+				(told != "") != c.allowed {
 				t.Errorf("a preflight is told %q", told)
 			}
-			conn, err := dial(t, c.server.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{"Origin": {c.origin}}})
+			conn, err := dial(t, c.server.URL, &websocket.DialOptions{
+				Subprotocols: []string{"graphql-transport-ws"},
+				HTTPHeader:   http.Header{"Origin": {c.origin}},
+			})
 			if err == nil {
 				_ = conn.CloseNow()
 			}
@@ -199,7 +224,10 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 			}
 		})
 	}
-	for origin, good := range map[string]bool{"*": true, "https://a.example": true, "http://localhost:3000": true, "a.example": false, "https://a.example/": false, "ftp://a": false, "https://*.example": false, "": false} {
+	for origin, good := range map[string]bool{
+		"*": true, "https://a.example": true, "http://localhost:3000": true,
+		"a.example": false, "https://a.example/": false, "ftp://a": false, "https://*.example": false, "": false,
+	} {
 		if err := (&accessFlags{CORSOrigin: []string{origin}}).Validate(); (err == nil) != good {
 			t.Errorf("%q: %v", origin, err)
 		}

@@ -1,27 +1,21 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"text/tabwriter"
 	"time"
 
-	"github.com/coder/websocket"
-	"github.com/coder/websocket/wsjson"
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
 
@@ -48,7 +42,8 @@ func (o outcome) String() string { return fmt.Sprint(o.status, " ", o.code) }
 // post sends a body, and reads the code in the answer.
 func (v *victim) post(token, body string, headers ...string) outcome {
 	v.t.Helper()
-	return v.request(http.MethodPost, "/graphql", token, body, append([]string{"Content-Type: application/json"}, headers...)...)
+	return v.request(http.MethodPost, "/graphql", token, body,
+		append([]string{"Content-Type: application/json"}, headers...)...)
 }
 
 func (v *victim) request(method, path, token, body string, headers ...string) outcome {
@@ -104,134 +99,18 @@ func (v *victim) query(token, query string) outcome {
 	return v.post(token, string(body))
 }
 
-// raw speaks HTTP by hand, and reads the answer; none is the status 0.
-// transferTime is how long a client may take to send a body.
-const transferTime = 30 * time.Second
-
-func (v *victim) raw(text string) outcome {
-	v.t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(v.url, "http://"))
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	defer conn.Close() //nolint:errcheck // nothing is lost with it
-	_ = conn.SetDeadline(time.Now().Add(3 * transferTime))
-	if _, err := io.WriteString(conn, text); err != nil {
-		return outcome{}
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return outcome{}
-	}
-	defer closeBody(response)
-	return v.read(response)
-}
-
-// socket opens a socket, says what it is told to, and returns with which code the socket is closed, or the code of the first error.
-func (v *victim) socket(origin string, say ...message) outcome {
-	v.t.Helper()
-	header := http.Header{}
-	if origin != "" {
-		header.Set("Origin", origin)
-	}
-	conn, response, err := websocket.Dial(v.t.Context(), strings.Replace(v.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: header})
-	if err != nil {
-		return v.read(response)
-	}
-	defer conn.CloseNow() //nolint:errcheck // nothing is lost with it
-	for _, m := range say {
-		if err := wsjson.Write(v.t.Context(), conn, m); err != nil {
-			break // the socket is closed, and why can be read
-		}
-	}
-	ctx, cancel := context.WithTimeout(v.t.Context(), 3*transferTime)
-	defer cancel()
-	for {
-		_, data, err := conn.Read(ctx)
-		if err != nil {
-			return outcome{max(0, int(websocket.CloseStatus(err))), ""}
-		}
-		var m struct {
-			Payload answerOf[any]
-		}
-		if json.Unmarshal(data, &m) == nil && m.Payload.code() != "" {
-			return outcome{0, m.Payload.code()}
-		}
-	}
-}
-
-func initialise(token string) message {
-	return message{Type: "connection_init", Payload: map[string]string{"Authorization": "Bearer " + token}}
-}
-
-func subscribe(id int, query string) message {
-	return message{ID: fmt.Sprint(id), Type: "subscribe", Payload: map[string]string{"query": query}}
-}
-
-// flood does the same in several connections until something else comes than at first.
-func (v *victim) flood(n int, one func() outcome) outcome {
-	first := one()
-	var mu sync.Mutex
-	other := first
-	var busy sync.WaitGroup
-	for range 8 {
-		busy.Go(func() {
-			for range n / 8 {
-				got := one()
-				mu.Lock()
-				if got != first {
-					other = got
-				}
-				done := other != first
-				mu.Unlock()
-				if done {
-					return
-				}
-			}
-		})
-	}
-	busy.Wait()
-	return other
-}
-
-// holdSockets opens sockets until one is refused.
-func (v *victim) holdSockets(n int) outcome {
-	for range n {
-		conn, response, err := websocket.Dial(v.t.Context(), strings.Replace(v.url, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
-		if err != nil {
-			return v.read(response)
-		}
-		defer conn.CloseNow() //nolint:errcheck // nothing is lost with it
-	}
-	return outcome{}
-}
-
-func subscriptions(n int) []message {
-	all := []message{}
-	for i := range n {
-		all = append(all, subscribe(i, "subscription { migrationProgress(entity: CUSTOMER) { phase } }"))
-	}
-	return all
-}
-
-func repeatf(n int, format string) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, format, i)
-	}
-	return b.String()
-}
-
 func TestHostileRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	p, key, foreign := authtest.NewProvider(t), authtest.NewKey(t), authtest.NewKey(t)
 	p.Publish(map[string]*rsa.PrivateKey{"k1": key})
 	dir := t.TempDir()
-	lines := tokenLine("ann", "reader") + tokenLine("bob", "writer") + tokenLine("cleo", "operator") + tokenLine("flo", "reader")
+	lines := tokenLine("ann", "reader") + tokenLine("bob", "writer") + tokenLine("cleo", "operator") +
+		tokenLine("flo", "reader")
 	if err := os.WriteFile(filepath.Join(dir, "tokens"), []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	open := serve(t, dir, "--sample=3", "--tokens-file=tokens", "--oidc-issuer="+p.URL, "--oidc-audience="+authtest.Audience)
+	open := serve(t, dir, "--sample=3", "--tokens-file=tokens", "--oidc-issuer="+p.URL, "--oidc-audience="+
+		authtest.Audience)
 	v := &victim{t, open.url, "ann-reader", "bob-writer", "cleo-operator", "https://evil.example"}
 	limited := serve(t, dir, "--database-url=sqlite:coexist.db", "--tokens-file=tokens", "--client-rate=5")
 	slow := &victim{t: t, url: limited.url}
@@ -240,11 +119,13 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	}
 	const name = "{ __typename }"
 	long := func(n int) string { return strings.Repeat("x", n) }
-	laughs := "{ ...f0 } " + repeatf(60, "fragment f%[1]d on Query { ...g%[1]d ...g%[1]d } ") + repeatf(60, "fragment g%[1]d on Query { a%[1]d: __typename } ")
+	laughs := "{ ...f0 } " + repeatf(60, "fragment f%[1]d on Query { ...g%[1]d ...g%[1]d } ") +
+		repeatf(60, "fragment g%[1]d on Query { a%[1]d: __typename } ")
 	for i := range 60 {
 		laughs = strings.Replace(laughs, fmt.Sprintf("...g%d ...g%d", i, i), fmt.Sprintf("...f%d ...f%d", i+1, i+1), 1)
 	}
-	head := "POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer " + v.reader + "\r\n"
+	head := "POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: Bearer " +
+		v.reader + "\r\n"
 
 	type attack struct {
 		name string
@@ -253,14 +134,20 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	}
 	refused := outcome{200, server.CodeInput} // as a GraphQL error
 	attacks := []attack{
-		{"10,000 aliases", func() outcome { return v.query(v.reader, "{"+repeatf(10_000, "a%d: __typename ")+"}") }, refused},
+		{
+			"10,000 aliases", func() outcome { return v.query(v.reader, "{"+repeatf(10_000, "a%d: __typename ")+"}") },
+			refused,
+		},
 		{"300 aliases", func() outcome {
 			return v.query(v.reader, "{ customersV2(first: 1) { nodes {"+repeatf(300, "a%d: name ")+"} } }")
 		}, refused},
 		{"100 aliases at the top", func() outcome {
 			return v.query(v.reader, "{"+repeatf(100, `a%d: customerV2(customerId: "A") { name } `)+"}")
 		}, refused},
-		{"2,900 fields", func() outcome { return v.query(v.reader, "{"+strings.Repeat("__typename ", 2900)+"}") }, refused},
+		{
+			"2,900 fields", func() outcome { return v.query(v.reader, "{"+strings.Repeat("__typename ", 2900)+"}") },
+			refused,
+		},
 		{"100,000 tokens", func() outcome { return v.query(v.reader, "{"+strings.Repeat("a ", 100_000)+"}") }, refused},
 		{"500 directives", func() outcome {
 			return v.query(v.reader, "{ __typename "+strings.Repeat("@skip(if: false) ", 500)+"}")
@@ -273,71 +160,134 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 			return v.query(v.reader, "{"+strings.Repeat(`node(id: "x") {`, 500)+"id"+strings.Repeat("}", 501))
 		}, refused},
 		{"the schema of the schema", func() outcome {
-			return v.query(v.reader, "{ __schema { types {"+strings.Repeat("fields { type {", 6)+"name"+strings.Repeat("}", 14)+" }")
+			return v.query(v.reader, "{ __schema { types {"+strings.Repeat("fields { type {", 6)+"name"+
+				strings.Repeat("}", 14)+" }")
 		}, refused},
-		{"a page of a million", func() outcome { return v.query(v.reader, "{ customersV2(first: 1000000) { nodes { name } } }") }, refused},
+		{"a page of a million", func() outcome {
+			return v.query(v.reader,
+				"{ customersV2(first: 1000000) { nodes { name } } }")
+		}, refused},
 		{"pages in pages", func() outcome {
-			return v.query(v.reader, "{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }")
+			return v.query(v.reader,
+				"{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }")
 		}, refused},
 		{"1,200 ids", func() outcome {
 			return v.query(v.reader, `{ nodes(ids: [`+strings.Repeat(`"x",`, 1200)+`]) { id } }`)
 		}, refused},
-		{"a document of 900 kB", func() outcome { return v.query(v.reader, "{ __typename #"+long(900_000)+"\n}") }, refused},
+		{
+			"a document of 900 kB", func() outcome { return v.query(v.reader, "{ __typename #"+long(900_000)+"\n}") },
+			refused,
+		},
 		{"a cursor of another make", func() outcome {
 			return v.query(v.reader, `{ customersV2(first: 1, after: "' OR 1=1 --") { nodes { name } } }`)
 		}, refused},
 		{"a batch of 1,000", func() outcome {
-			return v.post(v.reader, "["+strings.Repeat(`{"query": "{ __typename }"},`, 999)+`{"query": "{ __typename }"}]`)
+			return v.post(v.reader, "["+strings.Repeat(`{"query": "{ __typename }"},`, 999)+
+				`{"query": "{ __typename }"}]`)
 		}, outcome{400, server.CodeInput}},
 		{"no JSON", func() outcome { return v.post(v.reader, "{{{{") }, outcome{400, server.CodeInput}},
-		{"no UTF-8", func() outcome { return v.post(v.reader, "{\"query\": \"\xff\xfe\"}") }, outcome{400, server.CodeInput}},
+		{
+			"no UTF-8", func() outcome { return v.post(v.reader, "{\"query\": \"\xff\xfe\"}") },
+			outcome{400, server.CodeInput},
+		},
 		{"100,000 levels of JSON", func() outcome {
-			return v.post(v.reader, `{"query": "{ __typename }", "variables": {"a":`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+`}}`)
+			return v.post(v.reader, `{"query": "{ __typename }", "variables": {"a":`+strings.Repeat("[", 100_000)+
+				strings.Repeat("]", 100_000)+`}}`)
 		}, outcome{400, server.CodeInput}},
-		{"a body of 5 MB", func() outcome { return v.post(v.reader, `{"query": "`+long(5<<20)+`"}`) }, outcome{413, server.CodeInput}},
+		{
+			"a body of 5 MB", func() outcome { return v.post(v.reader, `{"query": "`+long(5<<20)+`"}`) },
+			outcome{413, server.CodeInput},
+		},
 		{"a body of 5 MB in chunks", func() outcome {
 			return v.raw(head + "Transfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n", 2<<20, long(2<<20)))
 		}, outcome{413, server.CodeInput}},
-		{"a body that never ends", func() outcome { return v.raw(head + "Content-Length: 100\r\n\r\n{") }, outcome{400, server.CodeInput}},
+		{
+			"a body that never ends", func() outcome { return v.raw(head + "Content-Length: 100\r\n\r\n{") },
+			outcome{400, server.CodeInput},
+		},
 		{"the same without a token", func() outcome {
 			return v.raw("POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
 		}, outcome{401, server.CodeUnauthenticated}},
-		{"a header that never ends", func() outcome { return v.raw("POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nX-") }, outcome{400, ""}},
-		{"a header of 1 MB", func() outcome { return v.raw("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + long(1<<20) + "\r\n\r\n") }, outcome{431, ""}},
+		{
+			"a header that never ends", func() outcome { return v.raw("POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nX-") },
+			outcome{400, ""},
+		},
+		{"a header of 1 MB", func() outcome {
+			return v.raw("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + long(1<<20) +
+				"\r\n\r\n")
+		}, outcome{431, ""}},
 		{"a form of another page", func() outcome {
-			return v.request("POST", "/graphql", "", "query="+url.QueryEscape(name), "Content-Type: application/x-www-form-urlencoded", "Origin: "+v.origin, "Sec-Fetch-Site: cross-site")
+			return v.request("POST", "/graphql", "", "query="+url.QueryEscape(name),
+				"Content-Type: application/x-www-form-urlencoded", "Origin: "+v.origin, "Sec-Fetch-Site: cross-site")
 		}, outcome{403, server.CodeForbidden}},
 		{"a forged origin", func() outcome {
 			return v.post(v.operator, `{"query": "`+name+`"}`, "Origin: "+v.origin)
 		}, outcome{403, server.CodeForbidden}},
-		{"the origin null", func() outcome { return v.post(v.operator, `{"query": "`+name+`"}`, "Origin: null") }, outcome{403, server.CodeForbidden}},
+		{
+			"the origin null", func() outcome { return v.post(v.operator, `{"query": "`+name+`"}`, "Origin: null") },
+			outcome{403, server.CodeForbidden},
+		},
 		{"a mutation by GET", func() outcome {
-			return v.request("GET", "/graphql?query="+url.QueryEscape(`mutation { pauseRun(id: "x") { run { id } } }`), v.operator, "")
+			return v.request("GET", "/graphql?query="+url.QueryEscape(`mutation { pauseRun(id: "x") { run { id } } }`),
+				v.operator, "")
 		}, outcome{405, server.CodeInput}},
 		{"no token", func() outcome { return v.query("", name) }, outcome{401, server.CodeUnauthenticated}},
-		{"a guessed token", func() outcome { return v.query("coexist_AAAA", name) }, outcome{401, server.CodeUnauthenticated}},
-		{"an expired token", func() outcome { return v.query(sign(key, map[string]any{"exp": time.Now().Unix() - 1}), name) }, outcome{401, server.CodeUnauthenticated}},
-		{"an unsigned token", func() outcome {
-			return v.query(authtest.Handmade(`{"alg":"none"}`, p.Claims(t, nil), func(string) []byte { return nil }), name)
+		{
+			"a guessed token", func() outcome { return v.query("coexist_AAAA", name) },
+			outcome{401, server.CodeUnauthenticated},
+		},
+		{"an expired token", func() outcome {
+			return v.query(sign(key, map[string]any{"exp": time.Now().Unix() - 1}),
+				name)
 		}, outcome{401, server.CodeUnauthenticated}},
-		{"a token for another audience", func() outcome { return v.query(sign(key, map[string]any{"aud": "shop"}), name) }, outcome{401, server.CodeUnauthenticated}},
-		{"a token of another issuer", func() outcome { return v.query(sign(key, map[string]any{"iss": "https://evil.example"}), name) }, outcome{401, server.CodeUnauthenticated}},
-		{"a token with another's signature", func() outcome { return v.query(sign(foreign, nil), name) }, outcome{401, server.CodeUnauthenticated}},
-		{"a token without a role", func() outcome { return v.query(sign(key, map[string]any{"roles": "admin"}), name) }, outcome{403, server.CodeForbidden}},
+		{"an unsigned token", func() outcome {
+			return v.query(authtest.Handmade(`{"alg":"none"}`, p.Claims(t, nil), func(string) []byte { return nil }),
+				name)
+		}, outcome{401, server.CodeUnauthenticated}},
+		{"a token for another audience", func() outcome {
+			return v.query(sign(key, map[string]any{"aud": "shop"}),
+				name)
+		}, outcome{401, server.CodeUnauthenticated}},
+		{
+			"a token of another issuer",
+			func() outcome { return v.query(sign(key, map[string]any{"iss": "https://evil.example"}), name) },
+			outcome{401, server.CodeUnauthenticated},
+		},
+		{
+			"a token with another's signature", func() outcome { return v.query(sign(foreign, nil), name) },
+			outcome{401, server.CodeUnauthenticated},
+		},
+		{
+			"a token without a role", func() outcome { return v.query(sign(key, map[string]any{"roles": "admin"}), name) },
+			outcome{403, server.CodeForbidden},
+		},
 		{"a reader deletes", func() outcome {
 			return v.query(v.reader, `mutation { deleteCustomerV1(customerId: "ALFKI") { deletedKey } }`)
 		}, outcome{200, server.CodeForbidden}},
 		{"a writer changes the phase", func() outcome {
-			return v.query(v.writer, `mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`)
+			return v.query(v.writer,
+				`mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`)
 		}, outcome{200, server.CodeForbidden}},
-		{"a socket with a forged origin", func() outcome { return v.socket(v.origin, initialise(v.operator)) }, outcome{403, server.CodeForbidden}},
-		{"a socket without a token", func() outcome { return v.socket("", message{Type: "connection_init"}) }, outcome{4403, ""}},
+		{
+			"a socket with a forged origin", func() outcome { return v.socket(v.origin, initialise(v.operator)) },
+			outcome{403, server.CodeForbidden},
+		},
+		{
+			"a socket without a token", func() outcome { return v.socket("", message{Type: "connection_init"}) },
+			outcome{4403, ""},
+		},
 		{"a socket with an expired token", func() outcome {
 			return v.socket("", initialise(sign(key, map[string]any{"exp": time.Now().Unix() - 1})))
 		}, outcome{4403, ""}},
 		{"a socket that says nothing", func() outcome { return v.socket("") }, outcome{1002, ""}},
-		{"a socket that begins with a query", func() outcome { return v.socket("", subscribe(1, name)) }, outcome{1002, ""}},
-		{"a message of 5 MB", func() outcome { return v.socket("", initialise(v.reader), subscribe(1, long(5<<20))) }, outcome{1009, ""}},
+		{
+			"a socket that begins with a query", func() outcome { return v.socket("", subscribe(1, name)) },
+			outcome{1002, ""},
+		},
+		{
+			"a message of 5 MB", func() outcome { return v.socket("", initialise(v.reader), subscribe(1, long(5<<20))) },
+			outcome{1009, ""},
+		},
 		{"1,000 subscriptions on a socket", func() outcome {
 			return v.socket("", append([]message{initialise(v.operator)}, subscriptions(1000)...)...)
 		}, outcome{0, server.CodeUnavailable}},

@@ -29,9 +29,14 @@ func newTestServer(t *testing.T, address string) *httptest.Server {
 }
 
 // newGuardedServer is newTestServer for those who show credentials, within limits.
-func newGuardedServer(t *testing.T, address string, callers *auth.Authenticator, limits server.Limits) *httptest.Server {
+func newGuardedServer(t *testing.T, address string, callers *auth.Authenticator,
+	limits server.Limits,
+) *httptest.Server {
 	t.Helper()
-	env := &environment{stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler), database: &databaseFlags{AutoMigrate: true, MaxConns: 4}}
+	env := &environment{
+		stdout: io.Discard, stderr: io.Discard, logger: slog.New(slog.DiscardHandler),
+		database: &databaseFlags{AutoMigrate: true, MaxConns: 4},
+	}
 	db, err := env.openAt(t.Context(), address, repo.Migrate, connecting)
 	if err != nil {
 		t.Fatal(err)
@@ -115,43 +120,110 @@ func TestPaths(t *testing.T) {
 	}
 	get := func(query string) string { return "/graphql?query=" + url.QueryEscape(query) }
 	for name, e := range map[string]exchange{
-		"root":                  {"GET", "/", "", "", 302, "/playground"},
-		"playground":            {"GET", "/playground", "", "", 200, "text/html"},
-		"playground slash":      {"GET", "/playground/", "", "", 308, "playground"},
-		"schema":                {"GET", "/schema.graphqls", "", "", 200, "type CustomerV2 implements Node"},
-		"health":                {"GET", "/healthz", "", "", 200, "ok"},
-		"readiness":             {"GET", "/readyz", "", "", 200, "ok"},
-		"metrics":               {"GET", "/metrics", "", "", 200, "go_goroutines"},
-		"unknown path":          {"GET", "/nothing", "", "", 404, ""},
-		"query":                 {"POST", "/graphql", q("{ __typename }"), jsonType, 200, `{"data":{"__typename":"Query"},"extensions":{"cost":{"complexity":1,"limit":50000}}}`},
-		"query by GET":          {"GET", get("{ __typename }"), "", "", 200, `{"data":{"__typename":"Query"},"extensions":{"cost":{"complexity":1,"limit":50000}}}`},
-		"urql's Accept":         {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed", 200, "application/graphql-response+json"},
-		"query as a stream":     {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: text/event-stream", 200, "event: complete"},
-		"mutation by GET":       {"GET", get(`mutation { pauseRun(id: "x") { run { id } } }`), "", "", 405, "Allow:[POST]"},
-		"subscription by POST":  {"POST", "/graphql", q(`subscription { migrationProgress(entity: CUSTOMER) { phase } }`), jsonType, 400, "graphql-transport-ws"},
-		"subscription by GET":   {"GET", get(`subscription { migrationProgress(entity: CUSTOMER) { phase } }`), "", "", 400, "text/event-stream"},
-		"PUT":                   {"PUT", "/graphql", "", "", 405, "Allow:[GET, POST]"},
-		"no query":              {"POST", "/graphql", `{}`, jsonType, 400, "no query"},
-		"not JSON":              {"POST", "/graphql", `{geheim`, jsonType, 400, "JSON object"},
-		"a batch":               {"POST", "/graphql", `[{"query": "{ __typename }"}]`, jsonType, 400, "one JSON object"},
-		"variables not a map":   {"POST", "/graphql", `{"query": "{ __typename }", "variables": 7}`, jsonType, 400, "variables"},
-		"too large":             {"POST", "/graphql", q(strings.Repeat(" ", server.MaxBody)), jsonType, 413, "too large"},
-		"a form":                {"POST", "/graphql", "query=%7B__typename%7D", "Content-Type: application/x-www-form-urlencoded", 415, "application/json"},
-		"multipart":             {"POST", "/graphql", "", "Content-Type: multipart/form-data; boundary=x", 415, "application/json"},
-		"other charset":         {"POST", "/graphql", q("{ __typename }"), jsonType + "; charset=latin1", 415, "UTF-8"},
-		"nothing acceptable":    {"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: image/png", 406, "accept"},
-		"syntax error":          {"POST", "/graphql", q("{"), jsonType, 200, "BAD_USER_INPUT"},
-		"syntax error, new":     {"POST", "/graphql", q("{"), jsonType + "\nAccept: application/graphql-response+json", 400, "BAD_USER_INPUT"},
-		"unknown field":         {"POST", "/graphql", q("{ nothing }"), jsonType, 200, "BAD_USER_INPUT"},
-		"bad variable":          {"POST", "/graphql", `{"query": "query($id: ID!) { node(id: $id) { id } }", "variables": {}}`, jsonType, 200, "BAD_USER_INPUT"},
-		"unknown persisted":     {"POST", "/graphql", `{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "abc"}}}`, jsonType, 200, "PersistedQueryNotFound"},
-		"@defer":                {"POST", "/graphql", q("{ ... @defer { __typename } }"), jsonType, 200, "Unknown directive"},
-		"another origin":        {"POST", "/graphql", q("{ __typename }"), jsonType + "\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site", 403, "FORBIDDEN"},
-		"another host":          {"POST", "/graphql", q("{ __typename }"), jsonType + "\nHost: evil.example", 403, "FORBIDDEN"},
-		"too many fields":       {"POST", "/graphql", q("{" + strings.Repeat("__typename ", server.MaxFields+1) + "}"), jsonType, 200, "fields"},
-		"nested pages":          {"POST", "/graphql", q("{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }"), jsonType, 200, "complexity"},
-		"old socket protocol":   {"GET", "/graphql", "", "Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Protocol: graphql-ws", 400, "graphql-transport-ws"},
-		"an internal directive": {"GET", get("{ __schema { directives { name } } }"), "", "", 200, `{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"operator"},{"name":"skip"},{"name":"specifiedBy"},{"name":"writer"}]}}`},
+		"root":             {"GET", "/", "", "", 302, "/playground"},
+		"playground":       {"GET", "/playground", "", "", 200, "text/html"},
+		"playground slash": {"GET", "/playground/", "", "", 308, "playground"},
+		"schema":           {"GET", "/schema.graphqls", "", "", 200, "type CustomerV2 implements Node"},
+		"health":           {"GET", "/healthz", "", "", 200, "ok"},
+		"readiness":        {"GET", "/readyz", "", "", 200, "ok"},
+		"metrics":          {"GET", "/metrics", "", "", 200, "go_goroutines"},
+		"unknown path":     {"GET", "/nothing", "", "", 404, ""},
+		"query": {
+			"POST", "/graphql", q("{ __typename }"), jsonType, 200,
+			`{"data":{"__typename":"Query"},"extensions":{"cost":{"complexity":1,"limit":50000}}}`,
+		},
+		"query by GET": {
+			"GET", get("{ __typename }"), "", "", 200,
+			`{"data":{"__typename":"Query"},"extensions":{"cost":{"complexity":1,"limit":50000}}}`,
+		},
+		"urql's Accept": {"POST", "/graphql", q("{ __typename }"), jsonType +
+			"\nAccept: application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed", 200, "application/graphql-response+json"},
+		"query as a stream": {
+			"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: text/event-stream",
+			200, "event: complete",
+		},
+		"mutation by GET": {
+			"GET", get(`mutation { pauseRun(id: "x") { run { id } } }`), "", "",
+			405, "Allow:[POST]",
+		},
+		"subscription by POST": {
+			"POST", "/graphql",
+			q(`subscription { migrationProgress(entity: CUSTOMER) { phase } }`), jsonType, 400, "graphql-transport-ws",
+		},
+		"subscription by GET": {
+			"GET", get(`subscription { migrationProgress(entity: CUSTOMER) { phase } }`), "", "",
+			400, "text/event-stream",
+		},
+		"PUT":      {"PUT", "/graphql", "", "", 405, "Allow:[GET, POST]"},
+		"no query": {"POST", "/graphql", `{}`, jsonType, 400, "no query"},
+		"not JSON": {"POST", "/graphql", `{geheim`, jsonType, 400, "JSON object"},
+		"a batch": {
+			"POST", "/graphql", `[{"query": "{ __typename }"}]`, jsonType, 400,
+			"one JSON object",
+		},
+		"variables not a map": {
+			"POST", "/graphql", `{"query": "{ __typename }", "variables": 7}`, jsonType,
+			400, "variables",
+		},
+		"too large": {
+			"POST", "/graphql", q(strings.Repeat(" ", server.MaxBody)), jsonType,
+			413, "too large",
+		},
+		"a form": {
+			"POST", "/graphql", "query=%7B__typename%7D",
+			"Content-Type: application/x-www-form-urlencoded", 415, "application/json",
+		},
+		"multipart": {
+			"POST", "/graphql", "", "Content-Type: multipart/form-data; boundary=x", 415,
+			"application/json",
+		},
+		"other charset": {"POST", "/graphql", q("{ __typename }"), jsonType + "; charset=latin1", 415, "UTF-8"},
+		"nothing acceptable": {
+			"POST", "/graphql", q("{ __typename }"), jsonType + "\nAccept: image/png", 406,
+			"accept",
+		},
+		"syntax error": {"POST", "/graphql", q("{"), jsonType, 200, "BAD_USER_INPUT"},
+		"syntax error, new": {
+			"POST", "/graphql", q("{"), jsonType + "\nAccept: application/graphql-response+json",
+			400, "BAD_USER_INPUT",
+		},
+		"unknown field": {"POST", "/graphql", q("{ nothing }"), jsonType, 200, "BAD_USER_INPUT"},
+		"bad variable": {
+			"POST", "/graphql",
+			`{"query": "query($id: ID!) { node(id: $id) { id } }", "variables": {}}`, jsonType, 200, "BAD_USER_INPUT",
+		},
+		"unknown persisted": {
+			"POST", "/graphql",
+			`{"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "abc"}}}`, jsonType, 200,
+			"PersistedQueryNotFound",
+		},
+		"@defer": {
+			"POST", "/graphql", q("{ ... @defer { __typename } }"), jsonType, 200,
+			"Unknown directive",
+		},
+		"another origin": {"POST", "/graphql", q("{ __typename }"), jsonType +
+			"\nOrigin: http://evil.example\nSec-Fetch-Site: cross-site", 403, "FORBIDDEN"},
+		"another host": {
+			"POST", "/graphql", q("{ __typename }"), jsonType + "\nHost: evil.example",
+			403, "FORBIDDEN",
+		},
+		"too many fields": {
+			"POST", "/graphql", q("{" + strings.Repeat("__typename ", server.MaxFields+1) + "}"),
+			jsonType, 200, "fields",
+		},
+		"nested pages": {
+			"POST", "/graphql",
+			q(
+				"{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { customer { orders(first: 100) { nodes { orderId } } } } } } } }"), jsonType, 200, "complexity",
+		},
+		"old socket protocol": {
+			"GET", "/graphql", "",
+			"Upgrade: websocket\nConnection: Upgrade\nSec-WebSocket-Protocol: graphql-ws", 400, "graphql-transport-ws",
+		},
+		"an internal directive": {
+			"GET", get("{ __schema { directives { name } } }"), "", "", 200,
+			`{"data":{"__schema":{"directives":[{"name":"deprecated"},{"name":"include"},{"name":"oneOf"},{"name":"operator"},{"name":"skip"},{"name":"specifiedBy"},{"name":"writer"}]}}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) { e.check(t, web.URL) })
 	}
@@ -187,7 +259,8 @@ func TestSubscriptionsDeliverAndComplete(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, address string) {
 		server := newTestServer(t, address)
-		run := must[started](t, server.URL, `mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: 60}) { run { id } } }`).StartSweep.Run.ID
+		run := must[started](t, server.URL,
+			`mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: 60}) { run { id } } }`).StartSweep.Run.ID
 		socket, stream := openSocket(t, server.URL, run), openStream(t, server.URL, run)
 		var last runState
 		for e := stream.next(t); e.Event != "complete"; e = stream.next(t) {

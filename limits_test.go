@@ -41,18 +41,36 @@ func TestDocumentsAtTheirLimits(t *testing.T) {
 	}
 	repeated := func(text string, n int) string { return strings.Repeat(text+" ", n) }
 	deep := func(levels int) string { // of an even number
-		return "{ customersV2(first: 0) { nodes { " + strings.Repeat("orders(first: 0) { nodes { customer { ", (levels-2)/3) + "id" + strings.Repeat(" } } }", (levels-2)/3) + " } } }"
+		return "{ customersV2(first: 0) { nodes { " + strings.Repeat("orders(first: 0) { nodes { customer { ",
+			(levels-2)/3) + "id" + strings.Repeat(" } } }", (levels-2)/3) + " } } }"
 	}
 	for name, c := range map[string]struct{ at, beyond, says string }{
-		"root fields":   {"{" + repeated("__typename", server.MaxRootFields) + "}", "{" + repeated("__typename", server.MaxRootFields+1) + "}", "fields at the top"},
-		"in a fragment": {"{ ...f } fragment f on Query {" + repeated("__typename", server.MaxRootFields) + "}", "{ ...f ...f } fragment f on Query {" + repeated("__typename", server.MaxRootFields) + "}", "fields at the top"},
-		"fields":        {"{ customersV2(first: 1) { nodes {" + repeated("name", server.MaxFields-2) + "} } }", "{ customersV2(first: 1) { nodes {" + repeated("name", server.MaxFields-1) + "} } }", "fields, with"},
-		"aliases":       {aliases(server.MaxAliases), aliases(server.MaxAliases + 1), "aliases"},
-		"directives":    {"{ __typename " + repeated("@skip(if: false)", 1) + "}", "{ __typename " + repeated("@skip(if: false)", server.MaxDirectives+1) + "}", "directives"},
-		"depth":         {deep(server.MaxDepth - 3), deep(server.MaxDepth + 3), "levels"},
-		"a long text":   {"{ __typename #" + strings.Repeat("x", server.MaxDocument-20) + "\n}", "{ __typename #" + strings.Repeat("x", server.MaxDocument) + "\n}", "bytes"},
-		"introspection": {standardIntrospection(), "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }", "schema"},
-		"pages":         {"{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { orderId } } } } }", "{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { orderId note customerId status lines { quantity } } } } } }", "complexity"},
+		"root fields": {"{" + repeated("__typename", server.MaxRootFields) + "}", "{" +
+			repeated("__typename", server.MaxRootFields+1) + "}", "fields at the top"},
+		"in a fragment": {
+			"{ ...f } fragment f on Query {" + repeated("__typename", server.MaxRootFields) + "}",
+			"{ ...f ...f } fragment f on Query {" + repeated("__typename", server.MaxRootFields) + "}",
+			"fields at the top",
+		},
+		"fields": {
+			"{ customersV2(first: 1) { nodes {" + repeated("name", server.MaxFields-2) + "} } }",
+			"{ customersV2(first: 1) { nodes {" + repeated("name", server.MaxFields-1) + "} } }", "fields, with",
+		},
+		"aliases": {aliases(server.MaxAliases), aliases(server.MaxAliases + 1), "aliases"},
+		"directives": {"{ __typename " + repeated("@skip(if: false)", 1) + "}", "{ __typename " +
+			repeated("@skip(if: false)", server.MaxDirectives+1) + "}", "directives"},
+		"depth": {deep(server.MaxDepth - 3), deep(server.MaxDepth + 3), "levels"},
+		"a long text": {"{ __typename #" + strings.Repeat("x", server.MaxDocument-20) + "\n}", "{ __typename #" +
+			strings.Repeat("x", server.MaxDocument) + "\n}", "bytes"},
+		"introspection": {
+			standardIntrospection(),
+			"{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }",
+			"schema",
+		},
+		"pages": {
+			"{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { orderId } } } } }",
+			"{ customersV2(first: 100) { nodes { orders(first: 100) { nodes { orderId note customerId status lines { quantity } } } } } }", "complexity",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := ask[any](t, web.URL, c.at); got.Errors != nil {
@@ -66,7 +84,8 @@ func TestDocumentsAtTheirLimits(t *testing.T) {
 	}
 }
 
-// holdBody sends a request but for the end of its body, so that it takes its place until finish is called or the test ends.
+// holdBody sends a request but for the end of its body, so that it takes its place until finish is called or the test
+// ends.
 func holdBody(t *testing.T, server, token string) (finish func() string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(server, "http://"))
@@ -75,7 +94,8 @@ func holdBody(t *testing.T, server, token string) (finish func() string) {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	const body = `{"query": "{ __typename }"}`
-	fmt.Fprintf(conn, "POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body[:1])
+	fmt.Fprintf(conn,
+		"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", token, len(body), body[:1])
 	return func() string {
 		_, _ = conn.Write([]byte(body[1:])) // one that was refused is closed
 		_ = conn.SetReadDeadline(time.Now().Add(patience))
@@ -91,11 +111,15 @@ func TestAClientHasItsPlaces(t *testing.T) {
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"
 	post := func(token, accept, query string) *http.Response {
 		t.Helper()
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(`{"query": "`+query+`"}`))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql",
+			strings.NewReader(`{"query": "`+query+`"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {accept}, "Authorization": {"Bearer " + token}}
+		request.Header = http.Header{
+			"Content-Type": {"application/json"}, "Accept": {accept},
+			"Authorization": {"Bearer " + token},
+		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -106,7 +130,8 @@ func TestAClientHasItsPlaces(t *testing.T) {
 	status := func(token string) int { return post(token, "application/json", "{ __typename }").StatusCode }
 
 	var held []func() string
-	eventually(t, "both places to be taken", func() bool { // a question of ours takes one too, so that a body may find none
+	// a question of ours takes one too, so that a body may find none
+	eventually(t, "both places to be taken", func() bool {
 		held = append(held, holdBody(t, web.URL, "cleo-operator"))
 		return status("cleo-operator") == http.StatusTooManyRequests
 	})
@@ -140,10 +165,12 @@ func TestAClientHasItsPlaces(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if _, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil); got != fmt.Sprint(4429) {
+	if _, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer cleo-operator"},
+		nil); got != fmt.Sprint(4429) {
 		t.Errorf("a third socket: %s", got)
 	}
-	if got := post("cleo-operator", "text/event-stream", watch); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
+	if got := post("cleo-operator", "text/event-stream", watch); got.StatusCode != http.StatusTooManyRequests ||
+		got.Header.Get("Retry-After") == "" {
 		t.Errorf("a third subscription: %d", got.StatusCode)
 	}
 	_ = sockets[0].conn.Close(websocket.StatusNormalClosure, "")
@@ -160,7 +187,9 @@ func TestAClientHasItsPlaces(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.CloseNow() })
 	}
-	if conn, err := dial(t, web.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}); err == nil || !strings.Contains(err.Error(), "429") {
+	if conn, err := dial(t, web.URL,
+		&websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}}); err == nil ||
+		!strings.Contains(err.Error(), "429") {
 		t.Errorf("a socket too many: %v, %v", conn, err)
 	}
 }
@@ -182,7 +211,10 @@ func TestAClientHasItsRate(t *testing.T) {
 		}
 		return strings.Contains(got, "UNAVAILABLE")
 	})
-	eventually(t, "a request to be refused", func() bool { return askAs(t, web.URL, "ann-reader", "{ __typename }").code() == "UNAVAILABLE" })
+	eventually(t, "a request to be refused", func() bool {
+		return askAs(t, web.URL, "ann-reader",
+			"{ __typename }").code() == "UNAVAILABLE"
+	})
 	if got := askAs(t, web.URL, "bob-writer", "{ __typename }"); got.Errors != nil {
 		t.Errorf("another client gets %+v", got)
 	}

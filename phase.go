@@ -36,11 +36,15 @@ func (c *phaseCommand) Run(ctx context.Context, env *environment) error {
 // show prints the phase in force and what blocks the next.
 func show(ctx context.Context, env *environment, control *repo.Control, m repo.Migration) error {
 	incomplete := ""
-	next := map[repo.Phase]repo.Phase{repo.Expand: repo.Migrate, repo.Migrate: repo.Cutover, repo.Cutover: repo.Contract}[m.Phase]
+	next := map[repo.Phase]repo.Phase{
+		repo.Expand: repo.Migrate, repo.Migrate: repo.Cutover,
+		repo.Cutover: repo.Contract,
+	}[m.Phase]
 	if m.Incomplete {
 		incomplete, next = ", incomplete,", repo.Cutover
 	}
-	fmt.Fprintf(env.stdout, "%s is in %s%s since %s\n", m.Entity, m.Phase, incomplete, m.PhaseChangedAt.Format(time.RFC3339))
+	fmt.Fprintf(env.stdout, "%s is in %s%s since %s\n", m.Entity, m.Phase, incomplete,
+		m.PhaseChangedAt.Format(time.RFC3339))
 	if next == "" {
 		return nil
 	}
@@ -65,8 +69,8 @@ const (
 	v1UseLines = 10
 )
 
-// showV1Use prints which clients have asked for V1 lately: whom the step to CONTRACT concerns. It blocks nothing, since V1
-// answers in CONTRACT too.
+// showV1Use prints which clients have asked for V1 lately: whom the step to CONTRACT concerns. It blocks nothing, since
+// V1 answers in CONTRACT too.
 func showV1Use(ctx context.Context, env *environment, control *repo.Control, entity string) error {
 	usage, err := control.V1Usage(ctx, entity, time.Now().AddDate(0, 0, -v1UseDays))
 	if err != nil {
@@ -93,7 +97,8 @@ func showV1Use(ctx context.Context, env *environment, control *repo.Control, ent
 	w := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "  CLIENT\tVERSION\tOPERATION\tFIELDS\tTIMES\tLAST")
 	for _, o := range newestFirst[:min(len(newestFirst), v1UseLines)] {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%d\t%s\n", cmp.Or(o.client, "-"), cmp.Or(o.version, "-"), cmp.Or(o.name, "-"), fields[o], times[o], last[o].Format(time.RFC3339))
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%d\t%s\n", cmp.Or(o.client, "-"), cmp.Or(o.version, "-"), cmp.Or(o.name, "-"),
+			fields[o], times[o], last[o].Format(time.RFC3339))
 	}
 	if err := w.Flush(); err != nil {
 		return err

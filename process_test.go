@@ -70,7 +70,10 @@ func launch(t *testing.T, dir string, args ...string) *program {
 // start starts a process.
 func start(t *testing.T, dir string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, dir: dir, cmd: exec.Command(os.Args[0], args...), read: make(chan struct{}), urls: make(chan string, 1)}
+	p := &program{
+		t: t, dir: dir, cmd: exec.Command(os.Args[0], args...), read: make(chan struct{}),
+		urls: make(chan string, 1),
+	}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", "DATABASE_URL=", "COEXIST_LOG_FORMAT=json",
 		"GORACE=atexit_sleep_ms=0") // the race detector would hold each exit up for a second

@@ -15,7 +15,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// codeOf asks a server that may be gone. It returns the code of the first error, "" for none, and "GONE" where there is no answer.
+// codeOf asks a server that may be gone. It returns the code of the first error, "" for none, and "GONE" where there is
+// no answer.
 func codeOf(url, query string) string {
 	request, _ := json.Marshal(map[string]string{"query": query}) // a string can be marshalled
 	response, err := http.Post(url+"/graphql", "application/json", bytes.NewReader(request))
@@ -45,10 +46,14 @@ func (c *testClient) live(t *testing.T, servers []*program, rounds int, killed *
 		url := servers[round%len(servers)].url
 		name := fmt.Sprintf("name %d", round)
 		for _, operation := range []string{
-			fmt.Sprintf(`mutation { updateCustomerV1(input: {customerId: "%s", companyName: "%s of V1"}) { customer { city } } }`, c.key, name),
-			fmt.Sprintf(`mutation { updateCustomerV2(input: {customerId: "%s", name: "%s of V2", contacts: [{givenName: "Ana", familyName: "Lima"}, {givenName: "Second", familyName: "Contact"}]}) { customer { name } } }`, c.key, name),
-			fmt.Sprintf(`{ customerV1(customerId: "%s") { city } customerV2(customerId: "%s") { contacts { displayName } } customersV2(first: 50) { nodes { name } } }`, c.key, c.key),
-			fmt.Sprintf(`mutation { createOrderV2(input: {customerId: "%s", lines: [{productId: 1, unitPrice: "1.25", quantity: 2}]}) { order { orderId } } }`, c.key),
+			fmt.Sprintf(
+				`mutation { updateCustomerV1(input: {customerId: "%s", companyName: "%s of V1"}) { customer { city } } }`, c.key, name),
+			fmt.Sprintf(
+				`mutation { updateCustomerV2(input: {customerId: "%s", name: "%s of V2", contacts: [{givenName: "Ana", familyName: "Lima"}, {givenName: "Second", familyName: "Contact"}]}) { customer { name } } }`, c.key, name),
+			fmt.Sprintf(
+				`{ customerV1(customerId: "%s") { city } customerV2(customerId: "%s") { contacts { displayName } } customersV2(first: 50) { nodes { name } } }`, c.key, c.key),
+			fmt.Sprintf(
+				`mutation { createOrderV2(input: {customerId: "%s", lines: [{productId: 1, unitPrice: "1.25", quantity: 2}]}) { order { orderId } } }`, c.key),
 		} {
 			written := ""
 			for _, shape := range []string{"V1", "V2"} {
@@ -75,8 +80,8 @@ func (c *testClient) live(t *testing.T, servers []*program, rounds int, killed *
 	}
 }
 
-// Three server processes on one database start at once, serve both shapes and sweep. One is killed. Afterwards nothing is lost,
-// nothing is there twice, and both shapes agree.
+// Three server processes on one database start at once, serve both shapes and sweep. One is killed. Afterwards nothing
+// is lost, nothing is there twice, and both shapes agree.
 func TestThreeProcesses(t *testing.T) {
 	t.Parallel()
 	t.Run("direct", func(t *testing.T) {
@@ -112,7 +117,8 @@ func threeProcesses(t *testing.T, url string, flags ...string) {
 	for _, entity := range []string{"CUSTOMER", "ORDER"} {
 		run("phase", entity, "MIGRATE", "--force", "--reason=a test")
 	}
-	sweep := must[started](t, servers[1].url, `mutation { startSweep(input: {entity: CUSTOMER, workers: 2, maxRowsPerSecond: 300}) { run { id } } }`).StartSweep.Run.ID
+	sweep := must[started](t, servers[1].url,
+		`mutation { startSweep(input: {entity: CUSTOMER, workers: 2, maxRowsPerSecond: 300}) { run { id } } }`).StartSweep.Run.ID
 	all := make([]*testClient, clients)
 	var working sync.WaitGroup
 	var killed atomic.Bool
@@ -122,23 +128,29 @@ func threeProcesses(t *testing.T, url string, flags ...string) {
 		working.Go(func() { c.live(t, servers, rounds, &killed) })
 	}
 	eventually(t, "some rows", func() bool {
-		return must[struct{ Run runState }](t, servers[0].url, `{ run(id: "`+sweep+`") { status done total } }`).Run.Done > 200
+		return must[struct{ Run runState }](t, servers[0].url, `{ run(id: "`+sweep+
+			`") { status done total } }`).Run.Done > 200
 	})
 	killed.Store(true)
 	servers[1].stop(syscall.SIGKILL)
 	working.Wait()
 	eventually(t, "the end of the sweep", func() bool {
-		return must[struct{ Run runState }](t, servers[2].url, `{ run(id: "`+sweep+`") { status done total } }`).Run.Status != "RUNNING"
+		return must[struct{ Run runState }](t, servers[2].url, `{ run(id: "`+sweep+
+			`") { status done total } }`).Run.Status != "RUNNING"
 	})
-	if last := must[struct{ Run runState }](t, servers[2].url, `{ run(id: "`+sweep+`") { status done total migrated quarantined } }`).Run; last.Status != "SUCCEEDED" || last.Done != n || last.Total != n || last.Quarantined != 0 {
+	if last := must[struct{ Run runState }](t, servers[2].url, `{ run(id: "`+sweep+
+		`") { status done total migrated quarantined } }`).Run; last.Status != "SUCCEEDED" || last.Done != n ||
+		last.Total != n || last.Quarantined != 0 {
 		t.Errorf("the sweep ends %+v", last)
 	}
 	for _, c := range all {
 		var v1, v2 string
-		if err := raw.QueryRow("SELECT c.company_name, v.name FROM customers c JOIN customers_v2 v USING (customer_id) WHERE customer_id = $1", c.key).Scan(&v1, &v2); err != nil || v1 != v2 || !c.names[v1] {
+		if err := raw.QueryRow(
+			"SELECT c.company_name, v.name FROM customers c JOIN customers_v2 v USING (customer_id) WHERE customer_id = $1", c.key).Scan(&v1, &v2); err != nil || v1 != v2 || !c.names[v1] {
 			t.Errorf("%s is %q in V1 and %q in V2, %v; it was written as %v", c.key, v1, v2, err, c.names)
 		}
-		if orders := repotest.One[int64](t, raw, "SELECT count(*) FROM orders WHERE customer_id = $1", c.key); orders < int64(c.orders) || orders > rounds {
+		if orders := repotest.One[int64](t, raw, "SELECT count(*) FROM orders WHERE customer_id = $1",
+			c.key); orders < int64(c.orders) || orders > rounds {
 			t.Errorf("%s has %d orders of %d that were made", c.key, orders, c.orders)
 		}
 	}
@@ -159,8 +171,8 @@ func threeProcesses(t *testing.T, url string, flags ...string) {
 	}
 }
 
-// Two server processes and another program write the same fifty customers of one SQLite file. Nobody sees more than what it has
-// earned, and no lock.
+// Two server processes and another program write the same fifty customers of one SQLite file. Nobody sees more than
+// what it has earned, and no lock.
 func TestTwoProcessesOnOneFile(t *testing.T) {
 	t.Parallel()
 	url := repotest.SQLite(t)
@@ -176,7 +188,8 @@ func TestTwoProcessesOnOneFile(t *testing.T) {
 	var old sync.WaitGroup
 	var wrote int
 	old.Go(func() {
-		program, err := sql.Open("sqlite3", "file:"+strings.TrimPrefix(url, "sqlite:")+"?_busy_timeout=5000") // deferred transactions
+		// deferred transactions
+		program, err := sql.Open("sqlite3", "file:"+strings.TrimPrefix(url, "sqlite:")+"?_busy_timeout=5000")
 		if err != nil {
 			t.Error(err)
 			return
@@ -220,8 +233,10 @@ func TestTwoProcessesOnOneFile(t *testing.T) {
 				key, address := keys[(i*2+round*7)%len(keys)].CustomerID, servers[(i+round)%2].url
 				for _, operation := range []string{
 					`{ customerV2(customerId: "` + key + `") { name copy { stored } } }`,
-					fmt.Sprintf(`mutation { updateCustomerV1(input: {customerId: "%s", phone: "%d-%d"}) { customer { city } } }`, key, i, round),
-					fmt.Sprintf(`mutation { updateCustomerV2(input: {customerId: "%s", name: "client %d round %d"}) { customer { name } } }`, key, i, round),
+					fmt.Sprintf(
+						`mutation { updateCustomerV1(input: {customerId: "%s", phone: "%d-%d"}) { customer { city } } }`, key, i, round),
+					fmt.Sprintf(
+						`mutation { updateCustomerV2(input: {customerId: "%s", name: "client %d round %d"}) { customer { name } } }`, key, i, round),
 				} {
 					if code := codeOf(address, operation); code != "" && code != "STALE_VERSION" && code != "CONFLICT" {
 						t.Errorf("%s: %s", operation, code)
@@ -243,7 +258,8 @@ func TestTwoProcessesOnOneFile(t *testing.T) {
 	}
 	execute(t, dir, "sweep", "CUSTOMER", flag)
 	execute(t, dir, "verify", "CUSTOMER", flag)
-	if n := repotest.One[int64](t, raw, "SELECT count(*) FROM customers c JOIN customers_v2 v USING (customer_id) WHERE v.name = c.company_name AND v.name LIKE 'client%'"); n != 50 {
+	if n := repotest.One[int64](t, raw,
+		"SELECT count(*) FROM customers c JOIN customers_v2 v USING (customer_id) WHERE v.name = c.company_name AND v.name LIKE 'client%'"); n != 50 {
 		t.Errorf("%d of 50 customers agree", n)
 	}
 }
@@ -262,14 +278,18 @@ func TestARunWhoseHolderDied(t *testing.T) {
 	}{
 		"cancel": {repotest.Each, 5_000, `m: cancelRun(id: "RUN")`, "CANCELLED"},
 		"pause":  {onSQLite, 2_500, `m: pauseRun(id: "RUN")`, "PAUSED"},
-		"tune":   {onPostgres, 2_500, `m: tuneRun(input: {id: "RUN", workers: 2, maxRowsPerSecond: 100000})`, "RUNNING"},
+		"tune": {
+			onPostgres, 2_500, `m: tuneRun(input: {id: "RUN", workers: 2, maxRowsPerSecond: 100000})`,
+			"RUNNING",
+		},
 	} {
 		n := c.n
 		t.Run(name, func(t *testing.T) {
 			c.on(t, func(t *testing.T, url string) {
 				p, run := sweeping(t, url, n, n/5)
 				eventually(t, "some rows", func() bool {
-					return must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total } }`).Run.Done > 0
+					return must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+
+						`") { status done total } }`).Run.Done > 0
 				})
 				flag := "--database-url=" + url
 				var other *program
@@ -280,43 +300,51 @@ func TestARunWhoseHolderDied(t *testing.T) {
 					other = serve(t, p.dir, flag)
 					p.stop(syscall.SIGKILL)
 				}
-				if a := ask[any](t, other.url, `mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`); a.code() != "RUN_ALREADY_ACTIVE" || a.Errors[0].Extensions.Run != run {
+				if a := ask[any](t, other.url,
+					`mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`); a.code() != "RUN_ALREADY_ACTIVE" || a.Errors[0].Extensions.Run != run {
 					t.Errorf("another sweep: %+v", a)
 				}
 				stream := openStream(t, other.url, run)
-				got := must[changed](t, other.url, `mutation { `+strings.ReplaceAll(c.mutation, "RUN", run)+` { run { status done total migrated quarantined } } }`).M.Run
+				got := must[changed](t, other.url, `mutation { `+strings.ReplaceAll(c.mutation, "RUN", run)+
+					` { run { status done total migrated quarantined } } }`).M.Run
 				if got.Status != c.status {
 					t.Errorf("it is %+v", got)
 				}
 				if name != "tune" {
 					// Nobody is at work on it any more.
 					raw := repotest.Raw(t, url)
-					if copies := repotest.One[int64](t, raw, "SELECT count(*) FROM customers_v2"); copies != int64(got.Migrated) || got.Done != got.Migrated {
+					if copies := repotest.One[int64](t, raw, "SELECT count(*) FROM customers_v2"); copies != int64(
+						got.Migrated) || got.Done != got.Migrated {
 						t.Errorf("%+v, and %d copies", got, copies)
 					}
 				}
 				if name == "pause" {
 					must[changed](t, other.url, `mutation { m: resumeRun(id: "`+run+`") { run { status } } }`)
-					must[changed](t, other.url, `mutation { m: tuneRun(input: {id: "`+run+`", maxRowsPerSecond: 100000}) { run { status } } }`)
+					must[changed](t, other.url, `mutation { m: tuneRun(input: {id: "`+run+
+						`", maxRowsPerSecond: 100000}) { run { status } } }`)
 				}
 				for e := stream.next(t); e.Event != "complete"; e = stream.next(t) {
 				}
 				if name != "cancel" {
-					last := must[struct{ Run runState }](t, other.url, `{ run(id: "`+run+`") { status done total migrated quarantined } }`).Run
+					last := must[struct{ Run runState }](t, other.url, `{ run(id: "`+run+
+						`") { status done total migrated quarantined } }`).Run
 					if want := (runState{"SUCCEEDED", n, n, n, 0}); last != want {
 						t.Errorf("got %+v, want %+v", last, want)
 					}
 				}
-				next := must[started](t, other.url, `mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
+				next := must[started](t, other.url,
+					`mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
 				var last runState
 				eventually(t, "the end of the next sweep", func() bool {
-					last = must[struct{ Run runState }](t, other.url, `{ run(id: "`+next+`") { status done total migrated quarantined } }`).Run
+					last = must[struct{ Run runState }](t, other.url, `{ run(id: "`+next+
+						`") { status done total migrated quarantined } }`).Run
 					return last.Status != "RUNNING"
 				})
 				if last.Status != "SUCCEEDED" || last.Done != n {
 					t.Errorf("the next sweep: %+v", last)
 				}
-				if copies := repotest.One[int64](t, repotest.Raw(t, url), "SELECT count(*) FROM customers_v2"); copies != int64(n) {
+				if copies := repotest.One[int64](t, repotest.Raw(t, url),
+					"SELECT count(*) FROM customers_v2"); copies != int64(n) {
 					t.Errorf("%d copies", copies)
 				}
 			})

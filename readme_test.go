@@ -38,8 +38,8 @@ func readmeWalk(t *testing.T, heading string) []walkStep {
 	return steps
 }
 
-// What a newcomer types in the first five minutes is answered to the letter. A query that waits for a run is asked again until
-// its answer is there, as the README says.
+// What a newcomer types in the first five minutes is answered to the letter. A query that waits for a run is asked
+// again until its answer is there, as the README says.
 func TestTheWalkOfTheReadme(t *testing.T) {
 	t.Parallel()
 	server := serve(t, t.TempDir())
@@ -83,4 +83,29 @@ func rawAnswer(t *testing.T, url, query string) string {
 		t.Fatal(err)
 	}
 	return costInAnswer.ReplaceAllString(string(answer), "}")
+}
+
+// The README shows the internal read as it is, and as it is once the coexistence steps are cut out of it.
+func TestTheInternalReadOfTheReadme(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("repo/internal_read.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, read, found := strings.Cut(string(source), "\nfunc (r *Repository[V1, V2]) internalRead(")
+	read, _, closed := strings.Cut("func (r *Repository[V1, V2]) internalRead("+read, "\n}\n")
+	if !found || !closed {
+		t.Fatal("there is no internal read")
+	}
+	before, steps, _ := strings.Cut(read, "\t// Coexistence begins.\n")
+	_, after, cut := strings.Cut(steps, "\t// Coexistence ends.\n")
+	if !cut || !strings.Contains(string(readme), "```go\n"+read+"\n}\n```") || !strings.Contains(string(readme),
+		"```go\n"+before+after+"\n}\n```") {
+		t.Errorf("the README shows another internal read than\n%s\n}\nor than what is left of it:\n%s\n}",
+			read, before+after)
+	}
 }

@@ -59,7 +59,8 @@ type restoreCommand struct {
 func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Sweep, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartSweep(ctx, repo.SweepRequest{
-			Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, OlderThanMappingVersion: c.OlderThanMappingVersion, Actor: actor(),
+			Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond,
+			OlderThanMappingVersion: c.OlderThanMappingVersion, Actor: actor(),
 		})
 	})
 }
@@ -67,27 +68,38 @@ func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 // Run rehearses and shows it. It fails unless the rehearsal succeeds and every row could be converted.
 func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Rehearsal, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartRehearsal(ctx, repo.RunRequest{Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
+		return control.StartRehearsal(ctx, repo.RunRequest{
+			Entity: entity, Workers: c.Workers,
+			MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor(),
+		})
 	})
 }
 
 // Run verifies and shows it. It fails unless the verification succeeds and finds no fault.
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Verification, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartVerification(ctx, repo.VerificationRequest{Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Repair: c.Repair, Actor: actor()})
+		return control.StartVerification(ctx, repo.VerificationRequest{
+			Entity: entity, Workers: c.Workers,
+			MaxRowsPerSecond: c.MaxRowsPerSecond, Repair: c.Repair, Actor: actor(),
+		})
 	})
 }
 
 // Run restores and shows it. It fails unless the restore succeeds and V1 holds every row.
 func (c *restoreCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Restore, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartRestore(ctx, repo.RunRequest{Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor()})
+		return control.StartRestore(ctx, repo.RunRequest{
+			Entity: entity, Workers: c.Workers,
+			MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor(),
+		})
 	})
 }
 
 // run starts a run, or joins the one of its kind that is active, works on it and shows it until it ends. A run that is
 // interrupted goes on with the next server or command.
-func (f *runFlags) run(ctx context.Context, env *environment, name entityName, kind repo.RunKind, start func(*repo.Control, string) (repo.Run, error)) error {
+func (f *runFlags) run(ctx context.Context, env *environment, name entityName, kind repo.RunKind,
+	start func(*repo.Control, string) (repo.Run, error),
+) error {
 	db, err := env.open(ctx, installing)
 	if err != nil {
 		return err
@@ -114,7 +126,9 @@ func (f *runFlags) run(ctx context.Context, env *environment, name entityName, k
 }
 
 // start returns the run to follow.
-func (f *runFlags) start(ctx context.Context, control *repo.Control, name entityName, kind repo.RunKind, start func(*repo.Control, string) (repo.Run, error)) (repo.Run, error) {
+func (f *runFlags) start(ctx context.Context, control *repo.Control, name entityName, kind repo.RunKind,
+	start func(*repo.Control, string) (repo.Run, error),
+) (repo.Run, error) {
 	migrations, err := control.Migrations(ctx)
 	if err != nil {
 		return repo.Run{}, err
@@ -159,7 +173,8 @@ func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run
 			bar.Show(run.Done, run.Total, remark(run))
 		case ended || time.Since(printed) >= time.Second:
 			printed = time.Now()
-			fmt.Fprintf(env.stdout, "%s %s of %s: %d of %d rows%s\n", run.Status, noun(run.Kind), run.Entity, run.Done, run.Total, remark(run))
+			fmt.Fprintf(env.stdout, "%s %s of %s: %d of %d rows%s\n", run.Status, noun(run.Kind), run.Entity, run.Done,
+				run.Total, remark(run))
 		}
 	}
 	return run
@@ -221,7 +236,10 @@ type jsonRun struct {
 }
 
 func runLine(r repo.Run) jsonRun {
-	return jsonRun{r.ID, r.Kind, r.Entity, r.Status, r.Total, r.Done, r.Migrated, r.Quarantined, r.Behind, r.Faults, r.RowsPerSecond, r.ETASeconds, r.Error}
+	return jsonRun{
+		r.ID, r.Kind, r.Entity, r.Status, r.Total, r.Done, r.Migrated, r.Quarantined, r.Behind, r.Faults,
+		r.RowsPerSecond, r.ETASeconds, r.Error,
+	}
 }
 
 // rowsOf is a number of rows in words.

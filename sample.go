@@ -29,7 +29,8 @@ func (f *sampleFlags) Validate() error {
 
 const ordersPerCustomer = 5
 
-// insert inserts the sample's rows whose keys are not there, tells how many it has tried, and returns what to log of it.
+// insert inserts the sample's rows whose keys are not there, tells how many it has tried, and returns what to log of
+// it.
 func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, total int64)) ([]any, error) {
 	orders := f.Sample * ordersPerCustomer
 	total := int64(f.Sample + f.SampleBad + orders)
@@ -38,17 +39,20 @@ func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, 
 			return nil, fmt.Errorf("--sample is too large for this database, its last order has no room: %w", err)
 		}
 	}
-	inserted, err := insert(ctx, db.resolver.Customers, f.Sample, func(i int) models.CustomerV1 { return models.SampleCustomer(f.Seed, i) },
+	inserted, err := insert(ctx, db.resolver.Customers, f.Sample,
+		func(i int) models.CustomerV1 { return models.SampleCustomer(f.Seed, i) },
 		func(n int64) { done(n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert customers: %w", err)
 	}
-	bad, err := insert(ctx, db.resolver.Customers, f.SampleBad, func(i int) models.CustomerV1 { return models.SampleBadCustomer(f.Seed, i) },
+	bad, err := insert(ctx, db.resolver.Customers, f.SampleBad,
+		func(i int) models.CustomerV1 { return models.SampleBadCustomer(f.Seed, i) },
 		func(n int64) { done(int64(f.Sample)+n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert customers: %w", err)
 	}
-	more, err := insert(ctx, db.resolver.Orders, orders, func(i int) models.OrderV1 { return models.SampleOrder(f.Seed, i, f.Sample) },
+	more, err := insert(ctx, db.resolver.Orders, orders,
+		func(i int) models.OrderV1 { return models.SampleOrder(f.Seed, i, f.Sample) },
 		func(n int64) { done(int64(f.Sample+f.SampleBad)+n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert orders: %w", err)

@@ -15,8 +15,8 @@ import (
 // seedCommand is `coexist seed`.
 type seedCommand struct{ sampleFlags }
 
-// Run fills the database: it creates V1's tables if the database is empty, and inserts the sample's rows whose keys are not
-// there. When it was interrupted it may be run again.
+// Run fills the database: it creates V1's tables if the database is empty, and inserts the sample's rows whose keys are
+// not there. When it was interrupted it may be run again.
 func (c *seedCommand) Run(ctx context.Context, env *environment) error {
 	address, initial := env.database.given(), repo.Expand
 	if address == "" {
@@ -52,7 +52,10 @@ func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) 
 	bar := terminal.NewProgressBar(env.stderr, "sample")
 	defer bar.End()
 	began := time.Now()
-	inserted, err := c.insert(ctx, db, func(done, total int64) { bar.Show(done, total, pace(done, total, time.Since(began))) })
+	inserted, err := c.insert(ctx, db, func(done, total int64) {
+		bar.Show(done, total,
+			pace(done, total, time.Since(began)))
+	})
 	if err != nil {
 		return err
 	}
@@ -68,9 +71,11 @@ func pace(done, total int64, took time.Duration) string {
 	return fmt.Sprintf(", %.0f rows/s, %s left", rate, left.Round(time.Second))
 }
 
-// insert inserts n aggregates in batches, tells how many it has tried, and returns how many were not there. While one batch is
-// inserted the next is made.
-func insert[V1, V2 any](ctx context.Context, into *repo.Repository[V1, V2], n int, row func(int) V1, done func(int64)) (inserted int64, err error) {
+// insert inserts n aggregates in batches, tells how many it has tried, and returns how many were not there. While one
+// batch is inserted the next is made.
+func insert[V1, V2 any](ctx context.Context, into *repo.Repository[V1, V2], n int, row func(int) V1,
+	done func(int64),
+) (inserted int64, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	batches := make(chan []V1)

@@ -69,7 +69,10 @@ func newServer(db *database, options server.Options) (*server.Server, error) {
 
 // executable is the schema with its resolvers.
 func executable(root *resolvers.Resolver) graphql.ExecutableSchema {
-	return graph.NewExecutableSchema(graph.Config{Schema: loadSchema(), Resolvers: root, Directives: resolvers.Directives(), Complexity: resolvers.Costs()})
+	return graph.NewExecutableSchema(graph.Config{
+		Schema: loadSchema(), Resolvers: root,
+		Directives: resolvers.Directives(), Complexity: resolvers.Costs(),
+	})
 }
 
 func loadSchema() *ast.Schema {
@@ -86,7 +89,9 @@ func (c *serveCommand) openDatabase(ctx context.Context, env *environment) (*dat
 	return env.open(ctx, installing)
 }
 
-func logStart(ctx context.Context, logger *slog.Logger, address net.Addr, db *database, authenticator *auth.Authenticator) error {
+func logStart(ctx context.Context, logger *slog.Logger, address net.Addr, db *database,
+	authenticator *auth.Authenticator,
+) error {
 	migrations, err := db.control().Migrations(ctx)
 	if err != nil {
 		return err

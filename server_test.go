@@ -151,33 +151,41 @@ func TestCommands(t *testing.T) {
 		if p := launch(t, dir, "sweep", "customer", flag); p.wait() != 1 || !strings.Contains(p.text(), "MIGRATE") {
 			t.Errorf("a sweep in EXPAND: %s", p.text())
 		}
-		if p := launch(t, dir, "phase", "customer", "migrate", flag); p.wait() != 1 || !strings.Contains(p.text(), "rehearsal") {
+		if p := launch(t, dir, "phase", "customer", "migrate", flag); p.wait() != 1 ||
+			!strings.Contains(p.text(), "rehearsal") {
 			t.Errorf("a phase whose gate is closed: %s", p.text())
 		}
 		execute(t, dir, "rehearse", "customer", flag)
-		if out := execute(t, dir, "phase", "customer", "migrate", "--reason=go", flag); !strings.Contains(out, "CUSTOMER is in MIGRATE") || !strings.Contains(out, "UNMIGRATED blocks the step to CUTOVER") {
+		if out := execute(t, dir, "phase", "customer", "migrate", "--reason=go", flag); !strings.Contains(out,
+			"CUSTOMER is in MIGRATE") || !strings.Contains(out, "UNMIGRATED blocks the step to CUTOVER") {
 			t.Errorf("phase: %s", out)
 		}
 		lines := strings.Split(strings.TrimSpace(execute(t, dir, "sweep", "CUSTOMER", "--json", flag)), "\n")
 		var last runState
-		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Status != "SUCCEEDED" || last.Done != 30 || last.Migrated != 30 {
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Status != "SUCCEEDED" ||
+			last.Done != 30 || last.Migrated != 30 {
 			t.Errorf("sweep: %+v, %v", last, err)
 		}
-		if table := execute(t, dir, "status", flag); !strings.Contains(table, "100.0 %") || !strings.Contains(table, "SUCCEEDED") {
+		if table := execute(t, dir, "status", flag); !strings.Contains(table, "100.0 %") ||
+			!strings.Contains(table, "SUCCEEDED") {
 			t.Errorf("status: %s", table)
 		}
 		var all []map[string]any
-		if err := json.Unmarshal([]byte(execute(t, dir, "status", "--json", flag)), &all); err != nil || len(all) != 2 || all[0]["migrated"] != 30.0 {
+		if err := json.Unmarshal([]byte(execute(t, dir, "status", "--json", flag)), &all); err != nil ||
+			len(all) != 2 || all[0]["migrated"] != 30.0 {
 			t.Errorf("status: %v, %v", all, err)
 		}
 		for _, c := range []string{
-			"rehearse ORDER", "phase ORDER MIGRATE", "sweep ORDER", "verify ORDER", "phase ORDER CUTOVER", "verify ORDER", "phase ORDER CONTRACT",
+			"rehearse ORDER", "phase ORDER MIGRATE", "sweep ORDER", "verify ORDER", "phase ORDER CUTOVER",
+			"verify ORDER", "phase ORDER CONTRACT",
 			"verify CUSTOMER", "phase CUSTOMER CUTOVER", "verify CUSTOMER", "phase CUSTOMER CONTRACT",
-			"restore CUSTOMER", "phase CUSTOMER CUTOVER", "restore ORDER", "phase ORDER CUTOVER", "phase ORDER MIGRATE", "phase ORDER EXPAND",
+			"restore CUSTOMER", "phase CUSTOMER CUTOVER", "restore ORDER", "phase ORDER CUTOVER", "phase ORDER MIGRATE",
+			"phase ORDER EXPAND",
 		} {
 			execute(t, dir, append(strings.Fields(c), flag)...)
 		}
-		if p := launch(t, dir, "phase", "nobody", flag); p.wait() != 1 || !strings.Contains(p.text(), "CUSTOMER, ORDER") {
+		if p := launch(t, dir, "phase", "nobody", flag); p.wait() != 1 ||
+			!strings.Contains(p.text(), "CUSTOMER, ORDER") {
 			t.Errorf("an unknown entity: %s", p.text())
 		}
 	})
@@ -189,10 +197,24 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 		status int
 		says   string
 	}{
-		"unreachable":    {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@127.0.0.1:1/x", "--database-patience=0s"}, 1, "refused"},
-		"unknown scheme": {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=mysql://me:geheim@host/x"}, 1, "mysql"},
-		"bad port":       {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@host:port/x"}, 1, "port"},
-		"no such file":   {[]string{"serve", "--addr=127.0.0.1:0", "--database-url=sqlite:nowhere/there.db"}, 1, "nowhere/there.db"},
+		"unreachable": {[]string{
+			"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@127.0.0.1:1/x",
+			"--database-patience=0s",
+		}, 1, "refused"},
+		"unknown scheme": {
+			[]string{"serve", "--addr=127.0.0.1:0", "--database-url=mysql://me:geheim@host/x"},
+			1,
+			"mysql",
+		},
+		"bad port": {
+			[]string{"serve", "--addr=127.0.0.1:0", "--database-url=postgres://me:geheim@host:port/x"},
+			1, "port",
+		},
+		"no such file": {
+			[]string{"serve", "--addr=127.0.0.1:0", "--database-url=sqlite:nowhere/there.db"},
+			1,
+			"nowhere/there.db",
+		},
 		"half of OIDC":   {[]string{"serve", "--oidc-issuer=https://id.example"}, 2, "--oidc-audience"},
 		"issuer by http": {[]string{"serve", "--oidc-issuer=http://id.example", "--oidc-audience=x"}, 2, "https"},
 		"negative rate":  {[]string{"serve", "--client-rate=-1"}, 2, "--client-rate"},
@@ -212,7 +234,8 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 			dir := t.TempDir()
 			p := launch(t, dir, c.args...)
 			got := p.wait()
-			if got != c.status || strings.Count(p.text(), "\n") != 1 || !strings.Contains(p.text(), c.says) || strings.Contains(p.text(), "geheim") {
+			if got != c.status || strings.Count(p.text(), "\n") != 1 || !strings.Contains(p.text(), c.says) ||
+				strings.Contains(p.text(), "geheim") {
 				t.Errorf("exits %d: %s", got, p.text())
 			}
 			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -222,14 +245,17 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 	}
 }
 
-// A sample may have rows that no mapping can convert: V1 serves them, V2 says why not, and a sweep lists them and goes on.
+// A sample may have rows that no mapping can convert: V1 serves them, V2 says why not, and a sweep lists them and goes
+// on.
 func TestBadRowsOfTheSampleAreQuarantined(t *testing.T) {
 	t.Parallel()
 	p := serve(t, t.TempDir(), "--sample=5", "--sample-bad=2")
-	run := must[started](t, p.url, `mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
+	run := must[started](t, p.url,
+		`mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`).StartSweep.Run.ID
 	var last runState
 	eventually(t, "the end of the sweep", func() bool {
-		last = must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+`") { status done total migrated quarantined } }`).Run
+		last = must[struct{ Run runState }](t, p.url, `{ run(id: "`+run+
+			`") { status done total migrated quarantined } }`).Run
 		return last.Status != "RUNNING"
 	})
 	if want := (runState{"SUCCEEDED", 7, 7, 5, 2}); last != want {
@@ -260,7 +286,8 @@ WITH RECURSIVE n(i) AS (SELECT 10001 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
 SELECT CAST(i AS varchar(5)), 'Customer ' || i, 'Ana Lima', 'Porto', 'Portugal', '(22) ' || i FROM n`, 10_000+n-few))
 	execute(t, dir, "phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test", flag)
 	p = serve(t, dir, flag)
-	query := fmt.Sprintf(`mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: %d}) { run { id } } }`, rate)
+	query := fmt.Sprintf(`mutation { startSweep(input: {entity: CUSTOMER, maxRowsPerSecond: %d}) { run { id } } }`,
+		rate)
 	return p, must[started](t, p.url, query).StartSweep.Run.ID
 }
 

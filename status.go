@@ -58,7 +58,10 @@ func (c *statusCommand) collect(ctx context.Context, control *repo.Control) ([]m
 		if err != nil {
 			return nil, err
 		}
-		s := migrationStatus{m.Entity, m.Phase, p.Total, p.Migrated, p.Remaining, p.Stale, p.Quarantined, p.Fraction(), p.Exact, nil}
+		s := migrationStatus{
+			m.Entity, m.Phase, p.Total, p.Migrated, p.Remaining, p.Stale, p.Quarantined,
+			p.Fraction(), p.Exact, nil,
+		}
 		for _, run := range runs {
 			s.Run = new(runLine(run))
 		}

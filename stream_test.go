@@ -23,7 +23,8 @@ type event struct {
 
 func openStream(t *testing.T, url, run string) *events {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/graphql", strings.NewReader(watchRun(run)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/graphql",
+		strings.NewReader(watchRun(run)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,8 @@ func openStream(t *testing.T, url, run string) *events {
 }
 
 func watchRun(run string) string {
-	return fmt.Sprintf(`{"query": "subscription($id: ID!) { runProgress(id: $id) { status done total migrated quarantined } }", "variables": {"id": %q}}`, run)
+	return fmt.Sprintf(
+		`{"query": "subscription($id: ID!) { runProgress(id: $id) { status done total migrated quarantined } }", "variables": {"id": %q}}`, run)
 }
 
 // read returns the next event, false at the end of the stream.

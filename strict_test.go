@@ -14,8 +14,9 @@ import (
 	"github.com/alwaysup/coexist/server"
 )
 
-// E3. A socket on which a client does not keep to graphql-transport-ws is closed with the protocol's own code: for an id that is in use, and for
-// what is no message. An id whose operation has ended, or that its client has ended, is free.
+// E3. A socket on which a client does not keep to graphql-transport-ws is closed with the protocol's own code: for an
+// id that is in use, and for what is no message. An id whose operation has ended, or that its client has ended, is
+// free.
 func TestSocketsKeepToTheProtocol(t *testing.T) {
 	t.Parallel()
 	web := newTestServer(t, repotest.SQLite(t))
@@ -24,14 +25,22 @@ func TestSocketsKeepToTheProtocol(t *testing.T) {
 		sent []string
 		want websocket.StatusCode
 	}{
-		"the same id thrice": {[]string{`{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` + endless + `}`}, 4409},
+		"the same id thrice": {[]string{
+			`{"id":"a","type":"subscribe","payload":` + endless + `}`,
+			`{"id":"a","type":"subscribe","payload":` + endless + `}`, `{"id":"a","type":"subscribe","payload":` +
+				endless + `}`,
+		}, 4409},
 		"no JSON":            {[]string{`{"id":`}, 4400},
 		"no object":          {[]string{`[]`}, 4400},
 		"no type":            {[]string{`{"id":"a"}`}, 4400},
 		"an unknown type":    {[]string{`{"id":"a","type":"start"}`}, 4400},
 		"a type of a number": {[]string{`{"type":5}`}, 4400},
 		"no id":              {[]string{`{"type":"subscribe","payload":{"query":"{ __typename }"}}`}, 4400},
-		"a very long id":     {[]string{`{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`, `{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`}, 4409},
+		"a very long id": {
+			[]string{`{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` +
+				endless + `}`, `{"id":"` + strings.Repeat("x", 300) + `","type":"subscribe","payload":` + endless + `}`},
+			4409,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			socket := openSocket(t, web.URL, "bm8=")
@@ -87,22 +96,27 @@ func TestHalfACharacterIsRefused(t *testing.T) {
 	}
 	const mutation = `mutation($n: String!) { createCustomerV2(input: {name: $n}) { customer { name } } }`
 	for text, want := range map[string]string{
-		`x\ud83dx`: "BAD_USER_INPUT", `\ude00`: "BAD_USER_INPUT", `\ud83d\ud83d\ude00`: "BAD_USER_INPUT", `\uD83D`: "BAD_USER_INPUT", `\ud83d\n`: "BAD_USER_INPUT",
+		`x\ud83dx`: "BAD_USER_INPUT", `\ude00`: "BAD_USER_INPUT", `\ud83d\ud83d\ude00`: "BAD_USER_INPUT",
+		`\uD83D`: "BAD_USER_INPUT", `\ud83d\n`: "BAD_USER_INPUT",
 		`\ud83d\ude00`: "", `\\ud83d`: "", `\u00e4`: "", `\"\\`: "", "#": "",
 	} {
 		if got := post(`{"query":` + quoted(mutation) + `,"variables":{"n":"` + text + `"}}`); got != want {
 			t.Errorf("%s as a variable: %q, want %q", text, got, want)
 		}
-		if got := post(`{"query":` + quoted(`mutation { createCustomerV2(input: {name: "`+text+`"}) { customer { name } } }`) + `}`); got != want {
+		if got := post(`{"query":` + quoted(`mutation { createCustomerV2(input: {name: "`+text+
+			`"}) { customer { name } } }`) + `}`); got != want {
 			t.Errorf("%s in a document: %q, want %q", text, got, want)
 		}
 	}
-	block := `# \ud83d` + "\n" + `mutation { createCustomerV2(input: {name: """\ud83d \""" \ude00"""}) { customer { name } } }`
+	block := `# \ud83d` + "\n" +
+		`mutation { createCustomerV2(input: {name: """\ud83d \""" \ude00"""}) { customer { name } } }`
 	if got := post(`{"query":` + quoted(block) + `}`); got != "" {
 		t.Errorf("a block string has no escapes: %q", got)
 	}
 	socket := openSocket(t, web.URL, "bm8=")
-	if err := socket.conn.Write(t.Context(), websocket.MessageText, []byte(`{"id":"x","type":"subscribe","payload":{"query":`+quoted(mutation)+`,"variables":{"n":"\ud83d"}}}`)); err != nil {
+	if err := socket.conn.Write(t.Context(), websocket.MessageText,
+		[]byte(`{"id":"x","type":"subscribe","payload":{"query":`+quoted(mutation)+
+			`,"variables":{"n":"\ud83d"}}}`)); err != nil {
 		t.Fatal(err)
 	}
 	m := socket.next(t)
@@ -119,7 +133,8 @@ func quoted(text string) string {
 	return string(document)
 }
 
-// E1 and E2. What happened before a mutation that fails is told all the same; and what cannot be read is the client's fault.
+// E1 and E2. What happened before a mutation that fails is told all the same; and what cannot be read is the client's
+// fault.
 func TestFaultsOfClients(t *testing.T) {
 	t.Parallel()
 	web := newTestServer(t, repotest.SQLite(t))
@@ -139,7 +154,8 @@ func TestFaultsOfClients(t *testing.T) {
 		"a very long list":        `{"query":"mutation($c: [ContactInput!]) { updateCustomerV2(input: {customerId: \"NEW\", contacts: $c}) { customer { name } } }","variables":{"c":` + marshalled(long) + `}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, err := http.Post(web.URL+"/graphql", "application/json", strings.NewReader(body)) //nolint:noctx // a test
+			response, err := http.Post(web.URL+"/graphql", "application/json",
+				strings.NewReader(body)) //nolint:noctx // a test
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +172,8 @@ func TestFaultsOfClients(t *testing.T) {
 		"a fragment":   `subscription { ... @include(if: false) { runProgress(id: "UnVuOjE=") { status } } }`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(`{"query":`+quoted(query)+`}`))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql",
+				strings.NewReader(`{"query":`+quoted(query)+`}`))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -43,24 +43,30 @@ func tokensAt(t *testing.T, path string, lines ...string) *auth.Authenticator {
 
 func everyRole(t *testing.T) *auth.Authenticator {
 	t.Helper()
-	return tokensAt(t, filepath.Join(t.TempDir(), "tokens"), tokenLine("ann", "reader"), tokenLine("bob", "writer"), tokenLine("cleo", "operator"))
+	return tokensAt(t, filepath.Join(t.TempDir(), "tokens"), tokenLine("ann", "reader"), tokenLine("bob", "writer"),
+		tokenLine("cleo", "operator"))
 }
 
 func TestStreamsEndWithTheirCredentials(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "tokens")
-	web := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"), tokenLine("cleo", "operator")), server.Limits{})
+	web := newGuardedServer(t, repotest.SQLite(t), tokensAt(t, path, tokenLine("ann", "reader"),
+		tokenLine("cleo", "operator")), server.Limits{})
 	const watch = "subscription { migrationProgress(entity: CUSTOMER) { phase } }"
 	socket, _ := initiate(t, web.URL, map[string]string{"Authorization": "Bearer cleo-operator"}, nil)
 	socket.send(t, message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": watch}})
 	if got := socket.answer(t); got != "next" {
 		t.Fatalf("got %s", got)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql", strings.NewReader(`{"query": "`+watch+`"}`))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, web.URL+"/graphql",
+		strings.NewReader(`{"query": "`+watch+`"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"text/event-stream"}, "Authorization": {"Bearer cleo-operator"}}
+	request.Header = http.Header{
+		"Content-Type": {"application/json"}, "Accept": {"text/event-stream"},
+		"Authorization": {"Bearer cleo-operator"},
+	}
 	stream, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +94,8 @@ func TestStreamsEndWithTheirCredentials(t *testing.T) {
 	if err != nil || strings.Contains(string(rest), "complete") {
 		t.Errorf("the stream's token has gone: %s, %v", rest, err)
 	}
-	eventually(t, "the new token to be good", func() bool { return askAs(t, web.URL, "dan-operator", "{ migrations { phase } }").Errors == nil })
+	eventually(t, "the new token to be good",
+		func() bool { return askAs(t, web.URL, "dan-operator", "{ migrations { phase } }").Errors == nil })
 	if got := askAs(t, web.URL, "cleo-operator", "{ __typename }"); got.code() != "UNAUTHENTICATED" {
 		t.Errorf("got %+v", got)
 	}
@@ -109,9 +116,11 @@ func (s saying) Verify(_ context.Context, token string) (auth.Caller, error) {
 // What a verifier says of a token is what a client gets.
 func TestWhatIsSaidOfATokenIsAnswered(t *testing.T) {
 	t.Parallel()
-	web := newGuardedServer(t, repotest.SQLite(t), auth.New(saying{"good": nil, "away": auth.ErrProvider, "bare": auth.ErrNoRole}), server.Limits{})
+	web := newGuardedServer(t, repotest.SQLite(t),
+		auth.New(saying{"good": nil, "away": auth.ErrProvider, "bare": auth.ErrNoRole}), server.Limits{})
 	for token, want := range map[string]struct{ reads, operates, socket string }{
-		"good": {"", "FORBIDDEN", "connection_ack"}, "away": {"UNAVAILABLE", "UNAVAILABLE", "4403"}, "bare": {"FORBIDDEN", "FORBIDDEN", "4403"},
+		"good": {"", "FORBIDDEN", "connection_ack"}, "away": {"UNAVAILABLE", "UNAVAILABLE", "4403"},
+		"bare":  {"FORBIDDEN", "FORBIDDEN", "4403"},
 		"other": {"UNAUTHENTICATED", "UNAUTHENTICATED", "4403"},
 	} {
 		if got := askAs(t, web.URL, token, "{ __typename }").code(); got != want.reads {
@@ -120,7 +129,8 @@ func TestWhatIsSaidOfATokenIsAnswered(t *testing.T) {
 		if got := askAs(t, web.URL, token, "{ migrations { phase } }").code(); got != want.operates {
 			t.Errorf("%s: %q, want %q", token, got, want.operates)
 		}
-		if _, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token}, nil); got != want.socket {
+		if _, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token},
+			nil); got != want.socket {
 			t.Errorf("a socket of %s: %s, want %s", token, got, want.socket)
 		}
 	}
@@ -140,7 +150,8 @@ func TestAStreamEndsWhenItsTokenExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	web := newGuardedServer(t, repotest.SQLite(t), callers, server.Limits{})
-	token := oidctest.SignIDToken(key, "k1", oidc.RS256, p.Claims(t, map[string]any{"exp": time.Now().Add(3 * time.Second).Unix()}))
+	token := oidctest.SignIDToken(key, "k1", oidc.RS256,
+		p.Claims(t, map[string]any{"exp": time.Now().Add(3 * time.Second).Unix()}))
 	socket, got := initiate(t, web.URL, map[string]string{"Authorization": "Bearer " + token}, nil)
 	for got == "connection_ack" {
 		got = socket.answer(t)
@@ -148,7 +159,8 @@ func TestAStreamEndsWhenItsTokenExpires(t *testing.T) {
 	if got != "4403" {
 		t.Errorf("the socket: %s", got)
 	}
-	if got := askAs(t, web.URL, token, "{ __typename }"); got.code() != "UNAUTHENTICATED" || !strings.Contains(got.Errors[0].Message, "expired") {
+	if got := askAs(t, web.URL, token, "{ __typename }"); got.code() != "UNAUTHENTICATED" ||
+		!strings.Contains(got.Errors[0].Message, "expired") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -34,8 +34,10 @@ type v1Line struct {
 func usedV1(t *testing.T, url, entity string) []string {
 	t.Helper()
 	var lines []string
-	for _, l := range must[seen](t, url, `{ migration(entity: `+entity+`) { v1Usage { clientName clientVersion operationName field count } } }`).Migration.V1Usage {
-		lines = append(lines, fmt.Sprintf("%s %s %s %s %d", l.ClientName, l.ClientVersion, l.OperationName, l.Field, l.Count))
+	for _, l := range must[seen](t, url, `{ migration(entity: `+entity+
+		`) { v1Usage { clientName clientVersion operationName field count } } }`).Migration.V1Usage {
+		lines = append(lines, fmt.Sprintf("%s %s %s %s %d", l.ClientName, l.ClientVersion, l.OperationName,
+			l.Field, l.Count))
 	}
 	slices.Sort(lines)
 	return lines
@@ -86,26 +88,40 @@ func TestV1UsageByEveryTransport(t *testing.T) {
 		endpoint := server.URL + "/graphql"
 		const query = `query Q { customerV1(customerId: "ALFKI") { ...f x: city } } fragment f on CustomerV1 { city orders(first: 1) { __typename } }`
 		hash := sha256.Sum256([]byte(query))
-		extensions, err := json.Marshal(map[string]any{"persistedQuery": map[string]any{"version": 1, "sha256Hash": hex.EncodeToString(hash[:])}})
+		extensions, err := json.Marshal(map[string]any{"persistedQuery": map[string]any{
+			"version":    1,
+			"sha256Hash": hex.EncodeToString(hash[:]),
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		send(t, endpoint, queryBody(t, query), "apollographql-client-name: post", "apollographql-client-version: 1.0", "x-client-name: not this")
-		send(t, endpoint, queryBody(t, query), "Accept: text/event-stream", "X-Client-Name: sse", "X-Client-Version: 2.0")
+		send(t, endpoint, queryBody(t, query), "apollographql-client-name: post", "apollographql-client-version: 1.0",
+			"x-client-name: not this")
+		send(t, endpoint, queryBody(t, query), "Accept: text/event-stream", "X-Client-Name: sse",
+			"X-Client-Version: 2.0")
 		get := endpoint + "?" + url.Values{"query": {query}, "extensions": {string(extensions)}}.Encode()
 		send(t, get, "", "x-client-name: get")
 		persisted := endpoint + "?" + url.Values{"extensions": {string(extensions)}}.Encode()
 		send(t, persisted, "", "x-client-name: apq")
 		send(t, persisted, "", "x-client-name: apq")
-		send(t, endpoint, queryBody(t, `{ customerV2(customerId: "ALFKI") { name } nodes(ids: []) { ... on CustomerV2 { name } } }`), "x-client-name: v2 only")
-		send(t, endpoint, queryBody(t, `{ customersV1(first: 1) { nodes { orders { totalCount } } } }`), "x-client-name: anonymous")
+		send(t, endpoint,
+			queryBody(t, `{ customerV2(customerId: "ALFKI") { name } nodes(ids: []) { ... on CustomerV2 { name } } }`),
+			"x-client-name: v2 only")
+		send(t, endpoint, queryBody(t, `{ customersV1(first: 1) { nodes { orders { totalCount } } } }`),
+			"x-client-name: anonymous")
 		for range 2 {
-			conn, err := dial(t, server.URL, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{"X-Client-Version": {"3.0"}}})
+			conn, err := dial(t, server.URL, &websocket.DialOptions{
+				Subprotocols: []string{"graphql-transport-ws"},
+				HTTPHeader:   http.Header{"X-Client-Version": {"3.0"}},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			socket := &testSocket{conn}
-			socket.send(t, message{Type: "connection_init", Payload: map[string]any{"apollographql-client-name": "socket", "x-client-name": "not this"}})
+			socket.send(t, message{
+				Type:    "connection_init",
+				Payload: map[string]any{"apollographql-client-name": "socket", "x-client-name": "not this"},
+			})
 			socket.next(t)
 			socket.send(t, message{ID: "1", Type: "subscribe", Payload: map[string]string{"query": query}})
 			for m := socket.next(t); m.Type != "complete"; m = socket.next(t) {
@@ -132,11 +148,15 @@ func TestV1UsageByEveryTransport(t *testing.T) {
 		if got := usedV1(t, server.URL, "CUSTOMER"); !slices.Equal(got, want) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
-		if got := usedV1(t, server.URL, "ORDER"); !slices.Equal(got, []string{"anonymous unknown  OrderV1Connection.totalCount 1"}) {
+		if got := usedV1(t, server.URL, "ORDER"); !slices.Equal(got,
+			[]string{"anonymous unknown  OrderV1Connection.totalCount 1"}) {
 			t.Errorf("of orders: %v", got)
 		}
 		metrics := send(t, server.URL+"/metrics", "")
-		for _, line := range []string{`coexist_v1_operations_total{client="socket"} 2`, `coexist_v1_operations_total{client="post"} 1`} {
+		for _, line := range []string{
+			`coexist_v1_operations_total{client="socket"} 2`,
+			`coexist_v1_operations_total{client="post"} 1`,
+		} {
 			if !strings.Contains(metrics, line+"\n") {
 				t.Errorf("the metrics lack %s", line)
 			}
@@ -167,7 +187,8 @@ func TestV1UsageOverRestarts(t *testing.T) {
 		}
 		execute(t, dir, "phase", "CUSTOMER", "MIGRATE", "--force", "--reason=a test", flag)
 		shown := execute(t, dir, "phase", "CUSTOMER", "CUTOVER", "--force", "--reason=a test", flag)
-		if !regexp.MustCompile(`V1 was asked for in the last 30 days by\n.*\n  shop +1 +Old +2 +2 +20`).MatchString(shown) {
+		if !regexp.MustCompile(`V1 was asked for in the last 30 days by\n.*\n  shop +1 +Old +2 +2 +20`).MatchString(
+			shown) {
 			t.Errorf("beside the gate to CONTRACT stands %s", shown)
 		}
 		servers := []*program{serve(t, dir, flag), serve(t, dir, flag)}

@@ -1,5 +1,5 @@
-// Package auth says who asks, and what they may do: identities with roles, from the tokens of a file or of an OpenID Connect provider.
-// It knows neither GraphQL nor the engine.
+// Package auth says who asks, and what they may do: identities with roles, from the tokens of a file or of an OpenID
+// Connect provider. It knows neither GraphQL nor the engine.
 package auth
 
 import (
@@ -10,7 +10,8 @@ import (
 
 var (
 	// ErrNoCredentials is that a request has no credentials where some are needed.
-	ErrNoCredentials = errors.New("there are no credentials: send the header Authorization: Bearer TOKEN; on a WebSocket the same in the payload of connection_init will do")
+	ErrNoCredentials = errors.New(
+		"there are no credentials: send the header Authorization: Bearer TOKEN; on a WebSocket the same in the payload of connection_init will do")
 	// ErrUnknownToken is that a token is not good, or no longer.
 	ErrUnknownToken = errors.New("the token is not valid")
 	// ErrNoRole is that a token is good and names no role.
@@ -21,8 +22,8 @@ var (
 
 // Verifier knows the tokens of one kind. It must be safe for concurrent use.
 type Verifier interface {
-	// Verify returns whose token it is. It fails with ErrUnknownToken for one that is not of its kind or not good, with ErrNoRole, or with
-	// ErrProvider.
+	// Verify returns whose token it is. It fails with ErrUnknownToken for one that is not of its kind or not good, with
+	// ErrNoRole, or with ErrProvider.
 	Verify(ctx context.Context, token string) (Caller, error)
 }
 
@@ -35,8 +36,8 @@ func New(verifiers ...Verifier) *Authenticator { return &Authenticator{verifiers
 // Open reports whether everybody is an operator.
 func (a *Authenticator) Open() bool { return len(a.verifiers) == 0 }
 
-// Authenticate returns whose credentials an Authorization header holds. It fails with ErrNoCredentials, ErrUnknownToken, ErrNoRole
-// or ErrProvider.
+// Authenticate returns whose credentials an Authorization header holds. It fails with ErrNoCredentials,
+// ErrUnknownToken, ErrNoRole or ErrProvider.
 func (a *Authenticator) Authenticate(ctx context.Context, header string) (Caller, error) {
 	if a.Open() {
 		return Caller{Identity: Identity{Name: "operator", Role: Operator}}, nil

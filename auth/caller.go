@@ -15,11 +15,13 @@ type Identity struct {
 // Caller is an identity, with how long it holds.
 type Caller struct {
 	Identity
-	// Client is the name under which limits count the caller: that of the credentials, or where there are none an address.
+	// Client is the name under which limits count the caller: that of the credentials, or where there are none an
+	// address.
 	Client string
 	// Expires is when the credentials end, the zero time for never.
 	Expires time.Time
-	// Revoked reports whether the credentials were taken back. It is nil where they cannot be, and is safe for concurrent use.
+	// Revoked reports whether the credentials were taken back. It is nil where they cannot be, and is safe for
+	// concurrent use.
 	Revoked func() bool
 }
 
@@ -31,8 +33,8 @@ func (c Caller) Holds() bool {
 // credentialCheck is how often the credentials behind a stream are looked at again.
 const credentialCheck = 5 * time.Second
 
-// Watch calls end once the caller's credentials are no longer good, within five seconds, and returns then. It returns when ctx ends, or at
-// once where they stay good for ever.
+// Watch calls end once the caller's credentials are no longer good, within five seconds, and returns then. It returns
+// when ctx ends, or at once where they stay good for ever.
 func (c Caller) Watch(ctx context.Context, end func()) {
 	if c.Expires.IsZero() && c.Revoked == nil {
 		return

@@ -25,12 +25,14 @@ type OIDC struct {
 	Issuer string
 	// Audience is what the provider calls this server. A token for another is not good.
 	Audience string
-	// RoleClaim is the claim that names reader, writer or operator, in a list or a text. A path such as realm_access.roles leads into objects.
+	// RoleClaim is the claim that names reader, writer or operator, in a list or a text. A path such as
+	// realm_access.roles leads into objects.
 	RoleClaim string
 }
 
-// Provider is a Verifier of the tokens that an OpenID Connect provider signs. What it needs of the provider it fetches by itself:
-// again when a token has a key that it does not know, and from time to time, so that a key that was withdrawn ends.
+// Provider is a Verifier of the tokens that an OpenID Connect provider signs. What it needs of the provider it fetches
+// by itself: again when a token has a key that it does not know, and from time to time, so that a key that was
+// withdrawn ends.
 type Provider struct {
 	OIDC
 	logger *slog.Logger
@@ -51,9 +53,13 @@ const (
 	maxProviderAnswer = 1 << 20
 )
 
-// NewProvider asks the provider, too. One that does not answer yet is asked again when there is a token; the logger is told.
+// NewProvider asks the provider, too. One that does not answer yet is asked again when there is a token; the logger is
+// told.
 func NewProvider(ctx context.Context, of OIDC, logger *slog.Logger) *Provider {
-	v := &Provider{OIDC: of, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second, keys: &keysTransport{logger: logger}}
+	v := &Provider{
+		OIDC: of, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second,
+		keys: &keysTransport{logger: logger},
+	}
 	_, _ = v.verifier(ctx) // which logs it
 	return v
 }
@@ -85,11 +91,12 @@ func (v *Provider) Verify(ctx context.Context, text string) (Caller, error) {
 	if role == 0 {
 		return Caller{}, fmt.Errorf("%w: its claim %s must name reader, writer or operator", ErrNoRole, v.RoleClaim)
 	}
-	return Caller{Identity: Identity{Name: actorOf(token.Subject, claims), Role: role}, Client: "subject " + token.Subject, Expires: token.Expiry}, nil
+	return Caller{Identity: Identity{Name: actorOf(token.Subject, claims), Role: role}, Client: "subject " +
+		token.Subject, Expires: token.Expiry}, nil
 }
 
-// verifier returns what verifies tokens. While the provider does not answer, what was known of it stays good. It fails with
-// ErrProvider where nothing is.
+// verifier returns what verifies tokens. While the provider does not answer, what was known of it stays good. It fails
+// with ErrProvider where nothing is.
 func (v *Provider) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -127,12 +134,16 @@ func (v *Provider) learn(tokens *oidc.IDTokenVerifier) {
 // discover asks the provider about itself, and returns nil where that fails.
 func (v *Provider) discover(ctx context.Context) *oidc.IDTokenVerifier {
 	ctx = context.WithoutCancel(ctx)
-	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: boundedTransport{}}), v.Issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{
+		Timeout:   providerPatience,
+		Transport: boundedTransport{},
+	}), v.Issuer)
 	if err != nil {
 		v.logger.Error("the identity provider does not answer as it should", "issuer", v.Issuer, "error", err)
 		return nil
 	}
-	return found.VerifierContext(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: v.keys}), &oidc.Config{ClientID: v.Audience})
+	return found.VerifierContext(oidc.ClientContext(ctx, &http.Client{Timeout: providerPatience, Transport: v.keys}),
+		&oidc.Config{ClientID: v.Audience})
 }
 
 // fetch returns what is at a URL of the provider. A status other than 200 is an error.
@@ -152,7 +163,8 @@ func fetch(r *http.Request) ([]byte, error) {
 func answerOf200(body []byte) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
 	}
 }
 
@@ -168,8 +180,8 @@ func (boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answerOf200(body), nil
 }
 
-// keysTransport asks for keys once a second at most, and else gives the last answer: whoever sends tokens with keys of their own must
-// not make us send a flood of requests.
+// keysTransport asks for keys once a second at most, and else gives the last answer: whoever sends tokens with keys of
+// their own must not make us send a flood of requests.
 type keysTransport struct {
 	mu    sync.Mutex
 	asked time.Time
@@ -180,7 +192,8 @@ type keysTransport struct {
 	told   string // the keys that were said to be unusable
 }
 
-// usable leaves those keys out of a provider's set that cannot be read, and says so once: one that is malformed would make all others useless.
+// usable leaves those keys out of a provider's set that cannot be read, and says so once: one that is malformed would
+// make all others useless.
 func (t *keysTransport) usable(r *http.Request, body []byte) []byte {
 	var set map[string]json.RawMessage
 	var keys []json.RawMessage
@@ -199,7 +212,8 @@ func (t *keysTransport) usable(r *http.Request, body []byte) []byte {
 	}
 	told := strings.Join(bad, "; ")
 	if told != "" && told != t.told {
-		t.logger.Warn("the identity provider has keys that cannot be read, and that are left out", "url", r.URL.String(), "keys", told)
+		t.logger.Warn("the identity provider has keys that cannot be read, and that are left out", "url",
+			r.URL.String(), "keys", told)
 	}
 	t.told = told
 	if len(good) == len(keys) {
@@ -236,8 +250,8 @@ func (t *keysTransport) failing() bool {
 	return t.err != nil
 }
 
-// roleIn returns the highest role that a claim names, 0 where it names none. The claim is a list of words, or a text of them; its name
-// may be a path, such as realm_access.roles.
+// roleIn returns the highest role that a claim names, 0 where it names none. The claim is a list of words, or a text of
+// them; its name may be a path, such as realm_access.roles.
 func roleIn(claims map[string]any, claim string) Role {
 	value, found := claims[claim]
 	if !found {
@@ -268,7 +282,8 @@ func roleIn(claims map[string]any, claim string) Role {
 	return highest
 }
 
-// actorOf names who acts: the subject, which stays the same, with the name that people know where the provider says one.
+// actorOf names who acts: the subject, which stays the same, with the name that people know where the provider says
+// one.
 func actorOf(subject string, claims map[string]any) string {
 	name, _ := claims["preferred_username"].(string)
 	if email, _ := claims["email"].(string); email != "" {

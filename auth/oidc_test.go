@@ -27,7 +27,8 @@ import (
 // asking is a verifier of the tokens of p.
 func asking(t *testing.T, p *authtest.Provider) *Provider {
 	t.Helper()
-	return NewProvider(t.Context(), OIDC{Issuer: p.URL, Audience: authtest.Audience, RoleClaim: "roles"}, slog.New(slog.DiscardHandler))
+	return NewProvider(t.Context(), OIDC{Issuer: p.URL, Audience: authtest.Audience, RoleClaim: "roles"},
+		slog.New(slog.DiscardHandler))
 }
 
 // roleOf is the role that a token has, or the error that it gets.
@@ -71,31 +72,37 @@ func TestTokensOfAProvider(t *testing.T) {
 		role  Role
 		err   error
 	}{
-		"an operator":         {good, Operator, nil},
-		"one audience":        {signed(map[string]any{"aud": authtest.Audience}), Operator, nil},
-		"a text of roles":     {signed(map[string]any{"roles": "reader operator"}), Operator, nil},
-		"a file's token":      {"cleo-operator", Operator, nil},
-		"a writer":            {signed(map[string]any{"roles": "writer"}), Writer, nil},
-		"no role":             {signed(map[string]any{"roles": []string{"admin"}}), 0, ErrNoRole},
-		"no claim":            {signed(map[string]any{"roles": nil}), 0, ErrNoRole},
-		"roles of nonsense":   {signed(map[string]any{"roles": map[string]any{"operator": true}}), 0, ErrNoRole},
-		"expired":             {signed(map[string]any{"exp": time.Now().Add(-time.Second).Unix()}), 0, errExpired},
-		"without an end":      {signed(map[string]any{"exp": nil}), 0, ErrUnknownToken},
-		"not yet":             {signed(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}), 0, ErrUnknownToken},
-		"another audience":    {signed(map[string]any{"aud": "shop"}), 0, ErrUnknownToken},
-		"no audience":         {signed(map[string]any{"aud": nil}), 0, ErrUnknownToken},
-		"another issuer":      {signed(map[string]any{"iss": "https://evil.example"}), 0, ErrUnknownToken},
-		"unsigned":            {authtest.Handmade(`{"alg":"none"}`, p.Claims(t, nil), func(string) []byte { return nil }), 0, ErrUnknownToken},
+		"an operator":       {good, Operator, nil},
+		"one audience":      {signed(map[string]any{"aud": authtest.Audience}), Operator, nil},
+		"a text of roles":   {signed(map[string]any{"roles": "reader operator"}), Operator, nil},
+		"a file's token":    {"cleo-operator", Operator, nil},
+		"a writer":          {signed(map[string]any{"roles": "writer"}), Writer, nil},
+		"no role":           {signed(map[string]any{"roles": []string{"admin"}}), 0, ErrNoRole},
+		"no claim":          {signed(map[string]any{"roles": nil}), 0, ErrNoRole},
+		"roles of nonsense": {signed(map[string]any{"roles": map[string]any{"operator": true}}), 0, ErrNoRole},
+		"expired":           {signed(map[string]any{"exp": time.Now().Add(-time.Second).Unix()}), 0, errExpired},
+		"without an end":    {signed(map[string]any{"exp": nil}), 0, ErrUnknownToken},
+		"not yet":           {signed(map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}), 0, ErrUnknownToken},
+		"another audience":  {signed(map[string]any{"aud": "shop"}), 0, ErrUnknownToken},
+		"no audience":       {signed(map[string]any{"aud": nil}), 0, ErrUnknownToken},
+		"another issuer":    {signed(map[string]any{"iss": "https://evil.example"}), 0, ErrUnknownToken},
+		"unsigned": {authtest.Handmade(`{"alg":"none"}`, p.Claims(t, nil),
+			func(string) []byte { return nil }), 0, ErrUnknownToken},
 		"no signature":        {parts[0] + "." + parts[1] + ".", 0, ErrUnknownToken},
 		"another's signature": {oidctest.SignIDToken(foreign, "k1", oidc.RS256, p.Claims(t, nil)), 0, ErrUnknownToken},
 		"another's key":       {oidctest.SignIDToken(foreign, "k2", oidc.RS256, p.Claims(t, nil)), 0, ErrUnknownToken},
 		"another's curve":     {oidctest.SignIDToken(curve, "k1", oidc.ES256, p.Claims(t, nil)), 0, ErrUnknownToken},
-		"changed claims":      {parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte(p.Claims(t, map[string]any{"sub": "1"}))) + "." + parts[2], 0, ErrUnknownToken},
-		"the public key as a secret": {authtest.Handmade(`{"alg":"HS256","kid":"k1"}`, p.Claims(t, nil), func(text string) []byte {
-			mac := hmac.New(sha256.New, public)
-			mac.Write([]byte(text))
-			return mac.Sum(nil)
-		}), 0, ErrUnknownToken},
+		"changed claims": {
+			parts[0] + "." +
+				base64.RawURLEncoding.EncodeToString([]byte(p.Claims(t, map[string]any{"sub": "1"}))) + "." + parts[2],
+			0, ErrUnknownToken,
+		},
+		"the public key as a secret": {authtest.Handmade(`{"alg":"HS256","kid":"k1"}`, p.Claims(t, nil),
+			func(text string) []byte {
+				mac := hmac.New(sha256.New, public)
+				mac.Write([]byte(text))
+				return mac.Sum(nil)
+			}), 0, ErrUnknownToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if role, err := roleOf(t, a, c.token); role != c.role || !errors.Is(err, c.err) {
@@ -141,7 +148,8 @@ func TestKeysOfAProviderChange(t *testing.T) {
 
 func TestRolesInClaims(t *testing.T) {
 	for text, want := range map[string]Role{
-		`{"roles": ["reader", "writer"]}`: Writer, `{"roles": "operator"}`: Operator, `{"roles": ["Operator", 7, null]}`: 0, `{}`: 0,
+		`{"roles": ["reader", "writer"]}`: Writer, `{"roles": "operator"}`: Operator,
+		`{"roles": ["Operator", 7, null]}`: 0, `{}`: 0,
 		`{"roles": []}`: 0, `{"roles": 3}`: 0, `{"a": {"roles": "reader"}}`: 0,
 	} {
 		if got := roleIn(decoded(t, text), "roles"); got != want {
@@ -151,12 +159,14 @@ func TestRolesInClaims(t *testing.T) {
 	for claim, want := range map[string]Role{
 		"realm.a.roles": Reader, "https://example.org/roles": Writer, "realm.b": 0, "realm": 0, "x.y.z": 0,
 	} {
-		if got := roleIn(decoded(t, `{"realm": {"a": {"roles": ["reader"]}}, "https://example.org/roles": ["writer"]}`), claim); got != want {
+		if got := roleIn(decoded(t, `{"realm": {"a": {"roles": ["reader"]}}, "https://example.org/roles": ["writer"]}`),
+			claim); got != want {
 			t.Errorf("%s: got %s, want %s", claim, got, want)
 		}
 	}
 	for text, want := range map[string]string{
-		`{}`: "4711", `{"email": "ann@example.org", "preferred_username": "ann"}`: "ann@example.org (4711)", `{"preferred_username": "a\nb"}`: "ab (4711)", `{"preferred_username": "4711"}`: "4711",
+		`{}`: "4711", `{"email": "ann@example.org", "preferred_username": "ann"}`: "ann@example.org (4711)",
+		`{"preferred_username": "a\nb"}`: "ab (4711)", `{"preferred_username": "4711"}`: "4711",
 	} {
 		if got := actorOf("4711", decoded(t, text)); got != want {
 			t.Errorf("%s: got %s, want %s", text, got, want)
@@ -177,7 +187,10 @@ func decoded(t *testing.T, text string) map[string]any {
 func TestAKeyThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	key := authtest.NewKey(t)
-	inner := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{PublicKey: key.Public(), KeyID: "k1", Algorithm: oidc.RS256}}}
+	inner := &oidctest.Server{PublicKeys: []oidctest.PublicKey{{
+		PublicKey: key.Public(), KeyID: "k1",
+		Algorithm: oidc.RS256,
+	}}}
 	p := &authtest.Provider{}
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/keys" {
@@ -186,7 +199,8 @@ func TestAKeyThatCannotBeRead(t *testing.T) {
 		}
 		recorded := httptest.NewRecorder()
 		inner.ServeHTTP(recorded, r)
-		_, _ = w.Write([]byte(strings.Replace(recorded.Body.String(), `"keys":[`, `"keys":[{"kty":"RSA","kid":"bad","n":"AQAB","e":"AQAB","x5c":[""]},5,`, 1)))
+		_, _ = w.Write([]byte(strings.Replace(recorded.Body.String(), `"keys":[`,
+			`"keys":[{"kty":"RSA","kid":"bad","n":"AQAB","e":"AQAB","x5c":[""]},5,`, 1)))
 	}))
 	t.Cleanup(p.Close)
 	inner.SetIssuer(p.URL)
@@ -194,7 +208,8 @@ func TestAKeyThatCannotBeRead(t *testing.T) {
 	if _, err := roleOf(t, a, oidctest.SignIDToken(key, "k1", oidc.RS256, p.Claims(t, nil))); err != nil {
 		t.Error(err)
 	}
-	if _, err := roleOf(t, a, oidctest.SignIDToken(authtest.NewKey(t), "k1", oidc.RS256, p.Claims(t, nil))); err == nil {
+	if _, err := roleOf(t, a, oidctest.SignIDToken(authtest.NewKey(t), "k1", oidc.RS256,
+		p.Claims(t, nil))); err == nil {
 		t.Error("a token that another key signed is good")
 	}
 }

@@ -20,7 +20,8 @@ import (
 // tokenHash is what a file keeps of a token. Tokens are long and random, so a fast hash without salt will do.
 type tokenHash [sha256.Size]byte
 
-// TokenFile is a Verifier of the tokens that a file lists. It sees by itself when the file changes, within a second of the next request.
+// TokenFile is a Verifier of the tokens that a file lists. It sees by itself when the file changes, within a second of
+// the next request.
 type TokenFile struct {
 	path   string
 	logger *slog.Logger
@@ -34,9 +35,10 @@ type TokenFile struct {
 // tokenCheck is how often the file is looked at, at most.
 const tokenCheck = time.Second
 
-// OpenTokenFile reads a file of lines, each a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and those that begin
-// with # say nothing. It fails where the file cannot be read, or holds no token or something else. When the file becomes unreadable later, the
-// tokens that it had stay good, and the logger is told; nil is slog.Default().
+// OpenTokenFile reads a file of lines, each a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and
+// those that begin with # say nothing. It fails where the file cannot be read, or holds no token or something else.
+// When the file becomes unreadable later, the tokens that it had stay good, and the logger is told; nil is
+// slog.Default().
 func OpenTokenFile(path string, logger *slog.Logger) (*TokenFile, error) {
 	if logger == nil {
 		logger = slog.Default()
@@ -78,7 +80,8 @@ func (f *TokenFile) load() error {
 	if err != nil {
 		return fmt.Errorf("cannot read the tokens: %w", err)
 	}
-	if f.seen != nil && os.SameFile(f.seen, now) && f.seen.ModTime().Equal(now.ModTime()) && f.seen.Size() == now.Size() {
+	if f.seen != nil && os.SameFile(f.seen, now) && f.seen.ModTime().Equal(now.ModTime()) &&
+		f.seen.Size() == now.Size() {
 		return nil
 	}
 	content, err := os.ReadFile(f.path)
@@ -99,8 +102,8 @@ func (f *TokenFile) load() error {
 
 var tokenName = regexp.MustCompile(`^[\w.@+-]{1,64}$`)
 
-// parseTokens reads lines of a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and those that begin
-// with # say nothing. A name may have several tokens, so that one can follow another.
+// parseTokens reads lines of a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and those that
+// begin with # say nothing. A name may have several tokens, so that one can follow another.
 func parseTokens(content []byte) (map[tokenHash]Identity, error) {
 	callers := map[tokenHash]Identity{}
 	lines := bufio.NewScanner(bytes.NewReader(content))
@@ -114,14 +117,17 @@ func parseTokens(content []byte) (map[tokenHash]Identity, error) {
 		}
 		hash, err := hex.DecodeString(fields[1])
 		if err != nil || len(hash) != sha256.Size {
-			return nil, fmt.Errorf("line %d: the second word is not a SHA-256 in hexadecimal: coexist token makes such a line", n)
+			return nil,
+				fmt.Errorf("line %d: the second word is not a SHA-256 in hexadecimal: coexist token makes such a line",
+					n)
 		}
 		role, err := ParseRole(fields[2])
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		if !tokenName.MatchString(fields[0]) {
-			return nil, fmt.Errorf("line %d: %.70q is no name: use up to 64 letters, digits and . _ @ + -", n, fields[0])
+			return nil, fmt.Errorf("line %d: %.70q is no name: use up to 64 letters, digits and . _ @ + -", n,
+				fields[0])
 		}
 		if _, taken := callers[tokenHash(hash)]; taken {
 			return nil, fmt.Errorf("line %d has the token of a line before it", n)
@@ -137,8 +143,8 @@ func parseTokens(content []byte) (map[tokenHash]Identity, error) {
 	return callers, nil
 }
 
-// NewToken makes a token for a name with a role, and the line that lets it in by a TokenFile. The token itself is kept nowhere. It fails on a
-// name that no line can have.
+// NewToken makes a token for a name with a role, and the line that lets it in by a TokenFile. The token itself is kept
+// nowhere. It fails on a name that no line can have.
 func NewToken(name string, role Role) (token, line string, err error) {
 	if !tokenName.MatchString(name) {
 		return "", "", fmt.Errorf("%.70q is no name: use up to 64 letters, digits and . _ @ + -", name)

@@ -19,7 +19,8 @@ func tokenLine(name, role string) string {
 func everyRole(t *testing.T) *TokenFile {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")
-	if err := os.WriteFile(path, []byte(tokenLine("ann", "reader")+tokenLine("bob", "writer")+tokenLine("cleo", "operator")), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(tokenLine("ann", "reader")+tokenLine("bob", "writer")+
+		tokenLine("cleo", "operator")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tokens, err := OpenTokenFile(path, slog.New(slog.DiscardHandler))
@@ -32,9 +33,12 @@ func everyRole(t *testing.T) *TokenFile {
 func TestTokenFiles(t *testing.T) {
 	hash := strings.Fields(tokenLine("x", "reader"))[1]
 	for content, want := range map[string]string{
-		"": "no tokens", "# nobody\n\n": "no tokens", "ann reader": "line 1", "\nann " + hash + " admin": "line 2: there is no role",
-		"ann " + hash[1:] + " reader": "SHA-256", "ann " + strings.Repeat("g", 64) + " reader": "SHA-256", "a/b " + hash + " reader": "no name",
-		"ann " + hash + " reader\nbob " + hash + " writer": "line 2 has the token", "ann " + hash + " reader more": "line 1",
+		"": "no tokens", "# nobody\n\n": "no tokens", "ann reader": "line 1", "\nann " + hash +
+			" admin": "line 2: there is no role",
+		"ann " + hash[1:] + " reader": "SHA-256", "ann " + strings.Repeat("g", 64) + " reader": "SHA-256", "a/b " +
+			hash + " reader": "no name",
+		"ann " + hash + " reader\nbob " + hash + " writer": "line 2 has the token", "ann " + hash +
+			" reader more": "line 1",
 		"# all\n ann\t" + hash + "  reader \n": "", "ann " + strings.ToUpper(hash) + " operator": "",
 	} {
 		_, err := parseTokens([]byte(content))
@@ -58,7 +62,8 @@ func TestNewToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := New(tokens).Authenticate(t.Context(), "bearer "+token); err != nil || c.Identity != (Identity{"dan", Writer}) {
+	if c, err := New(tokens).Authenticate(t.Context(), "bearer "+token); err != nil ||
+		c.Identity != (Identity{"dan", Writer}) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, _, err := NewToken("dan reader", Writer); err == nil {

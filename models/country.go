@@ -10,7 +10,8 @@ import (
 	"golang.org/x/text/language/display"
 )
 
-// aliases are spellings of countries in V1 that are not their names in CLDR. The first of a country is how V1 spells it.
+// aliases are spellings of countries in V1 that are not their names in CLDR. The first of a country is how V1 spells
+// it.
 var aliases = map[string][]string{
 	"GB": {"UK", "Great Britain", "England"},
 	"US": {"USA", "U.S.A.", "United States of America"},
@@ -39,7 +40,9 @@ var countries = sync.OnceValue(func() (known struct {
 		for b := 'A'; b <= 'Z'; b++ {
 			code := string(a) + string(b)
 			region, err := language.ParseRegion(code)
-			if err != nil || !region.IsCountry() || region.Canonicalize().String() != code || region.String() != code || strings.HasPrefix(code, "X") || code == "ZZ" || code == "QO" || code == "EU" || code == "UN" || code == "EZ" {
+			if err != nil || !region.IsCountry() || region.Canonicalize().String() != code || region.String() != code ||
+				strings.HasPrefix(code, "X") || code == "ZZ" || code == "QO" || code == "EU" ||
+				code == "UN" || code == "EZ" {
 				continue
 			}
 			spellings := slices.Clone(aliases[code])
@@ -64,14 +67,16 @@ var countries = sync.OnceValue(func() (known struct {
 	return known
 })
 
-// countryLanguages are those in which V1 may name countries, by CLDR: English, and the languages of Northwind's own countries.
+// countryLanguages are those in which V1 may name countries, by CLDR: English, and the languages of Northwind's own
+// countries.
 var countryLanguages = []language.Tag{
-	language.English, language.Spanish, language.German, language.French, language.Portuguese, language.Italian, language.Dutch,
+	language.English, language.Spanish, language.German, language.French, language.Portuguese,
+	language.Italian, language.Dutch,
 	language.Swedish, language.Danish, language.Norwegian, language.Finnish, language.Polish,
 }
 
-// CountrySpellings returns how V1 may spell the country with an ISO 3166-1 alpha-2 code, the usual spelling first; nil for
-// what is no such code. Exactly these spellings are converted to the code.
+// CountrySpellings returns how V1 may spell the country with an ISO 3166-1 alpha-2 code, the usual spelling first; nil
+// for what is no such code. Exactly these spellings are converted to the code.
 func CountrySpellings(code string) []string { return slices.Clone(countries().spellings[code]) }
 
 // countryCode returns the code of a country as V1 spells it, nil where there is no country.

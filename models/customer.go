@@ -25,8 +25,8 @@ type CustomerV1 struct {
 // TableName is V1's.
 func (CustomerV1) TableName() string { return "customers" }
 
-// Validate refuses a key that nobody could type again, and a customer without a name, which V2 has no place for. Everything
-// else is as free as V1 always was.
+// Validate refuses a key that nobody could type again, and a customer without a name, which V2 has no place for.
+// Everything else is as free as V1 always was.
 func (c CustomerV1) Validate() error {
 	if err := validateCustomerID(c.CustomerID); err != nil {
 		return err
@@ -44,8 +44,9 @@ func validateCustomerID(id string) error {
 	return nil
 }
 
-// CustomerV2 is a customer with any number of contacts, addresses and phones. V1 knows one contact, one address, one phone and
-// one fax: the first contact, the first MAIN address, the first VOICE and the first FAX phone that are not V2Only.
+// CustomerV2 is a customer with any number of contacts, addresses and phones. V1 knows one contact, one address, one
+// phone and one fax: the first contact, the first MAIN address, the first VOICE and the first FAX phone that are not
+// V2Only.
 type CustomerV2 struct {
 	CustomerID string    `gorm:"type:varchar(5);primaryKey" json:"customerId"`
 	Name       string    `gorm:"type:text" json:"name"`
@@ -69,7 +70,8 @@ type Contact struct {
 	V2Only bool `json:"v2Only"`
 }
 
-// NewContact returns a contact. Where displayName is nil it is made of the other two. Without any name it is nameless, if it has a title.
+// NewContact returns a contact. Where displayName is nil it is made of the other two. Without any name it is nameless,
+// if it has a title.
 func NewContact(displayName *string, givenName, familyName string, title *string) Contact {
 	c := Contact{GivenName: givenName, FamilyName: familyName, Title: title}
 	if displayName != nil {
@@ -77,7 +79,8 @@ func NewContact(displayName *string, givenName, familyName string, title *string
 	} else {
 		c.DisplayName = strings.TrimSpace(givenName + " " + familyName)
 	}
-	c.Nameless = c.DisplayName+givenName+familyName == "" && title != nil && *title != "" // as V1 may have it: what was read can be written back
+	// as V1 may have it: what was read can be written back
+	c.Nameless = c.DisplayName+givenName+familyName == "" && title != nil && *title != ""
 	return c
 }
 
@@ -113,7 +116,8 @@ const (
 type Phone struct {
 	Kind   PhoneKind `gorm:"type:varchar(10)" json:"kind"`
 	Number string    `gorm:"type:text" json:"number"`
-	// V2Only means that V1 has lost its phone of this kind while V2 has this one besides: it must not take that one's place.
+	// V2Only means that V1 has lost its phone of this kind while V2 has this one besides: it must not take that one's
+	// place.
 	V2Only bool `json:"v2Only"`
 }
 

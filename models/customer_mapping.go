@@ -29,7 +29,10 @@ func (m CustomerMapping) Upgrade(v1 CustomerV1) (CustomerV2, error) {
 
 // Merge brings each part of v2 up to v1 where v1 differs from what v2 says, and leaves the others.
 func (CustomerMapping) Merge(v1 CustomerV1, v2 CustomerV2) (CustomerV2, error) {
-	merged := CustomerV2{CustomerID: v1.CustomerID, Name: v1.CompanyName, Contacts: mergeContacts(v1.contact(), v2.Contacts)}
+	merged := CustomerV2{
+		CustomerID: v1.CustomerID, Name: v1.CompanyName,
+		Contacts: mergeContacts(v1.contact(), v2.Contacts),
+	}
 	var err error
 	if merged.Addresses, err = mergeAddresses(v1.postal(), v2.Addresses); err != nil {
 		return merged, err
@@ -122,7 +125,8 @@ func newContact(v1 contactV1) Contact {
 	return Contact{DisplayName: *v1.name, GivenName: given, FamilyName: family, Title: v1.title}
 }
 
-// splitName takes the first word for the given name and the rest, "de Castro", for the family name. A single word is a family name.
+// splitName takes the first word for the given name and the rest, "de Castro", for the family name. A single word is a
+// family name.
 func splitName(name string) (given, family string) {
 	words := strings.Fields(name)
 	switch len(words) {

@@ -61,7 +61,8 @@ type OrderDetailV1 struct {
 
 // Validate checks what a client may write.
 func (o OrderV1) Validate() error {
-	if err := checkDates(dated{"orderDate", o.OrderDate}, dated{"requiredDate", o.RequiredDate}, dated{"shippedDate", o.ShippedDate}); err != nil {
+	if err := checkDates(dated{"orderDate", o.OrderDate}, dated{"requiredDate", o.RequiredDate},
+		dated{"shippedDate", o.ShippedDate}); err != nil {
 		return err
 	}
 	if o.Freight != nil && !within(*o.Freight, nil) {
@@ -185,7 +186,8 @@ func (o *OrderV2) SetLines(lines []OrderLine) {
 
 // Validate checks what a client may write.
 func (o OrderV2) Validate() error {
-	if err := checkDates(dated{"placedOn", o.PlacedOn}, dated{"requiredBy", o.RequiredBy}, dated{"shippedOn", o.ShippedOn}); err != nil {
+	if err := checkDates(dated{"placedOn", o.PlacedOn}, dated{"requiredBy", o.RequiredBy},
+		dated{"shippedOn", o.ShippedOn}); err != nil {
 		return err
 	}
 	if o.Shipment.Freight != nil && o.Shipment.Freight.number().IsNegative() {

@@ -7,8 +7,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// OrderMapping converts orders. It fails for an unknown country, for a date that is none, for a price with fractions of a
-// cent, for an amount that is not a number, and for a discount that is not from 0 to 1.
+// OrderMapping converts orders. It fails for an unknown country, for a date that is none, for a price with fractions of
+// a cent, for an amount that is not a number, and for a discount that is not from 0 to 1.
 type OrderMapping struct{}
 
 // Version is 1.
@@ -26,16 +26,22 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 	merged := OrderV2{
 		OrderID: v1.OrderID, CustomerID: v1.CustomerID, EmployeeID: v1.EmployeeID, Note: v2.Note,
 		PlacedOn: v2.PlacedOn, RequiredBy: v2.RequiredBy, ShippedOn: v2.ShippedOn,
-		PlacedOnSpelling: v2.PlacedOnSpelling, RequiredBySpelling: v2.RequiredBySpelling, ShippedOnSpelling: v2.ShippedOnSpelling,
-		Shipment: Shipment{CarrierID: v1.ShipVia, Recipient: v1.ShipName, FreightSpelling: v2.Shipment.FreightSpelling},
+		PlacedOnSpelling: v2.PlacedOnSpelling, RequiredBySpelling: v2.RequiredBySpelling,
+		ShippedOnSpelling: v2.ShippedOnSpelling,
+		Shipment: Shipment{
+			CarrierID: v1.ShipVia, Recipient: v1.ShipName,
+			FreightSpelling: v2.Shipment.FreightSpelling,
+		},
 	}
 	if err := mergeDate("orderDate", "placedOn", v1.OrderDate, &merged.PlacedOn, &merged.PlacedOnSpelling); err != nil {
 		return merged, err
 	}
-	if err := mergeDate("requiredDate", "requiredBy", v1.RequiredDate, &merged.RequiredBy, &merged.RequiredBySpelling); err != nil {
+	if err := mergeDate("requiredDate", "requiredBy", v1.RequiredDate, &merged.RequiredBy,
+		&merged.RequiredBySpelling); err != nil {
 		return merged, err
 	}
-	if err := mergeDate("shippedDate", "shippedOn", v1.ShippedDate, &merged.ShippedOn, &merged.ShippedOnSpelling); err != nil {
+	if err := mergeDate("shippedDate", "shippedOn", v1.ShippedDate, &merged.ShippedOn,
+		&merged.ShippedOnSpelling); err != nil {
 		return merged, err
 	}
 	if v1.Freight == nil {
@@ -53,15 +59,16 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 		merged.Shipment.Freight = &freight
 	}
 	var err error
-	if merged.Shipment.Address, err = mergePostal(v1.postal(), v2.Shipment.Address, "shipCountry", "shipment.address.country"); err != nil {
+	if merged.Shipment.Address, err = mergePostal(v1.postal(), v2.Shipment.Address, "shipCountry",
+		"shipment.address.country"); err != nil {
 		return merged, err
 	}
 	merged.Lines, err = mergeLines(v1.Details, v2.Lines)
 	return merged, err
 }
 
-// mergeLines keeps an order of lines that somebody gave V2; new ones come last then. Lines in V1's order, that of their products,
-// stay in it.
+// mergeLines keeps an order of lines that somebody gave V2; new ones come last then. Lines in V1's order, that of their
+// products, stay in it.
 func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error) {
 	ordered := slices.IsSortedFunc(lines, func(a, b OrderLine) int { return cmp.Compare(a.ProductID, b.ProductID) })
 	place := make(map[int]int, len(lines))
@@ -125,8 +132,9 @@ func mergeLine(d OrderDetailV1, l OrderLine, i int) (OrderLine, error) {
 func (OrderMapping) Downgrade(v2 OrderV2) (OrderV1, error) {
 	v1 := OrderV1{
 		OrderID: v2.OrderID, CustomerID: v2.CustomerID, EmployeeID: v2.EmployeeID,
-		OrderDate: dateV1(v2.PlacedOn, v2.PlacedOnSpelling), RequiredDate: dateV1(v2.RequiredBy, v2.RequiredBySpelling), ShippedDate: dateV1(v2.ShippedOn, v2.ShippedOnSpelling),
-		ShipVia: v2.Shipment.CarrierID, ShipName: v2.Shipment.Recipient,
+		OrderDate: dateV1(v2.PlacedOn, v2.PlacedOnSpelling), RequiredDate: dateV1(v2.RequiredBy, v2.RequiredBySpelling),
+		ShippedDate: dateV1(v2.ShippedOn, v2.ShippedOnSpelling),
+		ShipVia:     v2.Shipment.CarrierID, ShipName: v2.Shipment.Recipient,
 	}
 	if v2.Shipment.Freight != nil {
 		v1.Freight = new(numberV1(*v2.Shipment.Freight, v2.Shipment.FreightSpelling))
@@ -135,10 +143,12 @@ func (OrderMapping) Downgrade(v2 OrderV2) (OrderV1, error) {
 	if err != nil {
 		return v1, err
 	}
-	v1.ShipAddress, v1.ShipCity, v1.ShipRegion, v1.ShipPostalCode, v1.ShipCountry = a.street, a.city, a.region, a.postalCode, a.country
+	v1.ShipAddress, v1.ShipCity, v1.ShipRegion, v1.ShipPostalCode, v1.ShipCountry = a.street, a.city, a.region,
+		a.postalCode, a.country
 	for _, l := range v2.Lines {
 		v1.Details = append(v1.Details, OrderDetailV1{
-			ProductID: l.ProductID, Quantity: l.Quantity, UnitPrice: numberV1(l.UnitPrice, l.UnitPriceSpelling), Discount: numberV1(l.Discount, l.DiscountSpelling),
+			ProductID: l.ProductID, Quantity: l.Quantity, UnitPrice: numberV1(l.UnitPrice, l.UnitPriceSpelling),
+			Discount: numberV1(l.Discount, l.DiscountSpelling),
 		})
 	}
 	slices.SortFunc(v1.Details, func(a, b OrderDetailV1) int { return cmp.Compare(a.ProductID, b.ProductID) })

@@ -29,9 +29,8 @@ const MaxSampleCustomers = len(sampleFirsts) * sampleKeyRange
 // MaxSampleBadCustomers is how many keys SampleBadCustomer has.
 const MaxSampleBadCustomers = sampleKeyRange
 
-// SampleCustomer returns the i-th customer, from 0, of the sample that seed makes: the same for the same arguments. All can
-// be converted. Keys are unique up to
-// MaxSampleCustomers. The first is ALFKI.
+// SampleCustomer returns the i-th customer, from 0, of the sample that seed makes: the same for the same arguments. All
+// can be converted. Keys are unique up to MaxSampleCustomers. The first is ALFKI.
 func SampleCustomer(seed uint64, i int) CustomerV1 {
 	r := rand.New(rand.NewPCG(seed, uint64(i)<<1)) //nolint:gosec // a sample needs no secret
 	place := pick(r, samplePlaces)
@@ -50,8 +49,10 @@ func SampleCustomer(seed uint64, i int) CustomerV1 {
 	}
 	switch {
 	case i == 0:
-		c.CompanyName, c.ContactName, c.ContactTitle = "Alfreds Futterkiste", new("Maria Anders"), new("Sales Representative")
-		c.Address, c.City, c.Region, c.PostalCode, c.Country = new("Obere Str. 57"), new("Berlin"), nil, new("12209"), new("Germany")
+		c.CompanyName, c.ContactName, c.ContactTitle = "Alfreds Futterkiste", new("Maria Anders"),
+			new("Sales Representative")
+		c.Address, c.City, c.Region, c.PostalCode, c.Country = new("Obere Str. 57"), new("Berlin"), nil,
+			new("12209"), new("Germany")
 		c.Phone, c.Fax = new("030-0074321"), new("030-0076545")
 	case oddity == 0: // as people type
 		c.ContactName = new(strings.Replace(name, " ", "  ", 1))
@@ -63,8 +64,8 @@ func SampleCustomer(seed uint64, i int) CustomerV1 {
 	return c
 }
 
-// SampleBadCustomer returns the i-th customer, from 0, of those that no mapping can convert: its country is none. It is the same for
-// the same arguments. Its key is none of SampleCustomer's.
+// SampleBadCustomer returns the i-th customer, from 0, of those that no mapping can convert: its country is none. It is
+// the same for the same arguments. Its key is none of SampleCustomer's.
 func SampleBadCustomer(seed uint64, i int) CustomerV1 {
 	c := SampleCustomer(seed, i+1) // not the first, which is ALFKI by name
 	c.CustomerID, c.Country = sampleKey(sampleBadFirst, int64(i)), new("Atlantis")
@@ -89,8 +90,8 @@ func CustomerKey(serial int64) string {
 	return sampleKey(customerKeyHead, serial)
 }
 
-// SampleOrder returns the i-th order, from 0, of the sample that seed makes, of one of the first customers of SampleCustomer.
-// The first is 10248, ALFKI's.
+// SampleOrder returns the i-th order, from 0, of the sample that seed makes, of one of the first customers of
+// SampleCustomer. The first is 10248, ALFKI's.
 func SampleOrder(seed uint64, i, customers int) OrderV1 {
 	r := rand.New(rand.NewPCG(seed, uint64(i)<<1|1)) //nolint:gosec // a sample needs no secret
 	customer := r.IntN(customers)
@@ -101,8 +102,10 @@ func SampleOrder(seed uint64, i, customers int) OrderV1 {
 	day := time.Date(1996, 7, 4, 0, 0, 0, 0, time.UTC).AddDate(0, 0, r.IntN(700))
 	o := OrderV1{
 		OrderID: OrderID(FirstSampleOrder + i), CustomerID: &of.CustomerID, EmployeeID: new(1 + r.IntN(9)),
-		OrderDate: date(day), RequiredDate: date(day.AddDate(0, 0, 28)), ShipVia: new(1 + r.IntN(3)), Freight: new(cents(r.IntN(20_000))),
-		ShipName: &of.CompanyName, ShipAddress: of.Address, ShipCity: of.City, ShipRegion: of.Region, ShipPostalCode: of.PostalCode, ShipCountry: of.Country,
+		OrderDate: date(day), RequiredDate: date(day.AddDate(0, 0, 28)), ShipVia: new(1 + r.IntN(3)),
+		Freight:  new(cents(r.IntN(20_000))),
+		ShipName: &of.CompanyName, ShipAddress: of.Address, ShipCity: of.City, ShipRegion: of.Region,
+		ShipPostalCode: of.PostalCode, ShipCountry: of.Country,
 	}
 	if r.IntN(40) != 0 {
 		o.ShippedDate = date(day.AddDate(0, 0, 1+r.IntN(27)))
@@ -116,7 +119,8 @@ func SampleOrder(seed uint64, i, customers int) OrderV1 {
 		})
 	}
 	if i == 0 {
-		o.Freight, o.OrderDate, o.RequiredDate, o.ShippedDate = new(repo.Number("32.38")), new(Date("1996-07-04")), new(Date("1996-08-01")), new(Date("1996-07-16"))
+		o.Freight, o.OrderDate, o.RequiredDate, o.ShippedDate = new(repo.Number("32.38")), new(Date("1996-07-04")),
+			new(Date("1996-08-01")), new(Date("1996-07-16"))
 		o.Details = []OrderDetailV1{{11, "14", 12, "0"}, {42, "9.8", 10, "0"}, {72, "34.8", 5, "0"}}
 	}
 	return o
@@ -166,9 +170,24 @@ var (
 		{"Lisboa", nil, "Portugal"},
 		{"Montréal", new("Québec"), "Canada"},
 	}
-	sampleGivenNames  = []string{"Ana", "Hanna", "Thomas", "Christina", "Frédérique", "Martín", "Elizabeth", "Victoria", "Yang", "Pedro", "Sven", "Janine", "Roland", "Aria", "Isabel", "José"}
-	sampleFamilyNames = []string{"Moos", "Hardy", "Berglund", "Citeaux", "Sommer", "Lebihan", "Ashworth", "Chang", "Afonso", "Ottlieb", "Labrune", "Mendel", "Cruz", "de Castro", "Saavedra", "O'Hara", "van der Berg"}
-	sampleTitles      = []string{"Owner", "Sales Agent", "Sales Manager", "Marketing Manager", "Accounting Manager", "Order Administrator", "Owner/Marketing Assistant"}
-	sampleTrades      = []string{"Markets", "Delikatessen", "Comércio", "Spezialitäten", "Winkel", "Bros.", "Restaurant", "Futter", "Imports  Ltd.", "Gourmets"}
-	sampleStreets     = []string{"Walserweg", "Berguvsvägen", "24, place Kléber", "Fauntleroy  Circus", "Rua Orós", "Av. Brasil", "Kirchgasse", "King George", "Jardim das rosas", "8 Johnstown Road"}
+	sampleGivenNames = []string{
+		"Ana", "Hanna", "Thomas", "Christina", "Frédérique", "Martín", "Elizabeth", "Victoria",
+		"Yang", "Pedro", "Sven", "Janine", "Roland", "Aria", "Isabel", "José",
+	}
+	sampleFamilyNames = []string{
+		"Moos", "Hardy", "Berglund", "Citeaux", "Sommer", "Lebihan", "Ashworth", "Chang",
+		"Afonso", "Ottlieb", "Labrune", "Mendel", "Cruz", "de Castro", "Saavedra", "O'Hara", "van der Berg",
+	}
+	sampleTitles = []string{
+		"Owner", "Sales Agent", "Sales Manager", "Marketing Manager", "Accounting Manager",
+		"Order Administrator", "Owner/Marketing Assistant",
+	}
+	sampleTrades = []string{
+		"Markets", "Delikatessen", "Comércio", "Spezialitäten", "Winkel", "Bros.",
+		"Restaurant", "Futter", "Imports  Ltd.", "Gourmets",
+	}
+	sampleStreets = []string{
+		"Walserweg", "Berguvsvägen", "24, place Kléber", "Fauntleroy  Circus", "Rua Orós",
+		"Av. Brasil", "Kirchgasse", "King George", "Jardim das rosas", "8 Johnstown Road",
+	}
 )

@@ -15,15 +15,15 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Date is a calendar day: YYYY-MM-DD. In V1 it is what the database has, which may be any text, so that a row with a bad date can
-// still be read and repaired; Day says which day that is.
+// Date is a calendar day: YYYY-MM-DD. In V1 it is what the database has, which may be any text, so that a row with a
+// bad date can still be read and repaired; Day says which day that is.
 type Date string
 
 // midnight is what some programs write after the day.
 var midnight = regexp.MustCompile(`^[ T]00:00(:00(\.0+)?)?$`)
 
-// Day returns the day in the form YYYY-MM-DD, without a time of midnight that may follow it, and whether it is one of the years 1
-// to 9999.
+// Day returns the day in the form YYYY-MM-DD, without a time of midnight that may follow it, and whether it is one of
+// the years 1 to 9999.
 func (d Date) Day() (Date, bool) {
 	day, rest := string(d), ""
 	if len(day) > len(time.DateOnly) {
@@ -103,8 +103,8 @@ func unreadable(format string, args ...any) error {
 	return &repo.ConversionError{FieldError: repo.FieldError{Reason: fmt.Sprintf(format, args...)}}
 }
 
-// Decimal is an exact decimal number in its shortest form: digits, with a point and further digits where needed, and a minus
-// sign where it is below zero. No exponent, no zeros that say nothing.
+// Decimal is an exact decimal number in its shortest form: digits, with a point and further digits where needed, and a
+// minus sign where it is below zero. No exponent, no zeros that say nothing.
 type Decimal string
 
 // maxDigits is how many characters a Decimal may have.
@@ -188,8 +188,8 @@ func (a Amount) String() string {
 	return n.StringFixed(max(2, -n.Exponent()))
 }
 
-// V2 says what a V1 number means. Where V1 writes it in another way than the shortest (9.80000019 for 9.8, or -0), the copy keeps that
-// spelling beside it, for as long as the number is the one that it spells.
+// V2 says what a V1 number means. Where V1 writes it in another way than the shortest (9.80000019 for 9.8, or -0), the
+// copy keeps that spelling beside it, for as long as the number is the one that it spells.
 
 // meaning returns what a V1 number means, or why it is no amount.
 func meaning(n repo.Number) (Decimal, error) {

@@ -221,7 +221,10 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 func TestLicencesNameTheEditor(t *testing.T) {
 	res := request(t, serverUnderTest(t, Handler()), "GET", "/playground/THIRD_PARTY_LICENSES.txt")
 	text := string(body(t, res))
-	for _, name := range []string{"graphiql ", "react ", "monaco-editor ", "graphql-ws ", "Roboto", "Fira Code", "Codicons"} {
+	for _, name := range []string{
+		"graphiql ", "react ", "monaco-editor ", "graphql-ws ", "Roboto",
+		"Fira Code", "Codicons",
+	} {
 		if !strings.Contains(text, name) {
 			t.Errorf("the licences do not name %q", name)
 		}
@@ -245,7 +248,8 @@ func TestAcceptsGzip(t *testing.T) {
 
 func TestDamagedFilesAreNoticed(t *testing.T) {
 	for name, content := range map[string]string{"playground.html.gz": "not gzip", "playground/assets/a.exe": "?"} {
-		if _, err := newSite(fstest.MapFS{name: {Data: []byte(content)}}); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := newSite(fstest.MapFS{name: {Data: []byte(content)}}); err == nil ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: got error %v, want one that names the file", name, err)
 		}
 	}

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// V1 belongs to somebody: triggers, rules, foreign key actions and defaults of its owner's make of our write what they will. So each
-// write of V1 is followed by one statement, in the same transaction and after all that was put off until COMMIT, that sees what V1 holds
-// then and what else has changed. Where V1 leads, what it holds is the truth. Where V2 leads, what V1 does not keep is an error, and what
-// our write has caused on other rows is followed in V2.
+// V1 belongs to somebody: triggers, rules, foreign key actions and defaults of its owner's make of our write what they
+// will. So each write of V1 is followed by one statement, in the same transaction and after all that was put off until
+// COMMIT, that sees what V1 holds then and what else has changed. Where V1 leads, what it holds is the truth. Where V2
+// leads, what V1 does not keep is an error, and what our write has caused on other rows is followed in V2.
 
 // aftermath is what that statement says besides the aggregate that was written.
 type aftermath struct {
@@ -54,14 +54,16 @@ func (s sideEffect) id() string {
 // maxEffects is how many rows a write may change by V1's own doing where V2 must follow.
 const maxEffects = 5000
 
-// effects is a JSON list of the marks with a token, an argument for each entity, of the entities that V2 leads. Where V1 leads they stay, and
-// make copies stale.
+// effects is a JSON list of the marks with a token, an argument for each entity, of the entities that V2 leads. Where
+// V1 leads they stay, and make copies stale.
 func (db *DB) effects() string {
 	d := db.dialect
 	marks := make([]string, len(db.entities))
 	for i, e := range db.entities {
-		marks[i] = "SELECT " + literal(e.name) + " AS entity, CAST(m.id AS text) AS id, CAST(m.key AS text) AS key, m.kind, x.phase, x.incomplete, x.restoring FROM " + e.markTable +
-			" m JOIN " + db.own.entity + " x ON x.name = " + literal(e.name) + " WHERE m.tx = CAST(? AS " + d.markID() + ") AND x.phase IN ('CUTOVER', 'CONTRACT') AND NOT (x.phase = 'CUTOVER' AND x.incomplete)"
+		marks[i] = e.sql(`SELECT {name} AS entity, CAST(m.id AS text) AS id, CAST(m.key AS text)
+			AS key, m.kind, x.phase, x.incomplete, x.restoring FROM {mark} m JOIN {coexist_entity} x
+			ON x.name = {name} WHERE m.tx = CAST(? AS {markID}) AND x.phase IN ('CUTOVER', 'CONTRACT')
+			AND NOT (x.phase = 'CUTOVER' AND x.incomplete)`, "markID", d.markID())
 	}
 	return d.list(d.object([]member{
 		{"entity", "s.entity"},
@@ -83,15 +85,18 @@ func (t *tx) tokens() []any {
 	return args
 }
 
-// after reads a key whose V1 rows the transaction has written, and what else has come of that. references are those that it has changed.
-func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string, references []Reference) (*seen[V1, V2], aftermath, error) {
+// after reads a key whose V1 rows the transaction has written, and what else has come of that. references are those
+// that it has changed.
+func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
+	references []Reference,
+) (*seen[V1, V2], aftermath, error) {
 	d := r.db.dialect
 	guarded := make([]member, len(references))
 	for i, reference := range references {
 		guarded[i] = member{reference.Column, d.guards(r.entity, reference, false)}
 	}
 	extra := d.object([]member{{"effects", r.db.effects()}, {"guarded", d.object(guarded)}})
-	statement := r.readStatement(wantBoth, sideV1, "SELECT "+r.asKey("?")+" AS key, 0 AS ord", extra)
+	statement := r.readStatement(wantBoth, sideV1, r.sql(`SELECT {?} AS key, 0 AS ord`), extra)
 	var found aftermath
 	f, answers, err := r.readBy(func(scan func(scanner) error) error {
 		return d.afterDeferred(ctx, t, scan, statement, append(t.tokens(), key)...)
@@ -111,7 +116,8 @@ func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found afte
 	var there []string
 	args := t.tokens()
 	for _, at := range e.v1Places() {
-		there = append(there, "EXISTS (SELECT 1 FROM "+at.table+" t WHERE t."+at.column+" = "+e.asKey("?")+")")
+		there = append(there, e.sql(`EXISTS (SELECT 1 FROM {table} t WHERE t.{column} = {?})`, "table", at.table,
+			"column", at.column))
 		args = append(args, key)
 	}
 	d := e.db.dialect
@@ -121,7 +127,8 @@ func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found afte
 			return err
 		}
 		return json.Unmarshal(document, &found)
-	}, "SELECT CAST("+d.object([]member{{"effects", e.db.effects()}, {"kept", strings.Join(there, " OR ")}})+" AS text)", args...)
+	}, fill(`SELECT CAST({object} AS text)`,
+		"object", d.object([]member{{"effects", e.db.effects()}, {"kept", strings.Join(there, " OR ")}})), args...)
 	return found, err
 }
 
@@ -133,7 +140,7 @@ func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, er
 			return err
 		}
 		return json.Unmarshal(document, &effects)
-	}, "SELECT CAST("+e.db.effects()+" AS text)", t.tokens()...)
+	}, fill(`SELECT CAST({effects} AS text)`, "effects", e.db.effects()), t.tokens()...)
 	return effects, err
 }
 
@@ -148,9 +155,13 @@ func (e *entity) v1Places() []place {
 	return places
 }
 
-// reconcileEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2, which leads, must follow at once, since nobody looks at
-// marks there. Where V1 is being rebuilt, V1's owner has changed what may be old: V1 is brought up to V2 then, which may have side effects again. It leaves out those that are seen to already.
-func (e *entity) reconcileEffects(ctx context.Context, t *tx, key *string, effects []sideEffect, but ...sideEffect) error {
+// reconcileEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2,
+// which leads, must follow at once, since nobody looks at marks there. Where V1 is being rebuilt, V1's owner has
+// changed what may be old: V1 is brought up to V2 then, which may have side effects again. It leaves out those that are
+// seen to already.
+func (e *entity) reconcileEffects(ctx context.Context, t *tx, key *string, effects []sideEffect,
+	but ...sideEffect,
+) error {
 	const rounds = 5
 	settled := map[string]bool{}
 	for _, effect := range but {
@@ -175,7 +186,9 @@ func (e *entity) reconcileEffects(ctx context.Context, t *tx, key *string, effec
 // settleOnce reports whether V1 was written.
 func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []sideEffect) (again bool, err error) {
 	if len(effects) > maxEffects {
-		return false, &ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with this one of %s", maxEffects, e.name)}
+		return false,
+			&ConflictError{fmt.Sprintf("V1's own triggers or foreign keys change more than %d rows with this one of %s",
+				maxEffects, e.name)}
 	}
 	follow, drop, restore := map[*entity][]sideEffect{}, map[*entity][]mark{}, map[*entity][]string{}
 	for _, effect := range effects {
@@ -186,7 +199,9 @@ func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []s
 			// The marks of the key itself go with its copy.
 		case effect.Key == nil && !f.writesV1(): // a mark of all keys is never deleted
 		case effect.Key == nil:
-			return false, &ConflictError{fmt.Sprintf("V1's own triggers empty a table of %s with this write, which its phase %s does not allow", other.name, f.Phase)}
+			return false, &ConflictError{fmt.Sprintf(
+				"V1's own triggers empty a table of %s with this write, which its phase %s does not allow",
+				other.name, f.Phase)}
 		case !f.writesV1():
 			drop[other] = append(drop[other], mark{ID: effect.ID, Key: *effect.Key, Kind: effect.Kind})
 		case f.Phase == Contract:
@@ -233,12 +248,13 @@ func (db *DB) entityNamed(name string) *entity {
 	return db.entities[i]
 }
 
-// refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction, while V2 leads. It fails with a *ConversionError
-// for a row that cannot be converted, and is busy where somebody else is at work on a copy.
+// refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction, while V2 leads. It fails
+// with a *ConversionError for a row that cannot be converted, and is busy where somebody else is at work on a copy.
 func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []string) error {
 	root := "t." + quote(r.v2.key.name)
 	if lock := r.db.dialect.lock(); lock != "" {
-		if err := r.returnKeysOf(ctx, t, map[string]bool{}, "SELECT CAST("+root+" AS text) FROM "+r.v2.sql+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+lock, keys); err != nil {
+		if err := r.returnKeysOf(ctx, t, map[string]bool{}, r.sql(`SELECT CAST({root} AS text) FROM {v2} t
+			WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root, "lock", lock), keys); err != nil {
 			return err
 		}
 	}
@@ -277,8 +293,9 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 	return err
 }
 
-// unkept looks at keys whose V1 rows a run has brought up to V2, and returns findings: of those of which V1 holds something else than wanted,
-// nil meaning no row, and of other rows of the entity that have changed with them. Nothing of this changes V2's rows of the entity, which lead.
+// unkept looks at keys whose V1 rows a run has brought up to V2, and returns findings: of those of which V1 holds
+// something else than wanted, nil meaning no row, and of other rows of the entity that have changed with them. Nothing
+// of this changes V2's rows of the entity, which lead.
 func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[string]*V1) ([]Finding, error) {
 	effects, err := r.effectsOf(ctx, t)
 	if err != nil {
@@ -292,18 +309,31 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		var held *V1
 		if s := found[key]; s != nil && s.v1Err != nil {
-			faults = append(faults, Finding{Key: key, Kind: Different, Fields: []string{field(s.v1Err).Field}, Reason: new("V1 makes of it what cannot be read: " + field(s.v1Err).Reason)})
+			faults = append(faults, Finding{
+				Key: key, Kind: Different, Fields: []string{field(s.v1Err).Field},
+				Reason: new("V1 makes of it what cannot be read: " + field(s.v1Err).Reason),
+			})
 			continue
 		} else if s != nil {
 			held = s.v1
 		}
 		switch v1 := wanted[key]; {
 		case v1 == nil && held != nil:
-			faults = append(faults, Finding{Key: key, Kind: Missing, Reason: new("V1 keeps the row: a trigger or a rule of its owner's withholds the delete")})
+			faults = append(faults, Finding{
+				Key: key, Kind: Missing,
+				Reason: new("V1 keeps the row: a trigger or a rule of its owner's withholds the delete"),
+			})
 		case v1 != nil && held == nil:
-			faults = append(faults, Finding{Key: key, Kind: Orphan, Reason: new("V1 does not keep the row: a trigger or a rule of its owner's withholds it, or changes its key")})
+			faults = append(faults, Finding{
+				Key: key, Kind: Orphan,
+				Reason: new(
+					"V1 does not keep the row: a trigger or a rule of its owner's withholds it, or changes its key"),
+			})
 		case v1 != nil && !r.sameRows(v1, held):
-			faults = append(faults, Finding{Key: key, Kind: Different, Fields: differingFields(v1, held), Reason: new("V1 does not keep it as it was written: a trigger or a rule of its owner's changes it")})
+			faults = append(faults, Finding{
+				Key: key, Kind: Different, Fields: differingFields(v1, held),
+				Reason: new("V1 does not keep it as it was written: a trigger or a rule of its owner's changes it"),
+			})
 		}
 	}
 	var others []sideEffect
@@ -314,7 +344,10 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 		case effect.Key == nil:
 			return nil, &ConflictError{"V1's own triggers empty a table of " + r.name + " when its rows are written"}
 		case !slices.ContainsFunc(faults, func(f Finding) bool { return f.Key == *effect.Key }):
-			faults = append(faults, Finding{Key: *effect.Key, Kind: Different, Fields: []string{}, Reason: new("V1's own triggers or foreign keys change it when other rows are written")})
+			faults = append(faults, Finding{
+				Key: *effect.Key, Kind: Different, Fields: []string{},
+				Reason: new("V1's own triggers or foreign keys change it when other rows are written"),
+			})
 		}
 	}
 	return faults, r.reconcileEffects(ctx, t, nil, others, effects...)

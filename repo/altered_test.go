@@ -8,19 +8,33 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// A column that V1's owner drops or makes another while we run: each operation that needs it says so, nothing is half done, a run ends with the
-// reason, and when the column is back all goes on.
+// A column that V1's owner drops or makes another while we run: each operation that needs it says so, nothing is half
+// done, a run ends with the reason, and when the column is back all goes on.
 func TestV1IsAlteredUnderUs(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		database   string
 		made, back []string
 	}{
-		"a column dropped": {"", []string{"ALTER TABLE notes DROP COLUMN body"}, []string{"ALTER TABLE notes ADD COLUMN body text"}},
-		"a column renamed": {"", []string{"ALTER TABLE note_tags RENAME COLUMN name TO tag"}, []string{"ALTER TABLE note_tags RENAME COLUMN tag TO name"}},
-		"a table renamed":  {"", []string{"ALTER TABLE note_tags RENAME TO tags"}, []string{"ALTER TABLE tags RENAME TO note_tags"}},
+		"a column dropped": {
+			"",
+			[]string{"ALTER TABLE notes DROP COLUMN body"},
+			[]string{"ALTER TABLE notes ADD COLUMN body text"},
+		},
+		"a column renamed": {
+			"",
+			[]string{"ALTER TABLE note_tags RENAME COLUMN name TO tag"},
+			[]string{"ALTER TABLE note_tags RENAME COLUMN tag TO name"},
+		},
+		"a table renamed": {
+			"",
+			[]string{"ALTER TABLE note_tags RENAME TO tags"},
+			[]string{"ALTER TABLE tags RENAME TO note_tags"},
+		},
 		"another type": {
-			"postgres", []string{"ALTER TABLE notes ALTER body TYPE jsonb USING to_jsonb(body)"}, []string{"ALTER TABLE notes ALTER body TYPE text USING body #>> '{}'"},
+			"postgres",
+			[]string{"ALTER TABLE notes ALTER body TYPE jsonb USING to_jsonb(body)"},
+			[]string{"ALTER TABLE notes ALTER body TYPE text USING body #>> '{}'"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -35,7 +49,8 @@ func TestV1IsAlteredUnderUs(t *testing.T) {
 				for what, err := range map[string]error{
 					"create": errOf(b.Notes.CreateV1(t.Context(), note("new", "new"))),
 					"update": errOf(b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error {
-						n.Title, n.Body, n.Tags = "lost", new("lost"), append(n.Tags, repotest.Tag{Rank: 9, Name: "lost"})
+						n.Title, n.Body, n.Tags = "lost", new("lost"),
+							append(n.Tags, repotest.Tag{Rank: 9, Name: "lost"})
 						return nil
 					})),
 				} {
@@ -47,7 +62,8 @@ func TestV1IsAlteredUnderUs(t *testing.T) {
 				if c.database == "" {
 					wantErr(t, errOf(b.Notes.GetV1(t.Context(), "a")), repo.ErrAltered)
 					wantErr(t, errOf(b.Notes.ListV2(t.Context(), repo.Query{})), repo.ErrAltered)
-					if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Failed || run.Error == nil || run.Quarantined != 0 {
+					if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Failed || run.Error == nil ||
+						run.Quarantined != 0 {
 						t.Errorf("the sweep is %+v", run)
 					}
 				}

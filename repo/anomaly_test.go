@@ -53,15 +53,17 @@ import (
 //	   hidden rows                 TestHiddenRowsBlockEachStep      facts.go: hiddenTables
 //	   dangling references         TestAReferrerAgainstADelete      cutover.go: keyShare in hold, referred
 
-// A process that dies within a phase change leaves nothing behind: its locks are its transaction's (begin and changePhase use
-// pg_advisory_xact_lock). The phase is as it was, and the next change and the next writer wait for nobody.
+// A process that dies within a phase change leaves nothing behind: its locks are its transaction's (begin and
+// changePhase use pg_advisory_xact_lock). The phase is as it was, and the next change and the next writer wait for
+// nobody.
 func TestAPhaseChangeWhoseHolderDied(t *testing.T) {
 	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 	raw := repotest.Raw(t, b.URL)
 	insert(t, b, note("a", "work: begin"))
 	b.Before(`"coexist_entity" SET phase`, func() {
-		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM pg_locks l, pg_terminate_backend(l.pid) WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n == 0 {
+		if n := repotest.One[int64](t, raw,
+			"SELECT count(*) FROM pg_locks l, pg_terminate_backend(l.pid) WHERE l.locktype = 'advisory' AND l.mode = 'ExclusiveLock' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"); n == 0 {
 			t.Error("nobody holds the fence")
 		}
 	})
@@ -93,7 +95,8 @@ func TestAVerificationGoesOnAfterItsProcessDied(t *testing.T) {
 		b.Close()
 		inFlight.Release()
 		stop()
-		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'") // time passes
+		// time passes
+		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'")
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		work(t, other)
 		run = ended(t, other, run)
@@ -104,8 +107,8 @@ func TestAVerificationGoesOnAfterItsProcessDied(t *testing.T) {
 	})
 }
 
-// The database dies under writers and a phase change: after it is back every write that was acknowledged is there, in both
-// shapes, and what was not acknowledged is there in both or in none.
+// The database dies under writers and a phase change: after it is back every write that was acknowledged is there, in
+// both shapes, and what was not acknowledged is there in both or in none.
 func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
 	t.Parallel()
 	cluster := repotest.StartCluster(t)
@@ -119,7 +122,8 @@ func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
 	go func() {
 		defer close(done)
 		for {
-			if err := errOf(b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title += "x"; return nil })); err != nil {
+			if err := errOf(b.Notes.UpdateV1(t.Context(), "a",
+				func(n *repotest.NoteV1) error { n.Title += "x"; return nil })); err != nil {
 				return
 			}
 			acknowledged++
@@ -143,8 +147,9 @@ func TestTheDatabaseDiesUnderWritersAndAPhaseChange(t *testing.T) {
 	agree(t, b, "a")
 }
 
-// A crash or a failover of the database takes back what nobody waited for on the disk: lazy stores, and the newest values of its sequence. A
-// storer that has read before must not take another copy for the one that it has read. The guard is that seq is drawn at random.
+// A crash or a failover of the database takes back what nobody waited for on the disk: lazy stores, and the newest
+// values of its sequence. A storer that has read before must not take another copy for the one that it has read. The
+// guard is that seq is drawn at random.
 func TestASequenceThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -161,7 +166,8 @@ func TestASequenceThatIsSetBack(t *testing.T) {
 			}
 		})
 		pause.Wait()
-		repotest.Exec(t, raw, "SELECT setval('coexist_seq', coexist_seq, false) FROM notes_v2 WHERE id = 'a'", "UPDATE notes SET title = 'work: end'")
+		repotest.Exec(t, raw, "SELECT setval('coexist_seq', coexist_seq, false) FROM notes_v2 WHERE id = 'a'",
+			"UPDATE notes SET title = 'work: end'")
 		repotest.Until(t, "the copy is stored again", func() bool { return agree(t, b, "a").Copy.Stored })
 		pause.Release()
 		reading.Wait()
@@ -171,8 +177,8 @@ func TestASequenceThatIsSetBack(t *testing.T) {
 	})
 }
 
-// D12. A replica answers, which may lag behind what was acknowledged: as a new connection, and to one that a pooler leads there. Nothing is
-// answered with what it says.
+// D12. A replica answers, which may lag behind what was acknowledged: as a new connection, and to one that a pooler
+// leads there. Nothing is answered with what it says.
 func TestAStandbyIsNotBelieved(t *testing.T) {
 	for _, isolation := range []string{"read committed", "serializable"} { // which a standby refuses
 		t.Run(isolation+" by default", func(t *testing.T) { standbyIsNotBelieved(t, isolation) })
@@ -184,7 +190,9 @@ func standbyIsNotBelieved(t *testing.T, isolation string) {
 	cluster := repotest.StartCluster(t)
 	url := cluster.Database(t)
 	raw := repotest.Raw(t, url)
-	repotest.Exec(t, raw, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '"+isolation+"'); END $$")
+	repotest.Exec(t, raw,
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '"+
+			isolation+"'); END $$")
 	direct := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 	pooled := repotest.OpenNotes(t, repotest.Pooler(t, url), repotest.Setup{Config: repo.Config{Pooler: true}})
 	insert(t, direct, note("a", "work: begin"))
@@ -199,22 +207,32 @@ func standbyIsNotBelieved(t *testing.T, isolation string) {
 	}
 	defer old.Rollback() //nolint:errcheck // it only reads
 	var title string
-	if err := old.QueryRow("SELECT title FROM notes WHERE id = 'a'").Scan(&title); err != nil || title != "work: begin" {
+	if err := old.QueryRow("SELECT title FROM notes WHERE id = 'a'").Scan(&title); err != nil ||
+		title != "work: begin" {
 		t.Errorf("the standby says %q, %v", title, err)
 	}
-	if _, err := direct.Control.Runs(t.Context(), "NOTE", "", 1); !errors.Is(err, repo.ErrUnavailable) { // no connection to it is kept
+	// no connection to it is kept
+	if _, err := direct.Control.Runs(t.Context(), "NOTE", "", 1); !errors.Is(err, repo.ErrUnavailable) {
 		t.Errorf("runs: %v", err)
 	}
 	for name, b := range map[string]*repotest.Bench{"direct": direct, "pooled": pooled} {
 		_, listed := b.Notes.ListV1(t.Context(), repo.Query{})
 		_, phase := b.Control.Migration(t.Context(), "NOTE")
 		for what, err := range map[string]error{
-			"a read of V1": errOf(b.Notes.GetV1(t.Context(), "a")), "a read of V2": errOf(b.Notes.GetV2(t.Context(), "a")), "a list": listed, "the phase": phase,
-			"a gate": errOf(b.Control.Gate(t.Context(), "NOTE", repo.Cutover)), "a step": setPhase(t, b, repo.Cutover), "progress": errOf(b.Control.Progress(t.Context(), "NOTE", true)),
-			"capture": errOf(b.Control.Capture(t.Context(), "NOTE")), "runs": errOf(b.Control.Runs(t.Context(), "NOTE", "", 1)), "findings": errOf(b.Control.Findings(t.Context(), 1, 1, "")),
-			"quarantine": errOf(b.Control.Quarantine(t.Context(), "NOTE", 1, "")), "history": errOf(b.Control.History(t.Context(), "NOTE", 1)), "a start": b.DB.Check(t.Context()),
-			"an installation": b.DB.Install(t.Context()), "a sweep": errOf(b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test"})),
-			"a write": errOf(b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title = "x"; return nil })),
+			"a read of V1": errOf(b.Notes.GetV1(t.Context(), "a")),
+			"a read of V2": errOf(b.Notes.GetV2(t.Context(), "a")), "a list": listed, "the phase": phase,
+			"a gate": errOf(b.Control.Gate(t.Context(), "NOTE", repo.Cutover)), "a step": setPhase(t, b, repo.Cutover),
+			"progress":   errOf(b.Control.Progress(t.Context(), "NOTE", true)),
+			"capture":    errOf(b.Control.Capture(t.Context(), "NOTE")),
+			"runs":       errOf(b.Control.Runs(t.Context(), "NOTE", "", 1)),
+			"findings":   errOf(b.Control.Findings(t.Context(), 1, 1, "")),
+			"quarantine": errOf(b.Control.Quarantine(t.Context(), "NOTE", 1, "")),
+			"history":    errOf(b.Control.History(t.Context(), "NOTE", 1)), "a start": b.DB.Check(t.Context()),
+			"an installation": b.DB.Install(t.Context()),
+			"a sweep": errOf(b.Control.StartSweep(t.Context(),
+				repo.SweepRequest{Entity: "NOTE", Actor: "test"})),
+			"a write": errOf(b.Notes.UpdateV1(t.Context(), "a",
+				func(n *repotest.NoteV1) error { n.Title = "x"; return nil })),
 		} {
 			if !errors.Is(err, repo.ErrUnavailable) || errors.Is(err, repo.ErrAltered) {
 				t.Errorf("%s, %s: %v", name, what, err)

@@ -73,10 +73,14 @@ func TestNULLAmongElements(t *testing.T) {
 			statements = append(statements, "INSERT INTO lists VALUES "+row)
 		}
 		b := broughtWell(t, url, lists, append(statements, "INSERT INTO list_items VALUES ('item', 1, '{NULL}')")...)
-		for key, field := range map[string]string{"null": "tags[1]", "nulls": "counts[1]", "item": "items[0].words[0]"} {
+		for key, field := range map[string]string{
+			"null": "tags[1]", "nulls": "counts[1]",
+			"item": "items[0].words[0]",
+		} {
 			v1, err := b.GetV1(t.Context(), key)
 			wantField[*repo.ConversionError](t, err, field)
-			if whole, _ := errors.AsType[*repo.ConversionError](err); key == "nulls" && (len(whole.Faults) != 1 || v1.Tags[0] != "a" || v1.Counts != nil) {
+			if whole, _ := errors.AsType[*repo.ConversionError](err); key == "nulls" &&
+				(len(whole.Faults) != 1 || v1.Tags[0] != "a" || v1.Counts != nil) {
 				t.Errorf("%+v, %+v", v1, whole)
 			}
 			_, err = b.GetV2(t.Context(), key)
@@ -84,7 +88,8 @@ func TestNULLAmongElements(t *testing.T) {
 			_, err = b.UpdateV1(t.Context(), key, func(v *listV1) error { v.Tags = append(v.Tags, "c"); return nil })
 			wantField[*repo.ConversionError](t, err, field)
 		}
-		kept, err := b.UpdateV2(t.Context(), "kept", nil, func(v *listV2) error { v.Names = append(v.Names, new("c")); return nil })
+		kept, err := b.UpdateV2(t.Context(), "kept", nil,
+			func(v *listV2) error { v.Names = append(v.Names, new("c")); return nil })
 		if err != nil || asJSON(kept.Value.Names) != `["b",null,"c"]` {
 			t.Errorf("%s, %v", asJSON(kept), err)
 		}
@@ -116,8 +121,12 @@ func TestArraysOfSeveralDimensions(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
 		raw := repotest.Raw(t, repotest.Pinned(url))
-		repotest.Exec(t, raw, alterDatabase("SET extra_float_digits = -2"), alterDatabase(`SET timezone = "America/New_York"`))
-		b := broughtWell(t, url, functions[gridV1, gridV2]{up: func(v gridV1) gridV2 { return gridV2(v) }, down: func(v gridV2) gridV1 { return gridV1(v) }},
+		repotest.Exec(t, raw, alterDatabase("SET extra_float_digits = -2"),
+			alterDatabase(`SET timezone = "America/New_York"`))
+		b := broughtWell(t, url, functions[gridV1, gridV2]{
+			up:   func(v gridV1) gridV2 { return gridV2(v) },
+			down: func(v gridV2) gridV1 { return gridV1(v) },
+		},
 			"CREATE TABLE grids (id varchar(40) PRIMARY KEY, cells double precision[] NOT NULL, times timestamptz[], cube real[], words text[], text text NOT NULL DEFAULT '')",
 			`INSERT INTO grids VALUES ('a', '{{0.30000000000000004,1},{2,3},{4,5}}', '{{1850-06-01 12:00+00},{2026-01-31 12:00+00}}', '{{{1,2},{3,4},{5,6}},{{7,8},{9,10},{11.1234567,12}}}', '{{a,b},{c,"d\"]"}}')`,
 			`INSERT INTO grids VALUES ('b', '{}', '{}', '[2:2][3:3][4:5]={{{1,2}}}', '{}')`)
@@ -133,15 +142,23 @@ func TestArraysOfSeveralDimensions(t *testing.T) {
 			_, err = b.UpdateV2(t.Context(), "a", nil, func(v *gridV2) error { v.Cells = cells; return nil })
 			wantField[*repo.InputError](t, err, "cells")
 		}
-		_, err = b.UpdateV1(t.Context(), "a", func(v *gridV1) error { v.Cube = &[][][]float32{{{1}, {2}}, {{1, 2}, {3, 4}}}; return nil })
+		_, err = b.UpdateV1(t.Context(), "a", func(v *gridV1) error {
+			v.Cube = &[][][]float32{
+				{{1}, {2}},
+				{{1, 2}, {3, 4}},
+			}
+			return nil
+		})
 		wantField[*repo.InputError](t, err, "cube")
 		was := repotest.One[string](t, raw, "SELECT CAST(g AS text) FROM grids g WHERE id = 'a'")
 		b.inContract()
-		if _, err := b.UpdateV2(t.Context(), "a", nil, func(v *gridV2) error { v.Text = "changed"; return nil }); err != nil {
+		if _, err := b.UpdateV2(t.Context(), "a", nil,
+			func(v *gridV2) error { v.Text = "changed"; return nil }); err != nil {
 			t.Error(err)
 		}
 		b.restored()
-		if is := repotest.One[string](t, raw, "SELECT CAST(g AS text) FROM grids g WHERE id = 'a'"); is != strings.Replace(was, `,"")`, ",changed)", 1) {
+		if is := repotest.One[string](t, raw,
+			"SELECT CAST(g AS text) FROM grids g WHERE id = 'a'"); is != strings.Replace(was, `,"")`, ",changed)", 1) {
 			t.Errorf("V1 has\n%s, and had\n%s", is, was)
 		}
 	})
@@ -167,8 +184,12 @@ func (pricedV2) TableName() string { return "priced_v2" }
 func TestNumbersInArrays(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
-		b := broughtWell(t, url, functions[pricedV1, pricedV2]{up: func(v pricedV1) pricedV2 { return pricedV2(v) }, down: func(v pricedV2) pricedV1 { return pricedV1(v) }},
-			"CREATE TABLE priced (id varchar(40) PRIMARY KEY, prices numeric(10,2)[] NOT NULL, grid numeric(10,2)[])", "INSERT INTO priced VALUES ('a', '{2.50}', '{{1.00,2},{3,4}}')")
+		b := broughtWell(t, url, functions[pricedV1, pricedV2]{
+			up:   func(v pricedV1) pricedV2 { return pricedV2(v) },
+			down: func(v pricedV2) pricedV1 { return pricedV1(v) },
+		},
+			"CREATE TABLE priced (id varchar(40) PRIMARY KEY, prices numeric(10,2)[] NOT NULL, grid numeric(10,2)[])",
+			"INSERT INTO priced VALUES ('a', '{2.50}', '{{1.00,2},{3,4}}')")
 		for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
 			key := string(phase)
 			v := pricedV1{ID: key, Prices: []repo.Number{"2.50", "1.239"}, Grid: &[][]repo.Number{{"1.00"}, {"7.125"}}}
@@ -183,13 +204,16 @@ func TestNumbersInArrays(t *testing.T) {
 			if err != nil || asJSON(v1.Prices) != "[2.5,1.24]" || asJSON(v1.Grid) != "[[1],[7.13]]" {
 				t.Errorf("%+v, %v", v1, err)
 			}
-			_, err = b.UpdateV1(t.Context(), key, func(w *pricedV1) error { w.Prices = []repo.Number{"1", "123456789.5"}; return nil })
+			_, err = b.UpdateV1(t.Context(), key,
+				func(w *pricedV1) error { w.Prices = []repo.Number{"1", "123456789.5"}; return nil })
 			wantField[*repo.InputError](t, err, "prices")
-			v2, err := b.UpdateV2(t.Context(), key, nil, func(w *pricedV2) error { w.Prices = []repo.Number{"3", "0.5"}; return nil })
+			v2, err := b.UpdateV2(t.Context(), key, nil,
+				func(w *pricedV2) error { w.Prices = []repo.Number{"3", "0.5"}; return nil })
 			if err != nil || asJSON(v2.Value.Prices) != "[3,0.5]" {
 				t.Errorf("%+v, %v", v2, err)
 			}
-			_, err = b.UpdateV2(t.Context(), key, nil, func(w *pricedV2) error { w.Prices = []repo.Number{"3.125"}; return nil })
+			_, err = b.UpdateV2(t.Context(), key, nil,
+				func(w *pricedV2) error { w.Prices = []repo.Number{"3.125"}; return nil })
 			wantField[*repo.NotRepresentableError](t, err, "prices")
 		}
 	})

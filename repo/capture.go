@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Capture is what notices bypass writes: triggers on the V1 tables that append a mark for each change which does not come
-// from this engine.
+// Capture is what notices bypass writes: triggers on the V1 tables that append a mark for each change which does not
+// come from this engine.
 type Capture struct {
 	// Enabled is false where an operator has switched it off, and where triggers are missing.
 	Enabled bool
@@ -43,15 +43,21 @@ const (
 
 // captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
 func (e *entity) captured() []capturedTable {
-	tables := []capturedTable{{e.name, e.v1.name, e.v1.key.name, e.triggerName(e.v1.name), markGone, markAllGone, true, columnList(e.v1.columns)}}
+	tables := []capturedTable{{
+		e.name, e.v1.name, e.v1.key.name, e.triggerName(e.v1.name), markGone, markAllGone, true,
+		columnList(e.v1.columns),
+	}}
 	for _, c := range e.v1.children {
-		tables = append(tables, capturedTable{e.name, c.name, c.parentKey, e.triggerName(c.name), markChange, markAllStale, false, append(columnList(c.columns), c.parentKey)})
+		tables = append(tables, capturedTable{
+			e.name, c.name, c.parentKey, e.triggerName(c.name), markChange,
+			markAllStale, false, append(columnList(c.columns), c.parentKey),
+		})
 	}
 	return tables
 }
 
-// triggerName is what the names of the triggers on a table begin with, and the name of their function. It tells apart two entities on one
-// table, and tables whose names are long.
+// triggerName is what the names of the triggers on a table begin with, and the name of their function. It tells apart
+// two entities on one table, and tables whose names are long.
 func (e *entity) triggerName(table string) string {
 	hash := sha256.Sum256([]byte(e.name + "/" + e.db.schema + "." + table))
 	return "coexist_c_" + hex.EncodeToString(hash[:6])
@@ -62,7 +68,10 @@ const everyKey = "\x1e*\x1e"
 
 // fill fills in a template of SQL; more are pairs of a name and a text besides.
 func (t capturedTable) fill(template string, more ...string) string {
-	return strings.NewReplacer(append([]string{"{entity}", literal(t.entity), "{key}", quote(t.key), "{gone}", string(t.gone), "{all}", string(t.all)}, more...)...).Replace(template)
+	return strings.NewReplacer(append([]string{
+		"{entity}", literal(t.entity), "{key}", quote(t.key), "{gone}",
+		string(t.gone), "{all}", string(t.all),
+	}, more...)...).Replace(template)
 }
 
 // captureState is what is known of an entity's triggers, and what the catalog says of them.
@@ -78,7 +87,8 @@ type captureState struct {
 func (e *entity) captureState(ctx context.Context, s session) (state captureState, err error) {
 	var recorded sql.NullString
 	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &state.fingerprint, &state.Whole) },
-		"SELECT x.capture_fingerprint, "+e.db.dialect.fingerprint(e)+", "+e.db.dialect.captured(e)+" FROM "+e.db.own.entity+" x WHERE x.name = ?", e.name)
+		e.db.sql(`SELECT x.capture_fingerprint, {fingerprint}, {captured} FROM {coexist_entity} x WHERE x.name = ?`,
+			"fingerprint", e.db.dialect.fingerprint(e), "captured", e.db.dialect.captured(e)), e.name)
 	state.Known, state.Same = recorded.Valid, recorded.Valid && recorded.String == state.fingerprint
 	state.Kept = state.Same || state.Known && e.db.dialect.kept(recorded.String, state.fingerprint)
 	return state, err
@@ -92,19 +102,21 @@ func columnList(columns []column) []string {
 	return names
 }
 
-// installCapture creates the triggers that are missing and switches those on that are off, unless that would make old programs wait for
-// longer than a moment, again and again. Where our role lacks the right, it says so in the log, and the gate to CUTOVER says so too. It fails
-// where the database takes no triggers on such a table, whoever asks.
+// installCapture creates the triggers that are missing and switches those on that are off, unless that would make old
+// programs wait for longer than a moment, again and again. Where our role lacks the right, it says so in the log, and
+// the gate to CUTOVER says so too. It fails where the database takes no triggers on such a table, whoever asks.
 func (e *entity) installCapture(ctx context.Context) error {
 	refused, err := e.mendCapture(ctx, 20*time.Second)
-	if refused != nil && !errors.Is(refused, errDenied) && !errors.Is(refused, ErrUnavailable) { // which includes who is in the way
-		return fmt.Errorf("entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.name, firstLine(refused))
+	// which includes who is in the way
+	if refused != nil && !errors.Is(refused, errDenied) && !errors.Is(refused, ErrUnavailable) {
+		return fmt.Errorf(
+			"entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.name, firstLine(refused))
 	}
 	return err
 }
 
-// checkCapture notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a table that is
-// another one. It is cheap where there was none. A database that was given no triggers gets none by it.
+// checkCapture notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a
+// table that is another one. It is cheap where there was none. A database that was given no triggers gets none by it.
 func (e *entity) checkCapture(ctx context.Context) error {
 	state, err := e.captureState(ctx, e.db.reading())
 	if err != nil || !state.Known {
@@ -119,45 +131,42 @@ func (e *entity) checkCapture(ctx context.Context) error {
 	return err
 }
 
-// mendCapture does what installCapture says, and where there was a gap it records that: every copy is stale then, and nothing is
-// verified any more. refused says why triggers are missing or off.
-func (e *entity) mendCapture(ctx context.Context, patience time.Duration) (refused, err error) {
-	deadline := time.Now().Add(patience)
+// mendCapture does what installCapture says, and where there was a gap it records that: every copy is stale then, and
+// nothing is verified any more. refused says why triggers are missing or off.
+func (e *entity) mendCapture(ctx context.Context, long time.Duration) (refused, err error) {
 	var wait lockWait
-	for try := 1; ; try++ {
-		statements, err := e.mending(ctx, e.db.reading())
-		if err != nil || len(statements) == 0 {
-			return nil, err
+	refused = retry(ctx, patience{until: time.Now().Add(long)}, isBusy, func() error {
+		var statements []string
+		if statements, err = e.mending(ctx, e.db.reading()); err != nil || len(statements) == 0 {
+			return nil //nolint:nilerr // it is no refusal, and mendCapture returns it
 		}
-		err = e.db.classify(e.db.dialect.install(ctx, e.db, func(s session) ([]string, error) {
+		refusal := e.db.classify(e.db.dialect.install(ctx, e.db, func(s session) ([]string, error) {
 			statements, err := e.mending(ctx, s)
 			// Whoever writes to V1 meanwhile waits behind CREATE TRIGGER, which waits for who has written already.
 			return append(e.db.dialect.waitFor(wait.next()), statements...), err
 		}))
-		_, busy := errors.AsType[*busyError](err)
-		if busy {
+		if isBusy(refusal) {
 			wait.after(e.blockers(ctx))
 		}
-		switch {
-		case err == nil:
-			return nil, nil
-		case busy && time.Now().Before(deadline) && pause(ctx, backOff(try)) == nil:
-			continue
-		}
-		e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints", "entity", e.name, "error", err)
-		refused = err
-		if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
-			return refused, err // known already
-		}
-		if busy { // and again, until whoever is in the way has ended
-			return refused, e.db.classify(e.db.dialect.install(ctx, e.db, fixedStatements(e.gap("true")...)))
-		}
-		return refused, e.db.classify(e.db.dialect.install(ctx, e.db, fixedStatements(append(e.record(e.db.dialect.fingerprint(e)), e.gap("true")...)...)))
+		return refusal
+	})
+	if refused == nil {
+		return nil, err
 	}
+	e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints",
+		"entity", e.name, "error", refused)
+	if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
+		return refused, err // known already
+	}
+	gap := e.gap("true")
+	if !isBusy(refused) { // else again, until whoever is in the way has ended
+		gap = append(e.record(e.db.dialect.fingerprint(e)), gap...)
+	}
+	return refused, e.db.classify(e.db.dialect.install(ctx, e.db, fixedStatements(gap...)))
 }
 
-// mending are the statements of mendCapture, none where all is as it should be. The mark comes last: of what was written in the gap, any
-// copy that was read without the mark may know nothing.
+// mending are the statements of mendCapture, none where all is as it should be. The mark comes last: of what was
+// written in the gap, any copy that was read without the mark may know nothing.
 func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 	state, err := e.captureState(ctx, s)
 	if err != nil {
@@ -167,48 +176,57 @@ func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// An instance of an earlier version that runs beside this one makes its own again, which may be everybody's, and rejects our writes where V2 leads.
+	// An instance of an earlier version that runs beside this one makes its own again, which may be everybody's, and
+	// rejects our writes where V2 leads.
 	earlier, err := e.db.dialect.dropCapture6(ctx, s, e)
 	switch {
 	case err != nil || len(statements) == 0 && state.Same:
 		return earlier, err
 	case len(statements) == 0 && state.Kept:
-		return append(earlier, e.record(literal(state.fingerprint))...), nil // what was found to be no gap, and nothing that has come since
+		// what was found to be no gap, and nothing that has come since
+		return append(earlier, e.record(literal(state.fingerprint))...), nil
 	case state.Same && state.Whole: // a newer version of a function
 		return e.renewCapture(append(statements, earlier...)), nil
 	}
 	// Whoever has written unseen must have ended: his rows would be read as they were before.
-	return slices.Concat(e.db.dialect.lockV1(e), earlier, statements, e.record(e.db.dialect.fingerprint(e)), e.gap("true")), nil
+	return slices.Concat(e.db.dialect.lockV1(e), earlier, statements, e.record(e.db.dialect.fingerprint(e)),
+		e.gap("true")), nil
 }
 
-// renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap itself. One that was
-// there before it makes known.
+// renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap
+// itself. One that was there before it makes known.
 func (e *entity) renewCapture(statements []string) []string {
-	broken := "EXISTS (SELECT 1 FROM " + e.db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND NOT (coalesce(x.capture_fingerprint, '') = " +
-		e.db.dialect.fingerprint(e) + " AND " + e.db.dialect.captured(e) + "))"
+	broken := e.sql(`EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
+		AND NOT (coalesce(x.capture_fingerprint, '') = {fingerprint} AND {captured}))`,
+		"fingerprint", e.db.dialect.fingerprint(e), "captured", e.db.dialect.captured(e))
 	return slices.Concat(e.db.dialect.lockV1(e), e.gap(broken), statements, e.record(e.db.dialect.fingerprint(e)))
 }
 
 // record records a fingerprint, an expression.
 func (e *entity) record(fingerprint string) []string {
-	return []string{"UPDATE " + e.db.own.entity + " SET capture_fingerprint = " + fingerprint + " WHERE name = " + literal(e.name)}
+	return []string{e.sql(`UPDATE {coexist_entity} SET capture_fingerprint = {fingerprint} WHERE name = {name}`,
+		"fingerprint", fingerprint)}
 }
 
-// gap makes every copy stale under a condition, since V1 may have changed while nobody looked, and what was verified is verified no more.
-// Copies that are under way count too: the mark is left out only where nobody can have begun to make one.
+// gap makes every copy stale under a condition, since V1 may have changed while nobody looked, and what was verified is
+// verified no more. Copies that are under way count too: the mark is left out only where nobody can have begun to make
+// one.
 func (e *entity) gap(condition string) []string {
-	begun := "EXISTS (SELECT 1 FROM " + e.v2.sql + ")" +
-		" OR EXISTS (SELECT 1 FROM " + e.db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND x.phase <> '" + string(Expand) + "' AND (x.capture_generation > 1" +
-		" OR EXISTS (SELECT 1 FROM " + e.db.own.phaseChange + " h WHERE h.entity = x.name)))"
+	begun := e.sql(`EXISTS (SELECT 1 FROM {v2}) OR EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
+		AND x.phase <> 'EXPAND' AND (x.capture_generation > 1 OR EXISTS (SELECT 1 FROM {coexist_phase_change} h
+		WHERE h.entity = x.name)))`)
 	return []string{
-		"INSERT INTO " + e.markTable + " (key, kind) SELECT NULL, '" + string(markAllStale) + "' WHERE (" + condition + ") AND (" + begun + ")",
-		"UPDATE " + e.db.own.entity + " SET capture_generation = capture_generation + 1 WHERE name = " + literal(e.name) + " AND (" + condition + ") AND (" + begun + ")",
+		e.sql(`INSERT INTO {mark} (key, kind) SELECT NULL, 'ALL_STALE' WHERE ({condition}) AND ({begun})`,
+			"condition", condition, "begun", begun),
+		e.sql(`UPDATE {coexist_entity} SET capture_generation = capture_generation + 1 WHERE name = {name}
+			AND ({condition}) AND ({begun})`, "condition", condition, "begun", begun),
 	}
 }
 
-// SetCapture switches the capture of bypass writes on or off. Off means that old programs' writes to V1 are neither noticed
-// nor, in CUTOVER and CONTRACT, rejected. Switched on again it makes every copy stale, since V1 may have changed meanwhile.
-// It fails with ErrNotFound for an unknown entity, and with a *BlockedError where transactions in flight do not end.
+// SetCapture switches the capture of bypass writes on or off. Off means that old programs' writes to V1 are neither
+// noticed nor, in CUTOVER and CONTRACT, rejected. Switched on again it makes every copy stale, since V1 may have
+// changed meanwhile. It fails with ErrNotFound for an unknown entity, and with a *BlockedError where transactions in
+// flight do not end.
 func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (Capture, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -220,14 +238,16 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		}
 	}
 	err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, "UPDATE "+c.db.own.entity+" SET capture = ?, capture_generation = capture_generation + 1 WHERE name = ? AND capture <> ?", enabled, e.name, enabled)
+		n, err := t.exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET capture = ?, capture_generation =
+			capture_generation + 1 WHERE name = ? AND capture <> ?`), enabled, e.name, enabled)
 		if err != nil || n == 0 || !enabled {
 			return err
 		}
 		statements := e.gap("true")
 		if e.db.dialect.lock() != "" {
 			// A snapshot from while capture was off must not write where V2 leads: the barrier is another one now.
-			statements = append(statements, "UPDATE "+e.db.own.barrier+" SET leads = leads WHERE name = "+literal(e.name)+" AND leads = 'V2'")
+			statements = append(statements, e.sql(`UPDATE {coexist_barrier} SET leads = leads WHERE name = {name}
+				AND leads = 'V2'`))
 		}
 		for _, statement := range statements {
 			if _, err := t.exec(ctx, statement); err != nil {
@@ -259,11 +279,14 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 		At      *time.Time `json:"at"`
 	}
 	d := c.db.dialect
-	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, "SELECT CAST("+d.object([]member{
-		{"capture", d.value("e", flag("capture"))},
-		{"count", e.bypassWrites()},
-		{"at", "(SELECT max(b.at) FROM (" + e.bypassLog("max(m.at) AS at", "max(b.at)") + ") b)"},
-	})+" AS text) FROM "+c.db.own.entity+" e WHERE e.name = ?", e.name)
+	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, c.db.sql(`SELECT CAST({object} AS text)
+		FROM {coexist_entity} e WHERE e.name = ?`,
+		"object", d.object([]member{
+			{"capture", d.value("e", flag("capture"))},
+			{"count", e.bypassWrites()},
+			{"at", fill(`(SELECT max(b.at) FROM ({bypassLog}) b)`,
+				"bypassLog", e.bypassLog("max(m.at) AS at", "max(b.at)"))},
+		})), e.name)
 	if found.At != nil {
 		at := found.At.UTC()
 		found.At = &at
@@ -273,20 +296,21 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 
 // bypassWrites is a scalar subquery: how many marks of bypass writes there were ever.
 func (e *entity) bypassWrites() string {
-	return "(SELECT CAST(coalesce(sum(b.n), 0) AS bigint) FROM (" + e.bypassLog("count(*) AS n", "sum(b.count)") + ") b)"
+	return fill(`(SELECT CAST(coalesce(sum(b.n), 0) AS bigint) FROM ({bypassLog}) b)`,
+		"bypassLog", e.bypassLog("count(*) AS n", "sum(b.count)"))
 }
 
 // bypassLog is a query of two aggregates: over the marks that are still there, and over the log of those that are not.
 func (e *entity) bypassLog(marks, log string) string {
-	return "SELECT " + marks + " FROM " + e.markTable + " m WHERE m.bypass UNION ALL SELECT " + log +
-		" FROM " + e.db.own.bypass + " b WHERE b.entity = " + literal(e.name)
+	return e.sql(`SELECT {marks} FROM {mark} m WHERE m.bypass UNION ALL SELECT {log} FROM {coexist_bypass} b
+		WHERE b.entity = {name}`, "marks", marks, "log", log)
 }
 
 // foldBypassLog keeps the log of bypass writes short.
 func (db *DB) foldBypassLog(ctx context.Context) error {
 	const long = 1000
 	for _, e := range db.entities {
-		n, err := number(ctx, db.reading(), "SELECT count(*) FROM "+db.own.bypass+" WHERE entity = ?", e.name)
+		n, err := number(ctx, db.reading(), db.sql(`SELECT count(*) FROM {coexist_bypass} WHERE entity = ?`), e.name)
 		if err != nil {
 			return err
 		}

@@ -8,20 +8,24 @@ import (
 	"strings"
 )
 
-// The triggers of PostgreSQL. They look at the phase and append marks, nothing else: they touch no copy and take no lock
-// that anybody waits for. They run with the rights of who installed them, since the other programs have none on the
-// engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were made for. In a
-// transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they lock the entity's barrier FOR SHARE,
-// which fails then with a serialization failure where V1 has led when the snapshot was taken and leads no more, or there was no barrier.
+// The triggers of PostgreSQL. They look at the phase and append marks, nothing else: they touch no copy and take no
+// lock that anybody waits for. They run with the rights of who installed them, since the other programs have none on
+// the engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were
+// made for. In a transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they lock
+// the entity's barrier FOR SHARE, which fails then with a serialization failure where V1 has led when the snapshot was
+// taken and leads no more, or there was no barrier.
 //
-// Our own transactions say which keys they write, with a secret that only we know (writerSetting). What they do to the rows of those keys leaves
-// no mark. Whatever else they cause, by a trigger, a rule or a foreign key of V1's owner, leaves marks with their token, and is never rejected.
+// Our own transactions say which keys they write, with a secret that only we know (writerSetting). What they do to the
+// rows of those keys leaves no mark. Whatever else they cause, by a trigger, a rule or a foreign key of V1's owner,
+// leaves marks with their token, and is never rejected.
 //
-// Triggers per statement mark all its rows at once, under one id, which costs an old program's mass update much less than a trigger and a
-// random number per row. They do not see what logical replication applies; for that the row trigger of all events is there, which fires for
-// replicas only. Where V1's table is not ours to alter, so that we may not say so, that one does all the work.
+// Triggers per statement mark all its rows at once, under one id, which costs an old program's mass update much less
+// than a trigger and a random number per row. They do not see what logical replication applies; for that the row
+// trigger of all events is there, which fires for replicas only. Where V1's table is not ours to alter, so that we may
+// not say so, that one does all the work.
 //
-// No trigger names a column or has a condition: V1's owner could not change the type of a column that a trigger's definition uses.
+// No trigger names a column or has a condition: V1's owner could not change the type of a column that a trigger's
+// definition uses.
 
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
@@ -137,9 +141,10 @@ END
 const strange = `CASE WHEN position(coexist.separator IN coexist.own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> coexist.own)
 					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(coexist.own, coexist.separator))) END`
 
-// movedRoots marks the old keys of rows that have another now. That is rare, and one of them is no more among all keys then, since a unique key
-// that is not deferrable lets no two rows change places. The two transition tables have their rows in the same order. EXECUTE plans for their
-// true sizes: a plan for a row or two that is kept would take hours for many.
+// movedRoots marks the old keys of rows that have another now. That is rare, and one of them is no more among all keys
+// then, since a unique key that is not deferrable lets no two rows change places. The two transition tables have their
+// rows in the same order. EXECUTE plans for their true sizes: a plan for a row or two that is kept would take hours for
+// many.
 const movedRoots = `IF EXISTS (SELECT r.{key} FROM coexist_old r EXCEPT SELECT r.{key} FROM coexist_new r) THEN
 				EXECUTE 'INSERT INTO {quoted marks} (id, key, kind, floor, bypass, tx) SELECT $1, o.key, ''{gone}'', -1, $2, $3
 					FROM (SELECT r.{quoted key} AS key, row_number() OVER () AS at FROM coexist_old r) o JOIN (SELECT r.{quoted key} AS key, row_number() OVER () AS at FROM coexist_new r) n USING (at)
@@ -157,7 +162,8 @@ type postgresTrigger struct {
 	enabled     string // pg_trigger's letters that will do
 }
 
-// triggers are those of a table. The first does all the work where the others may not be, and serves logical replication where they are.
+// triggers are those of a table. The first does all the work where the others may not be, and serves logical
+// replication where they are.
 func (t capturedTable) triggers(ours bool) []postgresTrigger {
 	rows := postgresTrigger{t.trigger, "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW", "", "OAR"}
 	truncate := postgresTrigger{t.trigger + "_truncate", "AFTER TRUNCATE ON {table} FOR EACH STATEMENT", "", "OA"}
@@ -167,9 +173,19 @@ func (t capturedTable) triggers(ours bool) []postgresTrigger {
 	rows.mode, rows.enabled, truncate.mode, truncate.enabled = "REPLICA", "R", "ALWAYS", "A"
 	return []postgresTrigger{
 		rows, truncate,
-		{t.trigger + "_insert", "AFTER INSERT ON {table} REFERENCING NEW TABLE AS coexist_new FOR EACH STATEMENT", "", "OA"},
-		{t.trigger + "_update", "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS coexist_old NEW TABLE AS coexist_new FOR EACH STATEMENT", "", "OA"},
-		{t.trigger + "_delete", "AFTER DELETE ON {table} REFERENCING OLD TABLE AS coexist_old FOR EACH STATEMENT", "", "OA"},
+		{
+			t.trigger + "_insert", "AFTER INSERT ON {table} REFERENCING NEW TABLE AS coexist_new FOR EACH STATEMENT", "",
+			"OA",
+		},
+		{
+			t.trigger + "_update",
+			"AFTER UPDATE ON {table} REFERENCING OLD TABLE AS coexist_old NEW TABLE AS coexist_new FOR EACH STATEMENT",
+			"", "OA",
+		},
+		{
+			t.trigger + "_delete", "AFTER DELETE ON {table} REFERENCING OLD TABLE AS coexist_old FOR EACH STATEMENT", "",
+			"OA",
+		},
 	}
 }
 
@@ -178,11 +194,15 @@ func (t capturedTable) body(e *entity) string {
 	if !t.root {
 		distinct, moved = "DISTINCT ", movedChildren
 	}
-	body := strings.NewReplacer("{distinct}", distinct, "{moved}", moved, "{strange_old}", strings.ReplaceAll(strange, "{rows}", "coexist_old"),
+	body := strings.NewReplacer("{distinct}", distinct, "{moved}", moved, "{strange_old}",
+		strings.ReplaceAll(strange, "{rows}", "coexist_old"),
 		"{strange_new}", strings.ReplaceAll(strange, "{rows}", "coexist_new")).Replace(captureBody)
-	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable, "{quoted marks}", strings.ReplaceAll(e.markTable, "'", "''"),
-		"{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema), "{name}", literal(t.table),
-		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}", keyTypes(e.v1.key), "{secret}", e.db.own.secret)
+	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable,
+		"{quoted marks}", strings.ReplaceAll(e.markTable, "'", "''"),
+		"{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema),
+		"{name}", literal(t.table),
+		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}",
+		keyTypes(e.v1.key), "{secret}", e.db.own.secret)
 }
 
 // keyTypes lists the types that a key may be changed to while the server runs: the log of marks takes them all.
@@ -197,7 +217,8 @@ func keyTypes(c *column) string {
 		return padded
 	default:
 		name := as[strings.LastIndex(as, ".")+1:]
-		return "SELECT t.oid FROM pg_type t WHERE t.typname = " + literal(strings.Trim(name, `"`))
+		return fill(`SELECT t.oid FROM pg_type t WHERE t.typname = {trim}`,
+			"trim", literal(strings.Trim(name, `"`)))
 	}
 }
 
@@ -210,38 +231,47 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 		if err != nil {
 			return nil, err
 		}
-		current, err := number(ctx, s, "SELECT count(*) FROM pg_proc p WHERE p.oid = to_regproc(?) AND p.prosrc = ? AND "+ownFunction, name, body)
+		current, err := number(ctx, s, fill(`SELECT count(*) FROM pg_proc p WHERE p.oid = to_regproc(?)
+			AND p.prosrc = ? AND {ownFunction}`, "ownFunction", ownFunction), name, body)
 		if err != nil {
 			return nil, err
 		}
 		if which == captureAll || current == 0 && (there > 0 || which == captureMissing) {
-			statements = append(statements, fmt.Sprintf(captureFunction, name, body), "REVOKE ALL ON FUNCTION "+name+"() FROM PUBLIC")
+			statements = append(statements, fmt.Sprintf(captureFunction, name, body), fill(`REVOKE ALL ON FUNCTION {name}()
+				FROM PUBLIC`, "name", name))
 		}
 		if which == captureOutdated {
 			continue
 		}
-		ours, err := number(ctx, s, "SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')", on)
+		ours, err := number(ctx, s,
+			"SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')", on)
 		if err != nil {
 			return nil, err
 		}
 		for _, trigger := range t.triggers(ours > 0 || which == captureAll) {
 			var enabled string // "" where it is missing
 			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&enabled) },
-				"SELECT CAST(tgenabled AS text) FROM pg_trigger WHERE tgrelid = to_regclass(?) AND tgname = ?", on, trigger.name); err != nil {
+				"SELECT CAST(tgenabled AS text) FROM pg_trigger WHERE tgrelid = to_regclass(?) AND tgname = ?", on,
+				trigger.name); err != nil {
 				return nil, err
 			}
 			if which == captureAll {
-				statements = append(statements, "DROP TRIGGER IF EXISTS "+trigger.name+" ON "+on)
+				statements = append(statements, fill(`DROP TRIGGER IF EXISTS {trigger} ON {on}`,
+					"trigger", trigger.name, "on", on))
 			}
 			if which == captureAll || enabled == "" {
-				statements = append(statements, "CREATE TRIGGER "+trigger.name+" "+t.fill(trigger.event, "{table}", on)+" EXECUTE FUNCTION "+name+"()")
+				statements = append(statements, fill(`CREATE TRIGGER {trigger} {fill} EXECUTE FUNCTION {name}()`,
+					"trigger", trigger.name, "fill", t.fill(trigger.event, "{table}", on), "name", name))
 			}
-			if made := which == captureAll || enabled == ""; made && trigger.mode == "" || !made && strings.Contains(trigger.enabled, enabled) {
+			if made := which == captureAll || enabled == ""; made && trigger.mode == "" || !made &&
+				strings.Contains(trigger.enabled, enabled) {
 				continue
 			}
 			// A role that may create triggers need not be one that may alter the table.
-			statements = append(statements, "DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class WHERE oid = "+literal(on)+"::regclass), 'USAGE') THEN ALTER TABLE "+
-				on+" ENABLE "+trigger.mode+" TRIGGER "+trigger.name+"; END IF; END $coexist$")
+			statements = append(statements, fill(`DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class
+				WHERE oid = {on}::regclass), 'USAGE') THEN ALTER TABLE {on2} ENABLE {mode} TRIGGER {trigger}; END
+				IF; END $coexist$`, "on", literal(on), "on2", on, "mode", trigger.mode,
+				"trigger", trigger.name))
 		}
 	}
 	return statements, nil
@@ -250,7 +280,8 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 // captureBehind: these triggers see whatever is written.
 func (postgres) captureBehind(context.Context, session, *entity) (bool, error) { return false, nil }
 
-// captured: the row trigger is enough, or all the others are. A table with heirs or partitions does not see each write to it.
+// captured: the row trigger is enough, or all the others are. A table with heirs or partitions does not see each write
+// to it.
 func (postgres) captured(e *entity) string {
 	var whole []string
 	for _, t := range e.captured() {
@@ -258,19 +289,22 @@ func (postgres) captured(e *entity) string {
 		for _, trigger := range t.triggers(true)[1:] {
 			names = append(names, literal(trigger.name))
 		}
-		whole = append(whole, fmt.Sprintf("EXISTS (SELECT 1 FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE c.oid = to_regclass(%s) AND c.relkind = 'r'"+
-			" AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))"+
-			" HAVING count(*) FILTER (WHERE t.tgname IN ('%s', '%s') AND t.tgenabled IN ('O', 'A')) = 2"+
-			" OR count(*) FILTER (WHERE t.tgname IN (%s) AND t.tgenabled IN ('O', 'A') OR t.tgname = '%s' AND t.tgenabled = 'R') = %d)",
-			literal(e.db.qualify(t.table)), t.trigger, t.trigger+"_truncate", strings.Join(names, ", "), t.trigger, len(names)+1))
+		whole = append(whole, fmt.Sprintf(`EXISTS (SELECT 1 FROM pg_class c JOIN pg_trigger t
+			ON t.tgrelid = c.oid WHERE c.oid = to_regclass(%s) AND c.relkind = 'r' AND NOT EXISTS (SELECT 1
+			FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)) HAVING count(*) FILTER (WHERE t.tgname IN
+			('%s', '%s') AND t.tgenabled IN ('O', 'A')) = 2 OR count(*) FILTER (WHERE t.tgname IN (%s)
+			AND t.tgenabled IN ('O', 'A') OR t.tgname = '%s' AND t.tgenabled = 'R') = %d)`,
+			literal(e.db.qualify(t.table)), t.trigger, t.trigger+"_truncate", strings.Join(names, ", "),
+			t.trigger, len(names)+1))
 	}
 	return "(" + strings.Join(whole, " AND ") + ")"
 }
 
-// fingerprint: xmin is the transaction that has changed a trigger or its function last, if only to switch it off and on again. ALTER TABLE may
-// change values without any trigger: a column that was dropped and added is another attribute; ALTER TYPE … USING leaves a new version of the
-// attribute and a new file, of which the first alone is a wider column, and the second alone VACUUM FULL. The last two parts tell ALTER TYPE
-// from both of these together: what else may change of an attribute, and which transactions have changed the table and what goes with its file.
+// fingerprint: xmin is the transaction that has changed a trigger or its function last, if only to switch it off and on
+// again. ALTER TABLE may change values without any trigger: a column that was dropped and added is another attribute;
+// ALTER TYPE … USING leaves a new version of the attribute and a new file, of which the first alone is a wider column,
+// and the second alone VACUUM FULL. The last two parts tell ALTER TYPE from both of these together: what else may
+// change of an attribute, and which transactions have changed the table and what goes with its file.
 func (postgres) fingerprint(e *entity) string {
 	return postgresFingerprint(e, func(t capturedTable) string { return t.trigger })
 }
@@ -283,22 +317,35 @@ func postgresFingerprint(e *entity, prefix func(capturedTable) string) string {
 		for i, name := range t.columns {
 			literals[i] = literal(name)
 		}
-		tables = append(tables, "(to_regclass("+literal(e.db.qualify(t.table))+"), "+"CAST(ARRAY["+strings.Join(literals, ", ")+"] AS name[]), "+literal(prefix(t))+")")
+		tables = append(tables, fill(`(to_regclass({qualify}), CAST(ARRAY[{literals}] AS name[]), {prefix})`,
+			"qualify", literal(e.db.qualify(t.table)), "literals", strings.Join(literals, ", "),
+			"prefix", literal(prefix(t))))
 	}
 	part := func(of, from string) string {
-		return "(SELECT coalesce(string_agg(f.part, ' ' ORDER BY f.part), '') FROM (SELECT concat_ws(':', " + of + ") AS part FROM v1 JOIN pg_class c ON c.oid = v1.oid" + from + ") f)"
+		return fill(`(SELECT coalesce(string_agg(f.part, ' ' ORDER BY f.part), '')
+			FROM (SELECT concat_ws(':', {of}) AS part FROM v1 JOIN pg_class c ON c.oid = v1.oid{from}) f)`,
+			"of", of, "from", from)
 	}
 	const attributes = " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (v1.columns)"
-	return "(WITH v1(oid, columns, prefix) AS (VALUES " + strings.Join(tables, ", ") + ") SELECT " +
-		part("c.oid, c.relkind, (SELECT count(*) FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)), t.oid, t.tgenabled, t.xmin, p.xmin, md5(p.prosrc)",
-			" LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND starts_with(CAST(t.tgname AS text), v1.prefix) LEFT JOIN pg_proc p ON p.oid = t.tgfoid") + " || ' ' || " +
-		part("c.oid, a.attname, a.attnum, a.atttypid", attributes) + " || '|' || " + part("a.attname, a.xmin", attributes) + " || '|' || " + part("c.relfilenode", "") + " || '|' || " +
-		part("c.oid, a.attnum, a.xmin, md5(concat_ws(' ', coalesce(a.attstattarget, -1), a.attoptions, a.attfdwoptions, a.attacl, a.attstorage, a.attnotnull, a.atthasdef))", attributes) + " || '|' || " +
-		part("r.oid, r.xmin", " JOIN pg_class r ON r.oid IN (c.oid, c.reltoastrelid) OR r.oid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid)") + ")"
+	return fill(`(WITH v1(oid, columns, prefix) AS (VALUES {tables})
+		SELECT {part} || ' ' || {part2} || '|' || {part3} || '|' || {part4} || '|' || {part5} || '|' || {part6})`,
+		"tables", strings.Join(tables, ", "),
+		"part",
+		part(
+			"c.oid, c.relkind, (SELECT count(*) FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)), t.oid, t.tgenabled, t.xmin, p.xmin, md5(p.prosrc)",
+			" LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND starts_with(CAST(t.tgname AS text), v1.prefix) LEFT JOIN pg_proc p ON p.oid = t.tgfoid"),
+		"part2", part("c.oid, a.attname, a.attnum, a.atttypid", attributes),
+		"part3", part("a.attname, a.xmin", attributes), "part4", part("c.relfilenode", ""),
+		"part5",
+		part(
+			"c.oid, a.attnum, a.xmin, md5(concat_ws(' ', coalesce(a.attstattarget, -1), a.attoptions, a.attfdwoptions, a.attacl, a.attstorage, a.attnotnull, a.atthasdef))", attributes),
+		"part6",
+		part("r.oid, r.xmin",
+			" JOIN pg_class r ON r.oid IN (c.oid, c.reltoastrelid) OR r.oid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid)"))
 }
 
-// kept: of the two parts that tell of ALTER TABLE one may be another; or both, where what has changed of each attribute is harmless. Earlier
-// versions have recorded three parts.
+// kept: of the two parts that tell of ALTER TABLE one may be another; or both, where what has changed of each attribute
+// is harmless. Earlier versions have recorded three parts.
 func (postgres) kept(recorded, now string) bool {
 	was, is := strings.Split(recorded, "|"), strings.Split(now, "|")
 	const few, all = 3, 5
@@ -308,8 +355,9 @@ func (postgres) kept(recorded, now string) bool {
 	return was[1] == is[1] || was[2] == is[2] || len(was) == all && harmless(was[3], is[3], is[4])
 }
 
-// harmless reports whether each attribute that was changed, by its xmin, has another harmless property now, and was changed by no transaction
-// that the table, or what goes with its file, was changed by. files are those, as "oid:xmin …".
+// harmless reports whether each attribute that was changed, by its xmin, has another harmless property now, and was
+// changed by no transaction that the table, or what goes with its file, was changed by. files are those, as "oid:xmin
+// …".
 func harmless(was, is, files string) bool {
 	type version struct{ xmin, properties string }
 	read := func(part string) map[string]version {

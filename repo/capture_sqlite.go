@@ -7,20 +7,23 @@ import (
 	"strings"
 )
 
-// The triggers of SQLite. They look at the phase and append marks, nothing else. REPLACE fires no delete trigger, so inserts
-// append marks too; and where it may remove another row than that of the key, by a unique index, triggers that fire before mark that row. What an index on
-// an expression, or on a part of the rows, lets it remove verification finds. Our own transactions say in
-// coexist_writer that they are ours, and in coexist_inflight which keys they write; no other connection ever sees either. What they do to the
-// rows of those keys leaves no mark. Whatever else they cause leaves marks with their token, and is never rejected.
+// The triggers of SQLite. They look at the phase and append marks, nothing else. REPLACE fires no delete trigger, so
+// inserts append marks too; and where it may remove another row than that of the key, by a unique index, triggers that
+// fire before mark that row. What an index on an expression, or on a part of the rows, lets it remove verification
+// finds. Our own transactions say in coexist_writer that they are ours, and in coexist_inflight which keys they write;
+// no other connection ever sees either. What they do to the rows of those keys leaves no mark. Whatever else they cause
+// leaves marks with their token, and is never rejected.
 
-// sqliteTriggers are those of each table. Those of updates and deletes fire before: a trigger of the owner's that fires after may end all that come
-// later, by RAISE(IGNORE), and leave the row changed. The key of an insert is known only after. They ask as little as they can, in one statement: an old program's statement compiles them each time. Only
+// sqliteTriggers are those of each table. Those of updates and deletes fire before: a trigger of the owner's that fires
+// after may end all that come later, by RAISE(IGNORE), and leave the row changed. The key of an insert is known only
+// after. They ask as little as they can, in one statement: an old program's statement compiles them each time. Only
 // what sets a key's column, or the rowid that it may be, can change a key.
 var sqliteTriggers = []struct{ name, event, body string }{
 	{"insert", "AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
 	{"delete", "BEFORE DELETE", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "")},
 	{"update", "BEFORE UPDATE", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
-	{"rekey", "BEFORE UPDATE OF {key}, rowid, oid, _rowid_", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "OLD.{key} IS NOT NEW.{key} AND ")},
+	{"rekey", "BEFORE UPDATE OF {key}, rowid, oid, _rowid_", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}",
+		"OLD.{key} IS NOT NEW.{key} AND ")},
 }
 
 const (
@@ -30,8 +33,8 @@ const (
 	SELECT %[1]s, CASE WHEN w.token IS NULL AND e.phase IN ('CUTOVER', 'CONTRACT') THEN RAISE(ABORT, {refusal}) ELSE '%[2]s' END, ` + sqliteBy + ` WHERE %[3]sCASE
 		WHEN w.token IS NULL THEN w.entity IS NOT {entity} AND e.capture AND (%[1]s IS NOT NULL OR e.phase IN ('CUTOVER', 'CONTRACT'))
 		ELSE ` + sqliteStrange + ` END;`
-	// sqliteReplaced appends marks of the rows of its own table that a statement is about to remove by REPLACE. What is no conflict that ends so
-	// leaves a mark too many, which harms nobody.
+	// sqliteReplaced appends marks of the rows of its own table that a statement is about to remove by REPLACE. What is
+	// no conflict that ends so leaves a mark too many, which harms nobody.
 	sqliteReplaced = "\n\t" + `INSERT INTO {marks} (key, kind, bypass, tx, floor)
 	SELECT t.{key}, 'CHANGE', ` + sqliteBy + ` JOIN {table} t WHERE {conflict} AND t.{key} IS NOT NEW.{key}{other} AND CASE
 		WHEN w.token IS NULL THEN w.entity IS NOT {entity} AND e.capture AND t.{key} IS NOT NULL
@@ -49,8 +52,11 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 	for _, t := range e.captured() {
 		for _, trigger := range sqliteTriggers {
 			name := t.trigger + "_" + trigger.name
-			statement := strings.NewReplacer("{name}", quote(name), "{event}", trigger.event, "{table}", quote(t.table), "{body}", trigger.body).Replace(sqliteTrigger)
-			statement = strings.NewReplacer("{refusal}", literal("entity "+e.name+" is past MIGRATE: table "+t.table+" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(statement)
+			statement := strings.NewReplacer("{name}", quote(name), "{event}", trigger.event, "{table}", quote(t.table),
+				"{body}", trigger.body).Replace(sqliteTrigger)
+			statement = strings.NewReplacer("{refusal}", literal("entity "+e.name+" is past MIGRATE: table "+t.table+
+				" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(
+				statement)
 			statement = t.fill(statement, "{marks}", e.markTable)
 			var current sql.NullString
 			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
@@ -60,7 +66,7 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 			if which != captureAll && (current.String == statement || which == captureOutdated && !current.Valid) {
 				continue
 			}
-			statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name), statement)
+			statements = append(statements, fill(`DROP TRIGGER IF EXISTS {name}`, "name", quote(name)), statement)
 		}
 		more, err := captureReplaced(ctx, s, e, t, which)
 		if err != nil {
@@ -103,18 +109,21 @@ func captureReplaced(ctx context.Context, s session, e *entity, t capturedTable,
 		}
 		var body strings.Builder
 		for _, conflict := range conflicts {
-			body.WriteString(strings.NewReplacer("{table}", quote(t.table), "{conflict}", conflict, "{other}", other).Replace(fmt.Sprintf(sqliteReplaced, "t.{key}")))
+			body.WriteString(strings.NewReplacer("{table}", quote(t.table), "{conflict}", conflict, "{other}",
+				other).Replace(fmt.Sprintf(sqliteReplaced, "t.{key}")))
 		}
-		statement := strings.NewReplacer("{name}", quote(name), "{event}", when, "{table}", quote(t.table), "{body}", body.String()).Replace(sqliteTrigger)
+		statement := strings.NewReplacer("{name}", quote(name), "{event}", when, "{table}", quote(t.table), "{body}",
+			body.String()).Replace(sqliteTrigger)
 		statement = t.fill(statement, "{marks}", e.markTable)
 		current, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)
 		switch {
 		case err != nil:
 			return nil, err
-		case which == captureOutdated && len(current) == 0, which != captureAll && len(current) > 0 && len(conflicts) > 0 && current[0] == statement, len(current) == 0 && len(conflicts) == 0:
+		case which == captureOutdated && len(current) == 0, which != captureAll && len(current) > 0 &&
+			len(conflicts) > 0 && current[0] == statement, len(current) == 0 && len(conflicts) == 0:
 			continue
 		}
-		statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name))
+		statements = append(statements, fill(`DROP TRIGGER IF EXISTS {name}`, "name", quote(name)))
 		if len(conflicts) > 0 {
 			statements = append(statements, statement)
 		}
@@ -147,19 +156,22 @@ func sqliteNames(t capturedTable) []string {
 func sqliteWhole(e *entity, names func(capturedTable) []string) string {
 	tables, triggers := sqliteCaptured(e, names)
 	// A table that was renamed takes its triggers along.
-	return fmt.Sprintf("(SELECT count(*) = %d FROM sqlite_schema WHERE type = 'trigger' AND name IN (%s) AND tbl_name COLLATE NOCASE IN (%s))",
+	return fmt.Sprintf(
+		"(SELECT count(*) = %d FROM sqlite_schema WHERE type = 'trigger' AND name IN (%s) AND tbl_name COLLATE NOCASE IN (%s))",
 		len(triggers), strings.Join(triggers, ", "), strings.Join(tables, ", "))
 }
 
-// fingerprint: a table that was made anew has another root page, and its triggers are other rows of the schema. VACUUM moves both, and
-// counts as a gap.
+// fingerprint: a table that was made anew has another root page, and its triggers are other rows of the schema. VACUUM
+// moves both, and counts as a gap.
 func (sqlite) fingerprint(e *entity) string { return sqliteFingerprint(e, sqliteNames) }
 
 // sqliteFingerprint is fingerprint for triggers of other names.
 func sqliteFingerprint(e *entity, names func(capturedTable) []string) string {
 	tables, triggers := sqliteCaptured(e, names)
-	return "(SELECT coalesce(group_concat(f.part, char(10)), '') FROM (SELECT rowid || ':' || rootpage || ':' || tbl_name || ':' || sql AS part FROM sqlite_schema" +
-		" WHERE type = 'trigger' AND name IN (" + strings.Join(triggers, ", ") + ") OR type = 'table' AND name COLLATE NOCASE IN (" + strings.Join(tables, ", ") + ") ORDER BY rowid) f)"
+	return fill(`(SELECT coalesce(group_concat(f.part, char(10)), '')
+		FROM (SELECT rowid || ':' || rootpage || ':' || tbl_name || ':' || sql AS part FROM sqlite_schema
+		WHERE type = 'trigger' AND name IN ({triggers}) OR type = 'table' AND name COLLATE NOCASE IN ({tables})
+		ORDER BY rowid) f)`, "triggers", strings.Join(triggers, ", "), "tables", strings.Join(tables, ", "))
 }
 
 func (sqlite) kept(recorded, now string) bool { return recorded == now }

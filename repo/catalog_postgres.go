@@ -11,11 +11,13 @@ import (
 // What the catalog of PostgreSQL says of tables.
 
 func (postgres) countTables(ctx context.Context, db *DB) (int64, error) {
-	return number(ctx, db.reading(), "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", db.schema)
+	return number(ctx, db.reading(),
+		"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", db.schema)
 }
 
 // ofPrimary: a limit that is negative is an error, also where there are no rows.
 func (postgres) ofPrimary(query string) string {
+	// a line of its own: a comment may end the query
 	return "SELECT * FROM (" + query + "\n) decided LIMIT CASE WHEN pg_is_in_recovery() THEN -1 END"
 }
 
@@ -33,12 +35,14 @@ WHERE c.relname = ? AND n.nspname <> ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f'
 
 func (postgres) columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error) {
 	found := map[string]catalogColumn{}
-	// quote_all_identifiers quotes the names of the system's types, too, of which only "char" is not what it is without quotes.
+	// quote_all_identifiers quotes the names of the system's types, too, of which only "char" is not what it is without
+	// quotes.
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c catalogColumn
 		defer func() { found[name] = c }()
-		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator, &c.opaque, &c.composite)
+		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator,
+			&c.opaque, &c.composite)
 		c.defaults = c.generator != "" && !c.generated
 		c.padded = isPadded(c.sqlType)
 		c.limits = limitsOf(c.sqlType)
@@ -64,7 +68,8 @@ FROM pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE domain(oid, typmod, base,
 	return found, err
 }
 
-// uniques: an index has the operators of its classes, or those of its exclusion constraint, and may have a collation of its own.
+// uniques: an index has the operators of its classes, or those of its exclusion constraint, and may have a collation of
+// its own.
 func (postgres) uniques(ctx context.Context, s session, t *table) (found []uniqueIndex, err error) {
 	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
 		`SELECT CAST(coalesce(json_agg(json_build_object('name', c.relname, 'columns', k.columns, 'terms', k.terms, 'operators', k.operators,
@@ -75,7 +80,9 @@ func (postgres) uniques(ctx context.Context, s session, t *table) (found []uniqu
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_constraint x ON x.conindid = i.indexrelid AND x.contype = 'x' CROSS JOIN LATERAL (
 	SELECT json_agg(a.attname ORDER BY n.place) AS columns, array_agg(n.number) AS numbers, json_agg(o.name ORDER BY n.place) AS operators,
 		json_agg(CASE WHEN l.oid IS NULL OR n.coll = coalesce(a.attcollation, 'pg_catalog.default'::regcollation) THEN pg_get_indexdef(i.indexrelid, n.place::int, false)
-			ELSE format('(%s) COLLATE %I.%I', pg_get_indexdef(i.indexrelid, n.place::int, false), l.schema, l.collname) END ORDER BY n.place) AS terms
+			ELSE format('(%s) COLLATE %I.%I',
+				pg_get_indexdef(i.indexrelid, n.place::int, false), l.schema, l.collname) END
+				ORDER BY n.place) AS terms
 	FROM (SELECT u.place, u.number, u.class, u.coll FROM ROWS FROM (unnest(CAST(i.indkey AS int2[])), unnest(CAST(i.indclass AS oid[])), unnest(CAST(i.indcollation AS oid[]))) WITH ORDINALITY u(number, class, coll, place) WHERE u.place <= i.indnkeyatts) n
 	LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = n.number
 	LEFT JOIN (SELECT l.oid, l.collname, s.nspname AS schema FROM pg_collation l JOIN pg_namespace s ON s.oid = l.collnamespace) l ON l.oid = n.coll
@@ -84,7 +91,8 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_constraint 
 			AND m.amoprighttype = p.opcintype AND m.amopstrategy = 3 WHERE p.oid = n.class AND y.amname = 'btree'))) o ON true) k
 WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.indisready`, t.sql)
 	for i := range found {
-		if u := &found[i]; strings.Contains(strings.Join(u.Terms, " ")+u.Condition, ".*") { // a whole row, by the name of its table
+		// a whole row, by the name of its table
+		if u := &found[i]; strings.Contains(strings.Join(u.Terms, " ")+u.Condition, ".*") {
 			u.Terms = nil
 		}
 	}
@@ -109,9 +117,12 @@ func (postgres) guards(e *entity, reference Reference, deleting bool) string {
 	if deleting {
 		also = " AND k.convalidated AND k.confdeltype IN ('a', 'r')"
 	}
-	return "EXISTS (SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] WHERE k.contype = 'f' AND k.conrelid = to_regclass(" +
-		literal(e.v1.sql) + ") AND k.confrelid = to_regclass(" + literal(e.db.qualify(reference.Table)) + ") AND cardinality(k.conkey) = 1 AND a.attname = " + literal(reference.Column) + also +
-		" AND NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgenabled NOT IN ('O', 'A')))"
+	return fill(`EXISTS (SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid
+		AND a.attnum = k.conkey[1] WHERE k.contype = 'f' AND k.conrelid = to_regclass({v1 name})
+		AND k.confrelid = to_regclass({qualify}) AND cardinality(k.conkey) = 1 AND a.attname = {column}{also}
+		AND NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgconstraint = k.oid
+		AND t.tgenabled NOT IN ('O', 'A')))`, "v1 name", literal(e.v1.sql),
+		"qualify", literal(e.db.qualify(reference.Table)), "column", literal(reference.Column), "also", also)
 }
 
 func (postgres) violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error) {
@@ -121,11 +132,14 @@ WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.
 }
 
 func (postgres) hidden(ctx context.Context, s session, tables []string) ([]string, error) {
-	return texts(ctx, s, "SELECT translate(CAST(c.oid::regclass AS text), '\"', '') FROM pg_class c WHERE c.oid IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))"+
-		" AND row_security_active(c.oid) ORDER BY 1", jsonList(tables))
+	return texts(ctx, s, `SELECT translate(CAST(c.oid::regclass AS text), '"', '') FROM pg_class c
+		WHERE c.oid IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
+		AND row_security_active(c.oid) ORDER BY 1`, jsonList(tables))
 }
 
-func (postgres) referrers(ctx context.Context, s session, tables, others []string) (secret, readable []string, err error) {
+func (postgres) referrers(ctx context.Context, s session, tables,
+	others []string,
+) (secret, readable []string, err error) {
 	const listed = "(SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name) WHERE to_regclass(t.name) IS NOT NULL)"
 	err = s.query(ctx, func(rows *sql.Rows) error {
 		var name string
@@ -137,9 +151,10 @@ func (postgres) referrers(ctx context.Context, s session, tables, others []strin
 			secret = append(secret, name)
 		}
 		return err
-	}, "SELECT DISTINCT format('%I.%I', n.nspname, c.relname), has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"+
-		" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"+
-		" WHERE k.contype = 'f' AND k.confrelid IN "+listed+" AND k.conrelid NOT IN "+listed+" ORDER BY 1", jsonList(tables), jsonList(others))
+	}, fill(`SELECT DISTINCT format('%I.%I', n.nspname, c.relname), has_schema_privilege(n.oid, 'USAGE')
+		AND has_table_privilege(c.oid, 'SELECT') FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND k.confrelid IN {listed}
+		AND k.conrelid NOT IN {listed} ORDER BY 1`, "listed", listed), jsonList(tables), jsonList(others))
 	return secret, readable, err
 }
 
@@ -159,8 +174,8 @@ FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
 	return found, err
 }
 
-// holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real, which a
-// model's double holds.
+// holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real,
+// which a model's double holds.
 func (postgres) holds(sqlType, declared string) bool {
 	found, wanted := typeFamily(sqlType), typeFamily(declared)
 	return found == wanted || found == "real" && wanted == "double precision"
@@ -172,7 +187,8 @@ func (postgres) holdsNumber(sqlType string) bool {
 
 // typeFamily is the same for types that hold the same values, but for limits.
 func typeFamily(sqlType string) string {
-	name := strings.ToLower(sqlType) // with its schema, a type is not one of ours: its operators are not found without it
+	// with its schema, a type is not one of ours: its operators are not found without it
+	name := strings.ToLower(sqlType)
 	if open, end := strings.Index(name, "("), strings.Index(name, ")"); open >= 0 && end > open {
 		name = strings.TrimSpace(name[:open]) + name[end+1:]
 	}
@@ -201,10 +217,12 @@ func typeFamily(sqlType string) string {
 	}
 }
 
-// estimate trusts the statistics of a large table: those of its last ANALYZE, and the counters that follow each transaction.
+// estimate trusts the statistics of a large table: those of its last ANALYZE, and the counters that follow each
+// transaction.
 func (postgres) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
 	const large = 100_000
-	rows, err := number(ctx, s, "SELECT CAST(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c WHERE c.oid = to_regclass(?)", table)
+	rows, err := number(ctx, s,
+		"SELECT CAST(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c WHERE c.oid = to_regclass(?)", table)
 	if err != nil || rows > large {
 		return rows, false, err
 	}
@@ -214,15 +232,16 @@ func (postgres) estimate(ctx context.Context, s session, table string) (int64, b
 }
 
 func (postgres) roughCounts(column string) string {
-	return `SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace)
+	return fill(`SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace)
 	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(value, share)
-	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '` + column + `' ORDER BY 1`
+	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '{column}' ORDER BY 1`, "column", column)
 }
 
 func (postgres) outgrown(ctx context.Context, s session, tables []string) ([]string, error) {
 	var outgrown []string
 	for _, table := range tables {
-		// By pages, which are there before the statement that fills them is committed, and by rows, which are not; where we may.
+		// By pages, which are there before the statement that fills them is committed, and by rows, which are not;
+		// where we may.
 		grown, err := number(ctx, s, `SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')
 			AND (pg_relation_size(c.oid) > 2 * greatest(c.relpages, 50) * CAST(current_setting('block_size') AS bigint)
 				OR pg_stat_get_live_tuples(c.oid) > 10 * greatest(c.reltuples, 1000))`, table)

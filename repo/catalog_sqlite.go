@@ -13,7 +13,8 @@ import (
 // What the catalog of SQLite says of tables.
 
 func (sqlite) countTables(ctx context.Context, db *DB) (int64, error) {
-	return number(ctx, db.reading(), "SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
+	return number(ctx, db.reading(),
+		"SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
 }
 
 // ofPrimary: there is no standby.
@@ -58,11 +59,13 @@ FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name, t.name, t.name)
 }
 
 var (
-	sqliteToken   = regexp.MustCompile(`'(?:[^']|'')*'|"(?:[^"]|"")*"|` + "`[^`]*`" + `|\[[^\]]*\]|--[^\n]*|/\*(?s:.*?)\*/|\w+|[(),]`)
+	sqliteToken = regexp.MustCompile(`'(?:[^']|'')*'|"(?:[^"]|"")*"|` + "`[^`]*`" +
+		`|\[[^\]]*\]|--[^\n]*|/\*(?s:.*?)\*/|\w+|[(),]`)
 	sqliteUnquote = strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "")
 )
 
-// declaredCollations are the collations that a CREATE TABLE statement gives to columns, but for BINARY. No pragma tells them.
+// declaredCollations are the collations that a CREATE TABLE statement gives to columns, but for BINARY. No pragma tells
+// them.
 func declaredCollations(statement string) map[string]string {
 	collations := map[string]string{}
 	depth, name, begins, collate := 0, "", false, false
@@ -108,13 +111,16 @@ func (sqlite) uniques(ctx context.Context, s session, t *table) (found []uniqueI
 			u.Name = t.name + "." + strings.Join(plain, ", "+t.name+".")
 			for i, name := range plain {
 				if !partial {
-					u.Needs, u.Terms, u.Operators = append(u.Needs, name), append(u.Terms, quote(name)+" COLLATE "+quote(names[i])), append(u.Operators, "=")
+					u.Needs, u.Terms, u.Operators = append(u.Needs, name),
+						append(u.Terms, fill(`{name} COLLATE {names}`,
+							"name", quote(name), "names", quote(names[i]))), append(u.Operators, "=")
 				}
 			}
 		}
 		found = append(found, u)
 		return nil
-	}, `SELECT l.name, json_group_array(x.name), json_group_array(x.coll), l.partial FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key GROUP BY l.name`, t.name)
+	},
+		`SELECT l.name, json_group_array(x.name), json_group_array(x.coll), l.partial FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key GROUP BY l.name`, t.name)
 	return found, err
 }
 
@@ -154,8 +160,9 @@ func (sqlite) guards(e *entity, reference Reference, deleting bool) string {
 		also = " AND f.on_delete IN ('NO ACTION', 'RESTRICT')"
 	}
 	keys := "pragma_foreign_key_list(" + literal(e.v1.name) + ")"
-	return "EXISTS (SELECT 1 FROM " + keys + ` f WHERE f."table" = ` + literal(reference.Table) + ` COLLATE NOCASE AND f."from" = ` + literal(reference.Column) + " COLLATE NOCASE" + also +
-		" AND (SELECT count(*) FROM " + keys + " g WHERE g.id = f.id) = 1)"
+	return fill(`EXISTS (SELECT 1 FROM {keys} f WHERE f."table" = {table} COLLATE NOCASE
+		AND f."from" = {column} COLLATE NOCASE{also} AND (SELECT count(*) FROM {keys} g WHERE g.id = f.id) = 1)`,
+		"keys", keys, "table", literal(reference.Table), "column", literal(reference.Column), "also", also)
 }
 
 // violatesKey reads the message, which alone says what was violated.
@@ -165,10 +172,15 @@ func (sqlite) violatesKey(_ context.Context, _ session, t *table, refused *const
 
 func (sqlite) hidden(context.Context, session, []string) ([]string, error) { return nil, nil }
 
-func (sqlite) referrers(ctx context.Context, s session, tables, others []string) (secret, readable []string, err error) {
+func (sqlite) referrers(ctx context.Context, s session, tables,
+	others []string,
+) (secret, readable []string, err error) {
 	const listed = "(SELECT t.value FROM json_each(?) t)"
-	readable, err = texts(ctx, s, `SELECT DISTINCT '"' || replace(m.name, '"', '""') || '"' FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table' AND ('"' || replace(f."table", '"', '""') || '"') COLLATE NOCASE IN `+listed+
-		` AND ('"' || replace(m.name, '"', '""') || '"') COLLATE NOCASE NOT IN `+listed+" ORDER BY 1", jsonList(tables), jsonList(others))
+	readable, err = texts(ctx, s, fill(`SELECT DISTINCT '"' || replace(m.name, '"', '""') || '"'
+		FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
+		AND ('"' || replace(f."table", '"', '""') || '"') COLLATE NOCASE IN {listed}
+		AND ('"' || replace(m.name, '"', '""') || '"') COLLATE NOCASE NOT IN {listed} ORDER BY 1`,
+		"listed", listed), jsonList(tables), jsonList(others))
 	return nil, readable, err
 }
 
@@ -217,7 +229,7 @@ func affinity(sqlType string) string {
 }
 
 func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
-	rows, err := number(ctx, s, "SELECT count(*) FROM "+table)
+	rows, err := number(ctx, s, fill(`SELECT count(*) FROM {table}`, "table", table))
 	return rows, true, err
 }
 

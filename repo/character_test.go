@@ -12,8 +12,9 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// Whatever V1's owner has made of V1: reads, lists, writes through both shapes, runs, steps and the way back work as they do without it, or say why
-// not; no error is one that nobody knows, and both shapes and V1's tables always say the same.
+// Whatever V1's owner has made of V1: reads, lists, writes through both shapes, runs, steps and the way back work as
+// they do without it, or say why not; no error is one that nobody knows, and both shapes and V1's tables always say the
+// same.
 func TestCharactersOfV1(t *testing.T) {
 	t.Parallel()
 	for _, c := range repotest.Characters {
@@ -85,26 +86,48 @@ func (w *walk) operate(where string) {
 		do   func() error
 	}{
 		{"a V1 update", func() error {
-			return errOf(w.b.Notes.UpdateV1(ctx, "a", func(n *repotest.NoteV1) error { n.Title = "work: " + fresh; n.Tags = n.Tags[:1]; return nil }))
+			return errOf(w.b.Notes.UpdateV1(ctx, "a", func(n *repotest.NoteV1) error {
+				n.Title = "work: " +
+					fresh
+				n.Tags = n.Tags[:1]
+				return nil
+			}))
 		}},
 		{"a V2 update", func() error {
-			return errOf(w.b.Notes.UpdateV2(ctx, "c", nil, func(n *repotest.NoteV2) error { pin(n); n.Headline = "c" + fresh; return nil }))
+			return errOf(w.b.Notes.UpdateV2(ctx, "c", nil, func(n *repotest.NoteV2) error {
+				pin(n)
+				n.Headline = "c" +
+					fresh
+				return nil
+			}))
 		}},
 		{"a V1 create", func() error { return errOf(w.b.Notes.CreateV1(ctx, note(fresh+"x", fresh+"x"))) }},
 		{"a V2 create", func() error {
-			return errOf(w.b.Notes.CreateV2(ctx, repotest.NoteV2{ID: fresh + "y", Headline: fresh + "y", Labels: []repotest.Label{{Rank: 2, Name: "l"}}}))
+			return errOf(w.b.Notes.CreateV2(ctx, repotest.NoteV2{
+				ID: fresh + "y", Headline: fresh + "y",
+				Labels: []repotest.Label{{Rank: 2, Name: "l"}},
+			}))
 		}},
 		{"a priority of seven", func() error {
-			return errOf(w.b.Notes.UpdateV1(ctx, "a", func(n *repotest.NoteV1) error { n.Priority = 7 + int16(w.n%2); return nil }))
+			return errOf(w.b.Notes.UpdateV1(ctx, "a", func(n *repotest.NoteV1) error {
+				n.Priority = 7 +
+					int16(w.n%2)
+				return nil
+			}))
 		}},
 		{"the same title", func() error {
-			return errOf(w.b.Notes.UpdateV2(ctx, "a", nil, func(n *repotest.NoteV2) error { n.Topic, n.Headline = nil, "c"+fresh; return nil }))
+			return errOf(w.b.Notes.UpdateV2(ctx, "a", nil, func(n *repotest.NoteV2) error {
+				n.Topic, n.Headline = nil,
+					"c"+fresh
+				return nil
+			}))
 		}},
 		{"a comment", func() error {
 			return errOf(w.b.Comments.CreateV1(ctx, repotest.CommentV1{ID: int32(w.n), NoteID: new("a"), Words: fresh}))
 		}},
 		{"a change of a comment", func() error {
-			return errOf(w.b.Comments.UpdateV2(ctx, fmt.Sprint(w.n), nil, func(c *repotest.CommentV2) error { c.Text += "!"; return nil }))
+			return errOf(w.b.Comments.UpdateV2(ctx, fmt.Sprint(w.n), nil,
+				func(c *repotest.CommentV2) error { c.Text += "!"; return nil }))
 		}},
 		{"a delete", func() error { return w.b.Notes.Delete(ctx, fresh+"x", nil) }},
 		{"a delete of what stays", func() error {
@@ -130,7 +153,8 @@ func isKnown(err error) bool {
 	_, input := errors.AsType[*repo.InputError](err)
 	_, representable := errors.AsType[*repo.NotRepresentableError](err)
 	_, conversion := errors.AsType[*repo.ConversionError](err)
-	return input || representable || conversion || errors.Is(err, repo.ErrConflict) || errors.Is(err, repo.ErrNotFound) || errors.Is(err, repo.ErrAlreadyExists)
+	return input || representable || conversion || errors.Is(err, repo.ErrConflict) ||
+		errors.Is(err, repo.ErrNotFound) || errors.Is(err, repo.ErrAlreadyExists)
 }
 
 // agree checks that lists, reads and V1's own tables say the same.
@@ -138,7 +162,10 @@ func (w *walk) agree(where string) {
 	w.t.Helper()
 	ctx := w.t.Context()
 	for _, sort := range []string{"", "BODY", "PRIORITY"} {
-		q := repo.Query{First: new(100), Sort: sort, Desc: w.n%2 == 0, Where: []repo.Predicate{{V1: repo.AtMost("priority", 9), V2: repo.AtMost("priority", 9)}}}
+		q := repo.Query{
+			First: new(100), Sort: sort, Desc: w.n%2 == 0,
+			Where: []repo.Predicate{{V1: repo.AtMost("priority", 9), V2: repo.AtMost("priority", 9)}},
+		}
 		old, err1 := w.b.Notes.ListV1(ctx, q)
 		page, err2 := w.b.Notes.ListV2(ctx, q)
 		if err := errors.Join(err1, err2); err != nil {
@@ -156,7 +183,8 @@ func (w *walk) agree(where string) {
 			}
 			back, err := repotest.NoteMapping{}.Downgrade(item.Value.Value)
 			if err != nil || i < len(old.Items) && !repo.Identical(old.Items[i].Value, back) {
-				w.t.Errorf("%s: the shapes of %s disagree (%v)\nV1 %+v\nV2 %+v", where, item.Key, err, old.Items[i].Value, item.Value.Value)
+				w.t.Errorf("%s: the shapes of %s disagree (%v)\nV1 %+v\nV2 %+v", where, item.Key, err,
+					old.Items[i].Value, item.Value.Value)
 			}
 		}
 		if !slices.Equal(keys, keysV2) {

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is missing
-// or of a kind that cannot be migrated, when the database does not hold every text, when a table of the engine's belongs to a stranger, when our role may not write a table or does not
-// see all of it, and when the engine's own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
+// Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is
+// missing or of a kind that cannot be migrated, when the database does not hold every text, when a table of the
+// engine's belongs to a stranger, when our role may not write a table or does not see all of it, and when the engine's
+// own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
 		return db.classify(err)
@@ -31,16 +32,6 @@ func (db *DB) Check(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// relation is what the catalog says of a table as a whole.
-type relation struct {
-	Kind    string   `json:"kind"`    // "" for an ordinary table, else what it is, such as "a view"
-	Hidden  bool     `json:"hidden"`  // row-level security is active for our role
-	Role    string   `json:"role"`    // our role
-	Missing []string `json:"missing"` // rights that our role lacks
-	// Sequences make values of the table's columns, and our role may not use them.
-	Sequences []string `json:"sequences"`
 }
 
 // adviceToInstall is what to do where something of ours is missing.
@@ -63,7 +54,8 @@ func (e *entity) check(ctx context.Context) error {
 	}
 	for _, t := range e.v2.all() {
 		if i := slices.IndexFunc(t.columns, func(c column) bool { return c.now().composite }); i >= 0 {
-			return fmt.Errorf("entity %s: column %s of V2's table %s is %s, a composite type, which holds the members of a document that it knows alone: declare it as json", e.name, t.columns[i].name, t.name, t.columns[i].now().sqlType)
+			return fmt.Errorf(
+				"entity %s: column %s of V2's table %s is %s, a composite type, which holds the members of a document that it knows alone: declare it as json", e.name, t.columns[i].name, t.name, t.columns[i].now().sqlType)
 		}
 	}
 	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
@@ -83,9 +75,11 @@ func (e *entity) check(ctx context.Context) error {
 		}
 	}
 	if hidden, err := e.hiddenTables(ctx, e.db.reading()); err != nil || len(hidden) > 0 {
-		return cmp.Or(err, fmt.Errorf("entity %s: row-level security may hide rows of table %s from our role (HIDDEN_ROWS): switch it off there", e.name, strings.Join(hidden, ", ")))
+		return cmp.Or(err,
+			fmt.Errorf(
+				"entity %s: row-level security may hide rows of table %s from our role (HIDDEN_ROWS): switch it off there", e.name, strings.Join(hidden, ", ")))
 	}
-	phase, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+e.db.own.entity+" WHERE name = ?", e.name)
+	phase, err := number(ctx, e.db.reading(), e.db.sql(`SELECT count(*) FROM {coexist_entity} WHERE name = ?`), e.name)
 	if err == nil && phase == 0 {
 		return fmt.Errorf("entity %s is not installed: %s", e.name, adviceToInstall)
 	}
@@ -98,24 +92,16 @@ func (e *entity) checkAgainstV1(ctx context.Context) error {
 		return err
 	}
 	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
-		return fmt.Errorf("entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
+		return fmt.Errorf(
+			"entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
 			e.name, e.v1.name, e.v1.key.now().sqlType, e.v2.name, e.v2.key.now().sqlType)
 	}
 	if v1, v2 := e.v1.key.now().collation, e.v2.key.now().collation; v1 != v2 {
-		return fmt.Errorf("entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
+		return fmt.Errorf(
+			"entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
 			e.name, e.v2.name, v2, e.v1.name, v1)
 	}
 	return e.checkRightsOnV1(ctx)
-}
-
-// checkRightsOnV1 fails where our role may not use V1's tables.
-func (e *entity) checkRightsOnV1(ctx context.Context) error {
-	for _, t := range e.v1.all() {
-		if err := e.checkRights(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.
@@ -128,8 +114,9 @@ func (e *entity) checkV1(ctx context.Context) error {
 			c := &t.columns[i]
 			found := c.now().sqlType
 			if held := e.db.dialect.holds(found, c.declared) || c.isNumber && e.db.dialect.holdsNumber(found); !held {
-				return fmt.Errorf("entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
-					"%s", e.name, c.name, t.name, found, c.declared, adviceOfType(e.db.dialect, found, c.declared))
+				return fmt.Errorf(
+					"entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
+						"%s", e.name, c.name, t.name, found, c.declared, adviceOfType(e.db.dialect, found, c.declared))
 			}
 		}
 	}
@@ -144,33 +131,38 @@ func (e *entity) checkV1(ctx context.Context) error {
 	}
 	for _, t := range e.v1.all() {
 		if broken, err := e.db.dialect.brokenForeignKey(ctx, e.db.reading(), t); err != nil || broken != "" {
-			return cmp.Or(err, fmt.Errorf("entity %s: a foreign key of table %s refers to %s, which is no table, or no unique column of one, so that SQLite refuses each row: "+
-				"declare it UNIQUE, or make the table anew without that foreign key", e.name, t.name, broken))
+			return cmp.Or(err,
+				fmt.Errorf(
+					"entity %s: a foreign key of table %s refers to %s, which is no table, or no unique column of one, so that SQLite refuses each row: "+
+						"declare it UNIQUE, or make the table anew without that foreign key", e.name, t.name, broken))
 		}
 	}
 	if !e.v1.key.now().unique {
-		return fmt.Errorf("column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
+		return fmt.Errorf(
+			"column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
 	}
 	return e.checkKeyless(ctx)
 }
 
 // adviceOfType says what to do about a column whose values cannot come back.
-func adviceOfType(d dialect, found, declared string) string {
+func adviceOfType(d columnTypes, found, declared string) string {
 	if schema, name, qualified := strings.Cut(found, "."); qualified && d.holds(name, declared) {
-		return "put schema " + schema + " into the search_path of the server's role, without which the operators of its types are not found"
+		return "put schema " + schema +
+			" into the search_path of the server's role, without which the operators of its types are not found"
 	}
 	return "change the column's type, or the model's"
 }
 
-// checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any column hold a value of another type
-// than it declares: there it fails where a row's is.
+// checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any
+// column hold a value of another type than it declares: there it fails where a row's is.
 func (e *entity) checkKeyless(ctx context.Context) error {
 	known := e.v1.key.now()
 	if _, kind := e.db.dialect.noKey(e.v1.key); known.notNull && kind == onlyNull {
 		return nil
 	}
 	if !known.notNull && !known.primary {
-		return fmt.Errorf("column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.key.name, e.v1.name, e.name)
+		return fmt.Errorf(
+			"column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.key.name, e.v1.name, e.name)
 	}
 	without, err := e.keyless(ctx, e.db.reading())
 	if err == nil && without != "" {
@@ -185,11 +177,13 @@ const onlyNull = "NULL"
 // keyless says what is wrong where V1 has rows without a key, or with one that no model can hold, "" where it has none.
 func (e *entity) keyless(ctx context.Context, s session) (string, error) {
 	condition, kind := e.db.dialect.noKey(e.v1.key)
-	n, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" t WHERE "+condition+" LIMIT 1) k")
+	n, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} t WHERE {condition} LIMIT 1) k`,
+		"condition", condition))
 	if err != nil || n == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("table %s has rows without a key, which nobody can migrate (column %s is %s there): give them one, and declare it NOT NULL", e.v1.name, e.v1.key.name, kind), nil
+	return fmt.Sprintf(
+		"table %s has rows without a key, which nobody can migrate (column %s is %s there): give them one, and declare it NOT NULL", e.v1.name, e.v1.key.name, kind), nil
 }
 
 // checkReads fails where a model's field cannot be read from what its column holds.
@@ -198,7 +192,8 @@ func (e *entity) checkReads(root *table) error {
 		for i := range t.columns {
 			c := &t.columns[i]
 			if why := e.db.dialect.misread(c, c.now().sqlType); why != "" {
-				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.name, t.name, c.now().sqlType, why)
+				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.name, t.name,
+					c.now().sqlType, why)
 			}
 		}
 	}
@@ -218,7 +213,8 @@ func (e *entity) checkParents() error {
 			}
 		}
 		if elsewhere != "" && !leads {
-			return fmt.Errorf("entity %s: column %s of table %s refers to %s of %s, which is not its key %s: name the column that holds the key, by `repo:\"…;key:COLUMN\"`, or make these rows an entity",
+			return fmt.Errorf(
+				"entity %s: column %s of table %s refers to %s of %s, which is not its key %s: name the column that holds the key, by `repo:\"…;key:COLUMN\"`, or make these rows an entity",
 				e.name, c.parentKey, c.name, elsewhere, e.v1.name, e.v1.key.name)
 		}
 	}
@@ -233,7 +229,8 @@ func (e *entity) checkSorts() error {
 				continue
 			}
 			if family := typeFamily(c.now().sqlType); c.isJSON() || strings.HasSuffix(family, "]") || c.now().opaque {
-				return fmt.Errorf("entity %s: sort %s goes by column %s, which is %s, by which no list can be sorted: take another column", e.name, name, c.name, c.now().sqlType)
+				return fmt.Errorf(
+					"entity %s: sort %s goes by column %s, which is %s, by which no list can be sorted: take another column", e.name, name, c.name, c.now().sqlType)
 			}
 		}
 	}
@@ -258,92 +255,14 @@ func (e *entity) readKeys(ctx context.Context) error {
 	return nil
 }
 
-// checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see. It gives the advice
-// that it is given. Without one a table may be absent.
-func (e *entity) checkTable(ctx context.Context, t *table, ifAbsent, ifIncomplete string) error {
-	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t)
-	if err != nil {
-		return err
-	}
-	if len(catalog) == 0 && ifAbsent == "" {
-		return nil
-	}
-	if len(catalog) == 0 {
-		if schemas, err := e.db.dialect.elsewhere(ctx, e.db.reading(), e.db.schema, t.name); err != nil {
-			return err
-		} else if len(schemas) > 0 {
-			ifAbsent = fmt.Sprintf("schema %s has one, which --v1-schema can name", strings.Join(schemas, ", "))
-		}
-		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, strings.ReplaceAll(t.sql, `"`, ""), ifAbsent)
-	}
-	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
-	if err != nil {
-		return err
-	}
-	if about.Kind != "" {
-		return fmt.Errorf("entity %s: %s is %s: it must be an ordinary table, since triggers would not see each write to it", e.name, t.name, about.Kind)
-	}
-	var missing []string
-	for i := range t.columns {
-		c := &t.columns[i]
-		found, ok := catalog[c.name]
-		switch {
-		case !ok && ifAbsent == "" && e.db.dialect.zero(c) != "": // an installation adds it
-			continue
-		case !ok:
-			missing = append(missing, c.name)
-			continue
-		case found.opaque && e.tellsApart(t, c):
-			return fmt.Errorf("entity %s: column %s of table %s is of a domain over %s, with which nothing can be compared: let the column be of that type itself", e.name, c.name, t.name, found.sqlType)
-		case found.always && !e.tellsApart(t, c):
-			return fmt.Errorf("entity %s: column %s of table %s is GENERATED ALWAYS AS IDENTITY, so that no update could set it: leave it out of the model, or let it be GENERATED BY DEFAULT", e.name, c.name, t.name)
-		case found.generated:
-			return fmt.Errorf("entity %s: column %s of table %s is generated, so that no write could set it: leave it out of the model", e.name, c.name, t.name)
-		}
-		if found.wide {
-			found.limits = limitsOf(c.declared)
-		}
-		if c == e.v2.key {
-			found.limits = limits{} // V1's are its
-		}
-		c.catalog.Store(&found)
-	}
-	for _, c := range e.engineColumnsOf(t) {
-		if _, there := catalog[c]; !there {
-			return fmt.Errorf("entity %s: table %s has no column %s, so that Coexist has not made it: drop it, or give V2's table another name", e.name, t.name, c)
-		}
-	}
-	if missing != nil {
-		return fmt.Errorf("entity %s: table %s has no column %s: %s", e.name, t.name, strings.Join(missing, ", "), ifIncomplete)
-	}
-	return nil
+// know keeps what the catalog says of a column. Statements that were built before are built again.
+func (e *entity) know(c *column, found *catalogColumn) {
+	c.catalog.Store(found)
+	e.catalogs.Add(1)
 }
 
-// tellsApart reports whether a column is one by which the rows of its table are told apart, which no update changes.
-func (e *entity) tellsApart(t *table, c *column) bool {
-	for i := range e.v1.children {
-		if child := &e.v1.children[i]; &child.table == t {
-			return slices.ContainsFunc(child.own, func(own int) bool { return child.columns[own].name == c.name })
-		}
-	}
-	return c.isKey
-}
-
-// engineColumnsOf are those that a table of V2's has besides the model's, none of another table.
-func (e *entity) engineColumnsOf(t *table) []string {
-	if t == e.v2 {
-		return columnList(engineColumns)
-	}
-	for i := range e.v2.children {
-		if c := &e.v2.children[i]; &c.table == t {
-			return []string{c.parentKey, positionColumn}
-		}
-	}
-	return nil
-}
-
-// renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns that have gone
-// it leaves as they were known: the next statement will say so.
+// renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns
+// that have gone it leaves as they were known: the next statement will say so.
 func (e *entity) renew(ctx context.Context, s session) (changed bool, err error) {
 	for _, t := range e.v1.all() {
 		catalog, err := e.db.dialect.columns(ctx, s, t)
@@ -358,26 +277,9 @@ func (e *entity) renew(ctx context.Context, s session) (changed bool, err error)
 			}
 			if ok && found != c.now() {
 				changed = true
-				c.catalog.Store(&found)
+				e.know(c, &found)
 			}
 		}
 	}
 	return changed, nil
-}
-
-// checkRights fails where our role does not see each row of a table, or may not write it.
-func (e *entity) checkRights(ctx context.Context, t *table) error {
-	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
-	switch {
-	case err != nil:
-		return err
-	case about.Hidden:
-		return fmt.Errorf("entity %s: row-level security may hide rows of table %s from role %s (HIDDEN_ROWS): connect as a role that it does not hold for, such as one with BYPASSRLS", e.name, t.name, about.Role)
-	case len(about.Missing) > 0:
-		return fmt.Errorf("entity %s: role %s lacks the rights %s on table %s: GRANT them", e.name, about.Role, strings.Join(about.Missing, ", "), t.name)
-	case len(about.Sequences) > 0:
-		return fmt.Errorf("entity %s: role %s lacks the right USAGE on sequence %s, which makes values of table %s: GRANT it", e.name, about.Role, strings.Join(about.Sequences, ", "), t.name)
-	default:
-		return nil
-	}
 }

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// A run's key range is worked on in chunks, which are cut from it one after another as workers ask for them, in this process or
-// in others. Who works on a chunk holds a lease, and renews it with each batch. Who sees a lease that is not renewed for long enough takes it
-// over, under a new token, without which nobody commits. How long that is each process measures by itself: clocks are set back, and no two
-// agree. So the column leased_until, which earlier versions compare with the database's clock, is read for two things only: whether it is
-// another one than before, and whether the chunk is nobody's, which leaseless says.
+// A run's key range is worked on in chunks, which are cut from it one after another as workers ask for them, in this
+// process or in others. A worker leases its chunk, and renews the lease with each batch. After the lease another worker
+// takes over with a new token, and a commit needs the current token. Each process measures by itself when a lease is
+// over: clocks are set back, and no two agree. So the column leased_until, which earlier versions compare with the
+// database's clock, is read for two things only: whether it has changed, and whether the chunk is free (leaseless).
 
 // stage says what a chunk is: a part of the key range, or, at the end of a sweep, the marks that are left.
 type stage string
@@ -24,16 +24,13 @@ const (
 	stageMarks stage = "MARKS"
 )
 
-// chunkRows is how many rows a chunk has when it is cut: enough that cutting costs nothing, and few enough that several workers end
-// at about the same time.
-const chunkRows = 10_000
-
-// chunk is a part of a run's key range, (position, upper] in the database's order, as it was claimed: with a token that every
-// commit must still hold.
+// chunk is a part of a run's key range, (position, upper] in the database's order, as it was claimed: with a token that
+// every commit must still hold.
 type chunk struct {
-	RunID    int64   `json:"runId"`
-	Number   int     `json:"number"`
-	Upper    *string `json:"upper"`    // the last key, nil for an empty table; of the marks: the last that had one when the stage began
+	RunID  int64 `json:"runId"`
+	Number int   `json:"number"`
+	// the last key, nil for an empty table; of the marks: the last that had one when the stage began
+	Upper    *string `json:"upper"`
 	Position *string `json:"position"` // the last key that is done, nil at the start of the table
 	Stage    stage   `json:"stage"`
 	Token    int64   `json:"token"`
@@ -57,14 +54,15 @@ var (
 	errTooMany    = errors.New("the run has more workers than it was asked to have")
 )
 
-// claim takes a chunk that nobody works on, or cuts a new one. It returns nil where there is none, or enough workers are at work.
+// claim takes a chunk that nobody works on, or cuts a new one. It returns nil where there is none, or enough workers
+// are at work.
 func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
 	open, err := e.openChunks(ctx, run)
 	if err != nil {
 		return nil, err
 	}
 	for _, o := range open {
-		condition := " AND " + e.db.roomForWorker("run_id")
+		condition := fill(` AND {roomForWorker}`, "roomForWorker", e.db.roomForWorker("run_id"))
 		if o.Leased {
 			condition = "" // who is gone has left room
 			if !e.db.leases.expired(o) {
@@ -97,17 +95,22 @@ const leaseless = "'1970-01-01T00:00:00.000Z'"
 // openChunks are those of a run.
 func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err error) {
 	d := e.db.dialect
-	err = e.db.reading().query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &open) }, "SELECT CAST("+d.list(d.object([]member{
-		{"runId", "k.run_id"},
-		{"number", "k.number"},
-		{"token", "k.token"},
-		{"lease", "CAST(k.leased_until AS text)"},
-		{"leased", "CASE WHEN k.leased_until > " + leaseless + " THEN " + d.truth(true) + " ELSE " + d.truth(false) + " END"},
-	}), e.db.own.chunk+" k WHERE k.run_id = "+strconv.FormatInt(run.ID, 10)+" AND NOT k.finished", "k.number")+" AS text)")
+	err = e.db.reading().query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &open) },
+		fill(`SELECT CAST({list} AS text)`,
+			"list", d.list(d.object([]member{
+				{"runId", "k.run_id"},
+				{"number", "k.number"},
+				{"token", "k.token"},
+				{"lease", "CAST(k.leased_until AS text)"},
+				{"leased", fill(`CASE WHEN k.leased_until > {leaseless} THEN {truth} ELSE {truth2} END`,
+					"leaseless", leaseless, "truth", d.truth(true), "truth2", d.truth(false))},
+			}), e.db.sql(`{coexist_chunk} k WHERE k.run_id = {formatInt} AND NOT k.finished`,
+				"formatInt", strconv.FormatInt(run.ID, 10)), "k.number")))
 	return open, err
 }
 
-// take takes a chunk over that is still as o has found it. It returns nil where it is not, or does not meet a condition.
+// take takes a chunk over that is still as o has found it. It returns nil where it is not, or does not meet a
+// condition.
 func (e *entity) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
 	d := e.db.dialect
 	err = e.db.autonomously(ctx, func(s session) error {
@@ -115,19 +118,23 @@ func (e *entity) take(ctx context.Context, o openChunk, condition string) (taken
 		return s.query(ctx, func(rows *sql.Rows) error {
 			taken = &chunk{}
 			return scanJSON(rows, taken)
-		}, "UPDATE "+e.db.own.chunk+" SET token = token + 1, leased_until = "+d.later("?")+" WHERE run_id = ? AND number = ? AND token = ? AND CAST(leased_until AS text) = ?"+
-			" AND NOT finished AND EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.id = run_id AND r.status = 'RUNNING')"+condition+" RETURNING CAST("+d.object([]member{
-			{"runId", "run_id"},
-			{"number", "number"},
-			{"upper", "upper"},
-			{"position", "position"},
-			{"stage", "stage"},
-			{"token", "token"},
-			{"behind", "behind"},
-			{"faults", "faults"},
-			{"workers", "(SELECT r.workers FROM " + e.db.own.run + " r WHERE r.id = run_id)"},
-			{"maxRows", "(SELECT coalesce(r.max_rows_per_second, 0) FROM " + e.db.own.run + " r WHERE r.id = run_id)"},
-		})+" AS text)", e.db.leases.length.Milliseconds(), o.RunID, o.Number, o.Token, o.Lease)
+		}, e.db.sql(`UPDATE {coexist_chunk} SET token = token + 1, leased_until = {later} WHERE run_id = ?
+			AND number = ? AND token = ? AND CAST(leased_until AS text) = ? AND NOT finished AND EXISTS (SELECT 1
+			FROM {coexist_run} r WHERE r.id = run_id AND r.status = 'RUNNING'){condition} RETURNING CAST({object}
+			AS text)`, "later", d.later("?"), "condition", condition,
+			"object", d.object([]member{
+				{"runId", "run_id"},
+				{"number", "number"},
+				{"upper", "upper"},
+				{"position", "position"},
+				{"stage", "stage"},
+				{"token", "token"},
+				{"behind", "behind"},
+				{"faults", "faults"},
+				{"workers", e.db.sql(`(SELECT r.workers FROM {coexist_run} r WHERE r.id = run_id)`)},
+				{"maxRows", e.db.sql(`(SELECT coalesce(r.max_rows_per_second, 0) FROM {coexist_run} r
+					WHERE r.id = run_id)`)},
+			})), e.db.leases.length.Milliseconds(), o.RunID, o.Number, o.Token, o.Lease)
 	})
 	return taken, err
 }
@@ -161,87 +168,11 @@ func (l *leases) expired(o openChunk) bool {
 	return time.Since(last.since) >= l.length
 }
 
-// roomForWorker says that a run, an expression, is running and has fewer workers than it may have.
-func (db *DB) roomForWorker(run string) string {
-	return "EXISTS (SELECT 1 FROM " + db.own.run + " r WHERE r.id = " + run + " AND r.status = 'RUNNING' AND r.workers > (SELECT count(*) FROM " + db.own.chunk + " k" +
-		" WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + leaseless + "))"
-}
-
-// cut makes a chunk of what is left of the range; once that is all cut and done, a sweep has one more for the marks.
-func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
-	c := &chunk{RunID: run.ID, Stage: stageRange, Token: 1}
-	var whole, room, open bool
-	var bound sql.NullString
-	found := false
-	err := t.query(ctx, func(rows *sql.Rows) error {
-		found = true
-		var position sql.NullString
-		err := rows.Scan(&position, &bound, &whole, &c.Number)
-		if position.Valid {
-			c.Position = &position.String
-		}
-		return err
-	}, "SELECT c.position, c.upper, c.whole, c.next_number FROM "+e.db.own.cut+" c WHERE c.run_id = ?"+e.db.dialect.lock(), run.ID)
-	if err != nil || !found {
-		return nil, err
-	}
-	// A later statement than the lock.
-	err = t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&room, &open, &c.Workers, &c.MaxRows) },
-		"SELECT "+e.db.roomForWorker("r.id")+", EXISTS (SELECT 1 FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id AND (NOT k.finished OR k.stage = 'MARKS')),"+
-			" r.workers, coalesce(r.max_rows_per_second, 0) FROM "+e.db.own.run+" r WHERE r.id = ?", run.ID)
-	switch {
-	case err != nil || !room:
-		return nil, err
-	case !whole:
-		err = e.cutRange(ctx, t, run, c, bound)
-	case run.Kind == Sweep && !open:
-		err = e.cutMarks(ctx, t, c)
-	default:
-		return nil, nil //nolint:nilnil // there is nothing to cut
-	}
-	if err != nil {
-		return nil, err
-	}
-	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.chunk+" (run_id, number, upper, position, stage, token, leased_until) VALUES (?, ?, ?, ?, ?, 1, "+e.db.dialect.later("?")+")",
-		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), e.db.leases.length.Milliseconds())
-	return c, err
-}
-
-func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound sql.NullString) error {
-	root := e.v1
-	if run.Kind == Restore || t.fence.leader() == sideV2 {
-		root = e.v2
-	}
-	var upper *string
-	if bound.Valid {
-		var s sqlText
-		s.add("SELECT CAST(n.key AS text) FROM (")
-		e.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, chunkRows)
-		s.add(") n ORDER BY n.key LIMIT 1 OFFSET CAST(? AS integer)", chunkRows-1)
-		if err := scanText(ctx, t.session, &upper, s.text.String(), s.args...); err != nil {
-			return err
-		}
-	}
-	last := upper == nil
-	if c.Upper = upper; last && bound.Valid {
-		c.Upper = &bound.String
-	}
-	_, err := t.exec(ctx, "UPDATE "+e.db.own.cut+" SET position = ?, whole = ?, next_number = next_number + 1 WHERE run_id = ?", c.Upper, last, c.RunID)
-	return err
-}
-
-func (e *entity) cutMarks(ctx context.Context, t *tx, c *chunk) error {
-	c.Stage, c.Position = stageMarks, nil
-	if err := scanText(ctx, t.session, &c.Upper, "SELECT CAST(u.key AS text) FROM ("+e.marked()+") u ORDER BY u.key DESC LIMIT 1"); err != nil {
-		return err
-	}
-	_, err := t.exec(ctx, "UPDATE "+e.db.own.cut+" SET next_number = next_number + 1 WHERE run_id = ?", c.RunID)
-	return err
-}
-
-// commitBatch is the one transaction of a batch: work, checkpoint and counters. It returns the chunk as it then is, nil when
-// that has ended with it.
-func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, began time.Time) (next *chunk, err error) {
+// commitBatch is the one transaction of a batch: work, checkpoint and counters. It returns the chunk as it then is, nil
+// when that has ended with it.
+func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
+	began time.Time,
+) (next *chunk, err error) {
 	// A batch that has begun is finished, also when the process is told to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchPatience)
 	defer cancel()
@@ -264,8 +195,9 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, be
 		if b.rows > 0 {
 			after.Position = &b.last
 		}
-		if _, err := t.exec(ctx, "UPDATE "+e.db.own.chunk+" SET position = ?, finished = ?, done = done + ?, migrated = migrated + ?, quarantined = quarantined + ?,"+
-			" behind = behind + ?, faults = faults + ?, busy_ms = busy_ms + ? WHERE run_id = ? AND number = ? AND token = ?",
+		if _, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET position = ?, finished = ?, done = done + ?,
+			migrated = migrated + ?, quarantined = quarantined + ?, behind = behind + ?, faults = faults + ?,
+			busy_ms = busy_ms + ? WHERE run_id = ? AND number = ? AND token = ?`),
 			after.Position, b.end, done, added.migrated, added.quarantined, added.behind, added.faults,
 			max(time.Since(began).Milliseconds(), 1), c.RunID, c.Number, c.Token); err != nil {
 			return err
@@ -279,10 +211,11 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch, be
 	return next, err
 }
 
-// mayWork takes the locks of a batch and checks what has to hold for it: the lease, the run, the phase. It brings the chunk's
-// limits up to date.
+// mayWork takes the locks of a batch and checks what has to hold for it: the lease, the run, the phase. It brings the
+// chunk's limits up to date.
 func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
-	held, err := t.exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+e.db.dialect.later("?")+" WHERE run_id = ? AND number = ? AND token = ?",
+	held, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET leased_until = {later} WHERE run_id = ?
+		AND number = ? AND token = ?`, "later", e.db.dialect.later("?")),
 		e.db.leases.length.Milliseconds(), c.RunID, c.Number, c.Token)
 	if err != nil {
 		return err
@@ -298,8 +231,10 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 	err = t.query(ctx, func(rows *sql.Rows) error {
 		running = true
 		return rows.Scan(&c.Workers, &c.MaxRows, &ahead)
-	}, "SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > "+
-		leaseless+" AND k.number < ?) FROM "+e.db.own.run+" r WHERE r.id = ? AND r.status = 'RUNNING'"+share, c.Number, c.RunID)
+	}, e.db.sql(`SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM {coexist_chunk} k
+		WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > {leaseless} AND k.number < ?)
+		FROM {coexist_run} r WHERE r.id = ? AND r.status = 'RUNNING'{share}`, "leaseless", leaseless,
+		"share", share), c.Number, c.RunID)
 	switch {
 	case err != nil:
 		return err
@@ -308,13 +243,15 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 	case ahead >= c.Workers:
 		return errTooMany
 	case !run.Kind.runsIn(t.fence):
-		return fmt.Errorf("%w: it is %s, and a %s runs in %s", ErrPhaseChanged, t.fence.Phase, run.Kind, run.Kind.phases())
+		return fmt.Errorf("%w: it is %s, and a %s runs in %s", ErrPhaseChanged, t.fence.Phase, run.Kind,
+			run.Kind.phases())
 	case run.Kind.needsEpoch() && t.fence.Epoch != run.epoch:
 		return fmt.Errorf("%w since the %s was started: start another", ErrPhaseChanged, run.Kind)
 	case t.fence.Epoch != b.fence.Epoch:
 		return &busyError{ErrPhaseChanged} // it went away and came back: read again
 	case t.fence.MappingVersion > e.mappingVersion:
-		return fmt.Errorf("%w: %s is at version %d of its mapping, this instance has version %d", errLeaseLost, e.name, t.fence.MappingVersion, e.mappingVersion)
+		return fmt.Errorf("%w: %s is at version %d of its mapping, this instance has version %d", errLeaseLost, e.name,
+			t.fence.MappingVersion, e.mappingVersion)
 	default:
 		return nil
 	}
@@ -323,11 +260,13 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 // endIfDone ends a run with its last chunk.
 func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	// Workers that end their chunks at the same time look one after another.
-	whole, err := number(ctx, t.session, "SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM "+e.db.own.cut+" c WHERE c.run_id = ?"+e.db.dialect.lock(), c.RunID)
+	whole, err := number(ctx, t.session, e.sql(`SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM {coexist_cut} c
+		WHERE c.run_id = ?{lock}`), c.RunID)
 	if err != nil || whole == 0 || run.Kind == Sweep && c.Stage == stageRange {
 		return err
 	}
-	open, err := number(ctx, t.session, "SELECT count(*) FROM "+e.db.own.chunk+" k WHERE k.run_id = ? AND NOT k.finished", c.RunID)
+	open, err := number(ctx, t.session, e.db.sql(`SELECT count(*) FROM {coexist_chunk} k WHERE k.run_id = ?
+		AND NOT k.finished`), c.RunID)
 	if err != nil || open > 0 {
 		return err
 	}
@@ -338,13 +277,13 @@ func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	if blind != nil {
 		status = Failed
 	}
-	_, err = t.exec(ctx, "UPDATE "+e.db.own.run+" SET status = ?, error = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL,"+
-		" total = (SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = "+e.db.own.run+".id) WHERE id = ?", string(status), blind, c.RunID)
+	_, err = t.exec(ctx, e.sql(`UPDATE {coexist_run} SET status = ?, error = ?, finished_at = {now}, throttled_by
+		= NULL, total = (SELECT sum(k.done) FROM {coexist_chunk} k WHERE k.run_id = {coexist_run}.id) WHERE id = ?`), string(status), blind, c.RunID)
 	return err
 }
 
-// blind says why a run that has come to its end cannot have seen all that is there, nil where nothing speaks against it. An index that has
-// another order than the database now, say, leads a walk past rows.
+// blind says why a run that has come to its end cannot have seen all that is there, nil where nothing speaks against
+// it. An index that has another order than the database now, say, leads a walk past rows.
 func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	if without, err := e.keyless(ctx, t.session); err != nil {
 		return nil, err
@@ -359,23 +298,28 @@ func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	if err != nil {
 		return nil, err
 	}
-	done, err := number(ctx, t.session, "SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = ?", run.ID)
-	// Rows that have come and gone meanwhile are seen to by who wrote them, so only many that were there at both ends speak against a run.
+	done, err := number(ctx, t.session, e.db.sql(`SELECT sum(k.done) FROM {coexist_chunk} k WHERE k.run_id = ?`),
+		run.ID)
+	// Rows that have come and gone meanwhile are seen to by who wrote them, so only many that were there at both ends
+	// speak against a run.
 	const few = 10
 	both := min(rows, run.Total)
 	if err != nil || both < few || done >= both/2 {
 		return nil, err
 	}
 	if !exact {
-		if rows, err = number(ctx, t.session, "SELECT count(*) FROM "+root.sql); err != nil || done >= min(rows, run.Total)/2 {
+		if rows, err = number(ctx, t.session, fill(`SELECT count(*) FROM {root}`, "root", root.sql)); err != nil ||
+			done >= min(rows, run.Total)/2 {
 			return nil, err
 		}
 	}
 	if done > 0 && rows < manyRows {
 		return nil, nil //nolint:nilnil // they may have moved
 	}
-	return new(fmt.Sprintf("the run has looked at %d rows of table %s, which had about %d at its start and has %d now: an index may be broken, so REINDEX the table, and start another",
-		done, root.name, run.Total, rows)), nil
+	return new(
+		fmt.Sprintf(
+			"the run has looked at %d rows of table %s, which had about %d at its start and has %d now: an index may be broken, so REINDEX the table, and start another",
+			done, root.name, run.Total, rows)), nil
 }
 
 // manyRows is from how many on it is no chance that most of a table's rows came where a run had been already.

@@ -31,7 +31,10 @@ func TestSeveralWorkers(t *testing.T) {
 		for _, instance := range []*repotest.Bench{b, other} {
 			working.Go(func() { _ = instance.Control.Work(ctx) })
 		}
-		run, err := b.Control.StartSweep(ctx, repo.SweepRequest{Entity: "NOTE", Actor: "test", Workers: 1, MaxRowsPerSecond: 1})
+		run, err := b.Control.StartSweep(ctx, repo.SweepRequest{
+			Entity: "NOTE", Actor: "test", Workers: 1,
+			MaxRowsPerSecond: 1,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +43,10 @@ func TestSeveralWorkers(t *testing.T) {
 			return repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk WHERE NOT finished")
 		}
 		repotest.Until(t, "the first chunk", func() bool { return leases() == 1 })
-		if run, err = b.Control.TuneRun(ctx, repo.TuneRequest{ID: run.ID, Workers: new(3), NoLimit: true}); err != nil || run.Workers != 3 || run.MaxRowsPerSecond != nil {
+		if run, err = b.Control.TuneRun(ctx, repo.TuneRequest{
+			ID: run.ID, Workers: new(3),
+			NoLimit: true,
+		}); err != nil || run.Workers != 3 || run.MaxRowsPerSecond != nil {
 			t.Fatalf("%+v, %v", run, err)
 		}
 		states, err := b.Control.WatchRun(ctx, run.ID)
@@ -55,7 +61,8 @@ func TestSeveralWorkers(t *testing.T) {
 		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2"); n != rows {
 			t.Errorf("%d copies", n)
 		}
-		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk"); n != 4 { // three of the range, one of the marks
+		// three of the range, one of the marks
+		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk"); n != 4 {
 			t.Errorf("%d chunks", n)
 		}
 		if _, err := b.Control.TuneRun(ctx, repo.TuneRequest{ID: run.ID, Workers: new(2)}); err == nil {

@@ -7,8 +7,9 @@ import (
 	"slices"
 )
 
-// V1's tables of one aggregate may refer to each other in a circle: a customer to its first address, each address to its customer. Where V1 checks such keys
-// at once, a reference to a row that is inserted later is left out at first, and written when that row is there; before a delete it is taken out.
+// V1's tables of one aggregate may refer to each other in a circle: a customer to its first address, each address to
+// its customer. Where V1 checks such keys at once, a reference to a row that is inserted later is left out at first,
+// and written when that row is there; before a delete it is taken out.
 
 // latecomer are rows of one of V1's tables with the references that were left out of them.
 type latecomer struct {
@@ -18,7 +19,8 @@ type latecomer struct {
 	rows    []row
 }
 
-// late are the columns by which the rows of one of V1's tables refer to rows that are inserted after them, and that may be NULL.
+// late are the columns by which the rows of one of V1's tables refer to rows that are inserted after them, and that may
+// be NULL.
 func (e *entity) late(t *table) []column {
 	order := map[string]int{e.v1.sql: 0}
 	for i, c := range e.childrenInOrder() {
@@ -30,7 +32,8 @@ func (e *entity) late(t *table) []column {
 			continue
 		}
 		for _, name := range key.Columns {
-			if c := t.column(name); c != nil && !c.now().notNull && !e.tellsApart(t, c) && !slices.ContainsFunc(late, func(l column) bool { return l.name == name }) {
+			if c := t.column(name); c != nil && !c.now().notNull && !e.tellsApart(t, c) &&
+				!slices.ContainsFunc(late, func(l column) bool { return l.name == name }) {
 				late = append(late, *c)
 			}
 		}
@@ -42,7 +45,8 @@ func (e *entity) late(t *table) []column {
 func (e *entity) withoutLate(t *table, match []column, rows []row) ([]row, latecomer) {
 	without, left := rows, latecomer{table: t, match: match, columns: e.late(t)}
 	for i, r := range rows {
-		if !slices.ContainsFunc(left.columns, func(c column) bool { return reflect.Indirect(reflect.ValueOf(r[c.name])).IsValid() }) {
+		if !slices.ContainsFunc(left.columns,
+			func(c column) bool { return reflect.Indirect(reflect.ValueOf(r[c.name])).IsValid() }) {
 			continue
 		}
 		if left.rows == nil {

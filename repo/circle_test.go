@@ -67,7 +67,8 @@ var circleMap = functions[circleV1, circleV2]{
 	},
 }
 
-// Child tables that refer to each other, by keys that are checked at once or at the end. The guards are withoutLate and takeOut.
+// Child tables that refer to each other, by keys that are checked at once or at the end. The guards are withoutLate and
+// takeOut.
 func TestChildTablesInACircle(t *testing.T) {
 	t.Parallel()
 	for _, deferred := range []string{"", " DEFERRABLE INITIALLY DEFERRED"} {
@@ -83,8 +84,11 @@ func TestChildTablesInACircle(t *testing.T) {
 				} else {
 					made[1] = strings.TrimSuffix(made[1], ")") + " REFERENCES bs_ (nr)" + deferred + ")"
 				}
-				made = append(made, "INSERT INTO circles VALUES ('a'), ('b'), ('c')", "INSERT INTO as_ VALUES ('a', 1, NULL)", "INSERT INTO bs_ VALUES ('a', 1, 1)", "UPDATE as_ SET b = 1",
-					"INSERT INTO as_ VALUES ('c', 9, NULL)", "INSERT INTO bs_ VALUES ('c', 9, 9)", "UPDATE as_ SET b = 9 WHERE nr = 9")
+				made = append(made, "INSERT INTO circles VALUES ('a'), ('b'), ('c')",
+					"INSERT INTO as_ VALUES ('a', 1, NULL)", "INSERT INTO bs_ VALUES ('a', 1, 1)",
+					"UPDATE as_ SET b = 1",
+					"INSERT INTO as_ VALUES ('c', 9, NULL)", "INSERT INTO bs_ VALUES ('c', 9, 9)",
+					"UPDATE as_ SET b = 9 WHERE nr = 9")
 				b := broughtWell(t, url, circleMap, made...)
 				put := func(key string, nr int32) error {
 					return errOf(b.UpdateV2(t.Context(), key, nil, func(v *circleV2) error {
@@ -100,12 +104,20 @@ func TestChildTablesInACircle(t *testing.T) {
 				}
 				check("put", put("b", 2))
 				check("put over", put("a", 3))
-				check("create", errOf(b.CreateV1(t.Context(), circleV1{ID: "d", As: []circleA{{7, new(int32(7))}}, Bs: []circleB{{7, new(int32(7))}}})))
-				check("clear", errOf(b.UpdateV2(t.Context(), "c", nil, func(v *circleV2) error { v.As, v.Bs = nil, nil; return nil })))
+				check("create", errOf(b.CreateV1(t.Context(), circleV1{
+					ID: "d", As: []circleA{{7, new(int32(7))}},
+					Bs: []circleB{{7, new(int32(7))}},
+				})))
+				check("clear", errOf(b.UpdateV2(t.Context(), "c", nil, func(v *circleV2) error {
+					v.As, v.Bs = nil,
+						nil
+					return nil
+				})))
 				check("delete", b.Delete(t.Context(), "a", nil))
 				b.inContract()
 				check("contract put", put("b", 12))
-				check("contract create", errOf(b.CreateV2(t.Context(), circleV2{ID: "e", As: []circleA2{{17, new(int32(17))}}, Bs: []circleB2{{17, new(int32(17))}}})))
+				check("contract create", errOf(b.CreateV2(t.Context(),
+					circleV2{ID: "e", As: []circleA2{{17, new(int32(17))}}, Bs: []circleB2{{17, new(int32(17))}}})))
 				check("contract delete", b.Delete(t.Context(), "c", nil))
 				b.restored()
 			})
@@ -139,7 +151,8 @@ type payerLine2 struct {
 	Town string `gorm:"type:text" json:"town"`
 }
 
-// A root that refers to one of its own child rows, such as a customer to the first of its addresses. The guards are the same.
+// A root that refers to one of its own child rows, such as a customer to the first of its addresses. The guards are the
+// same.
 func TestARootThatRefersToItsChildRows(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -151,7 +164,8 @@ func TestARootThatRefersToItsChildRows(t *testing.T) {
 			made[0] = "CREATE TABLE payers (id varchar(40) NOT NULL PRIMARY KEY, first integer)"
 			made = append(made, "ALTER TABLE payers ADD FOREIGN KEY (first) REFERENCES places (nr)")
 		}
-		made = append(made, "INSERT INTO payers VALUES ('a', NULL), ('b', NULL)", "INSERT INTO places VALUES ('a', 1, 'Rome')", "UPDATE payers SET first = 1 WHERE id = 'a'")
+		made = append(made, "INSERT INTO payers VALUES ('a', NULL), ('b', NULL)",
+			"INSERT INTO places VALUES ('a', 1, 'Rome')", "UPDATE payers SET first = 1 WHERE id = 'a'")
 		b := broughtWell(t, url, functions[payerV1, payerV2]{
 			up: func(v payerV1) payerV2 {
 				w := payerV2{ID: v.ID, First: v.First, Places: []payerLine2{}}
@@ -178,28 +192,38 @@ func TestARootThatRefersToItsChildRows(t *testing.T) {
 			}
 			nr := int32(10 * (i + 1))
 			// Another first place, in place of the one that goes.
-			if err := errOf(b.UpdateV1(t.Context(), "a", func(v *payerV1) error { v.First, v.Places = new(nr), []payerLine{{nr, "Oslo"}}; return nil })); err != nil {
+			if err := errOf(b.UpdateV1(t.Context(), "a", func(v *payerV1) error {
+				v.First, v.Places = new(nr),
+					[]payerLine{{nr, "Oslo"}}
+				return nil
+			})); err != nil {
 				t.Errorf("%s: %v", phase, err)
 			}
 			key := string(phase)
-			if err := errOf(b.CreateV2(t.Context(), payerV2{ID: key, First: new(nr + 1), Places: []payerLine2{{nr + 1, "Bern"}, {nr + 2, "Kyiv"}}})); err != nil {
+			if err := errOf(b.CreateV2(t.Context(), payerV2{
+				ID: key, First: new(nr + 1),
+				Places: []payerLine2{{nr + 1, "Bern"}, {nr + 2, "Kyiv"}},
+			})); err != nil {
 				t.Errorf("%s: %v", phase, err)
 			}
-			if err := errOf(b.UpdateV2(t.Context(), key, nil, func(v *payerV2) error { v.First = new(nr + 2); v.Places = v.Places[1:]; return nil })); err != nil {
+			if err := errOf(b.UpdateV2(t.Context(), key, nil,
+				func(v *payerV2) error { v.First = new(nr + 2); v.Places = v.Places[1:]; return nil })); err != nil {
 				t.Errorf("%s: %v", phase, err)
 			}
 			if v1, err := b.GetV1(t.Context(), key); err != nil || *v1.First != nr+2 || len(v1.Places) != 1 {
 				t.Errorf("%s: %+v, %v", phase, v1, err)
 			}
 			if phase != repo.Contract {
-				if n := repotest.One[int](t, raw, "SELECT count(*) FROM payers JOIN places ON nr = first AND payer = id"); n != 2 {
+				if n := repotest.One[int](t, raw,
+					"SELECT count(*) FROM payers JOIN places ON nr = first AND payer = id"); n != 2 {
 					t.Errorf("%s: %d of 2 have a first place", phase, n)
 				}
 				deleteThings(b, key)
 			}
 		}
 		b.restored()
-		if n := repotest.One[int](t, raw, "SELECT count(*) FROM payers JOIN places ON nr = first AND payer = id"); n != 2 {
+		if n := repotest.One[int](t, raw,
+			"SELECT count(*) FROM payers JOIN places ON nr = first AND payer = id"); n != 2 {
 			t.Errorf("%d of 2 have a first place after the restore", n)
 		}
 	})

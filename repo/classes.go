@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Each code of a database's errors has a class, which says what becomes of it: whose fault it is, and whether to try again.
+// Each code of a database's errors has a class, which says what becomes of it: whose fault it is, and whether to try
+// again.
 
 type errorClass string
 
@@ -34,18 +35,19 @@ type Cause string
 // The causes.
 const (
 	CauseConnection Cause = "CONNECTION" // it cannot be reached, or the connection was lost
-	CauseTimeout    Cause = "TIMEOUT"    // a time limit has ended it: statement_timeout, our own, or a cancellation by somebody
-	CauseReadOnly   Cause = "READ_ONLY"  // the database, the role or the file does not let anybody write
-	CauseStandby    Cause = "STANDBY"    // a replica has answered
-	CauseResources  Cause = "RESOURCES"  // memory, disk, connections or locks have run out
-	CauseShutdown   Cause = "SHUTDOWN"   // it is starting or stopping
-	CauseBusy       Cause = "BUSY"       // other transactions were in the way for too long
-	CauseRights     Cause = "RIGHTS"     // our role may not do that
-	CauseAltered    Cause = "ALTERED"    // a table is not as it was at the start
-	CauseHidden     Cause = "HIDDEN_ROWS"
-	CauseStorage    Cause = "STORAGE" // the disk or the file is damaged or cannot be read
-	CauseSetting    Cause = "SETTING" // a setting of the database or of a proxy does not let us
-	CauseOther      Cause = "OTHER"   // see the log
+	// a time limit has ended it: statement_timeout, our own, or a cancellation by somebody
+	CauseTimeout   Cause = "TIMEOUT"
+	CauseReadOnly  Cause = "READ_ONLY" // the database, the role or the file does not let anybody write
+	CauseStandby   Cause = "STANDBY"   // a replica has answered
+	CauseResources Cause = "RESOURCES" // memory, disk, connections or locks have run out
+	CauseShutdown  Cause = "SHUTDOWN"  // it is starting or stopping
+	CauseBusy      Cause = "BUSY"      // other transactions were in the way for too long
+	CauseRights    Cause = "RIGHTS"    // our role may not do that
+	CauseAltered   Cause = "ALTERED"   // a table is not as it was at the start
+	CauseHidden    Cause = "HIDDEN_ROWS"
+	CauseStorage   Cause = "STORAGE" // the disk or the file is damaged or cannot be read
+	CauseSetting   Cause = "SETTING" // a setting of the database or of a proxy does not let us
+	CauseOther     Cause = "OTHER"   // see the log
 )
 
 // unavailableError is an ErrUnavailable with its cause.
@@ -115,7 +117,8 @@ func sortedCodes(table []codeClass) []codeClass {
 	return slices.SortedFunc(slices.Values(table), func(a, b codeClass) int { return cmp.Compare(a.codes, b.codes) })
 }
 
-// classified is an error of the driver as what its class makes of it. refused is what V1's owner has said, of a refusal.
+// classified is an error of the driver as what its class makes of it. refused is what V1's owner has said, of a
+// refusal.
 func (c codeClass) classified(err error, refused *RefusedError, at constraintError) error {
 	at.err = err
 	switch c.class {

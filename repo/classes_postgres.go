@@ -6,7 +6,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// postgresCodes are the SQLSTATEs of PostgreSQL (https://www.postgresql.org/docs/current/errcodes-appendix.html), by class or one by one.
+// postgresCodes are the SQLSTATEs of PostgreSQL (https://www.postgresql.org/docs/current/errcodes-appendix.html), by
+// class or one by one.
 var postgresCodes = []codeClass{
 	{"08", classUnavailable, CauseConnection, "the connection was lost, or could not be made"},
 	{"09 27 38 39", classRefusal, "", "a trigger or a function of the owner's has failed"},
@@ -19,10 +20,19 @@ var postgresCodes = []codeClass{
 	{"23001 23503", classForeignKey, "", "a foreign key"},
 	{"23502", classNotNull, "", "a column that may not be NULL"},
 	{"23505 23P01", classUnique, "", "a unique or exclusion constraint"},
-	{"25006", classUnavailable, CauseReadOnly, "the transaction is read-only: a standby, or default_transaction_read_only"},
+	{
+		"25006", classUnavailable, CauseReadOnly,
+		"the transaction is read-only: a standby, or default_transaction_read_only",
+	},
 	{"25P02", classFault, "", "a transaction that had failed already"},
-	{"25P03 25P04", classUnavailable, CauseTimeout, "a transaction that took, or was idle for, longer than the database lets it"},
-	{"26", classUnavailable, CauseSetting, "a prepared statement is not there: a proxy pools transactions, so give --database-pooler"},
+	{
+		"25P03 25P04", classUnavailable, CauseTimeout,
+		"a transaction that took, or was idle for, longer than the database lets it",
+	},
+	{
+		"26", classUnavailable, CauseSetting,
+		"a prepared statement is not there: a proxy pools transactions, so give --database-pooler",
+	},
 	{"28", classUnavailable, CauseRights, "the role may not connect"},
 	{"2B", classConflict, "", "something else depends on it"},
 	{"2F", classRefusal, "", "a function of the owner's has failed"},
@@ -33,7 +43,10 @@ var postgresCodes = []codeClass{
 	{"40003", classUnavailable, CauseConnection, "nobody knows whether a statement has completed"},
 	{"42", classFault, "", "a statement that makes no sense"},
 	{"42501", classDenied, "", "our role lacks a right"},
-	{"42703 42P01 42804 42883 42704 428C9 42809 42P02", classAltered, "", "a table, a column, a type or a function is not there any more, or is another"},
+	{
+		"42703 42P01 42804 42883 42704 428C9 42809 42P02", classAltered, "",
+		"a table, a column, a type or a function is not there any more, or is another",
+	},
 	{"44", classCheck, "", "the CHECK OPTION of a view"},
 	{"53", classUnavailable, CauseResources, "memory, disk or connections have run out"},
 	{"54", classUnavailable, CauseResources, "a limit of the database"},
@@ -58,7 +71,8 @@ var otherPostgres = codeClass{"", classRefusal, "", "any other: the owner's code
 func classifyPostgres(err error, pg *pgconn.PgError) error {
 	class := classOf(postgresCodes, pg.Code, otherPostgres)
 	switch {
-	case pg.Code == "42601" && pg.Position == 0 && pg.InternalPosition == 0 && pg.Where == "": // not a statement's syntax, but that of a value, such as a tsquery
+	// not a statement's syntax, but that of a value, such as a tsquery
+	case pg.Code == "42601" && pg.Position == 0 && pg.InternalPosition == 0 && pg.Where == "":
 		class = codeClass{class: classInput}
 	case pg.Code == "55000" && strings.Contains(pg.Where, "coexist_capture_"):
 		return &busyError{errEarlierCapture}
@@ -66,16 +80,23 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 		return errStandby
 	case pg.Routine == "check_enable_rls": // with row_security = off
 		class = codeClass{class: classHidden}
-	case pg.Code == "0A000" && pg.Routine == "GetSerializableTransactionSnapshot": // a standby, where transactions are serializable by default
+	// a standby, where transactions are serializable by default
+	case pg.Code == "0A000" && pg.Routine == "GetSerializableTransactionSnapshot":
 		class = codeClass{class: classUnavailable, cause: CauseStandby}
-	case pg.Routine == "exec_stmt_raise", (class.class == classFault || class.class == classAltered) && withinOwners(pg.Where):
-		class = codeClass{class: classRefusal} // by RAISE, whatever code the owner has chosen, or by a statement in a function of the owner's
+	case pg.Routine == "exec_stmt_raise", (class.class == classFault || class.class == classAltered) &&
+		withinOwners(pg.Where):
+		// by RAISE, whatever code the owner has chosen, or by a statement in a function of the owner's
+		class = codeClass{class: classRefusal}
 	}
 	refused := &RefusedError{Code: pg.Code, Message: pg.Message, Hint: pg.Hint}
-	return class.classified(err, refused, constraintError{table: pg.TableName, constraint: pg.ConstraintName, column: pg.ColumnName})
+	return class.classified(err, refused, constraintError{
+		table: pg.TableName, constraint: pg.ConstraintName,
+		column: pg.ColumnName,
+	})
 }
 
-// withinOwners tells from an error's context, whose first line is the innermost, that it came from within a function that is none of ours.
+// withinOwners tells from an error's context, whose first line is the innermost, that it came from within a function
+// that is none of ours.
 func withinOwners(where string) bool {
 	_, after, found := strings.Cut(where, "function ")
 	name, _, _ := strings.Cut(after, "\n")

@@ -7,9 +7,13 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// sqliteCodes are the result codes of SQLite (https://sqlite.org/rescode.html): primary ones, and extended ones after a slash.
+// sqliteCodes are the result codes of SQLite (https://sqlite.org/rescode.html): primary ones, and extended ones after a
+// slash.
 var sqliteCodes = []codeClass{
-	{"1/", classFault, "", "SQLITE_ERROR: a statement that makes no sense, or a table that is not there, which its words tell"},
+	{
+		"1/", classFault, "",
+		"SQLITE_ERROR: a statement that makes no sense, or a table that is not there, which its words tell",
+	},
 	{"2/ 12/ 21/ 25/", classFault, "", "SQLITE_INTERNAL, NOTFOUND, MISUSE, RANGE"},
 	{"3/ 23/", classUnavailable, CauseRights, "SQLITE_PERM, AUTH"},
 	{"4/", classBusy, "", "SQLITE_ABORT"},
@@ -37,9 +41,11 @@ var otherSQLite = codeClass{"", classFault, "", "any other"}
 
 func classifySQLite(failed sqlite3.Error) error {
 	said := failed.Error()
-	class := classOf(sqliteCodes, strconv.Itoa(int(failed.Code))+"/"+strconv.Itoa(int(failed.ExtendedCode)), otherSQLite)
+	class := classOf(sqliteCodes, strconv.Itoa(int(failed.Code))+"/"+strconv.Itoa(int(failed.ExtendedCode)),
+		otherSQLite)
 	switch {
-	case failed.ExtendedCode == sqlite3.ErrConstraintTrigger && said == "FOREIGN KEY constraint failed": // ON DELETE RESTRICT is a trigger of the database's own
+	// ON DELETE RESTRICT is a trigger of the database's own
+	case failed.ExtendedCode == sqlite3.ErrConstraintTrigger && said == "FOREIGN KEY constraint failed":
 		class = codeClass{class: classForeignKey}
 	case failed.Code == sqlite3.ErrError:
 		for _, part := range []string{"no such column", "no such table", "has no column named", "no such collation"} {

@@ -12,14 +12,17 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// Eight clients read, write, delete and create the same few notes again through both shapes while sweeps go over them. Each
-// write puts one stamp into three places, one of them a child row: whoever sees two stamps has seen half a write.
+// Eight clients read, write, delete and create the same few notes again through both shapes while sweeps go over them.
+// Each write puts one stamp into three places, one of them a child row: whoever sees two stamps has seen half a write.
 func TestEightClientsOfTheSameNotesDuringASweep(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		keys := []string{"k000", "k050", "k099"}
 		stamped := func(key, stamp string) repotest.NoteV1 {
-			return repotest.NoteV1{ID: key, Title: "work: " + stamp, Body: &stamp, Priority: 1, Tags: []repotest.Tag{{Rank: 1, Name: stamp}}}
+			return repotest.NoteV1{
+				ID: key, Title: "work: " + stamp, Body: &stamp, Priority: 1,
+				Tags: []repotest.Tag{{Rank: 1, Name: stamp}},
+			}
 		}
 		whole := func(n repotest.NoteV1) error {
 			if want := stamped(n.ID, *n.Body); !repo.Identical(n, want) {

@@ -11,13 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys: a test of yours should
-// show that, as TestPredicatePairs does for the sample. The form of the shape that leads is used.
+// Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys: a test of
+// yours should show that, as TestPredicatePairs does for the sample. The form of the shape that leads is used.
 type Predicate struct{ V1, V2 Condition }
 
-// Condition is a test of a root row, or of a child row within FirstChild. Make one with the functions below; the zero value is
-// met by every row. Columns are named as in the table. Values are what the driver takes for the column: strings, integers, Booleans,
-// and dates as text, YYYY-MM-DD. A column that holds NULL meets none but IsNull. A list fails where its table has no such column.
+// Condition is a test of a root row, or of a child row within FirstChild. Make one with the functions below; the zero
+// value is met by every row. Columns are named as in the table. Values are what the driver takes for the column:
+// strings, integers, Booleans, and dates as text, YYYY-MM-DD. A column that holds NULL meets none but IsNull. A list
+// fails where its table has no such column.
 type Condition struct {
 	test   test
 	column string
@@ -59,8 +60,8 @@ func AtMost[T any](column string, value T) Condition {
 	return Condition{test: testAtMost, column: column, values: []any{value}}
 }
 
-// Contains is met where the column's text contains part as it is spelled: upper and lower case differ, whatever the column's
-// collation takes for the same. An empty part is in every text.
+// Contains is met where the column's text contains part as it is spelled: upper and lower case differ, whatever the
+// column's collation takes for the same. An empty part is in every text.
 func Contains(column, part string) Condition {
 	return Condition{test: testContains, column: column, values: []any{part}}
 }
@@ -109,7 +110,8 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 	}
 	switch {
 	case c.test == testIn:
-		held := slices.DeleteFunc(slices.Clone(c.values), func(v any) bool { return t.column(c.column).placeOf(v) != within })
+		held := slices.DeleteFunc(slices.Clone(c.values),
+			func(v any) bool { return t.column(c.column).placeOf(v) != within })
 		switch {
 		case len(held) == 0:
 			s.add("false")
@@ -118,12 +120,13 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 			if err != nil {
 				return fmt.Errorf("entity %s: a condition on column %q: %w", e.name, c.column, err)
 			}
-			s.add(column+" IN (SELECT l.key FROM ("+e.db.dialect.keyList(t.column(c.column))+") l)", string(list))
+			s.add(fill(`{column} IN (SELECT l.key FROM ({keyList}) l)`, "column", column,
+				"keyList", e.db.dialect.keyList(t.column(c.column))), string(list))
 		default:
 			s.add(column+" IN ?", held)
 		}
 	case c.test == testAtLeast && at == below, c.test == testAtMost && at == above:
-		s.add(column + " IS NOT NULL")
+		s.add(fill(`{column} IS NOT NULL`, "column", column))
 	case at != within:
 		s.add("false")
 	case c.test == testAtLeast:
@@ -133,9 +136,9 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 	case c.test == testContains:
 		s.add(e.db.dialect.contains(column), c.values...)
 	case c.test == testNull:
-		s.add(column + " IS NULL")
+		s.add(fill(`{column} IS NULL`, "column", column))
 	default:
-		s.add(column + " IS NOT NULL")
+		s.add(fill(`{column} IS NOT NULL`, "column", column))
 	}
 	return nil
 }
@@ -156,8 +159,8 @@ func nestedAnyOf(conditions []Condition) []Condition {
 // manyValues is from how many on the values of In are one argument: databases take some thousands.
 const manyValues = 500
 
-// whole are the values of a condition on a column of integers without fractions: of one that has some, the next integer that meets a range. What is no
-// integer at all they leave as it is.
+// whole are the values of a condition on a column of integers without fractions: of one that has some, the next integer
+// that meets a range. What is no integer at all they leave as it is.
 func (c *column) whole(test test, values []any) []any {
 	if !c.isInt {
 		return values
@@ -252,7 +255,8 @@ func (e *entity) firstChild(s *sqlText, t *table, alias string, c Condition) err
 		if err := e.conditionOn(s, &child.table, "d", c.of[0]); err != nil {
 			return err
 		}
-		s.add(" FROM " + child.sql + " d WHERE d." + quote(child.parentKey) + " = " + alias + "." + quote(t.key.name))
+		s.add(fill(` FROM {child} d WHERE d.{parentKey} = {alias}.{key}`, "child", child.sql,
+			"parentKey", quote(child.parentKey), "alias", alias, "key", quote(t.key.name)))
 		for _, where := range c.of[1:] {
 			s.add(" AND ")
 			if err := e.conditionOn(s, &child.table, "d", where); err != nil {
@@ -267,7 +271,7 @@ func (e *entity) firstChild(s *sqlText, t *table, alias string, c Condition) err
 			}
 			order = strings.Join(own, ", ")
 		}
-		s.add(" ORDER BY " + order + " LIMIT 1)")
+		s.add(fill(` ORDER BY {order} LIMIT 1)`, "order", order))
 		return nil
 	}
 	return fmt.Errorf("entity %s: a condition is on child table %q, which table %s has not", e.name, c.table, t.name)

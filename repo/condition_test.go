@@ -30,7 +30,10 @@ func TestConditions(t *testing.T) {
 		return repo.Predicate{V1: repo.Contains("title", part), V2: repo.Contains("headline", part)}
 	}
 	firstTag := func(is repo.Condition, where ...repo.Condition) repo.Predicate {
-		return repo.Predicate{V1: repo.FirstChild("note_tags", is, where...), V2: repo.FirstChild("notes_v2_labels", is, where...)}
+		return repo.Predicate{
+			V1: repo.FirstChild("note_tags", is, where...),
+			V2: repo.FirstChild("notes_v2_labels", is, where...),
+		}
 	}
 	cases := []struct {
 		name  string
@@ -85,7 +88,8 @@ func TestConditions(t *testing.T) {
 			"a child column": repo.FirstChild("note_tags", repo.IsNull("nothing")),
 			"a grandchild":   repo.FirstChild("note_tags", repo.FirstChild("note_tags", repo.IsNull("name"))),
 		} {
-			if _, err := b.Notes.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c}}}); err == nil || !strings.Contains(err.Error(), "NOTE") {
+			if _, err := b.Notes.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c}}}); err == nil ||
+				!strings.Contains(err.Error(), "NOTE") {
 				t.Errorf("%s that is not there: %v", name, err)
 			}
 		}
@@ -101,8 +105,12 @@ func TestAFloatOnAnIntegerColumn(t *testing.T) {
 			of   repo.Condition
 			rows int
 		}{
-			"in": {repo.In("id", 1.9), 0}, "in, whole": {repo.In("id", 1.0), 1}, "at least": {repo.AtLeast("id", 1.5), 0}, "at least, below": {repo.AtLeast("id", 0.5), 1},
-			"at most": {repo.AtMost("id", 1.5), 1}, "infinite": {repo.AtLeast("id", math.Inf(-1)), 1}, "beyond": {repo.AtLeast("id", 1e300), 0}, "none": {repo.AtMost("id", math.NaN()), 0},
+			"in": {repo.In("id", 1.9), 0}, "in, whole": {repo.In("id", 1.0), 1}, "at least": {
+				repo.AtLeast("id", 1.5),
+				0,
+			}, "at least, below": {repo.AtLeast("id", 0.5), 1},
+			"at most": {repo.AtMost("id", 1.5), 1}, "infinite": {repo.AtLeast("id", math.Inf(-1)), 1},
+			"beyond": {repo.AtLeast("id", 1e300), 0}, "none": {repo.AtMost("id", math.NaN()), 0},
 		} {
 			page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c.of, V2: c.of}}})
 			if err != nil || len(page.Items) != c.rows {
@@ -127,7 +135,10 @@ func TestManyConditions(t *testing.T) {
 			if n > 1500 { // PostgreSQL takes 65,535 arguments
 				list = []repo.Condition{repo.In("id", values...)}
 			}
-			for how, c := range map[string]repo.Condition{"in": repo.In("id", values...), "anyOf": repo.AnyOf(list...)} {
+			for how, c := range map[string]repo.Condition{
+				"in":    repo.In("id", values...),
+				"anyOf": repo.AnyOf(list...),
+			} {
 				page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
 				if err != nil || len(page.Items) != 1 {
 					t.Errorf("%s of %d: %.200v", how, n, err)

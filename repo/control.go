@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Control is the operator's side of the engine: phases, progress, quarantine and runs of all entities of a database. It is
-// safe for concurrent use. It checks nobody's rights: the caller does.
+// Control is the operator's side of the engine: phases, progress, quarantine and runs of all entities of a database. It
+// is safe for concurrent use. It checks nobody's rights: the caller does.
 type Control struct{ db *DB }
 
 // NewControl returns the control of all entities that were described to db, before or after.
@@ -88,13 +88,14 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 			MappingVersion *int       `json:"mappingVersion"`
 			Standby        *bool      `json:"standby"`
 		}{&m.Phase, &m.PhaseChangedAt, &m.Incomplete, &m.MappingVersion, &standby})
-	}, "SELECT CAST("+d.object([]member{
-		{"standby", d.standby()},
-		{"phase", "e.phase"},
-		{"phaseChangedAt", "e.phase_changed_at"},
-		{"incomplete", d.value("e", &column{name: "incomplete", isBool: true})},
-		{"mappingVersion", "e.mapping_version"},
-	})+" AS text) FROM "+c.db.own.entity+" e WHERE e.name = ?", e.name)
+	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_entity} e WHERE e.name = ?`,
+		"object", d.object([]member{
+			{"standby", d.standby()},
+			{"phase", "e.phase"},
+			{"phaseChangedAt", "e.phase_changed_at"},
+			{"incomplete", d.value("e", &column{name: "incomplete", isBool: true})},
+			{"mappingVersion", "e.mapping_version"},
+		})), e.name)
 	if err == nil && !found {
 		err = e.decodeFence(nil, nil)
 	}
@@ -105,8 +106,8 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 	return m, err
 }
 
-// Behind names the entities of which another instance has brought a newer version of the mapping than this one has: this one answers reads, by V1's
-// own rows where they are asked for in V1's shape, and is to be replaced.
+// Behind names the entities of which another instance has brought a newer version of the mapping than this one has:
+// this one answers reads, by V1's own rows where they are asked for in V1's shape, and is to be replaced.
 func (c *Control) Behind(ctx context.Context) ([]string, error) {
 	migrations, err := c.Migrations(ctx)
 	if err != nil {
@@ -146,14 +147,16 @@ func (c *Control) History(ctx context.Context, entity string, first int) ([]Phas
 		change.At = change.At.UTC()
 		history = append(history, change)
 		return err
-	}, "SELECT CAST("+d.object([]member{
-		{"from", "h.from_phase"},
-		{"to", "h.to_phase"},
-		{"at", "h.at"},
-		{"actor", "h.actor"},
-		{"reason", "h.reason"},
-		{"forced", d.value("h", &column{name: "forced", isBool: true})},
-	})+" AS text) FROM "+c.db.own.phaseChange+" h WHERE h.entity = ? ORDER BY h.id DESC LIMIT ?", e.name, first)
+	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_phase_change} h WHERE h.entity = ? ORDER BY h.id DESC
+		LIMIT ?`,
+		"object", d.object([]member{
+			{"from", "h.from_phase"},
+			{"to", "h.to_phase"},
+			{"at", "h.at"},
+			{"actor", "h.actor"},
+			{"reason", "h.reason"},
+			{"forced", d.value("h", &column{name: "forced", isBool: true})},
+		})), e.name, first)
 	return history, err
 }
 
@@ -164,13 +167,14 @@ func checkFirst(first int) error {
 	return nil
 }
 
-// SetPhase changes the phase of an entity once its gate is open, and waits for the writes in flight to end. Every instance obeys
-// it from then on. The phase that is in force already is no change, except that CUTOVER, asked for once more while it is
-// incomplete, becomes complete when its gate is open.
+// SetPhase changes the phase of an entity once its gate is open, and waits for the writes in flight to end. Every
+// instance obeys it from then on. The phase that is in force already is no change, except that CUTOVER, asked for once
+// more while it is incomplete, becomes complete when its gate is open.
 //
-// It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force without a
-// reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else has changed the phase meanwhile, and with
-// a *BlockedError where transactions in flight do not end within Config.PhasePatience.
+// It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force
+// without a reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else
+// has changed the phase meanwhile, and with a *BlockedError where transactions in flight do not end within
+// Config.PhasePatience.
 func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration, error) {
 	e, err := c.entity(request.Entity)
 	if err != nil {
@@ -200,7 +204,10 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		if err := mayPass(found, request.Force, request.Reason); err != nil {
 			return Migration{}, err
 		}
-		err = e.fenced(ctx, func(ctx context.Context, t *tx) error { return e.setPhase(ctx, t, f, found, marksBefore, request) })
+		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
+			return e.setPhase(ctx, t, f, found,
+				marksBefore, request)
+		})
 		switch {
 		case err == nil:
 			return c.Migration(ctx, e.name)
@@ -210,14 +217,17 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 	}
 }
 
-// errCaptureGap means that the capture has had a gap since the facts were gathered: gather them again, with the copies that are stale by it.
+// errCaptureGap means that the capture has had a gap since the facts were gathered: gather them again, with the copies
+// that are stale by it.
 var errCaptureGap = fmt.Errorf("%w: the triggers on V1 are being changed", ErrUnavailable)
 
 // errUnmarked means that V1 has been seeded, or capture switched, since the facts were gathered: gather them again.
 var errUnmarked = fmt.Errorf("%w: V1 is being filled, or its capture switched", ErrUnavailable)
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
-func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks, request PhaseRequest) error {
+func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks,
+	request PhaseRequest,
+) error {
 	if t.fence.Phase != before.Phase || t.fence.Epoch != before.Epoch {
 		return fmt.Errorf("%w: it is %s now", ErrPhaseChanged, t.fence.Phase)
 	}
@@ -228,7 +238,8 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	if state.Known && !state.Kept {
 		return errCaptureGap
 	}
-	if seeds, generation, err := e.unmarked(ctx, t.session); err != nil || seeds != found.seeds || generation != found.generation {
+	if seeds, generation, err := e.unmarked(ctx, t.session); err != nil || seeds != found.seeds ||
+		generation != found.generation {
 		return cmp.Or(err, errUnmarked)
 	}
 	if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {
@@ -239,22 +250,24 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	}
 	now := e.db.dialect.now()
 	incomplete := request.To == Cutover && before.Phase != Contract && found.lacking()
-	if _, err := t.exec(ctx, "UPDATE "+e.db.own.entity+" SET phase = ?, incomplete = ?, restoring = ?, epoch = epoch + 1, phase_changed_at = "+now+" WHERE name = ?",
+	if _, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_entity} SET phase = ?, incomplete = ?, restoring = ?, epoch
+		= epoch + 1, phase_changed_at = {now} WHERE name = ?`, "now", now),
 		string(request.To), incomplete, false, e.name); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.phaseChange+" (entity, from_phase, to_phase, at, actor, reason, forced) VALUES (?, ?, ?, "+now+", ?, ?, ?)",
+	_, err = t.exec(ctx, e.db.sql(`INSERT INTO {coexist_phase_change} (entity, from_phase, to_phase, at, actor,
+		reason, forced) VALUES (?, ?, ?, {now}, ?, ?, ?)`, "now", now),
 		e.name, string(before.Phase), string(request.To), request.Actor, request.Reason, len(found.blockers()) > 0)
 	return err
 }
 
-// fenced runs fn while no other transaction is at work on the entity, nor an old program's on its V1 tables. It waits for them only for
-// moments, in which others wait behind it, and tries again with back-off. It fails with a *BlockedError when they do not end.
+// fenced runs fn while no other transaction is at work on the entity, nor an old program's on its V1 tables. It waits
+// for them only for moments, in which others wait behind it, and tries again with back-off. It fails with a
+// *BlockedError when they do not end.
 func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error) error {
-	deadline := time.Now().Add(e.db.phasePatience)
 	blocked := &BlockedError{Entity: e.name}
 	var wait lockWait
-	for try := 1; ; try++ {
+	err := retry(ctx, patience{until: time.Now().Add(e.db.phasePatience)}, isBusy, func() error {
 		conn, err := e.db.writerDB.Conn(ctx)
 		if err != nil {
 			return e.db.classify(err)
@@ -262,17 +275,18 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 		err = e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
 			return e.db.dialect.changePhase(ctx, t, e, wait.next())
 		}, fn)
-		if _, busy := errors.AsType[*busyError](err); !busy {
-			return err
+		if isBusy(err) {
+			if by := e.blockers(ctx); len(by) > 0 {
+				blocked.By = by
+				wait.after(by)
+			}
 		}
-		if by := e.blockers(ctx); len(by) > 0 {
-			blocked.By = by
-			wait.after(by)
-		}
-		if time.Now().After(deadline) || pause(ctx, backOff(try)) != nil {
-			return blocked
-		}
+		return err
+	})
+	if isBusy(err) {
+		return blocked
 	}
+	return err
 }
 
 // blockers is who is in the way of a phase change, nothing where that cannot be told.
@@ -286,8 +300,8 @@ func (e *entity) blockers(ctx context.Context) []Transaction {
 
 const (
 	phaseLockWait = 300 * time.Millisecond // of a try to lock V1, during which writers queue behind it
-	// vacuumWait is that of one try where nobody but an autovacuum is in the way: PostgreSQL cancels it for who waits, after deadlock_timeout,
-	// which is one second unless somebody has changed it.
+	// vacuumWait is that of one try where nobody but an autovacuum is in the way: PostgreSQL cancels it for who waits,
+	// after deadlock_timeout, which is one second unless somebody has changed it.
 	vacuumWait = 1500 * time.Millisecond
 )
 
@@ -322,8 +336,8 @@ func (w *lockWait) after(by []Transaction) {
 	}
 }
 
-// WatchMigration sends the state of an entity at once, and then whenever its phase or its progress has changed, until ctx
-// ends. It looks every second. The channel is closed then. It fails with ErrNotFound for an unknown entity.
+// WatchMigration sends the state of an entity at once, and then whenever its phase or its progress has changed, until
+// ctx ends. It looks every second. The channel is closed then. It fails with ErrNotFound for an unknown entity.
 func (c *Control) WatchMigration(ctx context.Context, entity string) (<-chan Migration, error) {
 	m, err := c.Migration(ctx, entity)
 	if err != nil {
@@ -346,8 +360,11 @@ func (c *Control) WatchMigration(ctx context.Context, entity string) (<-chan Mig
 	}), nil
 }
 
-// watch sends first, and then what look returns as often as that has changed, until ctx ends or look says that it was the last.
-func watch[T any](ctx context.Context, db *DB, every time.Duration, first T, look func(context.Context) (state T, changed, last bool, err error)) <-chan T {
+// watch sends first, and then what look returns as often as that has changed, until ctx ends or look says that it was
+// the last.
+func watch[T any](ctx context.Context, db *DB, every time.Duration, first T,
+	look func(context.Context) (state T, changed, last bool, err error),
+) <-chan T {
 	states := make(chan T, 1)
 	states <- first
 	go func() {

@@ -61,7 +61,8 @@ func (r *Repository[V1, V2]) merged(v1 V1, v2 V2) (V2, error) {
 	return merged, err
 }
 
-// prove holds a conversion against law 1 or 2: V1 clients cannot tell when their rows come from V2. V2's columns must hold it, too.
+// prove holds a conversion against law 1 or 2: V1 clients cannot tell when their rows come from V2. V2's columns must
+// hold it, too.
 func (r *Repository[V1, V2]) prove(v1 V1, v2 V2) error {
 	if err := r.v2.checkLimits(nil, &v2); err != nil {
 		return fmt.Errorf("V2 cannot hold it: %w", err)
@@ -79,7 +80,8 @@ func (r *Repository[V1, V2]) prove(v1 V1, v2 V2) error {
 	return nil
 }
 
-// conversionError wraps err. The field of a FieldError that is wrapped in other words is of another shape, and is left in the words.
+// conversionError wraps err. The field of a FieldError that is wrapped in other words is of another shape, and is left
+// in the words.
 func (r *Repository[V1, V2]) conversionError(key string, err error) *ConversionError {
 	fault := FieldError{Reason: err.Error()}
 	if direct, ok := err.(*FieldError); ok { //nolint:errorlint // only an error that is not wrapped
@@ -93,7 +95,9 @@ func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
 	if err := r.v1.checkLimits(held, v1); err != nil {
 		return err
 	}
-	return r.v1.canonicalizeNumbers(r.db.dialect, held, v1, func(number reflect.Value, settled Number, path string) error {
+	return r.v1.canonicalizeNumbers(r.db.dialect, held, v1, func(number reflect.Value, settled Number,
+		path string,
+	) error {
 		if string(settled) != number.String() {
 			return overLimit(path, "has more digits than there is room for")
 		}
@@ -140,8 +144,8 @@ func (r *Repository[V1, V2]) downgrade(v2 V2) (v1 V1, err error) {
 
 func notRepresentable(err error) error { return &NotRepresentableError{field(err)} }
 
-// fieldOfV2 finds the field of v2 that a field of v1, which is its Downgrade, comes from: by law 4 it is what Merge changes
-// when v1 changes in that field only. It returns the field of v1 when that tells nothing.
+// fieldOfV2 finds the field of v2 that a field of v1, which is its Downgrade, comes from: by law 4 it is what Merge
+// changes when v1 changes in that field only. It returns the field of v1 when that tells nothing.
 func (r *Repository[V1, V2]) fieldOfV2(v1 V1, v1Field string, v2 V2) string {
 	for _, value := range []func(reflect.Value) bool{shortValue, noValue} {
 		changed, err := deepCopy(v1)

@@ -12,12 +12,13 @@ import (
 	"strings"
 )
 
-// CreateV1 inserts a V1 aggregate, and its copy with it, in one transaction. Where its key is empty the server makes one. It
-// returns the aggregate as the database then holds it. In EXPAND and MIGRATE what V2 cannot convert is inserted all the same,
-// and goes to quarantine; from CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
+// CreateV1 inserts a V1 aggregate, and its copy with it, in one transaction. Where its key is empty the server makes
+// one. It returns the aggregate as the database then holds it. In EXPAND and MIGRATE what V2 cannot convert is inserted
+// all the same, and goes to quarantine; from CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is
+// written.
 //
-// It fails with ErrAlreadyExists, with an *InputError for what V1 cannot hold, and with a *CreateUnknownError where the connection
-// was lost while it committed.
+// It fails with ErrAlreadyExists, with an *InputError for what V1 cannot hold, and with a *CreateUnknownError where the
+// connection was lost while it committed.
 func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, err error) {
 	err = r.withKey(ctx, r.v1, &v1, func(made bool) error {
 		return r.write(ctx, opening{writes: []string{r.keyOf(r.v1, &v1)}}, func(ctx context.Context, t *tx) error {
@@ -56,11 +57,12 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 	return inserted, r.explainV1(ctx, err, &v1)
 }
 
-// CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. Where its key is empty
-// the server makes one.
+// CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. Where its key is
+// empty the server makes one.
 //
 // It fails with ErrAlreadyExists, with ErrV2NotOpen in EXPAND, with an *InputError for bad input, with a
-// *NotRepresentableError for what V1 cannot hold, and with a *CreateUnknownError where the connection was lost while it committed.
+// *NotRepresentableError for what V1 cannot hold, and with a *CreateUnknownError where the connection was lost while it
+// committed.
 func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record[V2], err error) {
 	var v1 V1
 	err = r.withKey(ctx, r.v2, &v2, func(made bool) error {
@@ -95,12 +97,12 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 	return record, r.explain(ctx, err, func(field string) string { return r.fieldOfV2(v1, field, v2) }, &v1)
 }
 
-// CheckV1 returns an *InputError where the columns of V1's tables, as the database has them, cannot hold v1, or where its model's
-// Validate refuses it. It does not look whether the key is free, nor at references.
+// CheckV1 returns an *InputError where the columns of V1's tables, as the database has them, cannot hold v1, or where
+// its model's Validate refuses it. It does not look whether the key is free, nor at references.
 func (r *Repository[V1, V2]) CheckV1(v1 V1) error { return r.acceptable(nil, &v1) }
 
-// mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the database. A key that the
-// server has made must not be that of an entity that was deleted either.
+// mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the
+// database. A key that the server has made must not be that of an entity that was deleted either.
 func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, made bool) error {
 	s, err := r.see(ctx, t, key)
 	if err != nil || s == nil {
@@ -112,8 +114,10 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 	if !s.state.hasCopy || s.state.gone() {
 		return nil // follow writes over what is gone, with a version above its own
 	}
-	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be passed.
-	if _, err := t.exec(ctx, "DELETE FROM "+r.v2.sql+" WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?")+" AND "+seqColumn+" = ?", key, s.state.seq); err != nil {
+	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be
+	// passed.
+	if _, err := t.exec(ctx, r.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key,
+		s.state.seq); err != nil {
 		return err
 	}
 	return r.addMark(ctx, t, key, markGone, s.state.currentVersion())
@@ -144,7 +148,8 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		if held, err := r.mayHoldKey(ctx, key); err != nil {
 			return err
 		} else if !held {
-			return notRepresentable(Faulty(t.key.field(""), "the server has no key left that column "+t.key.name+" can hold, the next would be %s: give one", key))
+			return notRepresentable(Faulty(t.key.field(""), "the server has no key left that column "+t.key.name+
+				" can hold, the next would be %s: give one", key))
 		}
 		r.setKey(t, v, key)
 		if err := r.taken(ctx, create(true)); !errors.Is(err, ErrAlreadyExists) {
@@ -163,7 +168,8 @@ func (e *entity) mayHoldKey(ctx context.Context, key string) (bool, error) {
 	return err == nil && e.holdsKey(key), err
 }
 
-// taken turns the violation of a unique constraint into ErrAlreadyExists, or into a *UniqueError where it is not that of the key.
+// taken turns the violation of a unique constraint into ErrAlreadyExists, or into a *UniqueError where it is not that
+// of the key.
 func (e *entity) taken(ctx context.Context, err error) error {
 	refused, ok := errors.AsType[*constraintError](err)
 	if !ok || refused.kind != uniqueViolation {
@@ -177,13 +183,14 @@ func (e *entity) taken(ctx context.Context, err error) error {
 	return &UniqueError{refused.constraint}
 }
 
-// malformed is the *InputError for the key of the aggregate v where the database says that it is no value of its type, else err.
+// malformed is the *InputError for the key of the aggregate v where the database says that it is no value of its type,
+// else err.
 func (e *entity) malformed(ctx context.Context, err error, t *table, v any) error {
 	if refused, ok := errors.AsType[*constraintError](err); !ok || refused.kind != badValue {
 		return err
 	}
 	key := e.keyOf(t, v)
-	_, formErr := number(ctx, e.db.reading(), "SELECT count("+e.asKey("?")+")", key)
+	_, formErr := number(ctx, e.db.reading(), e.sql(`SELECT count({?})`), key)
 	if refused, ok := errors.AsType[*constraintError](formErr); ok && refused.kind == badValue {
 		return inputError(Faulty(t.key.field(""), "%q cannot be a key: %s", key, firstLine(refused.err)))
 	}
@@ -216,14 +223,16 @@ func (e *entity) whyNoKey(key string) string {
 	}
 }
 
-// nextKey makes a key: by the default of V1's column where it has one, else of the entity's next serial number. It takes no lock that
-// others wait for until a commit. try is how many keys in a row were taken; the key may be empty after many.
+// nextKey makes a key: by the default of V1's column where it has one, else of the entity's next serial number. It
+// takes no lock that others wait for until a commit. try is how many keys in a row were taken; the key may be empty
+// after many.
 func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, err error) {
 	if generator := r.v1.key.now().generator; generator != "" {
 		const few, many = 10, 100
-		next := "SELECT CAST(" + generator + " AS text)"
+		next := fill(`SELECT CAST({generator} AS text)`, "generator", generator)
 		if try >= few { // rows with keys of their own have left the generator far behind
-			next = fmt.Sprintf("SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
+			next = fmt.Sprintf(
+				"SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
 				generator, many, r.v1.sql, quote(r.v1.key.name))
 		}
 		err = r.db.autonomously(ctx, func(s session) error {
@@ -231,7 +240,8 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 		})
 		return key, err
 	}
-	insert := "INSERT INTO " + r.db.own.key + " AS k (entity, value) VALUES (" + literal(r.name) + ", %s) ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value"
+	insert := r.sql(`INSERT INTO {coexist_key} AS k (entity, value) VALUES ({name}, %s)
+		ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value`)
 	if !r.intKey || r.newKey != nil {
 		serial, err := r.serial(ctx, fmt.Sprintf(insert, "1", "k.value + 1"))
 		if err != nil || r.newKey == nil {
@@ -239,16 +249,19 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 		}
 		return r.newKey(serial), nil
 	}
-	// Other programs make keys too, perhaps faster than we do: the more of ours were taken, the farther we go past theirs.
+	// Other programs make keys too, perhaps faster than we do: the more of ours were taken, the farther we go past
+	// theirs.
 	highest := func(table *table) string {
-		return "SELECT max(" + quote(table.key.name) + ") AS value FROM " + table.sql
+		return fill(`SELECT max({key}) AS value FROM {table}`, "key", quote(table.key.name), "table", table.sql)
 	}
 	// The last number has no next one: it stays the last, which is taken.
-	beyond := fmt.Sprintf("(SELECT CASE WHEN max(u.value) > %[1]d THEN %[2]d ELSE coalesce(CAST(max(u.value) AS bigint), 0) + %[3]d END FROM (", math.MaxInt64-int64(1+try/3), int64(math.MaxInt64), 1+try/3) + highest(r.v2)
+	beyond := fmt.Sprintf(
+		"(SELECT CASE WHEN max(u.value) > %[1]d THEN %[2]d ELSE coalesce(CAST(max(u.value) AS bigint), 0) + %[3]d END FROM (", math.MaxInt64-int64(1+try/3), int64(math.MaxInt64), 1+try/3) + highest(r.v2)
 	// Coexistence begins.
-	beyond += " UNION ALL " + highest(r.v1)
+	beyond += fill(` UNION ALL {highest}`, "highest", highest(r.v1))
 	// Coexistence ends.
-	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", beyond+" UNION ALL SELECT k.value) u)"))
+	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", fill(`{beyond} UNION ALL SELECT k.value) u)`,
+		"beyond", beyond)))
 	return strconv.FormatInt(serial, 10), err
 }
 
@@ -260,8 +273,8 @@ func (e *entity) serial(ctx context.Context, statement string) (n int64, err err
 	return n, err
 }
 
-// explain turns a constraint's refusal of what a client wrote into an error that names the field: in V1, then through path
-// in the shape that the client uses.
+// explain turns a constraint's refusal of what a client wrote into an error that names the field: in V1, then through
+// path in the shape that the client uses.
 func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(string) string, v1 *V1) error {
 	refused, ok := errors.AsType[*constraintError](err)
 	if !ok {
@@ -282,7 +295,8 @@ func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(s
 	case refusal:
 		return refused.refused
 	default:
-		return inputError(Faulty(path(r.v1.fieldOf(refused.column)), "the database refuses it: %s", firstLine(refused.err)))
+		return inputError(Faulty(path(r.v1.fieldOf(refused.column)), "the database refuses it: %s",
+			firstLine(refused.err)))
 	}
 }
 
@@ -331,7 +345,9 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *con
 	return "", nil
 }
 
-func (e *entity) dangling(ctx context.Context, refused *constraintError, t *table, prefix string, v reflect.Value) (string, error) {
+func (e *entity) dangling(ctx context.Context, refused *constraintError, t *table, prefix string,
+	v reflect.Value,
+) (string, error) {
 	for _, key := range e.keys.foreign(t.name) {
 		if refused.constraint != "" && refused.constraint != key.Name {
 			continue
@@ -346,7 +362,9 @@ func (e *entity) dangling(ctx context.Context, refused *constraintError, t *tabl
 				continue
 			}
 			arg := reflect.Indirect(value)
-			targets, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+key.Target+" WHERE CAST("+quote(key.TargetColumns[0])+" AS text) = ?",
+			targets, err := number(ctx, e.db.reading(), fill(`SELECT count(*) FROM {target}
+				WHERE CAST({targetColumns} AS text) = ?`, "target", key.Target,
+				"targetColumns", quote(key.TargetColumns[0])),
 				fmt.Sprint(arg.Interface()))
 			if err != nil {
 				return "", err

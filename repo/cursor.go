@@ -33,7 +33,8 @@ const maxCursor = 128 << 10
 func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 	var c cursor
 	document, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(document) > maxCursor || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil || !e.validKey(c.Key) {
+	if err != nil || len(document) > maxCursor || !utf8.Valid(document) || json.Unmarshal(document, &c) != nil ||
+		!e.validKey(c.Key) {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}
 	if c.Entity != e.name {

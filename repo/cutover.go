@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first, then V1's where writes are dual. V1 is written and read
-// back, and V2 is what that makes of it. No copy is ever stale here: the gate let none in, and old programs are rejected.
+// Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first, then V1's where writes are dual. V1 is
+// written and read back, and V2 is what that makes of it. No copy is ever stale here: the gate let none in, and old
+// programs are rejected.
 
 // updateV1WhenV2Leads writes a V1 aggregate that a client has changed, and returns what becomes of it.
 func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (V1, error) {
@@ -35,8 +36,8 @@ func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *
 	return held, r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// sortChildRows brings the child rows of what a V1 client has written into the order in which V1 returns them, which is the
-// database's: where V2 leads, nobody reads them back from V1.
+// sortChildRows brings the child rows of what a V1 client has written into the order in which V1 returns them, which is
+// the database's: where V2 leads, nobody reads them back from V1.
 func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) error {
 	v := reflect.ValueOf(v1).Elem()
 	for i := range r.v1.children {
@@ -58,7 +59,7 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 		for _, own := range columns[1:] {
 			order := value(own.name)
 			if collation := own.now().collation; collation != "" {
-				order += " COLLATE " + collation
+				order += fill(` COLLATE {collation}`, "collation", collation)
 			}
 			by = append(by, order)
 		}
@@ -74,7 +75,9 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 				arranged = reflect.Append(arranged, list.Index(at))
 			}
 			return err
-		}, "SELECT "+value(positionColumn)+" FROM "+from+" ORDER BY "+strings.Join(by, ", "), document); err != nil {
+		}, fill(`SELECT {value.positionColumn} FROM {from} ORDER BY {by}`,
+			"value.positionColumn", value(positionColumn), "from", from, "by", strings.Join(by, ", ")),
+			document); err != nil {
 			return err
 		}
 		list.Set(arranged)
@@ -82,7 +85,8 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 	return nil
 }
 
-// derive converts what a V1 client has written, and proves it. It fails with a *ConversionError. s is nil for a new aggregate.
+// derive converts what a V1 client has written, and proves it. It fails with a *ConversionError. s is nil for a new
+// aggregate.
 func (r *Repository[V1, V2]) derive(v1 V1, s *seen[V1, V2]) (v2 V2, err error) {
 	if s != nil && s.copy.Refined {
 		v2, err = r.merged(v1, *s.v2)
@@ -95,8 +99,11 @@ func (r *Repository[V1, V2]) derive(v1 V1, s *seen[V1, V2]) (v2 V2, err error) {
 	return v2, nil
 }
 
-// updateV2WhenV2Leads writes a V2 aggregate that a client has changed. It returns the V1 aggregate that was written with it.
-func (r *Repository[V1, V2]) updateV2WhenV2Leads(ctx context.Context, t *tx, s *seen[V1, V2], v2 V2) (record Record[V2], v1 V1, err error) {
+// updateV2WhenV2Leads writes a V2 aggregate that a client has changed. It returns the V1 aggregate that was written
+// with it.
+func (r *Repository[V1, V2]) updateV2WhenV2Leads(ctx context.Context, t *tx, s *seen[V1, V2],
+	v2 V2,
+) (record Record[V2], v1 V1, err error) {
 	record.Value = v2
 	var found aftermath
 	if t.fence.writesV1() {
@@ -132,32 +139,42 @@ func (r *Repository[V1, V2]) createV1WhenV2Leads(ctx context.Context, t *tx, v1 
 		return v1, err
 	}
 	held := v1
-	_, err = r.insertWhenV2Leads(ctx, t, v1, conversion(v2, false, r.mappingVersion), made, sideV1, func(kept V1) (V2, error) {
-		held = kept
-		return r.derive(kept, nil)
-	})
+	_, err = r.insertWhenV2Leads(ctx, t, v1, conversion(v2, false, r.mappingVersion), made, sideV1,
+		func(kept V1) (V2, error) {
+			held = kept
+			return r.derive(kept, nil)
+		})
 	return held, err
 }
 
 // createV2WhenV2Leads inserts a V2 aggregate of a client's. It returns the V1 aggregate that was inserted with it.
-func (r *Repository[V1, V2]) createV2WhenV2Leads(ctx context.Context, t *tx, v2 V2, made bool) (record Record[V2], v1 V1, err error) {
+func (r *Repository[V1, V2]) createV2WhenV2Leads(ctx context.Context, t *tx, v2 V2,
+	made bool,
+) (record Record[V2], v1 V1, err error) {
 	record.Value = v2
 	if t.fence.writesV1() {
 		if v1, err = r.represent(nil, v2); err != nil {
 			return record, v1, err
 		}
 	}
-	record, err = r.insertWhenV2Leads(ctx, t, v1, conversion(v2, true, r.mappingVersion), made, sideV2, func(held V1) (V2, error) {
-		return r.takeOver(nil, v1, held, v2)
-	})
+	record, err = r.insertWhenV2Leads(ctx, t, v1, conversion(v2, true, r.mappingVersion), made, sideV2,
+		func(held V1) (V2, error) {
+			return r.takeOver(nil, v1, held, v2)
+		})
 	return record, v1, err
 }
 
-// insertWhenV2Leads inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass the floor of a
-// tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake makes of what V1 holds.
-func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1, c Record[V2], made bool, use side, remake func(V1) (V2, error)) (record Record[V2], err error) {
+// insertWhenV2Leads inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass
+// the floor of a tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake
+// makes of what V1 holds.
+func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1, c Record[V2], made bool, use side,
+	remake func(V1) (V2, error),
+) (record Record[V2], err error) {
 	record.Value = c.Value
-	p := pending{key: r.keyOf(r.v2, &c.Value), value: reflect.ValueOf(&c.Value).Elem(), mappingVersion: c.Copy.MappingVersion, refined: c.Copy.Refined}
+	p := pending{
+		key: r.keyOf(r.v2, &c.Value), value: reflect.ValueOf(&c.Value).Elem(),
+		mappingVersion: c.Copy.MappingVersion, refined: c.Copy.Refined,
+	}
 	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
 	if !t.fence.writesV1() { // else V1 may keep the reference, which it says when it is written
@@ -179,7 +196,8 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 		}
 	}
 	s, err := r.see(ctx, t, p.key)
-	if err == nil && t.fence.writesV1() && !t.fence.Restoring && (s.v1 != nil || s.v1Err != nil) { // or that a repair is about to remove
+	// or that a repair is about to remove
+	if err == nil && t.fence.writesV1() && !t.fence.Restoring && (s.v1 != nil || s.v1Err != nil) {
 		if err = r.lockV1Rows(ctx, t, p.key); err == nil {
 			s, err = r.see(ctx, t, p.key)
 		}
@@ -191,7 +209,8 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 		return record, ErrAlreadyExists
 	}
 	if len(s.state.marks) > 0 {
-		if _, err := t.exec(ctx, "UPDATE "+r.v2.sql+" SET "+versionColumn+" = ? WHERE "+quote(r.v2.key.name)+" = "+r.asKey("?"), s.state.currentVersion(), p.key); err != nil {
+		if _, err := t.exec(ctx, r.sql(`UPDATE {v2} SET coexist_version = ? WHERE {v2.key} = {?}`),
+			s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}
 		deleted, err := r.deleteMarks(ctx, t, s.state.marks)
@@ -228,8 +247,11 @@ func (e *entity) lockV1Rows(ctx context.Context, t *tx, key string) error {
 	return nil
 }
 
-// remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what V1 holds then.
-func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c Record[V2], remake func(V1) (V2, error)) (Record[V2], aftermath, error) {
+// remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what
+// V1 holds then.
+func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c Record[V2],
+	remake func(V1) (V2, error),
+) (Record[V2], aftermath, error) {
 	held, found, err := r.writeBack(ctx, t, s, v1, true)
 	if err != nil || Identical(held, v1) {
 		return c, found, err
@@ -248,9 +270,11 @@ func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2],
 	return c, found, err
 }
 
-// writeBack brings V1's rows up to v1, a new aggregate or one that was there, where writes are dual, and returns what V1 then holds and what else has come of it. V1's row may be
-// missing while V1 is being restored.
-func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, created bool) (held V1, found aftermath, err error) {
+// writeBack brings V1's rows up to v1, a new aggregate or one that was there, where writes are dual, and returns what
+// V1 then holds and what else has come of it. V1's row may be missing while V1 is being restored.
+func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1,
+	created bool,
+) (held V1, found aftermath, err error) {
 	if !t.fence.writesV1() {
 		return v1, found, nil
 	}
@@ -306,7 +330,8 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 		}
 	}
 	for _, c := range slices.Backward(r.childrenInOrder()) {
-		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+r.asKey("?"), s.key); err != nil {
+		if _, err := t.exec(ctx, r.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.sql,
+			"parentKey", quote(c.parentKey)), s.key); err != nil {
 			return err
 		}
 		v := reflect.ValueOf(v1)

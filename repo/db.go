@@ -18,28 +18,31 @@ import (
 
 // Config are settings of a DB. The zero value is right for production.
 type Config struct {
-	// Logger gets what nobody is told otherwise: lazy stores that failed, runs that wait for the database. Defaults to slog.Default().
+	// Logger gets what nobody is told otherwise: lazy stores that failed, runs that wait for the database. Defaults to
+	// slog.Default().
 	Logger *slog.Logger
 	// MaxConns limits the connections to PostgreSQL, and the readers of SQLite. Defaults to 8.
 	MaxConns int
-	// Pooler says that PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: no prepared statement
-	// outlives its transaction. Statements are described all the same, so that arguments have the database's types.
+	// Pooler says that PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: no prepared
+	// statement outlives its transaction. Statements are described all the same, so that arguments have the database's
+	// types.
 	Pooler bool
-	// Schema is that of the V1 tables on PostgreSQL, in which V2's and the engine's own are created too. Defaults to "public". No
-	// search_path changes that.
+	// Schema is that of the V1 tables on PostgreSQL, in which V2's and the engine's own are created too. Defaults to
+	// "public". No search_path changes that.
 	Schema string
-	// Patience is how long Open tries while the database does not answer: it may be starting too. Defaults to 10 s, less than 0
-	// is one try.
+	// Patience is how long Open tries while the database does not answer: it may be starting too. Defaults to 10 s,
+	// less than 0 is one try.
 	Patience time.Duration
-	// PhasePatience is how long a change of phase, or of capture, tries while transactions are in its way. Defaults to 30 s. It waits for
-	// a moment at a time, so that writers never wait behind it for longer.
+	// PhasePatience is how long a change of phase, or of capture, tries while transactions are in its way. Defaults to
+	// 30 s. It waits for a moment at a time, so that writers never wait behind it for longer.
 	PhasePatience time.Duration
 	// OnStatement is called with each SQL statement before it is sent, from many goroutines, to count or trace them.
 	// Defaults to nothing.
 	OnStatement func(sql string)
 }
 
-// DB is a database and the entities in it. It is safe for concurrent use once its entities are described and Check has passed.
+// DB is a database and the entities in it. It is safe for concurrent use once its entities are described and Check has
+// passed.
 type DB struct {
 	dialect     dialect
 	schema      string
@@ -60,9 +63,9 @@ type DB struct {
 	secret        atomic.Pointer[string] // by which PostgreSQL's triggers tell our transactions, once it was read
 }
 
-// Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is created
-// if it does not exist. A database that does not answer is tried again for a while (Config.Patience); one that refuses us is
-// not. An error names what is wrong in one line, without the password.
+// Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is
+// created if it does not exist. A database that does not answer is tried again for a while (Config.Patience); one that
+// refuses us is not. An error names what is wrong in one line, without the password.
 func Open(ctx context.Context, url string, config Config) (*DB, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
@@ -76,7 +79,11 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 	if config.PhasePatience <= 0 {
 		config.PhasePatience = 30 * time.Second
 	}
-	db := &DB{phasePatience: config.PhasePatience, logger: config.Logger, onStatement: config.OnStatement, wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: config.MaxConns, leases: leases{length: leaseTime}, schema: cmp.Or(config.Schema, "public")}
+	db := &DB{
+		phasePatience: config.PhasePatience, logger: config.Logger, onStatement: config.OnStatement,
+		wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: config.MaxConns,
+		leases: leases{length: leaseTime}, schema: cmp.Or(config.Schema, "public"),
+	}
 	if strings.ContainsAny(db.schema, "?$\x00") {
 		return nil, fmt.Errorf("the schema %q: a name with ?, $ or NUL is not supported", db.schema)
 	}
@@ -87,7 +94,8 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 	case strings.HasPrefix(url, "sqlite:") && len(url) > len("sqlite:"):
 		err = openSQLite(db, strings.TrimPrefix(url, "sqlite:"), config)
 	default:
-		return nil, fmt.Errorf("the database URL %s: give postgres://USER@HOST/DATABASE or sqlite:PATH", strangeScheme(url))
+		return nil, fmt.Errorf("the database URL %s: give postgres://USER@HOST/DATABASE or sqlite:PATH",
+			strangeScheme(url))
 	}
 	if err != nil {
 		return nil, err
@@ -95,23 +103,20 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 	db.own = ownTablesOf(db)
 	if err := db.reach(ctx, config.Patience); err != nil {
 		// The driver says where it tried on one line, and what went wrong on those that follow.
-		return nil, errors.Join(fmt.Errorf("cannot open the database: %s", strings.Join(strings.Fields(err.Error()), " ")), db.Close())
+		return nil, errors.Join(fmt.Errorf("cannot open the database: %s", strings.Join(strings.Fields(err.Error()),
+			" ")), db.Close())
 	}
 	return db, nil
 }
 
 // reach tries until the database answers.
-func (db *DB) reach(ctx context.Context, patience time.Duration) error {
+func (db *DB) reach(ctx context.Context, long time.Duration) error {
 	const oneTry = 15 * time.Second
-	deadline := time.Now().Add(patience)
-	for try := 1; ; try++ {
+	return retry(ctx, patience{until: time.Now().Add(long)}, db.dialect.mayAnswerLater, func() error {
 		ping, cancel := context.WithTimeout(ctx, oneTry)
-		err := db.Ping(ping)
-		cancel()
-		if err == nil || !db.dialect.mayAnswerLater(err) || time.Now().After(deadline) || pause(ctx, backOff(try)) != nil {
-			return err
-		}
-	}
+		defer cancel()
+		return db.Ping(ping)
+	})
 }
 
 // strangeScheme says what a URL starts with, where that is surely no part of a password.
@@ -148,7 +153,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.classify(db.writerDB.PingContext(ctx))
 }
 
-// ReadOnly reports whether the database, or the role, lets this program write nothing. On SQLite it is false: a write tells.
+// ReadOnly reports whether the database, or the role, lets this program write nothing. On SQLite it is false: a write
+// tells.
 func (db *DB) ReadOnly(ctx context.Context) (bool, error) {
 	return db.dialect.readOnly(ctx, db.reading())
 }
@@ -169,9 +175,11 @@ type ownTables struct {
 
 func ownTablesOf(db *DB) ownTables {
 	return ownTables{
-		version: db.qualify("coexist_schema"), secret: db.qualify("coexist_secret"), writer: db.qualify("coexist_writer"), inflight: db.qualify("coexist_inflight"),
+		version: db.qualify("coexist_schema"), secret: db.qualify("coexist_secret"),
+		writer: db.qualify("coexist_writer"), inflight: db.qualify("coexist_inflight"),
 		entity: db.qualify("coexist_entity"), barrier: db.qualify("coexist_barrier"),
-		phaseChange: db.qualify("coexist_phase_change"), bypass: db.qualify("coexist_bypass"), run: db.qualify("coexist_run"),
+		phaseChange: db.qualify("coexist_phase_change"), bypass: db.qualify("coexist_bypass"),
+		run:   db.qualify("coexist_run"),
 		chunk: db.qualify("coexist_chunk"), cut: db.qualify("coexist_cut"), finding: db.qualify("coexist_finding"),
 		key: db.qualify("coexist_key"), usage: db.qualify("coexist_v1_usage"),
 	}
@@ -182,7 +190,8 @@ type session struct {
 	db     *DB
 	gorm   *gorm.DB
 	within bool // a transaction
-	// decides says that decisions hang on what its queries answer: a standby's answer, to which a proxy may have led them, is an error.
+	// decides says that decisions hang on what its queries answer: a standby's answer, to which a proxy may have led
+	// them, is an error.
 	decides bool
 }
 
@@ -206,20 +215,17 @@ func (s session) exec(ctx context.Context, query string, args ...any) (int64, er
 	return result.RowsAffected, s.db.classify(result.Error)
 }
 
-// query calls scan for each row of the answer. A statement on its own is tried again while other transactions are in its way, as
-// long as scan has not been called.
+// query calls scan for each row of the answer. A statement on its own is tried again while other transactions are in
+// its way, as long as scan has not been called.
 func (s session) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
-	const tries = 12
-	for try := 1; ; try++ {
-		scanned := false
-		err := s.queryOnce(ctx, func(rows *sql.Rows) error {
+	scanned := false
+	again := func(err error) bool { return isBusy(err) && !scanned && !s.within }
+	return retry(ctx, patience{tries: busyTries}, again, func() error {
+		return s.queryOnce(ctx, func(rows *sql.Rows) error {
 			scanned = true
 			return scan(rows)
 		}, query, args...)
-		if _, busy := errors.AsType[*busyError](err); !busy || scanned || s.within || try == tries || pause(ctx, backOff(try)) != nil {
-			return err
-		}
-	}
+	})
 }
 
 func (s session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) (err error) {
@@ -238,7 +244,8 @@ func (s session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, quer
 	return errors.Join(err, rows.Err())
 }
 
-// runBuilt runs a transaction on the writers' connection: its opening, then the statements that build returns from within it.
+// runBuilt runs a transaction on the writers' connection: its opening, then the statements that build returns from
+// within it.
 func runBuilt(ctx context.Context, db *DB, opening []string, build func(session) ([]string, error)) error {
 	conn, err := db.writerDB.Conn(ctx)
 	if err != nil {
@@ -285,7 +292,8 @@ func (db *DB) observe(query string) {
 	}
 }
 
-// classify turns an error of the driver into one that says what the caller should do; what it does not know it returns as it is.
+// classify turns an error of the driver into one that says what the caller should do; what it does not know it returns
+// as it is.
 func (db *DB) classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) {
 		return err
@@ -303,7 +311,8 @@ func (db *DB) classify(err error) error {
 	}
 }
 
-// errDenied means that our role lacks a right. The database says which. It is an ErrUnavailable, since nothing is wrong with what was asked.
+// errDenied means that our role lacks a right. The database says which. It is an ErrUnavailable, since nothing is wrong
+// with what was asked.
 var errDenied error = deniedError{}
 
 type deniedError struct{}
@@ -311,7 +320,8 @@ type deniedError struct{}
 func (deniedError) Error() string        { return "our role may not do that" }
 func (deniedError) Is(target error) bool { return target == ErrUnavailable }
 
-// busyError means that another transaction was in the way: roll back and try again. It is an ErrUnavailable when tries run out.
+// busyError means that another transaction was in the way: roll back and try again. It is an ErrUnavailable when tries
+// run out.
 type busyError struct{ err error }
 
 func (e *busyError) Error() string   { return "busy: " + e.err.Error() }

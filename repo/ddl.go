@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Install creates the tables of V2 and the engine's own, where they are missing, makes the entities known, and puts triggers on
-// the V1 tables, which must be there, to capture bypass writes. Several instances may do so at once. It changes nothing else
-// about V1, and no V2 table that is there already. The engine's own tables of an older version it upgrades. Where the database
-// does not let it create triggers, it logs that, and Capture says so.
+// Install creates the tables of V2 and the engine's own, where they are missing, makes the entities known, and puts
+// triggers on the V1 tables, which must be there, to capture bypass writes. Several instances may do so at once. It
+// changes nothing else about V1, and no V2 table that is there already. The engine's own tables of an older version it
+// upgrades. Where the database does not let it create triggers, it logs that, and Capture says so.
 //
-// It fails, and changes nothing, where V1's tables, or those of V2 that are there, are not as Check wants them, and where the engine's own tables are of a version
-// that it does not know.
+// It fails, and changes nothing, where V1's tables, or those of V2 that are there, are not as Check wants them, and
+// where the engine's own tables are of a version that it does not know.
 func (db *DB) Install(ctx context.Context) error {
 	if err := db.checkBefore(ctx); err != nil {
 		return err
@@ -44,7 +44,8 @@ func (db *DB) Install(ctx context.Context) error {
 	return nil
 }
 
-// installTables creates and upgrades tables. It waits for transactions in flight only for moments, in which others wait behind it.
+// installTables creates and upgrades tables. It waits for transactions in flight only for moments, in which others wait
+// behind it.
 func (db *DB) installTables(ctx context.Context) error {
 	return db.installPatiently(ctx, func(s session) ([]string, error) {
 		statements, upgrades, err := db.installation(ctx, s)
@@ -57,13 +58,9 @@ func (db *DB) installTables(ctx context.Context) error {
 
 // installPatiently is dialect.install, again and again while others are in the way.
 func (db *DB) installPatiently(ctx context.Context, build func(session) ([]string, error)) error {
-	deadline := time.Now().Add(20 * time.Second)
-	for try := 1; ; try++ {
-		err := db.classify(db.dialect.install(ctx, db, build))
-		if _, busy := errors.AsType[*busyError](err); !busy || time.Now().After(deadline) || pause(ctx, backOff(try)) != nil {
-			return err
-		}
-	}
+	return retry(ctx, patience{until: time.Now().Add(20 * time.Second)}, isBusy, func() error {
+		return db.classify(db.dialect.install(ctx, db, build))
+	})
 }
 
 // fixedStatements are statements that are the same whatever the database holds.
@@ -73,20 +70,25 @@ func fixedStatements(statements ...string) func(session) ([]string, error) {
 
 // older says that the entity's mapping is older than this instance's.
 func (e *entity) older() string {
-	return fmt.Sprintf("%s WHERE name = %s AND mapping_version < %d", e.db.own.entity, literal(e.name), e.mappingVersion)
+	return fmt.Sprintf("%s WHERE name = %s AND mapping_version < %d", e.db.own.entity,
+		literal(e.name), e.mappingVersion)
 }
 
-// raiseMapping are the statements that make this instance's mapping the entity's, if that is newer, while no writer is at work:
-// who has begun under an older mapping would store what that makes, unseen by whoever migrates such copies again.
+// raiseMapping are the statements that make this instance's mapping the entity's, if that is newer, while no writer is
+// at work: who has begun under an older mapping would store what that makes, unseen by whoever migrates such copies
+// again.
 func (e *entity) raiseMapping() []string {
 	condition := strings.TrimPrefix(e.older(), e.db.own.entity)
-	return append(e.db.dialect.stopWriters(e, "EXISTS (SELECT 1 FROM "+e.older()+")"), fmt.Sprintf("UPDATE %s SET mapping_version = %d%s", e.db.own.entity, e.mappingVersion, condition))
+	anyOlder := fill(`EXISTS (SELECT 1 FROM {older})`, "older", e.older())
+	return append(e.db.dialect.stopWriters(e, anyOlder), fmt.Sprintf("UPDATE %s SET mapping_version = %d%s",
+		e.db.own.entity, e.mappingVersion, condition))
 }
 
-// installMapping raises the mapping's version. It waits for writers in flight only for moments, in which others wait behind it.
+// installMapping raises the mapping's version. It waits for writers in flight only for moments, in which others wait
+// behind it.
 func (e *entity) installMapping(ctx context.Context) error {
 	return e.db.installPatiently(ctx, func(s session) ([]string, error) {
-		older, err := number(ctx, s, "SELECT count(*) FROM "+e.older())
+		older, err := number(ctx, s, fill(`SELECT count(*) FROM {older}`, "older", e.older()))
 		if err != nil || older == 0 {
 			return nil, err
 		}
@@ -94,8 +96,9 @@ func (e *entity) installMapping(ctx context.Context) error {
 	})
 }
 
-// DDL returns the statements of Install as one SQL script, for a database administrator to run: those that create all tables,
-// and those that upgrade what is there. It reads V1's catalog, since V2's keys have the types of V1's. It fails as Install does.
+// DDL returns the statements of Install as one SQL script, for a database administrator to run: those that create all
+// tables, and those that upgrade what is there. It reads V1's catalog, since V2's keys have the types of V1's. It fails
+// as Install does.
 func (db *DB) DDL(ctx context.Context) (string, error) {
 	if err := db.checkBefore(ctx); err != nil {
 		return "", err
@@ -137,20 +140,24 @@ func (db *DB) checkBefore(ctx context.Context) error {
 	return nil
 }
 
-// installation are the statements that create the tables that are missing, and whether they upgrade those that are there.
+// installation are the statements that create the tables that are missing, and whether they upgrade those that are
+// there.
 func (db *DB) installation(ctx context.Context, s session) (statements []string, upgrades bool, err error) {
 	installed, err := db.ownVersion(ctx, s)
 	if err != nil {
 		return nil, false, err
 	}
 	statements = append([]string{
-		"CREATE TABLE IF NOT EXISTS " + db.own.version + " (id integer PRIMARY KEY CHECK (id = 1), version integer NOT NULL)",
-		fmt.Sprintf("INSERT INTO %s (id, version) VALUES (1, %d) ON CONFLICT (id) DO NOTHING", db.own.version, ownVersion),
+		db.sql(`CREATE TABLE IF NOT EXISTS {coexist_schema} (id integer PRIMARY KEY CHECK (id = 1), version
+			integer NOT NULL)`),
+		fmt.Sprintf("INSERT INTO %s (id, version) VALUES (1, %d) ON CONFLICT (id) DO NOTHING",
+			db.own.version, ownVersion),
 	}, db.dialect.sharedTables(db)...)
 	for _, e := range db.entities {
 		statements = append(statements, db.dialect.entityTables(e)...)
 		statements = append(statements, e.createV2()...)
-		statements = append(statements, fmt.Sprintf("INSERT INTO %s (name, phase, mapping_version) VALUES (%s, %s, %d) ON CONFLICT (name) DO NOTHING",
+		statements = append(statements, fmt.Sprintf(
+			"INSERT INTO %s (name, phase, mapping_version) VALUES (%s, %s, %d) ON CONFLICT (name) DO NOTHING",
 			db.own.entity, literal(e.name), literal(string(e.initialPhase)), e.mappingVersion))
 	}
 	upgrades = installed != 0 && installed != ownVersion
@@ -169,7 +176,8 @@ func (db *DB) installation(ctx context.Context, s session) (statements []string,
 		statements, upgrades = append(statements, more...), upgrades || len(more) > 0
 	}
 	for _, e := range db.entities { // on a column that an upgrade may have added
-		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+quote(ownTable(e.name, "mark_tx"))+" ON "+e.markTable+" (tx) WHERE tx IS NOT NULL")
+		statements = append(statements, e.sql(`CREATE INDEX IF NOT EXISTS {ownTable} ON {mark} (tx)
+			WHERE tx IS NOT NULL`, "ownTable", quote(ownTable(e.name, "mark_tx"))))
 	}
 	return statements, upgrades, nil
 }
@@ -178,7 +186,7 @@ func (db *DB) installation(ctx context.Context, s session) (statements []string,
 // aggregate may migrate before those to which it refers.
 func (e *entity) createV2() []string {
 	d := e.db.dialect
-	key := quote(e.v2.key.name) + " " + d.keyType(e.v1.key) + " NOT NULL"
+	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.keyType(e.v1.key))
 	engine := &table{columns: []column{
 		{name: seqColumn, declared: "bigint"},
 		{name: versionColumn, declared: "bigint"},
@@ -189,17 +197,20 @@ func (e *entity) createV2() []string {
 		{name: goneSeenColumn, declared: "bigint"},
 		{name: staleSeenColumn, declared: "bigint"},
 	}}
-	statements := []string{"CREATE TABLE IF NOT EXISTS " + e.v2.sql + " (" + key + " PRIMARY KEY" +
-		e.declare(e.v2) + e.declare(engine) + ")"}
+	statements := []string{e.sql(`CREATE TABLE IF NOT EXISTS {v2} ({key} PRIMARY KEY{declare}{declare2})`,
+		"key", key, "declare", e.declare(e.v2), "declare2", e.declare(engine))}
 	for i := range e.v2.children {
 		c := &e.v2.children[i]
-		statements = append(statements, "CREATE TABLE IF NOT EXISTS "+c.sql+" ("+
-			quote(c.parentKey)+" "+d.keyType(e.v1.key)+" NOT NULL REFERENCES "+e.v2.sql+" ON DELETE CASCADE, "+
-			quote(positionColumn)+" integer NOT NULL"+e.declare(&c.table)+", PRIMARY KEY ("+quote(c.parentKey)+", "+quote(positionColumn)+"))")
+		statements = append(statements, e.sql(`CREATE TABLE IF NOT EXISTS {child} ({parentKey} {keyType} NOT NULL
+			REFERENCES {v2} ON DELETE CASCADE, {positionColumn} integer NOT NULL{declare}, PRIMARY KEY
+			({parentKey}, {positionColumn}))`, "child", c.sql, "parentKey", quote(c.parentKey),
+			"keyType", d.keyType(e.v1.key), "positionColumn", quote(positionColumn),
+			"declare", e.declare(&c.table)))
 	}
 	for _, r := range e.references {
 		column := e.columnInV2(r.Column)
-		statements = append(statements, "CREATE INDEX IF NOT EXISTS "+quote(e.v2.name+"_"+column)+" ON "+e.v2.sql+" ("+quote(column)+")")
+		statements = append(statements, e.sql(`CREATE INDEX IF NOT EXISTS {column} ON {v2} ({column2})`,
+			"column", quote(e.v2.name+"_"+column), "column2", quote(column)))
 	}
 	return statements
 }
@@ -224,8 +235,9 @@ func (e *entity) declare(t *table) string {
 	return b.String()
 }
 
-// CreateV1Tables creates the V1 tables of all entities as their models say, with the foreign keys of Definition.References. It
-// is for an empty sample database, and fails where one of the tables is there, or where the database does not hold every text.
+// CreateV1Tables creates the V1 tables of all entities as their models say, with the foreign keys of
+// Definition.References. It is for an empty sample database, and fails where one of the tables is there, or where the
+// database does not hold every text.
 func (db *DB) CreateV1Tables(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
 		return db.classify(err)
@@ -261,9 +273,11 @@ func (e *entity) targetsCreated(created map[string]bool) bool {
 func (e *entity) createV1() []string {
 	d := e.db.dialect
 	key := e.v1.key
-	root := "CREATE TABLE " + e.v1.sql + " (" + quote(key.name) + " " + d.columnType(key) + " NOT NULL PRIMARY KEY" + e.declare(e.v1)
+	root := e.sql(`CREATE TABLE {v1} ({key} {columnType} NOT NULL PRIMARY KEY{declare}`, "key", quote(key.name),
+		"columnType", d.columnType(key), "declare", e.declare(e.v1))
 	for _, r := range e.references {
-		root += ", FOREIGN KEY (" + quote(r.Column) + ") REFERENCES " + e.db.qualify(r.Table) + " (" + quote(r.Key) + ")"
+		root += fill(`, FOREIGN KEY ({column}) REFERENCES {qualify} ({key})`, "column", quote(r.Column),
+			"qualify", e.db.qualify(r.Table), "key", quote(r.Key))
 	}
 	statements := []string{root + ")"}
 	for i := range e.v1.children {
@@ -272,11 +286,14 @@ func (e *entity) createV1() []string {
 		for _, i := range c.own {
 			own = append(own, quote(c.columns[i].name))
 		}
-		statements = append(statements, "CREATE TABLE "+c.sql+" ("+quote(c.parentKey)+" "+d.columnType(key)+" NOT NULL REFERENCES "+
-			e.v1.sql+" ("+quote(key.name)+")"+e.declare(&c.table)+", PRIMARY KEY ("+strings.Join(own, ", ")+"))")
+		statements = append(statements, e.sql(`CREATE TABLE {child} ({parentKey} {columnType} NOT NULL REFERENCES
+			{v1} ({key}){declare}, PRIMARY KEY ({own}))`, "child", c.sql, "parentKey", quote(c.parentKey),
+			"columnType", d.columnType(key), "key", quote(key.name), "declare", e.declare(&c.table),
+			"own", strings.Join(own, ", ")))
 	}
 	for _, r := range e.references {
-		statements = append(statements, "CREATE INDEX "+quote(e.v1.name+"_"+r.Column)+" ON "+e.v1.sql+" ("+quote(r.Column)+")")
+		statements = append(statements, e.sql(`CREATE INDEX {column} ON {v1} ({column2})`,
+			"column", quote(e.v1.name+"_"+r.Column), "column2", quote(r.Column)))
 	}
 	return statements
 }

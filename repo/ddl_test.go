@@ -45,7 +45,10 @@ func everyTable(string) bool { return true }
 // v1Columns leaves out triggers, the one thing that may come to V1's tables.
 func v1Columns(t *testing.T, url string) []string {
 	t.Helper()
-	lines := catalog(t, url, func(table string) bool { return table == "notes" || table == "note_tags" || table == "comments" })
+	lines := catalog(t, url, func(table string) bool {
+		return table == "notes" || table == "note_tags" ||
+			table == "comments"
+	})
 	return slices.DeleteFunc(lines, func(line string) bool {
 		return strings.Contains(line, ": trigger ") || strings.Contains(line, "CREATE TRIGGER")
 	})
@@ -93,7 +96,8 @@ func TestInstallIsIdempotentAndLeavesV1Alone(t *testing.T) {
 			t.Errorf("V1 is altered, from\n%s\nto\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
 		}
 		if after := catalog(t, url, everyTable); !slices.Equal(once, after) {
-			t.Errorf("installing again changes the tables, from\n%s\nto\n%s", strings.Join(once, "\n"), strings.Join(after, "\n"))
+			t.Errorf("installing again changes the tables, from\n%s\nto\n%s", strings.Join(once, "\n"),
+				strings.Join(after, "\n"))
 		}
 	})
 }
@@ -148,7 +152,8 @@ func TestDDLIsWhatInstallDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if after := catalog(t, url, everyTable); !slices.Equal(byHand, after) {
-			t.Errorf("Install does more than the DDL says, from\n%s\nto\n%s", strings.Join(byHand, "\n"), strings.Join(after, "\n"))
+			t.Errorf("Install does more than the DDL says, from\n%s\nto\n%s", strings.Join(byHand, "\n"),
+				strings.Join(after, "\n"))
 		}
 		insert(t, b, note("a", "a"))
 		agree(t, b, "a")
@@ -163,7 +168,10 @@ func createV1(t *testing.T, url, keyType, constraint string) {
 		references = " REFERENCES notes"
 	}
 	repotest.Exec(t, repotest.Raw(t, url),
-		fmt.Sprintf("CREATE TABLE notes (extra text, id %s %s, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)", keyType, constraint),
-		fmt.Sprintf("CREATE TABLE note_tags (note_id %s%s, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))", keyType, references),
-		fmt.Sprintf("CREATE TABLE comments (id integer PRIMARY KEY, note_id %s%s, words varchar(30) NOT NULL)", keyType, references))
+		fmt.Sprintf(
+			"CREATE TABLE notes (extra text, id %s %s, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)", keyType, constraint),
+		fmt.Sprintf(
+			"CREATE TABLE note_tags (note_id %s%s, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))", keyType, references),
+		fmt.Sprintf("CREATE TABLE comments (id integer PRIMARY KEY, note_id %s%s, words varchar(30) NOT NULL)",
+			keyType, references))
 }

@@ -32,8 +32,9 @@ func TestNextBatchSize(t *testing.T) {
 }
 
 func TestBackOff(t *testing.T) {
+	waits := newBackOff()
 	for try := 1; try < 100; try++ {
-		if d := backOff(try); d < 2*time.Millisecond || d > 500*time.Millisecond {
+		if d := waits.NextBackOff(); d < 2*time.Millisecond || d > 500*time.Millisecond {
 			t.Errorf("after %d tries: %v", try, d)
 		}
 	}
@@ -101,7 +102,7 @@ func TestColumnsThatChangeWhatIsWritten(t *testing.T) {
 
 func TestClassifyKeepsWhatItDoesNotKnow(t *testing.T) {
 	mine := errors.New("mine")
-	for _, d := range []dialect{sqlite{}, postgres{}} {
+	for _, d := range []database{sqlite{}, postgres{}} {
 		if err := d.classify(mine); err != nil {
 			t.Errorf("%T: %v", d, err)
 		}

@@ -78,8 +78,8 @@ func valueAt(document []byte, path []string) []byte {
 	return document
 }
 
-// nullElement finds a NULL among the elements of a list or a map, at any depth, that its Go type would make a zero, and says where it is. What structs make of
-// their members is theirs to say.
+// nullElement finds a NULL among the elements of a list or a map, at any depth, that its Go type would make a zero, and
+// says where it is. What structs make of their members is theirs to say.
 func nullElement(document []byte, t reflect.Type) (at string, holds bool) {
 	if !isList(t) || !bytes.Contains(document, []byte("null")) {
 		return "", false
@@ -116,7 +116,8 @@ func elementsOf(document []byte) (map[string]json.RawMessage, error) {
 // isList reports whether a type is a list or a map, whose elements encoding/json reads one by one.
 func isList(t reflect.Type) bool {
 	kind := t.Kind()
-	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !slices.ContainsFunc(spellers, reflect.PointerTo(t).Implements)
+	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !slices.ContainsFunc(spellers,
+		reflect.PointerTo(t).Implements)
 }
 
 // hasNull reports whether a type has a value that is read from null, and written as null.
@@ -141,7 +142,8 @@ func decodeV1[T any](t *table, document []byte) (*T, error) {
 	return v, nil
 }
 
-// decodeDocument decodes an aggregate. Its error is a *FieldError that names the first field which the model cannot hold.
+// decodeDocument decodes an aggregate. Its error is a *FieldError that names the first field which the model cannot
+// hold.
 func decodeDocument[T any](document []byte) (*T, error) {
 	v := new(T)
 	err := json.Unmarshal(document, v)
@@ -191,7 +193,8 @@ func undecodable(document []byte, t reflect.Type) error {
 	return json.Unmarshal(document, reflect.New(t).Interface())
 }
 
-// salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns these. It returns nil where one of them may not be nil.
+// salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns these. It returns nil where
+// one of them may not be nil.
 func salvage[T any](t *table, document []byte) (*T, []FieldError) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(document, &members) != nil {
@@ -208,7 +211,10 @@ func salvage[T any](t *table, document []byte) (*T, []FieldError) {
 			return nil, nil
 		}
 		field, _, _ := strings.Cut(fault.Field, "[")
-		at := slices.IndexFunc(t.columns, func(c column) bool { return len(c.path) == 1 && c.nullable && c.field("") == field })
+		at := slices.IndexFunc(t.columns, func(c column) bool {
+			return len(c.path) == 1 && c.nullable &&
+				c.field("") == field
+		})
 		if at < 0 {
 			return nil, nil
 		}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,15 +20,18 @@ import (
 	gormpostgres "gorm.io/driver/postgres"
 )
 
-// postgres is the dialect of PostgreSQL 13 and later. It uses transaction-level locks and settings only, so that it works
-// behind a proxy that pools transactions.
+// postgres is the dialect of PostgreSQL 13 and later. It uses transaction-level locks and settings only, so that it
+// works behind a proxy that pools transactions.
 type postgres struct{}
 
 const (
-	writeLockTimeout = 2 * time.Second        // of a user's write that waits for its first row, before it backs off and tries again
-	heldLockTimeout  = 100 * time.Millisecond // of all that waits while it holds rows: less than PostgreSQL's deadlock_timeout, so that no old program is a dead-lock's victim
-	lazyLockTimeout  = 10 * time.Millisecond  // of a lazy store, before it gives up
-	idleTimeout      = 30 * time.Second       // of a transaction whose client has gone
+	// of a user's write that waits for its first row, before it backs off and tries again
+	writeLockTimeout = 2 * time.Second
+	// of all that waits while it holds rows: less than PostgreSQL's deadlock_timeout, so that no old program is a
+	// dead-lock's victim
+	heldLockTimeout = 100 * time.Millisecond
+	lazyLockTimeout = 10 * time.Millisecond // of a lazy store, before it gives up
+	idleTimeout     = 30 * time.Second      // of a transaction whose client has gone
 )
 
 func openPostgres(db *DB, url string, config Config) error {
@@ -48,7 +50,7 @@ func openPostgres(db *DB, url string, config Config) error {
 		conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
 	conn.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, or what a role's settings say
-	db.dialect = postgres{}
+	db.dialect = dialectOf(postgres{})
 	db.readerDB = stdlib.OpenDB(*conn)
 	db.readerDB.SetMaxOpenConns(config.MaxConns)
 	db.readerDB.SetMaxIdleConns(config.MaxConns)
@@ -58,7 +60,8 @@ func openPostgres(db *DB, url string, config Config) error {
 	return err
 }
 
-// begin sends everything in one round trip, as separate statements: a statement's snapshot is older than the lock it waits for.
+// begin sends everything in one round trip, as separate statements: a statement's snapshot is older than the lock it
+// waits for.
 func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	writer, err := writerSetting(ctx, t, e, o)
 	if err != nil {
@@ -74,8 +77,10 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	free := true
 	b.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
 	var fenceJSON []byte
-	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, "SELECT CAST("+e.fenceQuery()+" AS text)")
-	// Of the database's sequence a crash takes back what nobody waited for on the disk, while somebody may have read it.
+	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
+		"fenceQuery", e.fenceQuery()))
+	// Of the database's sequence a crash takes back what nobody waited for on the disk, while somebody may have read
+	// it.
 	t.seq = 1 + rand.Int64N(1<<53)
 	guess := e.guess()
 	if o.key != nil {
@@ -116,7 +121,7 @@ const settings = "SELECT set_config('coexist.writer', $1, true), set_config('loc
 func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, error) {
 	secret := t.db.secret.Load()
 	if secret == nil {
-		found, err := texts(ctx, t.session, "SELECT secret FROM "+t.db.own.secret)
+		found, err := texts(ctx, t.session, t.db.sql(`SELECT secret FROM {coexist_secret}`))
 		if err != nil {
 			return "", err
 		}
@@ -157,14 +162,16 @@ func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string)
 	return err
 }
 
-// joinKeys writes keys one after another, separated by U+001F. Where a key has that in it, U+001E and another separator come first.
+// joinKeys writes keys one after another, separated by U+001F. Where a key has that in it, U+001E and another separator
+// come first.
 func joinKeys(keys []string) string {
 	const usual, announces = "\x1f", "\x1e"
 	if !slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsAny(key, usual+announces) }) {
 		return strings.Join(keys, usual)
 	}
 	separator := rune(1)
-	for separator == 0x1e || slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsRune(key, separator) }) {
+	for separator == 0x1e || slices.ContainsFunc(keys,
+		func(key string) bool { return strings.ContainsRune(key, separator) }) {
 		separator++
 	}
 	return announces + string(separator) + strings.Join(keys, string(separator))
@@ -190,7 +197,8 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.D
 	// An old program's transaction in flight would otherwise commit to V1 after V2 has become the truth.
 	b.add(nil, p.lockV1(e)[0])
 	var fenceJSON []byte
-	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, "SELECT CAST("+e.fenceQuery()+" AS text)")
+	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
+		"fenceQuery", e.fenceQuery()))
 	if err := b.send(ctx, t.conn); err != nil {
 		return err
 	}
@@ -203,8 +211,10 @@ func (postgres) blockers(ctx context.Context, s session, e *entity) ([]Transacti
 		// Of other roles' sessions some see no more than the process and the role, of which an autovacuum has none.
 		// A transaction that was prepared has locks and no process.
 		`WITH held AS (SELECT l.pid, l.virtualtransaction FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
-			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-		OR l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(?, 0)))
+			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
+				'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+		OR l.locktype = 'advisory' AND l.objsubid = 1
+			AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended(?, 0)))
 SELECT coalesce(json_agg(b.document ORDER BY b.since), '[]')::text FROM (SELECT a.xact_start AS since, json_build_object('pid', a.pid, 'application', coalesce(a.application_name, ''), 'state', coalesce(a.state, ''), 'since', a.xact_start,
 	'maintains', coalesce((SELECT 'VACUUM of ' || relid::regclass FROM pg_stat_progress_vacuum p WHERE p.pid = a.pid),
 		(SELECT 'ANALYZE of ' || relid::regclass FROM pg_stat_progress_analyze p WHERE p.pid = a.pid),
@@ -220,19 +230,21 @@ FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELEC
 
 func (p postgres) deleteMarks(e *entity) string {
 	from, match := e.markRecords()
-	return "DELETE FROM " + e.markTable + " AS m USING " + from + " WHERE " + match
+	return e.sql(`DELETE FROM {mark} AS m USING {from} WHERE {match}`, "from", from, "match", match)
 }
 
 // deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
 func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
-	return number(ctx, t.session, "WITH gone AS ("+p.deleteMarks(e)+" RETURNING m.bypass, m.at), logged AS (INSERT INTO "+e.db.own.bypass+
-		" (entity, count, at) SELECT "+literal(e.name)+", count(*), max(at) FROM gone WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone", marks)
+	return number(ctx, t.session, e.sql(`WITH gone AS ({deleteMarks} RETURNING m.bypass, m.at), logged
+		AS (INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at) FROM gone
+		WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone`, "deleteMarks", p.deleteMarks(e)), marks)
 }
 
 func (postgres) foldBypass(e *entity) []string {
 	table, entity := e.db.own.bypass, literal(e.name)
-	return []string{"WITH gone AS (DELETE FROM " + table + " WHERE entity = " + entity + " RETURNING count, at)" +
-		" INSERT INTO " + table + " (entity, count, at) SELECT " + entity + ", sum(count), max(at) FROM gone HAVING count(*) > 0"}
+	return []string{fill(`WITH gone AS (DELETE FROM {table} WHERE entity = {entity}
+		RETURNING count, at) INSERT INTO {table} (entity, count, at) SELECT {entity}, sum(count), max(at)
+		FROM gone HAVING count(*) > 0`, "table", table, "entity", entity)}
 }
 
 // brokenForeignKey: PostgreSQL makes none.
@@ -246,11 +258,12 @@ func (postgres) shareFence(ctx context.Context, t *tx, e *entity) error {
 }
 
 func (postgres) stopWriters(e *entity, condition string) []string {
-	return []string{"SELECT pg_advisory_xact_lock(hashtextextended(" + literal(fenceLock(e)) + ", 0)) WHERE " + condition}
+	return []string{fill(`SELECT pg_advisory_xact_lock(hashtextextended({fenceLock}, 0)) WHERE {condition}`,
+		"fenceLock", literal(fenceLock(e)), "condition", condition)}
 }
 
 func (postgres) waitFor(wait time.Duration) []string {
-	return []string{"SET LOCAL lock_timeout = '" + milliseconds(wait) + "'"}
+	return []string{fill(`SET LOCAL lock_timeout = '{milliseconds}'`, "milliseconds", milliseconds(wait))}
 }
 
 func (postgres) commit(ctx context.Context, t *tx) error {
@@ -274,7 +287,8 @@ func (postgres) classify(err error) error {
 		return unavailable(CauseStandby, err)
 	case isNet && netErr.Timeout() && !isConnect:
 		return unavailable(CauseTimeout, err)
-	case isNet, isConnect, errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+	case isNet, isConnect, errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		pgconn.SafeToRetry(err), strings.Contains(err.Error(), "conn closed"):
 		return unavailable(CauseConnection, err)
 	default:
@@ -285,55 +299,6 @@ func (postgres) classify(err error) error {
 func (postgres) mayAnswerLater(err error) bool {
 	cause := CauseOf(err)
 	return cause != "" && cause != CauseRights && cause != CauseSetting
-}
-
-// creates matches the statements that create something unless it is there. Whoever may not create it may do without, where it
-// is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
-var creates = regexp.MustCompile(`^CREATE (TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS ((?:"(?:[^"]|"")+"\.)?"(?:[^"]|"")+")`)
-
-// onlyIf are statements that run where a condition holds. install leaves them out where it does not.
-func onlyIf(condition, statements string) string {
-	return "DO $coexist$ BEGIN IF " + condition + " THEN\n" + statements + "\nEND IF; END $coexist$"
-}
-
-var onlyIfs = regexp.MustCompile(`^DO \$coexist\$ BEGIN IF (.*) THEN\n`)
-
-func (postgres) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
-	opening := []string{"BEGIN ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '10s'", "SELECT pg_advisory_xact_lock(hashtextextended('coexist', 0))"}
-	return runBuilt(ctx, db, opening, func(s session) ([]string, error) {
-		all, err := build(s)
-		var statements []string
-		for _, statement := range all {
-			if name := creates.FindStringSubmatch(statement); name != nil {
-				relation := name[2]
-				if strings.HasSuffix(name[1], "INDEX") {
-					relation = quote(db.schema) + "." + relation // an index is named without the schema, which is its table's
-				}
-				there, err := number(ctx, s, "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", relation)
-				if err != nil {
-					return nil, err
-				}
-				if there > 0 {
-					continue
-				}
-			}
-			if condition := onlyIfs.FindStringSubmatch(statement); condition != nil {
-				not, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1) o WHERE NOT ("+condition[1]+")")
-				if err != nil {
-					return nil, err
-				}
-				if not > 0 {
-					continue
-				}
-			}
-			statements = append(statements, statement)
-		}
-		return statements, err
-	})
-}
-
-func (postgres) lockV1(e *entity) []string {
-	return []string{"LOCK TABLE " + strings.Join(e.v1Tables(), ", ") + " IN SHARE ROW EXCLUSIVE MODE"}
 }
 
 func (postgres) minPause() time.Duration { return 0 }
@@ -353,11 +318,11 @@ func (postgres) hides(tables []string) string {
 }
 
 func (postgres) later(ms string) string {
-	return "clock_timestamp() + make_interval(secs => CAST(" + ms + " AS double precision) / 1000)"
+	return fill(`clock_timestamp() + make_interval(secs => CAST({ms} AS double precision) / 1000)`, "ms", ms)
 }
 
 func (postgres) noKey(c *column) (condition, kind string) {
-	return "t." + quote(c.name) + " IS NULL", onlyNull
+	return fill(`t.{column} IS NULL`, "column", quote(c.name)), onlyNull
 }
 
 func (postgres) keyType(c *column) string {
@@ -366,13 +331,14 @@ func (postgres) keyType(c *column) string {
 		declared = "character varying"
 	}
 	if known.collation != "" {
-		declared += " COLLATE " + known.collation
+		declared += fill(` COLLATE {collation}`, "collation", known.collation)
 	}
 	return declared
 }
 
 func (postgres) alterType(t *table, column, to string) []string {
-	return []string{"ALTER TABLE " + t.sql + " ALTER COLUMN " + quote(column) + " TYPE " + to}
+	return []string{fill(`ALTER TABLE {table} ALTER COLUMN {column} TYPE {to}`, "table", t.sql,
+		"column", quote(column), "to", to)}
 }
 
 func (postgres) columnType(c *column) string { return c.declared }

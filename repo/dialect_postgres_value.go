@@ -18,8 +18,9 @@ func (postgres) value(alias string, c *column) string {
 func spelledIn(v, t string) string {
 	if element, array := strings.CutSuffix(t, "[]"); array {
 		if one := spelledIn("x.v", element); one != "x.v" {
-			return "CASE WHEN array_ndims(" + v + ") = 1 THEN (SELECT json_agg(" + one + " ORDER BY x.place) FROM unnest(" + v + ") WITH ORDINALITY x(v, place))" +
-				" WHEN array_ndims(" + v + ") > 1 THEN " + nested(v, one) + " ELSE to_json(" + v + ") END"
+			return fill(`CASE WHEN array_ndims({v}) = 1 THEN (SELECT json_agg({one} ORDER BY x.place)
+				FROM unnest({v}) WITH ORDINALITY x(v, place)) WHEN array_ndims({v}) > 1 THEN {nested}
+				ELSE to_json({v}) END`, "v", v, "one", one, "nested", nested(v, one))
 		}
 		return v
 	}
@@ -34,13 +35,14 @@ func spelledIn(v, t string) string {
 		return `E'\\x' || encode(` + v + `, 'hex')`
 	case "text":
 		if isPadded(t) {
-			return "CAST(" + v + " AS text)" // without the blanks that pad it
+			return fill(`CAST({v} AS text)`, "v", v) // without the blanks that pad it
 		}
 	}
 	return v
 }
 
-// nested is an array of several dimensions: its elements stand in one row, and a block of them begins or ends wherever its size divides their place.
+// nested is an array of several dimensions: its elements stand in one row, and a block of them begins or ends wherever
+// its size divides their place.
 func nested(v, one string) string {
 	const dimensions = 6 // PostgreSQL's most
 	blocks, begins, ends := make([]string, dimensions), make([]string, dimensions), make([]string, dimensions)
@@ -49,36 +51,42 @@ func nested(v, one string) string {
 		for inner := d; inner < dimensions; inner++ {
 			size = append(size, fmt.Sprintf("coalesce(array_length(%s, %d), 1)", v, inner+1))
 		}
-		blocks[d] = fmt.Sprintf("CASE WHEN array_ndims(%s) > %d THEN CAST(%s AS bigint) END AS b%d", v, d, strings.Join(size, " * "), d)
+		blocks[d] = fmt.Sprintf("CASE WHEN array_ndims(%s) > %d THEN CAST(%s AS bigint) END AS b%d", v, d,
+			strings.Join(size, " * "), d)
 		begins[d] = fmt.Sprintf("CASE WHEN (x.place - 1) %% d.b%d = 0 THEN '[' ELSE '' END", d)
 		ends[d] = fmt.Sprintf("CASE WHEN x.place %% d.b%d = 0 THEN ']' ELSE '' END", d)
 	}
-	return "(SELECT CAST(string_agg(" + strings.Join(begins, " || ") + " || coalesce(CAST(to_json(" + one + ") AS text), 'null') || " + strings.Join(ends, " || ") + ", ',' ORDER BY x.place) AS json)" +
-		" FROM (SELECT " + strings.Join(blocks, ", ") + " OFFSET 0) d, unnest(" + v + ") WITH ORDINALITY x(v, place))"
+	return fill(`(SELECT CAST(string_agg({begins} || coalesce(CAST(to_json({one}) AS text), 'null') || {ends}, ','
+		ORDER BY x.place) AS json) FROM (SELECT {blocks} OFFSET 0) d, unnest({v}) WITH ORDINALITY x(v, place))`,
+		"begins", strings.Join(begins, " || "), "one", one, "ends", strings.Join(ends, " || "),
+		"blocks", strings.Join(blocks, ", "), "v", v)
 }
 
-// instant is a time in the session's zone, but in UTC where that zone may have another year or an offset with seconds, which ISO 8601
-// does not know: New York's was -04:56:02 until 1883, and Monrovia's had seconds until 1972.
+// instant is a time in the session's zone, but in UTC where that zone may have another year or an offset with seconds,
+// which ISO 8601 does not know: New York's was -04:56:02 until 1883, and Monrovia's had seconds until 1972.
 func instant(v string) string {
-	return "CASE WHEN " + v + " >= '1973-01-01 00:00+00' AND " + v + " < '9999-12-30 00:00+00' THEN to_json(" + v + ")" +
-		" WHEN " + v + " >= '0001-01-01 00:00+00' AND " + v + " < 'infinity'" +
-		" THEN CAST(rtrim(CAST(to_json(" + v + " AT TIME ZONE 'UTC') AS text), '\"') || '+00:00\"' AS json) ELSE to_json(" + v + ") END"
+	return fill(`CASE WHEN {v} >= '1973-01-01 00:00+00' AND {v} < '9999-12-30 00:00+00' THEN to_json({v})
+		WHEN {v} >= '0001-01-01 00:00+00' AND {v} < 'infinity' THEN CAST(rtrim(CAST(to_json({v} AT TIME ZONE
+		'UTC') AS text), '"') || '+00:00"' AS json) ELSE to_json({v}) END`, "v", v)
 }
 
 func floating(v, number string) string {
-	return "CASE WHEN " + v + " IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST(" + v + " AS text)) ELSE " + number + " END"
+	return fill(`CASE WHEN {v} IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST({v} AS text))
+		ELSE {number} END`, "v", v, "number", number)
 }
 
 // written is a float with so many digits. ParseNumber finds those of a double that are not needed.
 func written(v string, digits int) string {
-	return "CAST(to_char(" + v + ", '9." + strings.Repeat("9", digits-1) + "EEEE') AS json)"
+	return fill(`CAST(to_char({v}, '9.{repeat}EEEE') AS json)`, "v", v, "repeat", strings.Repeat("9", digits-1))
 }
 
-// shortReal is a real with the fewest digits that give it back, but for those so large that fewer digits could be out of range.
+// shortReal is a real with the fewest digits that give it back, but for those so large that fewer digits could be out
+// of range.
 func shortReal(v string) string {
-	s := "CASE WHEN abs(" + v + ") > 1e38 THEN " + written(v, 9)
+	s := fill(`CASE WHEN abs({v}) > 1e38 THEN {written}`, "v", v, "written", written(v, 9))
 	for digits := 6; digits < 9; digits++ {
-		s += " WHEN CAST(CAST(" + written(v, digits) + " AS text) AS real) = " + v + " THEN " + written(v, digits)
+		s += fill(` WHEN CAST(CAST({written} AS text) AS real) = {v} THEN {written}`, "written", written(v, digits),
+			"v", v)
 	}
 	return s + " ELSE " + written(v, 9) + " END"
 }
@@ -103,7 +111,8 @@ func (postgres) object(members []member) string {
 		return "json_build_object(" + joinMembers(members) + ")"
 	}, func(a, b string) string {
 		// As text: jsonb would change numbers, such as -0.
-		return "CAST(left(CAST(" + a + " AS text), -1) || ', ' || substr(CAST(" + b + " AS text), 2) AS json)"
+		return fill(`CAST(left(CAST({a} AS text), -1) || ', ' || substr(CAST({b} AS text), 2) AS json)`, "a", a,
+			"b", b)
 	})
 }
 
@@ -118,17 +127,21 @@ func joinMembers(members []member) string {
 func (postgres) truth(b bool) string { return strconv.FormatBool(b) }
 
 func (postgres) list(element, from, order string) string {
-	return "(SELECT coalesce(json_agg(" + element + " ORDER BY " + order + "), '[]') FROM " + from + ")"
+	return fill(`(SELECT coalesce(json_agg({element} ORDER BY {order}), '[]') FROM {from})`, "element", element,
+		"order", order, "from", from)
 }
 
-func (postgres) text(expression string) string { return "CAST(" + expression + ` AS text) COLLATE "C"` }
+func (postgres) text(expression string) string {
+	return fill(`CAST({expression} AS text) COLLATE "C"`,
+		"expression", expression)
+}
 
 func (p postgres) contains(expression string) string {
-	return "strpos(" + p.text(expression) + ", CAST(? AS text)) > 0"
+	return fill(`strpos({text}, CAST(? AS text)) > 0`, "text", p.text(expression))
 }
 
 func (postgres) asKey(c *column, expression string) string {
-	return "CAST(" + expression + " AS " + comparedAs(c) + ")"
+	return fill(`CAST({expression} AS {comparedAs})`, "expression", expression, "comparedAs", comparedAs(c))
 }
 
 func (postgres) zero(c *column) string {
@@ -148,7 +161,8 @@ func (postgres) zero(c *column) string {
 
 func (postgres) compared(c *column) string { return comparedAs(c) }
 
-// comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string off.
+// comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string
+// off.
 func comparedAs(c *column) string {
 	name, _, _ := strings.Cut(c.now().sqlType, "(")
 	switch {
@@ -164,11 +178,13 @@ func comparedAs(c *column) string {
 }
 
 func (postgres) keyList(c *column) string {
-	return "SELECT CAST(j.value AS " + comparedAs(c) + ") AS key, j.ord - 1 AS ord FROM json_array_elements_text(CAST(? AS json)) WITH ORDINALITY AS j(value, ord)"
+	return fill(`SELECT CAST(j.value AS {comparedAs}) AS key, j.ord - 1 AS ord
+		FROM json_array_elements_text(CAST(? AS json)) WITH ORDINALITY AS j(value, ord)`,
+		"comparedAs", comparedAs(c))
 }
 
 func (postgres) scalar(c *column) string {
-	return "CAST(CAST(? AS json) #>> '{}' AS " + comparedAs(c) + ")"
+	return fill(`CAST(CAST(? AS json) #>> '{}' AS {comparedAs})`, "comparedAs", comparedAs(c))
 }
 
 func (p postgres) sortValue(alias string, c *column) string { return p.value(alias, c) }
@@ -182,14 +198,15 @@ func (postgres) records(columns []column) (string, func(string) string) {
 	for i, c := range columns {
 		parts[i] = quote(c.name) + " " + c.now().sqlType
 	}
-	return "json_to_recordset(CAST(? AS json)) AS r(" + strings.Join(parts, ", ") + ")", func(name string) string {
-		for i := range columns {
-			if c := &columns[i]; c.name == name && c.holdsJSONNull() {
-				return "coalesce(r." + quote(name) + ", 'null')" // which has become NULL
+	return fill(`json_to_recordset(CAST(? AS json)) AS r({parts})`, "parts", strings.Join(parts, ", ")),
+		func(name string) string {
+			for i := range columns {
+				if c := &columns[i]; c.name == name && c.holdsJSONNull() {
+					return "coalesce(r." + quote(name) + ", 'null')" // which has become NULL
+				}
 			}
+			return "r." + quote(name)
 		}
-		return "r." + quote(name)
-	}
 }
 
 func (postgres) markID() string { return "uuid" }
@@ -203,7 +220,7 @@ func (postgres) keyShare() string { return " FOR KEY SHARE" }
 func (postgres) analyze(tables []string) []string {
 	statements := make([]string, len(tables))
 	for i, t := range tables {
-		statements[i] = "ANALYZE " + t
+		statements[i] = fill(`ANALYZE {t}`, "t", t)
 	}
 	return statements
 }

@@ -17,7 +17,8 @@ import (
 	gormsqlite "gorm.io/driver/sqlite"
 )
 
-// sqlite is the dialect of SQLite in WAL mode: one connection that writes, in immediate transactions, and a pool of readers.
+// sqlite is the dialect of SQLite in WAL mode: one connection that writes, in immediate transactions, and a pool of
+// readers.
 type sqlite struct{}
 
 // sqlitePatience is how long a statement waits for writers of other processes.
@@ -26,14 +27,15 @@ const sqlitePatience = 5 * time.Second
 func openSQLite(db *DB, path string, config Config) error {
 	open := func(settings string, connections int) (*sql.DB, error) {
 		pool, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+
-			fmt.Sprintf("?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=%d%s", sqlitePatience.Milliseconds(), settings))
+			fmt.Sprintf("?_journal_mode=WAL&_synchronous=FULL&_foreign_keys=on&_busy_timeout=%d%s",
+				sqlitePatience.Milliseconds(), settings))
 		if err == nil {
 			pool.SetMaxOpenConns(connections)
 			pool.SetMaxIdleConns(connections)
 		}
 		return pool, err
 	}
-	db.dialect = sqlite{}
+	db.dialect = dialectOf(sqlite{})
 	var err error
 	if db.writerDB, err = open("", 1); err != nil {
 		return err
@@ -66,7 +68,8 @@ func (d sqlite) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	t.locked = true // nobody else writes
 	var fenceJSON []byte
 	if err := t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&fenceJSON, &t.seq) },
-		"UPDATE coexist_writer SET token = ?, seq = seq + 1 RETURNING "+e.fenceQuery()+", seq", t.token); err != nil {
+		fill(`UPDATE coexist_writer SET token = ?, seq = seq + 1 RETURNING {fenceQuery}, seq`,
+			"fenceQuery", e.fenceQuery()), t.token); err != nil {
 		return err
 	}
 	if err := d.announce(ctx, t, e, o); err != nil {
@@ -82,7 +85,8 @@ func (d sqlite) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string)
 // announce tells the triggers which keys the transaction writes.
 func (d sqlite) announce(ctx context.Context, t *tx, e *entity, o opening) error {
 	if o.all {
-		_, err := t.exec(ctx, "INSERT INTO coexist_inflight (entity, key) VALUES (?, "+sqliteEvery+")", e.name)
+		_, err := t.exec(ctx, fill(`INSERT INTO coexist_inflight (entity, key) VALUES (?, {sqliteEvery})`,
+			"sqliteEvery", sqliteEvery), e.name)
 		return err
 	}
 	var keys []string
@@ -94,7 +98,8 @@ func (d sqlite) announce(ctx context.Context, t *tx, e *entity, o opening) error
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, "INSERT OR IGNORE INTO coexist_inflight (entity, key) SELECT DISTINCT "+literal(e.name)+", k.key FROM (%s) k", keys)
+	return e.execKeys(ctx, t, e.sql(`INSERT OR IGNORE INTO coexist_inflight (entity, key)
+		SELECT DISTINCT {name}, k.key FROM (%s) k`), keys)
 }
 
 // patience sets how long the connection waits for writers of other processes.
@@ -117,12 +122,13 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity, _ time.Durati
 func (sqlite) blockers(context.Context, session, *entity) ([]Transaction, error) { return nil, nil }
 
 func (d sqlite) deleteMarks(e *entity) string {
-	return "DELETE FROM " + e.markTable + " WHERE rowid IN (" + d.rowsOfMarks(e) + ")"
+	return e.sql(`DELETE FROM {mark} WHERE rowid IN ({rowsOfMarks})`, "rowsOfMarks", d.rowsOfMarks(e))
 }
 
 func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
-	_, err := t.exec(ctx, "INSERT INTO "+e.db.own.bypass+" (entity, count, at) SELECT "+literal(e.name)+", count(*), max(at) FROM "+e.markTable+
-		" WHERE rowid IN ("+d.rowsOfMarks(e)+") AND bypass HAVING count(*) > 0", marks)
+	_, err := t.exec(ctx, e.sql(`INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at)
+		FROM {mark} WHERE rowid IN ({rowsOfMarks}) AND bypass HAVING count(*) > 0`,
+		"rowsOfMarks", d.rowsOfMarks(e)), marks)
 	if err != nil {
 		return 0, err
 	}
@@ -131,15 +137,18 @@ func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks s
 
 func (sqlite) rowsOfMarks(e *entity) string {
 	from, match := e.markRecords()
-	return "SELECT m.rowid FROM " + from + " CROSS JOIN " + e.markTable + " m WHERE " + match // CROSS: the marks are looked up by key
+	// CROSS: the marks are looked up by key
+	return e.sql(`SELECT m.rowid FROM {from} CROSS JOIN {mark} m WHERE {match}`, "from", from, "match", match)
 }
 
 func (sqlite) foldBypass(e *entity) []string {
 	table, entity := e.db.own.bypass, literal(e.name)
-	first := "(SELECT min(rowid) FROM " + table + " WHERE entity = " + entity + ")"
+	first := fill(`(SELECT min(rowid) FROM {table} WHERE entity = {entity})`, "table", table, "entity", entity)
 	return []string{
-		"UPDATE " + table + " SET (count, at) = (SELECT sum(b.count), max(b.at) FROM " + table + " b WHERE b.entity = " + entity + ") WHERE rowid = " + first,
-		"DELETE FROM " + table + " WHERE entity = " + entity + " AND rowid <> " + first,
+		fill(`UPDATE {table} SET (count, at) = (SELECT sum(b.count), max(b.at) FROM {table} b
+			WHERE b.entity = {entity}) WHERE rowid = {first}`, "table", table, "entity", entity, "first", first),
+		fill(`DELETE FROM {table} WHERE entity = {entity} AND rowid <> {first}`, "table", table, "entity", entity,
+			"first", first),
 	}
 }
 
@@ -181,26 +190,31 @@ func (sqlite) install(ctx context.Context, db *DB, build func(session) ([]string
 // lockV1 is not needed: nobody else writes.
 func (sqlite) lockV1(*entity) []string { return nil }
 
-// value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob, which
-// no document can hold, as what no model takes.
+// value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob,
+// which no document can hold, as what no model takes.
 func (sqlite) value(alias string, c *column) string {
 	v := alias + "." + quote(c.name)
 	if c.isBool {
-		return "CASE " + v + " WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE " + v + " END"
+		return fill(`CASE {v} WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE {v} END`, "v", v)
 	}
-	return "CASE typeof(" + v + ") WHEN 'real' THEN CASE WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN json(printf('%!.16e', " + v + "))" +
-		" WHEN " + v + " > 0 THEN 'Infinity' ELSE '-Infinity' END WHEN 'blob' THEN json('{}') ELSE " + v + " END"
+	return fill(`CASE typeof({v}) WHEN 'real' THEN CASE WHEN abs({v}) <= 1.7976931348623157e308 THEN
+		json(printf('%!.16e', {v})) WHEN {v} > 0 THEN 'Infinity' ELSE '-Infinity' END WHEN 'blob' THEN json('{}')
+		ELSE {v} END`, "v", v)
 }
 
 // ordered: a column of dates may hold anything. What is no date counts as NULL, and a time of midnight does not count.
 func (sqlite) ordered(alias string, c *column) string {
 	v := alias + "." + quote(c.name)
-	if kind := c.goType.Kind(); typeFamily(c.now().sqlType) != "date" || kind >= reflect.Int && kind <= reflect.Float64 { // days as numbers are in order
+	// days as numbers are in order
+	if kind := c.goType.Kind(); typeFamily(c.now().sqlType) != "date" || kind >= reflect.Int &&
+		kind <= reflect.Float64 {
 		return v
 	}
 	day := "substr(" + v + ", 1, 10)"
-	return "CASE WHEN typeof(" + v + ") = 'text' AND date(" + day + ") = " + day + " AND " + day + " > '0001' AND (length(" + v + ") = 10 OR substr(" + v + ", 11) IN (' 00:00', 'T00:00')" +
-		" OR rtrim(substr(" + v + ", 11), '0') IN (' 00:00:', 'T00:00:', ' 00:00:00.', 'T00:00:00.')) THEN " + day + " END"
+	return fill(`CASE WHEN typeof({v}) = 'text' AND date({day}) = {day} AND {day} > '0001' AND (length({v}) = 10
+		OR substr({v}, 11) IN (' 00:00', 'T00:00')
+		OR rtrim(substr({v}, 11), '0') IN (' 00:00:', 'T00:00:', ' 00:00:00.',
+		'T00:00:00.')) THEN {day} END`, "v", v, "day", day)
 }
 
 func (sqlite) object(members []member) string {
@@ -212,20 +226,21 @@ func (sqlite) object(members []member) string {
 func (sqlite) truth(b bool) string { return "json('" + strconv.FormatBool(b) + "')" }
 
 func (sqlite) list(element, from, order string) string {
-	return "json((SELECT json_group_array(json(" + element + ") ORDER BY " + order + ") FROM " + from + "))"
+	return fill(`json((SELECT json_group_array(json({element}) ORDER BY {order}) FROM {from}))`, "element", element,
+		"order", order, "from", from)
 }
 
 func (sqlite) text(expression string) string {
-	return "CAST(" + expression + " AS text) COLLATE BINARY"
+	return fill(`CAST({expression} AS text) COLLATE BINARY`, "expression", expression)
 }
 
 func (d sqlite) contains(expression string) string { return "instr(" + d.text(expression) + ", ?) > 0" }
 
 func (sqlite) asKey(c *column, expression string) string {
 	if c.isInt {
-		return "CAST(" + expression + " AS integer)"
+		return fill(`CAST({expression} AS integer)`, "expression", expression)
 	}
-	return "CAST(" + expression + " AS text)"
+	return fill(`CAST({expression} AS text)`, "expression", expression)
 }
 
 func (sqlite) keyList(c *column) string {
@@ -237,11 +252,14 @@ func (sqlite) keyList(c *column) string {
 
 func (sqlite) scalar(*column) string { return "(? ->> '$')" }
 
-// sortValue: a column holds anything, and compares what is of another type by the type. So a cursor has the type, and the bytes of a text.
+// sortValue: a column holds anything, and compares what is of another type by the type. So a cursor has the type, and
+// the bytes of a text.
 func (d sqlite) sortValue(alias string, c *column) string {
 	v := d.ordered(alias, c)
-	return "CASE typeof(" + v + ") WHEN 'text' THEN '~t' || hex(" + v + ") WHEN 'blob' THEN '~b' || hex(" + v + ") WHEN 'integer' THEN '~i' || " + v +
-		" WHEN 'real' THEN '~r' || CASE WHEN abs(" + v + ") <= 1.7976931348623157e308 THEN printf('%!.16e', " + v + ") WHEN " + v + " > 0 THEN 'Inf' ELSE '-Inf' END END"
+	return fill(`CASE typeof({v}) WHEN 'text' THEN '~t' || hex({v}) WHEN 'blob' THEN '~b' || hex({v})
+		WHEN 'integer' THEN '~i' || {v} WHEN 'real' THEN '~r' || CASE
+		WHEN abs({v}) <= 1.7976931348623157e308 THEN printf('%!.16e', {v}) WHEN {v} > 0 THEN 'Inf'
+		ELSE '-Inf' END END`, "v", v)
 }
 
 func (d sqlite) sortedBy(c *column, value json.RawMessage) (string, any, bool) {
@@ -316,7 +334,7 @@ func (sqlite) keyType(c *column) string {
 	known := c.now()
 	declared, _, _ := strings.Cut(known.sqlType, "(")
 	if known.collation != "" {
-		return declared + " COLLATE " + quote(known.collation)
+		return fill(`{declared} COLLATE {collation}`, "declared", declared, "collation", quote(known.collation))
 	}
 	return declared
 }
@@ -325,9 +343,9 @@ func (sqlite) keyType(c *column) string {
 func (sqlite) noKey(c *column) (condition, kind string) {
 	key := "t." + quote(c.name)
 	if c.isInt {
-		return key + " IS NULL OR " + key + " >= ''", "NULL, or no number"
+		return fill(`{key} IS NULL OR {key} >= ''`, "key", key), "NULL, or no number"
 	}
-	return key + " IS NULL OR " + key + " < '' OR " + key + " >= x''", "NULL, or no text"
+	return fill(`{key} IS NULL OR {key} < '' OR {key} >= x''`, "key", key), "NULL, or no text"
 }
 
 func (sqlite) zero(c *column) string {

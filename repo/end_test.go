@@ -8,8 +8,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// V2 in CONTRACT: reads, lists, writes and references. scripts/check-end.sh runs it once more on an engine without the coexistence steps, and
-// without V1's tables.
+// V2 in CONTRACT: reads, lists, writes and references. scripts/check-end.sh runs it once more on an engine without the
+// coexistence steps, and without V1's tables.
 func TestV2Alone(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Contract, func(t *testing.T, b *repotest.Bench) {
@@ -18,7 +18,10 @@ func TestV2Alone(t *testing.T) {
 			t.Fatalf("V1's table is not as it should be: %v", err)
 		}
 		for _, key := range []string{"c", "a", "b"} {
-			note := repotest.NoteV2{ID: key, Headline: "headline " + key, Labels: []repotest.Label{{Rank: 1, Name: "red"}}}
+			note := repotest.NoteV2{
+				ID: key, Headline: "headline " + key,
+				Labels: []repotest.Label{{Rank: 1, Name: "red"}},
+			}
 			if key == "b" {
 				pin(&note)
 			}
@@ -38,7 +41,10 @@ func TestV2Alone(t *testing.T) {
 		_, err = b.Notes.GetV2(t.Context(), "nobody")
 		wantErr(t, err, repo.ErrNotFound)
 		var found []repo.Result[repo.Record[repotest.NoteV2]]
-		if sent := b.Statements(func() { found, err = b.Notes.GetManyV2(t.Context(), []string{"b", "nobody", "a"}) }); err != nil || len(sent) != 1 {
+		if sent := b.Statements(func() {
+			found, err = b.Notes.GetManyV2(t.Context(),
+				[]string{"b", "nobody", "a"})
+		}); err != nil || len(sent) != 1 {
 			t.Fatalf("%d statements: %v", len(sent), err)
 		}
 		wantPinned(t, found[0].Value.Value)
@@ -70,7 +76,8 @@ func TestV2Alone(t *testing.T) {
 		}
 
 		// Writes.
-		updated := updateV2(t, b, "b", func(n *repotest.NoteV2) { n.Headline = "longer than the forty characters that V1 had room for" })
+		updated := updateV2(t, b, "b",
+			func(n *repotest.NoteV2) { n.Headline = "longer than the forty characters that V1 had room for" })
 		if updated.Version != 2 {
 			t.Errorf("the version is %d", updated.Version)
 		}
@@ -95,7 +102,8 @@ func TestV2Alone(t *testing.T) {
 		}
 		wantErr(t, b.Notes.Delete(t.Context(), "a", nil), repo.ErrConflict)
 		groups, err := b.Comments.ListGroupsV2(t.Context(), "note_id", []string{"b", "a"}, repo.Query{})
-		if err != nil || len(groups[0].Items) != 0 || len(groups[1].Items) != 1 || groups[1].Items[0].Key != comment.Key {
+		if err != nil || len(groups[0].Items) != 0 || len(groups[1].Items) != 1 ||
+			groups[1].Items[0].Key != comment.Key {
 			t.Errorf("the comments are %+v: %v", groups, err)
 		}
 		if err := b.Comments.Delete(t.Context(), comment.Key, nil); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 )
@@ -28,6 +29,8 @@ type entity struct {
 	firstBatch     atomic.Int64 // rows with which a worker of a run begins, where that was too many; else 0
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
+	catalogs                   atomic.Int64          // counts what has become known of columns
+	keyStatements              sync.Map              // of keyRead: the builtStatement
 	lastFence                  atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
 	storing                    storing
 	seats                      seats
@@ -54,7 +57,10 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	if slices.ContainsFunc(db.entities, func(e *entity) bool { return strings.EqualFold(e.name, name) }) {
 		return nil, errors.New("described twice")
 	}
-	e := &entity{db: db, name: name, markTable: db.qualify(ownTable(name, "mark")), quarantineTable: db.qualify(ownTable(name, "quarantine"))}
+	e := &entity{
+		db: db, name: name, markTable: db.qualify(ownTable(name, "mark")),
+		quarantineTable: db.qualify(ownTable(name, "quarantine")),
+	}
 	var err error
 	if e.v1, err = parseShape(reflect.New(v1).Interface()); err != nil {
 		return nil, err
@@ -78,12 +84,15 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	}
 	for _, c := range e.v1.children {
 		if len(c.own) == 0 {
-			return nil, fmt.Errorf(`%s.%s: a field of a V1 child row must be tagged gorm:"primaryKey": it tells the rows of one parent apart`, v1.Name(), c.json)
+			return nil, fmt.Errorf(
+				`%s.%s: a field of a V1 child row must be tagged gorm:"primaryKey": it tells the rows of one parent apart`, v1.Name(), c.json)
 		}
 	}
 	for _, c := range e.v2.children {
 		if len(c.own) > 0 {
-			return nil, fmt.Errorf(`%s.%s: a V2 child row needs no field tagged gorm:"primaryKey": it is known by its position`, v2.Name(), c.json)
+			return nil,
+				fmt.Errorf(`%s.%s: a V2 child row needs no field tagged gorm:"primaryKey": it is known by its position`,
+					v2.Name(), c.json)
 		}
 	}
 	return e, e.checkKeeps(func(c *column) string { return c.declared })
@@ -107,26 +116,35 @@ func (e *entity) asKey(expression string) string { return e.db.dialect.asKey(e.v
 // fenceQuery is a scalar subquery: what a statement says of the entity besides its answer.
 func (e *entity) fenceQuery() string {
 	d := e.db.dialect
-	return "(SELECT " + d.object([]member{
-		{"phase", "e.phase"},
-		{"epoch", "e.epoch"},
-		{"mappingVersion", "e.mapping_version"},
-		{"incomplete", d.value("e", flag("incomplete"))},
-		{"restoring", d.value("e", flag("restoring"))},
-		{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
-		{"now", d.now()},
-		{"standby", d.standby()},
-		{"hidden", d.hides(e.readTables())},
-	}) + " FROM " + e.db.own.entity + " e WHERE e.name = " + literal(e.name) + ")"
+	return e.sql(`(SELECT {object} FROM {coexist_entity} e WHERE e.name = {name})`,
+		"object", d.object([]member{
+			{"phase", "e.phase"},
+			{"epoch", "e.epoch"},
+			{"mappingVersion", "e.mapping_version"},
+			{"incomplete", d.value("e", flag("incomplete"))},
+			{"restoring", d.value("e", flag("restoring"))},
+			{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
+			{"now", d.now()},
+			{"standby", d.standby()},
+			{"hidden", d.hides(e.readTables())},
+		}))
 }
 
-func markDocument(d dialect) string {
-	return d.object([]member{{"id", "m.id"}, {"key", "CAST(m.key AS text)"}, {"kind", "m.kind"}, {"floor", "m.floor"}, {"bypass", d.value("m", flag("bypass"))}})
+func markDocument(d expressions) string {
+	return d.object([]member{
+		{"id", "m.id"},
+		{"key", "CAST(m.key AS text)"},
+		{"kind", "m.kind"},
+		{"floor", "m.floor"},
+		{"bypass", d.value("m", flag("bypass"))},
+	})
 }
 
 func (e *entity) decodeFence(document []byte, f *fence) error {
 	if document == nil {
-		return fmt.Errorf("%w: it does not know entity %s: start the server with --auto-migrate, or run what `coexist ddl` prints", ErrUnavailable, e.name)
+		return fmt.Errorf(
+			"%w: it does not know entity %s: start the server with --auto-migrate, or run what `coexist ddl` prints",
+			ErrUnavailable, e.name)
 	}
 	return json.Unmarshal(document, f)
 }
@@ -146,25 +164,26 @@ func (e *entity) guess() fence {
 	return first
 }
 
-// locks are the statements, each with the key as its argument, that lock an aggregate as f asks: first the leading root row,
-// then V1's rows where they are written, for whose child rows they never wait. V2's child rows are nobody's but of who has
-// their parent.
+// locks are the statements, each with the key as its argument, that lock an aggregate as f asks: first the leading root
+// row, then V1's rows where they are written, for whose child rows they never wait. V2's child rows are nobody's but of
+// who has their parent.
 func (e *entity) locks(f fence, deleting bool) []string {
 	strength := " FOR NO KEY UPDATE"
 	if deleting {
 		strength = " FOR UPDATE"
 	}
-	key := e.asKey("?")
 	var statements []string
 	if f.leader() == sideV2 {
-		statements = append(statements, "SELECT true FROM "+e.v2.sql+" WHERE "+quote(e.v2.key.name)+" = "+key+strength)
+		statements = append(statements, e.sql(`SELECT true FROM {v2} WHERE {v2.key} = {?}{strength}`,
+			"strength", strength))
 		if !f.writesV1() {
 			return statements
 		}
 	}
-	statements = append(statements, "SELECT true FROM "+e.v1.sql+" WHERE "+quote(e.v1.key.name)+" = "+key+strength)
+	statements = append(statements, e.sql(`SELECT true FROM {v1} WHERE {v1.key} = {?}{strength}`, "strength", strength))
 	for _, c := range e.v1.children {
-		statements = append(statements, "SELECT 1 FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+key+strength+" NOWAIT")
+		statements = append(statements, e.sql(`SELECT 1 FROM {child} WHERE {parent} = {?}{strength} NOWAIT`,
+			"child", c.sql, "parent", quote(c.parentKey), "strength", strength))
 	}
 	return statements
 }
@@ -183,7 +202,7 @@ var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9
 
 // uuidKey reports whether the database takes nothing but a uuid for a key.
 func (e *entity) uuidKey() bool {
-	_, strict := e.db.dialect.(postgres)
+	_, strict := e.db.dialect.columnTypes.(postgres)
 	return strict && typeFamily(e.v1.key.now().sqlType) == "uuid"
 }
 
@@ -193,8 +212,8 @@ func uuidSpelled(key string) string {
 	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
 }
 
-// validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or text. V1's column may have been
-// widened, so its limits say nothing here.
+// validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or
+// text. V1's column may have been widened, so its limits say nothing here.
 func (e *entity) validKey(key string) bool {
 	if e.intKey {
 		n, err := strconv.ParseInt(key, 10, 64)
@@ -203,7 +222,8 @@ func (e *entity) validKey(key string) bool {
 	if e.uuidKey() && !uuidForm.MatchString(key) {
 		return false
 	}
-	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) && (!e.v1.key.now().padded || !strings.HasSuffix(key, " "))
+	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) &&
+		(!e.v1.key.now().padded || !strings.HasSuffix(key, " "))
 }
 
 // holdsKey reports whether V1's column, as the catalog was read last, holds a key.
@@ -304,7 +324,8 @@ func (e *entity) reserved() error {
 		t := &e.v2.children[i]
 		for _, c := range t.columns {
 			if strings.EqualFold(c.name, positionColumn) {
-				return fault(&t.table, c.name, "give the field another column; the engine keeps the order of the slice by itself")
+				return fault(&t.table, c.name,
+					"give the field another column; the engine keeps the order of the slice by itself")
 			}
 			if strings.EqualFold(c.name, t.parentKey) {
 				return fault(&t.table, c.name, "it is the root's key, which the engine fills: leave the field out")

@@ -18,7 +18,8 @@ var (
 	ErrConflict = errors.New("other rows still refer to it")
 	// ErrStaleVersion means that somebody else wrote since the caller read: read again, then decide.
 	ErrStaleVersion = errors.New("stale version")
-	// ErrV2NotOpen means that the entity is in EXPAND, where V2-shaped writes are refused: write through V1, or set the phase MIGRATE.
+	// ErrV2NotOpen means that the entity is in EXPAND, where V2-shaped writes are refused: write through V1, or set the
+	// phase MIGRATE.
 	ErrV2NotOpen = errors.New("V2 is not open for writes in phase EXPAND")
 	// ErrPhaseChanged means that the phase is not the one that the caller expected: look at it again.
 	ErrPhaseChanged = errors.New("the phase has changed")
@@ -28,20 +29,26 @@ var (
 	ErrRunAlreadyActive = errors.New("a run of this kind is already active")
 	// ErrRunEnded means that a run has ended, so it cannot be paused, resumed, tuned or cancelled: start a new one.
 	ErrRunEnded = errors.New("the run has ended")
-	// ErrUnavailable means that the database could not be reached or was too busy, and nothing was written: try again later.
+	// ErrUnavailable means that the database could not be reached or was too busy, and nothing was written: try again
+	// later.
 	ErrUnavailable = errors.New("the database is unavailable")
-	// ErrAltered means that a table or a column is not there, or is of a type that does not fit the model: somebody has altered the table since
-	// Check. Undo that, or run a version whose model fits. Nothing was written. It is an ErrUnavailable too.
+	// ErrAltered means that a table or a column is not there, or is of a type that does not fit the model: somebody has
+	// altered the table since Check. Undo that, or run a version whose model fits. Nothing was written. It is an
+	// ErrUnavailable too.
 	ErrAltered = fmt.Errorf("%w: a table has been altered, and does not fit this version", ErrUnavailable)
-	// ErrHiddenRows means that row-level security may hide rows of V1, V2 or the engine's from our role: somebody has switched it on since Check.
-	// Switch it off there, or connect as a role that it does not hold for. Nothing was read or written. It is an ErrUnavailable too.
-	ErrHiddenRows = fmt.Errorf("%w: row-level security may hide rows from the server's role (HIDDEN_ROWS): switch it off, or let the server connect as a role with BYPASSRLS", ErrUnavailable)
-	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try again.
-	// It is an ErrUnavailable too.
-	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened", ErrUnavailable)
+	// ErrHiddenRows means that row-level security may hide rows of V1, V2 or the engine's from our role: somebody has
+	// switched it on since Check. Switch it off there, or connect as a role that it does not hold for. Nothing was read
+	// or written. It is an ErrUnavailable too.
+	ErrHiddenRows = fmt.Errorf(
+		"%w: row-level security may hide rows from the server's role (HIDDEN_ROWS): switch it off, or let the server connect as a role with BYPASSRLS", ErrUnavailable)
+	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try
+	// again. It is an ErrUnavailable too.
+	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened",
+		ErrUnavailable)
 )
 
-// UniqueError is an ErrConflict: a unique constraint of V1's, not that of the key, allows no second row with the same values.
+// UniqueError is an ErrConflict: a unique constraint of V1's, not that of the key, allows no second row with the same
+// values.
 type UniqueError struct {
 	// Constraint is its name; on SQLite its columns.
 	Constraint string
@@ -55,7 +62,8 @@ func (e *UniqueError) Error() string {
 // Is reports that target is ErrConflict.
 func (e *UniqueError) Is(target error) bool { return target == ErrConflict }
 
-// ConflictError is an ErrConflict: what V1's owner has made of V1, a trigger, say, does not let the write be. Nothing was written.
+// ConflictError is an ErrConflict: what V1's owner has made of V1, a trigger, say, does not let the write be. Nothing
+// was written.
 type ConflictError struct{ Reason string }
 
 // Error returns the reason.
@@ -82,7 +90,8 @@ func (e *RefusedError) Error() string {
 // Is reports that target is ErrConflict.
 func (e *RefusedError) Is(target error) bool { return target == ErrConflict }
 
-// CreateUnknownError is an ErrOutcomeUnknown of a create: read Key, or create with it again, to learn whether it has happened.
+// CreateUnknownError is an ErrOutcomeUnknown of a create: read Key, or create with it again, to learn whether it has
+// happened.
 type CreateUnknownError struct{ Key string }
 
 // Error names the key.
@@ -93,8 +102,8 @@ func (e *CreateUnknownError) Error() string {
 // Unwrap returns ErrOutcomeUnknown.
 func (e *CreateUnknownError) Unwrap() error { return ErrOutcomeUnknown }
 
-// RunActiveError is what the start of a run gets while Run, of the same kind and entity, is running or paused: resume or cancel
-// that. It is an ErrRunAlreadyActive.
+// RunActiveError is what the start of a run gets while Run, of the same kind and entity, is running or paused: resume
+// or cancel that. It is an ErrRunAlreadyActive.
 type RunActiveError struct{ Run int64 }
 
 // Error names the run.
@@ -105,8 +114,9 @@ func (e *RunActiveError) Error() string {
 // Unwrap returns ErrRunAlreadyActive.
 func (e *RunActiveError) Unwrap() error { return ErrRunAlreadyActive }
 
-// BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has changed;
-// end them, or try again. By lists them, the oldest first, as far as the database tells: SQLite does not. It is an ErrUnavailable.
+// BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has
+// changed; end them, or try again. By lists them, the oldest first, as far as the database tells: SQLite does not. It
+// is an ErrUnavailable.
 type BlockedError struct {
 	Entity string
 	By     []Transaction
@@ -115,13 +125,15 @@ type BlockedError struct {
 // Transaction is a transaction of some program that has not ended.
 type Transaction struct {
 	PID int `json:"pid"` // the process of the database that serves it, 0 for one that was prepared
-	// Prepared is the name of a transaction that was prepared for a two-phase commit, which no process serves and which only a second phase
-	// ends; "" for any other.
-	Prepared    string     `json:"prepared,omitempty"`
-	Application string     `json:"application"` // as the program calls itself, "" where it does not
-	State       string     `json:"state"`       // what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
-	Since       *time.Time `json:"since"`       // when it began, nil where our role may not see it
-	// Maintains says which table it vacuums, analyzes or makes an index on, such as "VACUUM of orders"; "" where it does none of these.
+	// Prepared is the name of a transaction that was prepared for a two-phase commit, which no process serves and which
+	// only a second phase ends; "" for any other.
+	Prepared    string `json:"prepared,omitempty"`
+	Application string `json:"application"` // as the program calls itself, "" where it does not
+	// what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
+	State string     `json:"state"`
+	Since *time.Time `json:"since"` // when it began, nil where our role may not see it
+	// Maintains says which table it vacuums, analyzes or makes an index on, such as "VACUUM of orders"; "" where it
+	// does none of these.
 	Maintains string `json:"maintains"`
 	// Autovacuum is true for a worker of PostgreSQL's own, and Wraparound for one that nothing may stop.
 	Autovacuum bool `json:"autovacuum"`
@@ -131,7 +143,8 @@ type Transaction struct {
 // String describes the transaction to an operator, its age in seconds where that is known.
 func (t Transaction) String() string {
 	if t.Prepared != "" {
-		return fmt.Sprintf("transaction %s, prepared for %.0f s, which COMMIT PREPARED or ROLLBACK PREPARED %s ends, as its coordinator would",
+		return fmt.Sprintf(
+			"transaction %s, prepared for %.0f s, which COMMIT PREPARED or ROLLBACK PREPARED %s ends, as its coordinator would",
 			literal(t.Prepared), time.Since(*t.Since).Seconds(), literal(t.Prepared))
 	}
 	said := fmt.Sprintf("process %d", t.PID)
@@ -185,12 +198,12 @@ func (e *GateClosedError) Error() string {
 // InputError is what a caller gets for a value that no phase would accept. Nothing was written.
 type InputError struct{ FieldError }
 
-// NotRepresentableError is what a V2-shaped write gets whose result V1 cannot hold, while V1 must still be able to. Nothing
-// was written. Field is the field of V2.
+// NotRepresentableError is what a V2-shaped write gets whose result V1 cannot hold, while V1 must still be able to.
+// Nothing was written. Field is the field of V2.
 type NotRepresentableError struct{ FieldError }
 
-// PhaseUnknownError is what every operation gets while the entity is in a phase that this version of the engine does not
-// know: another instance, of a newer version, has moved it on. It is an ErrUnavailable.
+// PhaseUnknownError is what every operation gets while the entity is in a phase that this version of the engine does
+// not know: another instance, of a newer version, has moved it on. It is an ErrUnavailable.
 type PhaseUnknownError struct{ Phase Phase }
 
 // Error names the phase and what to do.
@@ -201,14 +214,14 @@ func (e *PhaseUnknownError) Error() string {
 // Unwrap returns ErrUnavailable.
 func (e *PhaseUnknownError) Unwrap() error { return ErrUnavailable }
 
-// ConversionError is what a caller gets for a V1 row that cannot be converted. Field is the field of V1, and FieldOfV2 that of V2
-// if the mapping named it and the caller's shape is V2. The row can still be read and repaired through the V1 shape, and it is
-// in quarantine.
+// ConversionError is what a caller gets for a V1 row that cannot be converted. Field is the field of V1, and FieldOfV2
+// that of V2 if the mapping named it and the caller's shape is V2. The row can still be read and repaired through the
+// V1 shape, and it is in quarantine.
 type ConversionError struct {
 	Entity, Key string // empty where a single value is at fault, which its shape has no place for
 	FieldError
-	// Faults are all fields at fault, of a V1 row that is read in the V1 shape, where the model lets each be nil: the value that comes with the
-	// error has all others. Else there are none, and no value.
+	// Faults are all fields at fault, of a V1 row that is read in the V1 shape, where the model lets each be nil: the
+	// value that comes with the error has all others. Else there are none, and no value.
 	Faults []FieldError
 }
 

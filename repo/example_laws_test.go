@@ -12,7 +12,8 @@ import (
 var taskLaws = repotest.Laws[TaskV1, TaskV2]{
 	Mapping: TaskMapping{},
 	V1: func(t *rapid.T) TaskV1 {
-		return TaskV1{ID: "t1", Title: taskTitle.Draw(t, "title"), Owner: rapid.Ptr(rapid.String(), true).Draw(t, "owner")}
+		return TaskV1{ID: "t1", Title: taskTitle.Draw(t, "title"), Owner: rapid.Ptr(rapid.String(),
+			true).Draw(t, "owner")}
 	},
 	V2: func(t *rapid.T) TaskV2 {
 		owner := rapid.Map(rapid.String(), func(s string) Owner { return Owner{s} })

@@ -122,13 +122,18 @@ func Example() {
 	try(err)
 
 	// V2 adds a second owner, V1 changes the title: neither undoes the other.
-	_, err = tasks.UpdateV2(ctx, "t1", nil, func(v2 *TaskV2) error { v2.Owners = append(v2.Owners, Owner{"Bob"}); return nil })
+	_, err = tasks.UpdateV2(ctx, "t1", nil, func(v2 *TaskV2) error {
+		v2.Owners = append(v2.Owners,
+			Owner{"Bob"})
+		return nil
+	})
 	try(err)
 	_, err = tasks.UpdateV1(ctx, "t1", func(v1 *TaskV1) error { v1.Title = "Home: paint the fence"; return nil })
 	try(err)
 	task, err = tasks.GetV2(ctx, "t1")
 	try(err)
-	fmt.Println("V2 reads:", *task.Value.Topic, "/", task.Value.Headline, "/", task.Value.Owners, "/ version:", task.Version)
+	fmt.Println("V2 reads:", *task.Value.Topic, "/", task.Value.Headline, "/", task.Value.Owners,
+		"/ version:", task.Version)
 
 	// Output:
 	// V2 reads: Home / paint the door / stored: false

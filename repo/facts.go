@@ -6,10 +6,10 @@ import (
 	"errors"
 )
 
-// Gate returns what blocks the step of an entity from the phase in force to another: nothing where the gate is open, where
-// the entity is in that phase already, or where the step goes back and needs nothing. On large tables of PostgreSQL counts
-// are estimates; SetPhase counts exactly. It fails with ErrNotFound for an unknown entity, and with an *InputError for a
-// phase that is not next.
+// Gate returns what blocks the step of an entity from the phase in force to another: nothing where the gate is open,
+// where the entity is in that phase already, or where the step goes back and needs nothing. On large tables of
+// PostgreSQL counts are estimates; SetPhase counts exactly. It fails with ErrNotFound for an unknown entity, and with
+// an *InputError for a phase that is not next.
 func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -27,7 +27,9 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 }
 
 // facts gathers what the gate to a phase decides on, and the marks of all keys that were there before it counted.
-func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact bool) (found facts, before allMarks, err error) {
+func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
+	exact bool,
+) (found facts, before allMarks, err error) {
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
 	s := c.db.reading()
 	if f.Hidden { // and so is what else there is to know
@@ -65,8 +67,8 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase, exact
 	return found, before, e.orphanFacts(ctx, s, &found, exact)
 }
 
-// orphanFacts counts the copies without a V1 row that no mark tells of: V1 lost it in a gap, or while capture is off. Where V2 led, they would be rows
-// again.
+// orphanFacts counts the copies without a V1 row that no mark tells of: V1 lost it in a gap, or while capture is off.
+// Where V2 led, they would be rows again.
 func (e *entity) orphanFacts(ctx context.Context, s session, f *facts, exact bool) error {
 	if f.from != Migrate && !f.incomplete {
 		return nil
@@ -78,24 +80,29 @@ func (e *entity) orphanFacts(ctx context.Context, s session, f *facts, exact boo
 	if !f.capture {
 		orphaned = e.lacksV1()
 	}
-	query := "SELECT CAST(c." + quote(e.v2.key.name) + " AS text) AS key FROM (SELECT * FROM " + e.v2.sql + some + ") c WHERE " + orphaned
+	query := e.sql(`SELECT CAST(c.{v2.key} AS text) AS key FROM (SELECT * FROM {v2}{some}) c WHERE {orphaned}`,
+		"some", some, "orphaned", orphaned)
 	var err error
-	if f.orphans, err = number(ctx, s, "SELECT count(*) FROM ("+query+") o"); err != nil || f.orphans == 0 {
+	if f.orphans, err = number(ctx, s, fill(`SELECT count(*) FROM ({query}) o`, "query", query)); err != nil ||
+		f.orphans == 0 {
 		return err
 	}
-	return scanText(ctx, s, &f.orphanExample, "SELECT o.key FROM ("+query+") o ORDER BY o.key LIMIT 1")
+	return scanText(ctx, s, &f.orphanExample, fill(`SELECT o.key FROM ({query}) o ORDER BY o.key LIMIT 1`,
+		"query", query))
 }
 
 // readAllMarks counts the marks of all keys.
 func (e *entity) readAllMarks(ctx context.Context, s session) (all allMarks, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) }, "SELECT "+e.countAll(markAllGone)+", "+e.countAll(markAllStale))
+	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) },
+		fill(`SELECT {all gone}, {all stale}`,
+			"all gone", e.countAll(markAllGone), "all stale", e.countAll(markAllStale)))
 	return all, err
 }
 
 // unmarked says how often V1 may have changed without marks: by seeds, and while capture was off.
 func (e *entity) unmarked(ctx context.Context, s session) (seeds, generation int64, err error) {
 	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&seeds, &generation) },
-		"SELECT seeds, capture_generation FROM "+e.db.own.entity+" WHERE name = ?", e.name)
+		e.db.sql(`SELECT seeds, capture_generation FROM {coexist_entity} WHERE name = ?`), e.name)
 	return seeds, generation, err
 }
 
@@ -107,7 +114,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 	}
 	s := c.db.reading()
 	f.remaining, f.stale, f.quarantined = p.Remaining, p.Stale, p.Quarantined
-	key, some := "CAST(t."+quote(e.v1.key.name)+" AS text)", ""
+	key, some := e.sql(`CAST(t.{v1.key} AS text)`), ""
 	if !p.Exact {
 		some = " LIMIT 10000" // where an example is looked for, in constant time
 	}
@@ -116,11 +123,15 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 		to    **string
 		query string
 	}{
-		{f.remaining, &f.remainingExample, "SELECT " + key + " FROM (SELECT " + quote(e.v1.key.name) + " FROM " + e.v1.sql + some + ") t WHERE NOT EXISTS (SELECT 1 FROM " + e.v2.sql +
-			" c WHERE c." + quote(e.v2.key.name) + " = t." + quote(e.v1.key.name) + ") AND NOT " + e.quarantined("t."+quote(e.v1.key.name)) + " LIMIT 1"},
-		{f.stale, &f.staleExample, "SELECT CAST(m.key AS text) FROM (SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE' ORDER BY m.key" + some +
-			") m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE NOT " + e.quarantined("m.key") + " ORDER BY m.key LIMIT 1"},
-		{f.quarantined, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM " + e.quarantineTable + " q WHERE " + e.unresolved() + " ORDER BY q.key LIMIT 1"},
+		{f.remaining, &f.remainingExample, e.sql(`SELECT {key} FROM (SELECT {v1.key} FROM {v1}{some}) t
+			WHERE NOT EXISTS (SELECT 1 FROM {v2} c WHERE c.{v2.key} = t.{v1.key}) AND NOT {quarantined} LIMIT 1`,
+			"key", key, "some", some, "quarantined", e.quarantined("t."+quote(e.v1.key.name)))},
+		{f.stale, &f.staleExample, e.sql(`SELECT CAST(m.key AS text) FROM (SELECT m.key FROM {mark} m
+			WHERE m.kind = 'CHANGE' ORDER BY m.key{some}) m JOIN {v2} c ON c.{v2.key} = m.key
+			WHERE NOT {quarantined} ORDER BY m.key LIMIT 1`, "some", some,
+			"quarantined", e.quarantined("m.key"))},
+		{f.quarantined, &f.quarantinedExample, e.sql(`SELECT CAST(q.key AS text) FROM {quarantine} q
+			WHERE {unresolved} ORDER BY q.key LIMIT 1`, "unresolved", e.unresolved())},
 	} {
 		if example.n == 0 {
 			continue
@@ -144,21 +155,24 @@ func scanText(ctx context.Context, s session, to **string, query string, args ..
 	}, query, args...)
 }
 
-// cheapFacts are those that are looked at again under the locks of a phase change: they take constant time but for tombstones
-// and quarantine.
+// cheapFacts are those that are looked at again under the locks of a phase change: they take constant time but for
+// tombstones and quarantine.
 func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 	if f.from != Migrate && !f.incomplete {
 		return e.orderFacts(ctx, s, f)
 	}
-	tombstoned := "SELECT CAST(m.key AS text) AS key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key" +
-		" WHERE m.key IS NOT NULL AND m.kind = '" + string(markGone) + "' UNION SELECT CAST(c." + quote(e.v2.key.name) + " AS text) FROM " + e.v2.sql +
-		" c WHERE " + e.countAll(markAllGone) + " > 0 AND " + e.underTruncate()
+	tombstoned := e.sql(`SELECT CAST(m.key AS text) AS key FROM {mark} m JOIN {v2} c ON c.{v2.key} = m.key
+		WHERE m.key IS NOT NULL AND m.kind = 'GONE' UNION SELECT CAST(c.{v2.key} AS text) FROM {v2} c
+		WHERE {all gone} > 0 AND {underTruncate}`, "all gone", e.countAll(markAllGone),
+		"underTruncate", e.underTruncate())
 	var err error
-	if f.tombstoned, err = number(ctx, s, "SELECT count(*) FROM ("+tombstoned+") h"); err != nil {
+	if f.tombstoned, err = number(ctx, s, fill(`SELECT count(*) FROM ({tombstoned}) h`, "tombstoned",
+		tombstoned)); err != nil {
 		return err
 	}
 	if f.tombstoned > 0 {
-		if err := scanText(ctx, s, &f.tombstonedExample, "SELECT h.key FROM ("+tombstoned+") h LIMIT 1"); err != nil {
+		if err := scanText(ctx, s, &f.tombstonedExample, fill(`SELECT h.key FROM ({tombstoned}) h LIMIT 1`,
+			"tombstoned", tombstoned)); err != nil {
 			return err
 		}
 	}
@@ -185,7 +199,7 @@ func (e *entity) catalogFacts(ctx context.Context, s session, f *facts) (err err
 func (e *entity) referrers(ctx context.Context, s session, entities []string) ([]string, error) {
 	found, readable, err := e.db.dialect.referrers(ctx, s, e.v1Tables(), entities)
 	for _, name := range readable {
-		rows, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+name+" LIMIT 1) r")
+		rows, err := number(ctx, s, fill(`SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT 1) r`, "name", name))
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +213,8 @@ func (e *entity) referrers(ctx context.Context, s session, entities []string) ([
 // hiddenTables names the tables, V1's, V2's and the engine's own, whose rows row-level security may hide.
 func (e *entity) hiddenTables(ctx context.Context, s session) ([]string, error) {
 	own := e.db.own
-	all := append(e.v1Tables(), e.markTable, e.quarantineTable, own.entity, own.phaseChange, own.bypass, own.run, own.chunk, own.cut, own.finding)
+	all := append(e.v1Tables(), e.markTable, e.quarantineTable, own.entity, own.phaseChange, own.bypass, own.run,
+		own.chunk, own.cut, own.finding)
 	for _, t := range e.v2.all() {
 		all = append(all, t.sql)
 	}
@@ -226,7 +241,7 @@ func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
 		err := rows.Scan(&name)
 		inContract[name] = true
 		return err
-	}, "SELECT name FROM "+e.db.own.entity+" WHERE phase = ?", string(Contract))
+	}, e.db.sql(`SELECT name FROM {coexist_entity} WHERE phase = ?`), string(Contract))
 	if err != nil {
 		return err
 	}
@@ -245,104 +260,12 @@ func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
 	return nil
 }
 
-// runFacts are what rehearsals, verifications and restores have found.
-func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
-	d := e.db.dialect
-	faults := "(SELECT coalesce(sum(k.faults), 0) FROM " + e.db.own.chunk + " k WHERE k.run_id = r.id)"
-	newest := func(kind RunKind, condition, selected string) string {
-		return "(SELECT " + selected + " FROM " + e.db.own.run + " r WHERE r.entity = e.name AND r.kind = '" + string(kind) + "' AND " + condition + " ORDER BY r.id DESC LIMIT 1)"
-	}
-	clean := "r.status = 'SUCCEEDED' AND " + faults + " = 0"
-	var found struct {
-		Capture      bool     `json:"capture"`
-		Generation   int64    `json:"generation"`
-		Restoring    bool     `json:"restoring"`
-		Epoch        int64    `json:"epoch"`
-		Rehearsal    *int64   `json:"rehearsal"`
-		Rehearsed    *int64   `json:"rehearsed"`
-		Unfit        *int64   `json:"unfit"`
-		Clean        *int64   `json:"clean"`
-		CleanEpoch   *int64   `json:"cleanEpoch"`
-		CleanDone    *int64   `json:"cleanDone"`
-		Empty        jsonFlag `json:"empty"`
-		CleanCapture *int64   `json:"cleanCapture"`
-		CleanBypass  *int64   `json:"cleanBypass"`
-		CleanBehind  *int64   `json:"cleanBehind"`
-		Red          *int64   `json:"red"`
-		RedFaults    *int64   `json:"redFaults"`
-		Bypass       int64    `json:"bypass"`
-		Restore      *int64   `json:"restore"`
-		RestoreRed   *int64   `json:"restoreRed"`
-		RestoreDone  *string  `json:"restoreDone"`
-	}
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, "SELECT CAST("+d.object([]member{
-		{"capture", d.value("e", flag("capture"))},
-		{"generation", "e.capture_generation"},
-		{"restoring", d.value("e", flag("restoring"))},
-		{"epoch", "e.epoch"},
-		{"rehearsal", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.id")},
-		{"rehearsed", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.total")},
-		{"unfit", newest(Rehearsal, "r.status = 'SUCCEEDED'", "(SELECT sum(k.quarantined) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
-		{"clean", newest(Verification, clean, "r.id")},
-		{"cleanEpoch", newest(Verification, clean, "r.epoch")},
-		{"cleanDone", newest(Verification, clean, "(SELECT sum(k.done) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
-		{"empty", "NOT EXISTS (SELECT 1 FROM " + e.v1.sql + ")"},
-		{"cleanCapture", newest(Verification, clean, "r.capture_generation")},
-		{"cleanBypass", newest(Verification, clean, "r.bypass_before")},
-		{"cleanBehind", newest(Verification, clean, "(SELECT sum(k.behind) FROM "+e.db.own.chunk+" k WHERE k.run_id = r.id)")},
-		{"red", newest(Verification, faults+" > 0", "r.id")},
-		{"redFaults", newest(Verification, faults+" > 0", faults)},
-		{"bypass", e.bypassWrites()},
-		{"restore", newest(Restore, "true", "r.id")},
-		{"restoreRed", newest(Restore, "true", faults)},
-		{"restoreDone", newest(Restore, "true", "r.status")},
-	})+" AS text) FROM "+e.db.own.entity+" e WHERE e.name = ?", e.name)
-	if err != nil {
-		return err
-	}
-	value := func(n *int64) int64 {
-		if n == nil {
-			return 0
-		}
-		return *n
-	}
-	f.rehearsed, f.rehearsedRows, f.unfit = found.Rehearsal != nil, value(found.Rehearsed), value(found.Unfit)
-	if f.to == Migrate && f.unfit > 0 {
-		if err := scanText(ctx, s, &f.quarantinedExample, "SELECT CAST(q.key AS text) FROM "+e.quarantineTable+" q ORDER BY q.key LIMIT 1"); err != nil {
-			return err
-		}
-	}
-	f.capture = f.capture && found.Capture
-	if value(found.Red) > value(found.Clean) {
-		f.drift = value(found.RedFaults)
-		if err := e.findingExample(ctx, s, *found.Red, &f.driftExample); err != nil {
-			return err
-		}
-	} else if found.Clean != nil && *found.CleanEpoch == found.Epoch && (bool(found.Empty) || value(found.CleanDone) > 0) {
-		// A phase is known by its epoch, not by a clock; and who has looked at nothing has verified nothing.
-		f.verified, f.behind = true, value(found.CleanBehind)
-		f.bypass = found.Bypass - value(found.CleanBypass)
-		f.captureKept = value(found.CleanCapture) == found.Generation
-	}
-	f.restored = found.Restoring && found.RestoreDone != nil && RunStatus(*found.RestoreDone) == Succeeded
-	if f.restoreFindings = value(found.RestoreRed); f.restoreFindings > 0 {
-		return e.findingExample(ctx, s, *found.Restore, &f.restoreExample)
-	}
-	return nil
-}
-
-// findingExample is the key of a fault. A row that is missing is one only where V2 leads, where it comes last.
-func (e *entity) findingExample(ctx context.Context, s session, run int64, to **string) error {
-	return scanText(ctx, s, to, "SELECT f.key FROM "+e.db.own.finding+" f WHERE f.run_id = ? AND f.kind <> '"+string(StaleCopy)+"'"+
-		" ORDER BY CASE WHEN f.kind = '"+string(Missing)+"' THEN 1 ELSE 0 END, f.id LIMIT 1", run)
-}
-
 // changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, before
-// being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is in
-// quarantine, or was there when the facts were gathered. Where nothing is captured it does count again.
+// being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is
+// in quarantine, or was there when the facts were gathered. Where nothing is captured it does count again.
 func (e *entity) changedSince(ctx context.Context, s session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
-		marks, err := number(ctx, s, "SELECT count(*) FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'")
+		marks, err := number(ctx, s, e.sql(`SELECT count(*) FROM {mark} m WHERE m.kind = 'CHANGE'`))
 		if err != nil {
 			return err
 		}
@@ -353,7 +276,8 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 		marks += now.sum() - before.sum()
 		f.stale = max(f.stale, marks)
 		// Who seeds an entity of which nothing has migrated leaves no marks.
-		unseen, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.v1.sql+" LIMIT 1) t WHERE NOT EXISTS (SELECT 1 FROM "+e.v2.sql+")")
+		unseen, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} LIMIT 1) t
+			WHERE NOT EXISTS (SELECT 1 FROM {v2})`))
 		if err != nil {
 			return err
 		}
@@ -368,7 +292,8 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 				return err
 			}
 		}
-		quarantined, err := number(ctx, s, "SELECT count(*) FROM "+e.quarantineTable+" q WHERE "+e.unresolved())
+		quarantined, err := number(ctx, s, e.sql(`SELECT count(*) FROM {quarantine} q WHERE {unresolved}`,
+			"unresolved", e.unresolved()))
 		if err != nil {
 			return err
 		}

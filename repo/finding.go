@@ -50,8 +50,8 @@ const (
 	keptFaults = 10_000
 )
 
-// Findings returns up to first (at most 100) findings of a run after a cursor, "" for the start. It fails with an *InputError
-// for a wrong first or cursor. A run that is not there has none.
+// Findings returns up to first (at most 100) findings of a run after a cursor, "" for the start. It fails with an
+// *InputError for a wrong first or cursor. A run that is not there has none.
 func (c *Control) Findings(ctx context.Context, run int64, first int, after string) (FindingPage, error) {
 	var page FindingPage
 	if err := checkFirst(first); err != nil {
@@ -66,7 +66,8 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 	}
 	s := c.db.reading()
 	var err error
-	if page.Total, err = number(ctx, s, "SELECT count(*) FROM "+c.db.own.finding+" WHERE run_id = ?", run); err != nil {
+	if page.Total, err = number(ctx, s, c.db.sql(`SELECT count(*) FROM {coexist_finding} WHERE run_id = ?`),
+		run); err != nil {
 		return page, err
 	}
 	d := c.db.dialect
@@ -82,12 +83,22 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 		if err := scanJSON(rows, &found); err != nil {
 			return err
 		}
-		f := Finding{Key: found.Key, Kind: found.Kind, Repaired: found.Repaired, Reason: found.Reason, Cursor: strconv.FormatInt(found.ID, 10)}
+		f := Finding{
+			Key: found.Key, Kind: found.Kind, Repaired: found.Repaired, Reason: found.Reason,
+			Cursor: strconv.FormatInt(found.ID, 10),
+		}
 		page.Findings = append(page.Findings, f)
 		return json.Unmarshal([]byte(found.Fields), &page.Findings[len(page.Findings)-1].Fields)
-	}, "SELECT CAST("+d.object([]member{
-		{"id", "f.id"}, {"key", "f.key"}, {"kind", "f.kind"}, {"fields", "f.fields"}, {"repaired", d.value("f", flag("repaired"))}, {"reason", "f.reason"},
-	})+" AS text) FROM "+c.db.own.finding+" f WHERE f.run_id = ? AND f.id > ? ORDER BY f.id LIMIT ?", run, position, first+1)
+	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_finding} f WHERE f.run_id = ? AND f.id > ?
+		ORDER BY f.id LIMIT ?`,
+		"object", d.object([]member{
+			{"id", "f.id"},
+			{"key", "f.key"},
+			{"kind", "f.kind"},
+			{"fields", "f.fields"},
+			{"repaired", d.value("f", flag("repaired"))},
+			{"reason", "f.reason"},
+		})), run, position, first+1)
 	if len(page.Findings) > first {
 		page.Findings, page.HasNext = page.Findings[:first], true
 	}
@@ -100,7 +111,8 @@ func (e *entity) report(ctx context.Context, t *tx, c chunk, behind, faults []Fi
 		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
 	}
 	for _, f := range append(keep(behind, c.Behind, keptBehind), keep(faults, c.Faults, keptFaults)...) {
-		_, err := t.exec(ctx, "INSERT INTO "+e.db.own.finding+" (run_id, key, kind, fields, repaired, reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING",
+		_, err := t.exec(ctx, e.db.sql(`INSERT INTO {coexist_finding} (run_id, key, kind, fields, repaired,
+			reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING`),
 			c.RunID, f.Key, string(f.Kind), jsonList(f.Fields), f.Repaired, f.Reason)
 		if err != nil {
 			return outcome{}, err

@@ -6,10 +6,12 @@ import (
 	"slices"
 )
 
-// V2's keys, references and orders follow V1's columns: what V1 calls equal, or puts first, V2 must too, or lists and cursors would change with
-// the phase. So these columns of V2 have V1's type and collation; keys have no limit, since V1's may be widened.
+// V2's keys, references and orders follow V1's columns: what V1 calls equal, or puts first, V2 must too, or lists and
+// cursors would change with the phase. So these columns of V2 have V1's type and collation; keys have no limit, since
+// V1's may be widened.
 
-// followed is the column of V1 that a column of V2's root table follows in what is equal and what comes first, nil for none.
+// followed is the column of V1 that a column of V2's root table follows in what is equal and what comes first, nil for
+// none.
 func (e *entity) followed(c *column) *column {
 	for _, r := range e.references {
 		if e.columnInV2(r.Column) == c.name {
@@ -45,7 +47,8 @@ func (e *entity) typeOfV2(c *column) string {
 	return e.db.dialect.columnType(c)
 }
 
-// refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now, and the model's.
+// refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now,
+// and the model's.
 func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 	if _, err := e.renew(ctx, s); err != nil {
 		return nil, err
@@ -79,16 +82,17 @@ func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 	return statements, nil
 }
 
-// addColumn adds a column by which V2 has grown. One that may not be NULL has a default, since the rows that are there have no value, and servers
-// of before give none: raise the mapping's version for the copies to be made anew.
+// addColumn adds a column by which V2 has grown. One that may not be NULL has a default, since the rows that are there
+// have no value, and servers of before give none: raise the mapping's version for the copies to be made anew.
 func (e *entity) addColumn(t *table, c *column) string {
 	declared := e.db.dialect.columnType(c)
 	if t == e.v2 {
 		declared = e.typeOfV2(c)
 	}
-	statement := "ALTER TABLE " + t.sql + " ADD COLUMN " + quote(c.name) + " " + declared
+	statement := fill(`ALTER TABLE {table} ADD COLUMN {column} {declared}`, "table", t.sql, "column", quote(c.name),
+		"declared", declared)
 	if !c.nullable {
-		statement += " NOT NULL DEFAULT " + e.db.dialect.zero(c)
+		statement += fill(` NOT NULL DEFAULT {zero}`, "zero", e.db.dialect.zero(c))
 	}
 	return statement
 }
@@ -105,10 +109,12 @@ func (e *entity) strays(c *column, found catalogColumn) bool {
 
 // narrower reports whether l holds less than other.
 func (l limits) narrower(other limits) bool {
-	return l.ranged && (!other.ranged || l.max < other.max) || l.runes > 0 && (other.runes == 0 || l.runes < other.runes)
+	return l.ranged && (!other.ranged || l.max < other.max) || l.runes > 0 &&
+		(other.runes == 0 || l.runes < other.runes)
 }
 
-// alignColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits for others only for moments.
+// alignColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits
+// for others only for moments.
 func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
 	statements, err := e.refit(ctx, e.db.reading())
 	if err != nil || len(statements) == 0 {
@@ -118,7 +124,8 @@ func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
 		statements, err := e.refit(ctx, s)
 		return append(e.db.dialect.waitFor(phaseLockWait), statements...), err
 	}); err != nil {
-		return false, fmt.Errorf("V2's tables cannot follow V1's columns: let a DBA run what `coexist ddl` prints: %w", err)
+		return false, fmt.Errorf("V2's tables cannot follow V1's columns: let a DBA run what `coexist ddl` prints: %w",
+			err)
 	}
 	for _, t := range e.v2.all() {
 		if err := e.checkTable(ctx, t, adviceToInstall, anotherModel); err != nil {
@@ -133,7 +140,8 @@ func (e *entity) checkAligned() error {
 	for i := range e.v2.columns {
 		if c := &e.v2.columns[i]; e.strays(c, c.now()) {
 			v1 := e.followed(c)
-			return fmt.Errorf("entity %s: column %s of V2's table %s compares text in another way than %s of V1's table: run what `coexist ddl` prints, or drop V2's tables while the entity is in EXPAND, and let them be created again",
+			return fmt.Errorf(
+				"entity %s: column %s of V2's table %s compares text in another way than %s of V1's table: run what `coexist ddl` prints, or drop V2's tables while the entity is in EXPAND, and let them be created again",
 				e.name, c.name, e.v2.name, v1.name)
 		}
 	}

@@ -8,13 +8,21 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// C2. What V1's columns call equal, and what they put first, V2's columns do too: lists of what refers to a row, filters and orders say the same in every
-// phase. Copies that an earlier version made with columns of another type follow at the next start. The guards are typeOfV2 and refit.
+// C2. What V1's columns call equal, and what they put first, V2's columns do too: lists of what refers to a row,
+// filters and orders say the same in every phase. Copies that an earlier version made with columns of another type
+// follow at the next start. The guards are typeOfV2 and refit.
 func TestV2ComparesAsV1Does(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ database, made, key, word string }{
-		"citext":  {"postgres", "DO $$ BEGIN IF to_regnamespace('elsewhere') IS NULL THEN CREATE EXTENSION citext; ELSE CREATE EXTENSION citext SCHEMA elsewhere; END IF; END $$", "citext", "citext"},
-		"ICU":     {"postgres", "CREATE COLLATION anycase (provider = icu, locale = 'de-u-ks-level2', deterministic = false)", "varchar(12) COLLATE anycase", `text COLLATE "de-x-icu"`},
+		"citext": {
+			"postgres",
+			"DO $$ BEGIN IF to_regnamespace('elsewhere') IS NULL THEN CREATE EXTENSION citext; ELSE CREATE EXTENSION citext SCHEMA elsewhere; END IF; END $$", "citext", "citext",
+		},
+		"ICU": {
+			"postgres",
+			"CREATE COLLATION anycase (provider = icu, locale = 'de-u-ks-level2', deterministic = false)",
+			"varchar(12) COLLATE anycase", `text COLLATE "de-x-icu"`,
+		},
 		"char(n)": {"postgres", "SELECT 1", "char(12)", "char(20)"},
 		"NOCASE":  {"sqlite", "SELECT 1", "varchar(12) COLLATE NOCASE", "text COLLATE /* of people */ NOCASE"},
 	} {
@@ -22,12 +30,16 @@ func TestV2ComparesAsV1Does(t *testing.T) {
 			on(t, c.database, func(t *testing.T, url string) {
 				raw, ctx := repotest.Raw(t, url), t.Context()
 				repotest.Exec(t, raw, c.made,
-					"CREATE TABLE notes (id "+c.key+" NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, \"body\" "+c.word+", priority smallint NOT NULL)",
-					"CREATE TABLE note_tags (note_id "+c.key+" NOT NULL REFERENCES notes, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
-					"CREATE TABLE comments (id integer NOT NULL PRIMARY KEY, note_id "+c.key+" REFERENCES notes, words varchar(30) NOT NULL)")
+					"CREATE TABLE notes (id "+c.key+" NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, \"body\" "+
+						c.word+", priority smallint NOT NULL)",
+					"CREATE TABLE note_tags (note_id "+c.key+
+						" NOT NULL REFERENCES notes, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
+					"CREATE TABLE comments (id integer NOT NULL PRIMARY KEY, note_id "+c.key+
+						" REFERENCES notes, words varchar(30) NOT NULL)")
 				b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 				if c.database == "postgres" && name != "char(n)" { // as an earlier version has made them
-					repotest.Exec(t, raw, "ALTER TABLE comments_v2 ALTER about TYPE varchar(12) COLLATE \"default\"", "ALTER TABLE notes_v2 ALTER text TYPE text COLLATE \"default\"")
+					repotest.Exec(t, raw, "ALTER TABLE comments_v2 ALTER about TYPE varchar(12) COLLATE \"default\"",
+						"ALTER TABLE notes_v2 ALTER text TYPE text COLLATE \"default\"")
 					b = repotest.OpenNotes(t, url, repotest.Setup{})
 				}
 				folds := name != "char(n)"
@@ -41,7 +53,8 @@ func TestV2ComparesAsV1Does(t *testing.T) {
 					if !folds {
 						key = "Alfki"
 					}
-					repotest.Exec(t, raw, "INSERT INTO comments (id, note_id, words) VALUES ("+string(rune('1'+i))+", '"+key+"', 'x')")
+					repotest.Exec(t, raw, "INSERT INTO comments (id, note_id, words) VALUES ("+string(rune('1'+i))+
+						", '"+key+"', 'x')")
 				}
 				say := func() string {
 					t.Helper()
@@ -108,30 +121,38 @@ func TestATypeOutsideTheSearchPath(t *testing.T) {
 	})
 }
 
-// C3. V1's key is widened while we run: old programs' writes never fail because of us, and what V2 has follows, at the next look or the next start.
-// The guards are refit, and the log of marks, whose keys have no limit.
+// C3. V1's key is widened while we run: old programs' writes never fail because of us, and what V2 has follows, at the
+// next look or the next start. The guards are refit, and the log of marks, whose keys have no limit.
 func TestAKeyThatIsWidened(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
 	raw := repotest.Raw(t, url)
-	repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(5) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
+	repotest.Exec(t, raw,
+		"CREATE TABLE notes (id varchar(5) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 		"CREATE TABLE note_tags (note_id varchar(5) NOT NULL REFERENCES notes, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
 		"CREATE TABLE comments (id smallint NOT NULL PRIMARY KEY, note_id varchar(5) REFERENCES notes, words varchar(30) NOT NULL)")
 	repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 	// As an earlier version has made them.
-	repotest.Exec(t, raw, "ALTER TABLE notes_v2 ALTER id TYPE varchar(5)", "ALTER TABLE notes_v2_labels ALTER id TYPE varchar(5)", "ALTER TABLE comments_v2 ALTER id TYPE smallint")
+	repotest.Exec(t, raw, "ALTER TABLE notes_v2 ALTER id TYPE varchar(5)",
+		"ALTER TABLE notes_v2_labels ALTER id TYPE varchar(5)", "ALTER TABLE comments_v2 ALTER id TYPE smallint")
 	b := repotest.OpenNotes(t, url, repotest.Setup{})
 	insert(t, b, note("a", "a"))
 	updateV2(t, b, "a", pin)
-	repotest.Exec(t, raw, "ALTER TABLE notes ALTER id TYPE varchar(10)", "ALTER TABLE note_tags ALTER note_id TYPE varchar(10)", "ALTER TABLE comments ALTER id TYPE integer, ALTER note_id TYPE varchar(10)",
-		"INSERT INTO notes (id, title, priority) VALUES ('longer', 'by another program', 1)", "INSERT INTO note_tags VALUES ('longer', 1, 'x')", "INSERT INTO comments VALUES (100000, 'longer', 'x')",
+	repotest.Exec(t, raw, "ALTER TABLE notes ALTER id TYPE varchar(10)",
+		"ALTER TABLE note_tags ALTER note_id TYPE varchar(10)",
+		"ALTER TABLE comments ALTER id TYPE integer, ALTER note_id TYPE varchar(10)",
+		"INSERT INTO notes (id, title, priority) VALUES ('longer', 'by another program', 1)",
+		"INSERT INTO note_tags VALUES ('longer', 1, 'x')", "INSERT INTO comments VALUES (100000, 'longer', 'x')",
 		"UPDATE notes SET title = 'again'", "UPDATE comments SET words = 'again'")
 	if r := getV2(t, b, "longer"); r.Value.Headline != "again" {
 		t.Errorf("%+v", r)
 	}
 	work(t, b) // which looks at V1's columns
 	repotest.Until(t, "V2 follows", func() bool { return getV2(t, b, "longer").Copy.Stored })
-	if _, err := b.Comments.CreateV2(t.Context(), repotest.CommentV2{ID: 200_000, About: new("longer"), Text: "x"}); err != nil {
+	if _, err := b.Comments.CreateV2(t.Context(), repotest.CommentV2{
+		ID: 200_000, About: new("longer"),
+		Text: "x",
+	}); err != nil {
 		t.Error(err)
 	}
 	if _, err := b.Notes.CreateV1(t.Context(), note("longest", "x")); err != nil {

@@ -14,40 +14,65 @@ var captured = repo.CaptureName("NOTE", "notes")
 
 const unseenWrite = "UPDATE notes SET title = 'unseen' WHERE id = 'a'"
 
-// gaps are ways in which capture may have a gap around a write, with all triggers as they were afterwards, or without some of them.
+// gaps are ways in which capture may have a gap around a write, with all triggers as they were afterwards, or without
+// some of them.
 var gaps = map[string]map[string][]string{
 	"postgres": {
-		"switched off and on":            {"ALTER TABLE notes DISABLE TRIGGER ALL", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER ALL"},
-		"switched off and always on":     {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite, "ALTER TABLE notes ENABLE ALWAYS TRIGGER " + captured + "_update"},
-		"one switched off and on":        {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER " + captured + "_update"},
-		"switched off":                   {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite},
-		"only for replication":           {"ALTER TABLE notes ENABLE REPLICA TRIGGER " + captured + "_update", unseenWrite},
-		"that of TRUNCATE, off and on":   {"ALTER TABLE notes DISABLE TRIGGER USER", unseenWrite, "ALTER TABLE notes ENABLE TRIGGER USER"},
-		"of a child table, off and on":   {"ALTER TABLE note_tags DISABLE TRIGGER ALL", "UPDATE note_tags SET name = 'unseen' WHERE note_id = 'a' AND rank = 1", "ALTER TABLE note_tags ENABLE TRIGGER ALL"},
+		"switched off and on": {
+			"ALTER TABLE notes DISABLE TRIGGER ALL", unseenWrite,
+			"ALTER TABLE notes ENABLE TRIGGER ALL",
+		},
+		"switched off and always on": {
+			"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite,
+			"ALTER TABLE notes ENABLE ALWAYS TRIGGER " + captured + "_update",
+		},
+		"one switched off and on": {
+			"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite,
+			"ALTER TABLE notes ENABLE TRIGGER " + captured + "_update",
+		},
+		"switched off": {"ALTER TABLE notes DISABLE TRIGGER " + captured + "_update", unseenWrite},
+		"only for replication": {"ALTER TABLE notes ENABLE REPLICA TRIGGER " + captured +
+			"_update", unseenWrite},
+		"that of TRUNCATE, off and on": {
+			"ALTER TABLE notes DISABLE TRIGGER USER", unseenWrite,
+			"ALTER TABLE notes ENABLE TRIGGER USER",
+		},
+		"of a child table, off and on": {
+			"ALTER TABLE note_tags DISABLE TRIGGER ALL",
+			"UPDATE note_tags SET name = 'unseen' WHERE note_id = 'a' AND rank = 1",
+			"ALTER TABLE note_tags ENABLE TRIGGER ALL",
+		},
 		"a trigger dropped":              {"DROP TRIGGER " + captured + "_update ON notes", unseenWrite},
 		"a function replaced, and again": {replaceFunction("RETURN NULL;"), unseenWrite, replaceFunction("'||body||'")},
 		"a function without a body":      {replaceFunction("RETURN NULL;"), unseenWrite},
-		"a column dropped and added":     {"ALTER TABLE notes DROP COLUMN body", "ALTER TABLE notes ADD COLUMN body text", unseenWrite},
-		"a formula, and statistics":      {"ALTER TABLE notes ALTER title TYPE varchar(40) USING CASE id WHEN 'a' THEN 'unseen' ELSE title END, ALTER title SET STATISTICS 300"},
-		"a formula, and a new file":      {"ALTER TABLE notes ALTER title TYPE varchar(40) USING CASE id WHEN 'a' THEN 'unseen' ELSE title END", "CLUSTER notes USING notes_pkey"},
-		"another type, by a formula":     {"ALTER TABLE notes ALTER title TYPE varchar(40) USING CASE id WHEN 'a' THEN 'unseen' ELSE title END"},
+		"a column dropped and added": {
+			"ALTER TABLE notes DROP COLUMN body",
+			"ALTER TABLE notes ADD COLUMN body text", unseenWrite,
+		},
+		"a formula, and statistics":  {"ALTER TABLE notes ALTER title TYPE varchar(40) USING CASE id WHEN 'a' THEN 'unseen' ELSE title END, ALTER title SET STATISTICS 300"},
+		"a formula, and a new file":  {"ALTER TABLE notes ALTER title TYPE varchar(40) USING CASE id WHEN 'a' THEN 'unseen' ELSE title END", "CLUSTER notes USING notes_pkey"},
+		"another type, by a formula": {"ALTER TABLE notes ALTER title TYPE varchar(40) USING CASE id WHEN 'a' THEN 'unseen' ELSE title END"},
 		"another table": {
-			"CREATE TABLE notes_n (LIKE notes INCLUDING ALL)", "INSERT INTO notes_n SELECT * FROM notes", "DROP TABLE notes CASCADE", "ALTER TABLE notes_n RENAME TO notes",
+			"CREATE TABLE notes_n (LIKE notes INCLUDING ALL)", "INSERT INTO notes_n SELECT * FROM notes",
+			"DROP TABLE notes CASCADE", "ALTER TABLE notes_n RENAME TO notes",
 			"ALTER TABLE note_tags ADD FOREIGN KEY (note_id) REFERENCES notes", unseenWrite,
 		},
 	},
 	"sqlite": {
 		"a table made anew": {
 			"CREATE TABLE notes_n (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL, vat text)",
-			"INSERT INTO notes_n SELECT *, NULL FROM notes", "DROP TABLE notes", "ALTER TABLE notes_n RENAME TO notes", unseenWrite,
+			"INSERT INTO notes_n SELECT *, NULL FROM notes", "DROP TABLE notes", "ALTER TABLE notes_n RENAME TO notes",
+			unseenWrite,
 		},
 		"a table renamed and made anew": {
-			"ALTER TABLE notes RENAME TO notes_old", "CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
+			"ALTER TABLE notes RENAME TO notes_old",
+			"CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 			"INSERT INTO notes SELECT id, title, body, priority FROM notes_old", unseenWrite,
 		},
 		"triggers dropped": {"DROP TRIGGER " + captured + "_update", unseenWrite},
 		"a trigger dropped and made again": {
-			"CREATE TEMP TABLE kept AS SELECT sql FROM main.sqlite_schema WHERE name = '" + captured + "_update'", "DROP TRIGGER " + captured + "_update", unseenWrite, "MAKE AGAIN",
+			"CREATE TEMP TABLE kept AS SELECT sql FROM main.sqlite_schema WHERE name = '" + captured + "_update'",
+			"DROP TRIGGER " + captured + "_update", unseenWrite, "MAKE AGAIN",
 		},
 	},
 }
@@ -87,8 +112,8 @@ func makeGap(t *testing.T, url string, statements []string) {
 	}
 }
 
-// eachGap runs fn in MIGRATE, with the gate to CUTOVER open, and with gap to make a gap in which note a is changed unseen: one of each
-// kind whose names begin with the text.
+// eachGap runs fn in MIGRATE, with the gate to CUTOVER open, and with gap to make a gap in which note a is changed
+// unseen: one of each kind whose names begin with the text.
 func eachGap(t *testing.T, names string, fn func(t *testing.T, b *repotest.Bench, gap func())) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		database := "postgres"
@@ -121,7 +146,8 @@ func eachGap(t *testing.T, names string, fn func(t *testing.T, b *repotest.Bench
 
 func gapMarks(t *testing.T, b *repotest.Bench) int64 {
 	t.Helper()
-	return repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM coexist_note_mark WHERE key IS NULL AND kind = 'ALL_STALE'")
+	return repotest.One[int64](t, repotest.Raw(t, b.URL),
+		"SELECT count(*) FROM coexist_note_mark WHERE key IS NULL AND kind = 'ALL_STALE'")
 }
 
 // unseen ends the test where note a is answered without the change that nobody captured.
@@ -132,8 +158,9 @@ func unseen(t *testing.T, b *repotest.Bench) {
 	}
 }
 
-// A gap in the capture leaves no trace but the triggers' fingerprint. The gate, a step, a start and a look of Work's every 30 seconds find it:
-// every copy is stale then, and the gate is closed until all was swept and verified again. The guard is captureState.Kept.
+// A gap in the capture leaves no trace but the triggers' fingerprint. The gate, a step, a start and a look of Work's
+// every 30 seconds find it: every copy is stale then, and the gate is closed until all was swept and verified again.
+// The guard is captureState.Kept.
 func TestGapsInTheCapture(t *testing.T) {
 	t.Parallel()
 	eachGap(t, "", func(t *testing.T, b *repotest.Bench, gap func()) {
@@ -201,7 +228,10 @@ func TestAGapWhereV2Leads(t *testing.T) {
 		if strings.HasPrefix(b.URL, "sqlite:") {
 			makeGap(t, b.URL, []string{"DROP TRIGGER " + captured + "_update"})
 		} else {
-			makeGap(t, b.URL, []string{"ALTER TABLE notes DISABLE TRIGGER USER", "ALTER TABLE notes ENABLE TRIGGER USER"})
+			makeGap(t, b.URL, []string{
+				"ALTER TABLE notes DISABLE TRIGGER USER",
+				"ALTER TABLE notes ENABLE TRIGGER USER",
+			})
 		}
 		closed(t, b, repo.Contract, "CAPTURE_OFF REFERENCE")
 		clean(t, b, verify(t, b, false))
@@ -243,8 +273,8 @@ func TestHeirsAreAGap(t *testing.T) {
 	}
 }
 
-// A gap that comes while a change is recorded that is none, here a wider column, is not recorded with it: the guard is the fingerprint that was
-// judged, in place of the one at the time of recording.
+// A gap that comes while a change is recorded that is none, here a wider column, is not recorded with it: the guard is
+// the fingerprint that was judged, in place of the one at the time of recording.
 func TestAGapBesideWhatIsNone(t *testing.T) {
 	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
@@ -276,12 +306,16 @@ func TestWhatIsNoGap(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			repotest.Exec(t, raw, script, "ALTER TABLE notes ADD COLUMN extra text", "ALTER TABLE notes ALTER title TYPE varchar(50)", "CREATE INDEX ON notes (title)", "ALTER TABLE notes ALTER title SET STATISTICS 200")
-			gate(t, b, repo.Cutover) // by and by: a wider column and another file at once look as if a column had been rewritten
+			repotest.Exec(t, raw, script, "ALTER TABLE notes ADD COLUMN extra text",
+				"ALTER TABLE notes ALTER title TYPE varchar(50)", "CREATE INDEX ON notes (title)",
+				"ALTER TABLE notes ALTER title SET STATISTICS 200")
+			// by and by: a wider column and another file at once look as if a column had been rewritten
+			gate(t, b, repo.Cutover)
 			repotest.Exec(t, raw, "VACUUM FULL notes")
 			gate(t, b, repo.Cutover)
 			// D11. The guard is harmless.
-			repotest.Exec(t, raw, "ALTER TABLE notes ALTER title SET STATISTICS 300, ALTER body SET (n_distinct = 7)", "GRANT SELECT (priority) ON notes TO PUBLIC", "VACUUM FULL notes")
+			repotest.Exec(t, raw, "ALTER TABLE notes ALTER title SET STATISTICS 300, ALTER body SET (n_distinct = 7)",
+				"GRANT SELECT (priority) ON notes TO PUBLIC", "VACUUM FULL notes")
 		}
 		gate(t, b, repo.Cutover)
 		if n := gapMarks(t, b); n != 0 {

@@ -27,8 +27,8 @@ const (
 	BypassWrites BlockerCode = "BYPASS_WRITES"
 	// CaptureOff: bypass writes have not been captured all the time since before the newest clean verification.
 	CaptureOff BlockerCode = "CAPTURE_OFF"
-	// ReferenceOrder: an entity that refers to this one, or one that this one refers to, has to take the step first; or, on the way to
-	// CONTRACT and as a warning that force passes, rows of no entity's table refer to V1's.
+	// ReferenceOrder: an entity that refers to this one, or one that this one refers to, has to take the step first;
+	// or, on the way to CONTRACT and as a warning that force passes, rows of no entity's table refer to V1's.
 	ReferenceOrder BlockerCode = "REFERENCE"
 	// HiddenRows: row-level security may hide rows from the server's role.
 	HiddenRows BlockerCode = "HIDDEN_ROWS"
@@ -93,7 +93,8 @@ func (f facts) blockers() []Blocker {
 	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
 		return slices.Concat(f.rows(), f.verification(f.from == Migrate), f.v1Logic())
 	case f.from == Cutover && f.to == Contract:
-		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract), f.outside(), f.v1Logic())
+		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract),
+			f.outside(), f.v1Logic())
 	case f.from == Contract && f.to == Cutover:
 		return append(f.toRestored(), f.order(f.firstBack, Cutover)...)
 	default:
@@ -103,9 +104,12 @@ func (f facts) blockers() []Blocker {
 
 func (f facts) toMigrate() []Blocker {
 	if f.rehearsed && 2*f.unfit > f.rehearsedRows { // a few are repaired on the way; most are a model that does not fit
-		return []Blocker{{Code: Quarantined, Count: f.unfit, ExampleKey: f.quarantinedExample, warning: true, Message: fmt.Sprintf(
-			"the newest rehearsal found that %d of %d rows cannot be converted: repair them through V1 as the quarantine says, or fix the mapping, and rehearse again; or pass this by force: "+
-				"they stay readable through V1", f.unfit, f.rehearsedRows)}}
+		return []Blocker{{
+			Code: Quarantined, Count: f.unfit, ExampleKey: f.quarantinedExample, warning: true,
+			Message: fmt.Sprintf(
+				"the newest rehearsal found that %d of %d rows cannot be converted: repair them through V1 as the quarantine says, or fix the mapping, and rehearse again; or pass this by force: "+
+					"they stay readable through V1", f.unfit, f.rehearsedRows),
+		}}
 	}
 	if f.rehearsed {
 		return nil
@@ -118,12 +122,19 @@ func (f facts) rows() []Blocker {
 	var found []Blocker
 	add := func(code BlockerCode, n int64, example *string, one, many, advice string) {
 		if n > 0 {
-			found = append(found, Blocker{Code: code, Count: n, ExampleKey: example, Message: amount(n, one, many) + ": " + advice})
+			found = append(found, Blocker{
+				Code: code, Count: n, ExampleKey: example,
+				Message: amount(n, one, many) + ": " + advice,
+			})
 		}
 	}
-	add(Unmigrated, f.remaining, f.remainingExample, "1 row has no V2 copy yet", "%d rows have no V2 copy yet", "start a sweep and wait for its end")
-	add(Stale, f.stale+f.tombstoned+f.orphans, first(f.staleExample, f.tombstonedExample, f.orphanExample), "1 copy has not caught up with a change of V1", "%d copies have not caught up with a change of V1", "start a sweep and wait for its end")
-	add(Quarantined, f.quarantined, f.quarantinedExample, "1 row cannot be converted", "%d rows cannot be converted", "repair it through V1 as the quarantine says, then start a sweep")
+	add(Unmigrated, f.remaining, f.remainingExample, "1 row has no V2 copy yet", "%d rows have no V2 copy yet",
+		"start a sweep and wait for its end")
+	add(Stale, f.stale+f.tombstoned+f.orphans, first(f.staleExample, f.tombstonedExample, f.orphanExample),
+		"1 copy has not caught up with a change of V1", "%d copies have not caught up with a change of V1",
+		"start a sweep and wait for its end")
+	add(Quarantined, f.quarantined, f.quarantinedExample, "1 row cannot be converted", "%d rows cannot be converted",
+		"repair it through V1 as the quarantine says, then start a sweep")
 	return found
 }
 
@@ -151,10 +162,15 @@ func (f facts) verification(withCapture bool) []Blocker {
 		found = append(found, Blocker{Code: Drift, Count: f.drift, ExampleKey: f.driftExample, Message: fmt.Sprintf(
 			"the newest verification found %s between V1 and V2: look at its findings, repair them, and start a verification that finds none", amount(f.drift, "1 difference", "%d differences"))})
 	case !f.verified:
-		found = append(found, Blocker{Code: NotVerified, Count: 1, Message: fmt.Sprintf("no verification of %s in %s has ended without a finding: start one", f.entity, f.from)})
+		found = append(found, Blocker{
+			Code: NotVerified, Count: 1,
+			Message: fmt.Sprintf("no verification of %s in %s has ended without a finding: start one",
+				f.entity, f.from),
+		})
 	case f.behind > 0:
 		found = append(found, Blocker{Code: NotVerified, Count: f.behind, Message: fmt.Sprintf(
-			"the newest verification could not compare %s, which had no fresh copy then: start another", amount(f.behind, "1 row", "%d rows"))})
+			"the newest verification could not compare %s, which had no fresh copy then: start another",
+			amount(f.behind, "1 row", "%d rows"))})
 	}
 	if !withCapture {
 		return found
@@ -165,9 +181,15 @@ func (f facts) verification(withCapture bool) []Blocker {
 	}
 	switch {
 	case !f.capture:
-		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "writes that bypass the server are not captured: switch capture on, or let a DBA run what `coexist ddl` prints, then sweep and verify; a table that was partitioned or inherited from cannot be captured"})
+		found = append(found, Blocker{
+			Code: CaptureOff, Count: 1,
+			Message: "writes that bypass the server are not captured: switch capture on, or let a DBA run what `coexist ddl` prints, then sweep and verify; a table that was partitioned or inherited from cannot be captured",
+		})
 	case f.verified && !f.captureKept:
-		found = append(found, Blocker{Code: CaptureOff, Count: 1, Message: "capture was off or had a gap since the newest clean verification began: sweep, and start another verification"})
+		found = append(found, Blocker{
+			Code: CaptureOff, Count: 1,
+			Message: "capture was off or had a gap since the newest clean verification began: sweep, and start another verification",
+		})
 	}
 	return found
 }
@@ -186,7 +208,8 @@ func (f facts) outside() []Blocker {
 	}
 	return []Blocker{{Code: ReferenceOrder, Count: int64(len(f.referrers)), warning: true, Message: fmt.Sprintf(
 		"rows of tables outside the migration refer to V1: %s. In CONTRACT new rows of %s do not get there, so that these tables cannot refer to them, and deleted ones stay there: "+
-			"let these tables refer to V2, drop their foreign keys, or pass this by force", strings.Join(f.referrers, ", "), f.entity)}}
+			"let these tables refer to V2, drop their foreign keys, or pass this by force",
+		strings.Join(f.referrers, ", "), f.entity)}}
 }
 
 func (f facts) hiddenRows() []Blocker {
@@ -197,17 +220,23 @@ func (f facts) hiddenRows() []Blocker {
 func (f facts) toRestored() []Blocker {
 	switch {
 	case f.restoreFindings > 0:
-		return []Blocker{{Code: V1NotRestored, Count: f.restoreFindings, ExampleKey: f.restoreExample, Message: fmt.Sprintf(
-			"the newest restore left %s that V1 cannot hold: look at its findings, change them through V2, and start another", amount(f.restoreFindings, "1 row", "%d rows"))}}
+		return []Blocker{{
+			Code: V1NotRestored, Count: f.restoreFindings, ExampleKey: f.restoreExample,
+			Message: fmt.Sprintf(
+				"the newest restore left %s that V1 cannot hold: look at its findings, change them through V2, and start another", amount(f.restoreFindings, "1 row", "%d rows")),
+		}}
 	case !f.restored:
-		return []Blocker{{Code: V1NotRestored, Count: 1, Message: "V1 has not been rebuilt from V2: start a restore and wait for its end"}}
+		return []Blocker{{
+			Code: V1NotRestored, Count: 1,
+			Message: "V1 has not been rebuilt from V2: start a restore and wait for its end",
+		}}
 	default:
 		return nil
 	}
 }
 
-// forceable reports whether force passes a blocker on the way from a phase to another. Rows that V2 lacks are forced into
-// CUTOVER only, which is then incomplete; nothing forces them into CONTRACT.
+// forceable reports whether force passes a blocker on the way from a phase to another. Rows that V2 lacks are forced
+// into CUTOVER only, which is then incomplete; nothing forces them into CONTRACT.
 func forceable(code BlockerCode, from, to Phase) bool {
 	switch code {
 	case NotRehearsed, NotVerified, Drift, BypassWrites, CaptureOff:
@@ -219,7 +248,8 @@ func forceable(code BlockerCode, from, to Phase) bool {
 	}
 }
 
-// mayPass decides whether a gate lets a step pass. It returns a *GateClosedError, or an *InputError where force lacks its reason.
+// mayPass decides whether a gate lets a step pass. It returns a *GateClosedError, or an *InputError where force lacks
+// its reason.
 func mayPass(f facts, force bool, reason *string) error {
 	blockers := f.blockers()
 	if len(blockers) == 0 {

@@ -10,98 +10,6 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// setPhase asks for a phase of notes without force.
-func setPhase(t *testing.T, b *repotest.Bench, to repo.Phase) error {
-	t.Helper()
-	_, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "NOTE", To: to, Actor: "test"})
-	return err
-}
-
-// step goes to a phase through an open gate.
-func step(t *testing.T, b *repotest.Bench, to repo.Phase) {
-	t.Helper()
-	if err := setPhase(t, b, to); err != nil {
-		t.Fatalf("to %s: %v", to, err)
-	}
-}
-
-// force passes a gate with a reason.
-func force(t *testing.T, b *repotest.Bench, entity string, to repo.Phase) error {
-	t.Helper()
-	_, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: entity, To: to, Actor: "test", Force: true, Reason: new("a test")})
-	return err
-}
-
-func rehearse(t *testing.T, b *repotest.Bench) repo.Run {
-	t.Helper()
-	return finish(t, b, func() (repo.Run, error) {
-		return b.Control.StartRehearsal(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})
-	})
-}
-
-func verify(t *testing.T, b *repotest.Bench, repair bool) repo.Run {
-	t.Helper()
-	return finish(t, b, func() (repo.Run, error) {
-		return b.Control.StartVerification(t.Context(), repo.VerificationRequest{Entity: "NOTE", Repair: repair, Actor: "test"})
-	})
-}
-
-func restore(t *testing.T, b *repotest.Bench, entity string) repo.Run {
-	t.Helper()
-	return finish(t, b, func() (repo.Run, error) {
-		return b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: entity, Actor: "test"})
-	})
-}
-
-// clean ends the test unless a run has succeeded and found nothing.
-func clean(t *testing.T, b *repotest.Bench, run repo.Run) {
-	t.Helper()
-	if run.Status != repo.Succeeded || run.Red() || run.Quarantined > 0 {
-		page, err := b.Control.Findings(t.Context(), run.ID, 10, "")
-		t.Fatalf("%s ends as %+v with %+v, %v", run.Kind, run, page.Findings, err)
-	}
-}
-
-// advance takes notes, and comments where they have to go first, to a phase, with clean runs and without force.
-func advance(t *testing.T, b *repotest.Bench, to repo.Phase) {
-	t.Helper()
-	for {
-		m, err := b.Control.Migration(t.Context(), "NOTE")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Phase == to {
-			return
-		}
-		switch m.Phase {
-		case repo.Expand:
-			clean(t, b, rehearse(t, b))
-			step(t, b, repo.Migrate)
-		case repo.Migrate:
-			clean(t, b, sweep(t, b, repo.SweepRequest{}))
-			clean(t, b, verify(t, b, false))
-			step(t, b, repo.Cutover)
-		default:
-			clean(t, b, verify(t, b, false))
-			contractComments(t, b)
-			step(t, b, repo.Contract)
-		}
-	}
-}
-
-func contractComments(t *testing.T, b *repotest.Bench) {
-	t.Helper()
-	for _, to := range []repo.Phase{repo.Migrate, repo.Cutover, repo.Contract} {
-		if m, err := b.Control.Migration(t.Context(), "COMMENT"); err != nil || m.Phase == repo.Contract {
-			return
-		}
-		err := force(t, b, "COMMENT", to)
-		if _, wrong := errors.AsType[*repo.InputError](err); err != nil && !wrong {
-			t.Fatal(err)
-		}
-	}
-}
-
 // gate is the gate of notes to a phase.
 func gate(t *testing.T, b *repotest.Bench, to repo.Phase) []repo.Blocker {
 	t.Helper()
@@ -121,7 +29,8 @@ func codes(blockers []repo.Blocker) string {
 	return strings.Join(list, " ")
 }
 
-// closed checks that the gate to a phase names these blockers, and that SetPhase refuses for their sake and changes nothing.
+// closed checks that the gate to a phase names these blockers, and that SetPhase refuses for their sake and changes
+// nothing.
 func closed(t *testing.T, b *repotest.Bench, to repo.Phase, want string) []repo.Blocker {
 	t.Helper()
 	blockers := gate(t, b, to)
@@ -160,12 +69,14 @@ func wantBlocker(t *testing.T, blockers []repo.Blocker, code repo.BlockerCode, c
 		return
 	}
 	b := blockers[i]
-	if b.Count != count || !strings.Contains(b.Message, advice) || (b.ExampleKey == nil) != (example == "") || b.ExampleKey != nil && *b.ExampleKey != example {
+	if b.Count != count || !strings.Contains(b.Message, advice) || (b.ExampleKey == nil) != (example == "") ||
+		b.ExampleKey != nil && *b.ExampleKey != example {
 		t.Errorf("%+v (%v), want %d, example %q, advice %q", b, b.ExampleKey, count, example, advice)
 	}
 }
 
-// Every blocker for real, in the order in which an operator meets them, each with what to do; and what is done opens the gate.
+// Every blocker for real, in the order in which an operator meets them, each with what to do; and what is done opens
+// the gate.
 func TestGatesOnTheWayForth(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
@@ -186,7 +97,8 @@ func TestGatesOnTheWayForth(t *testing.T) {
 		wantBlocker(t, found, repo.Quarantined, 1, "bad", "quarantine")
 		wantBlocker(t, found, repo.NotVerified, 1, "", "start one")
 		getV2(t, b, "a")
-		wantBlocker(t, closed(t, b, repo.Cutover, "UNMIGRATED QUARANTINED NOT_VERIFIED"), repo.Unmigrated, 1, "b", "sweep")
+		wantBlocker(t, closed(t, b, repo.Cutover, "UNMIGRATED QUARANTINED NOT_VERIFIED"),
+			repo.Unmigrated, 1, "b", "sweep")
 		getV2(t, b, "b")
 		updateV1(t, b, "bad", func(n *repotest.NoteV1) { n.Priority = 1 })
 		closed(t, b, repo.Cutover, "NOT_VERIFIED")
@@ -203,7 +115,8 @@ func TestGatesOnTheWayForth(t *testing.T) {
 		if left := gate(t, b, repo.Cutover); left != nil {
 			t.Errorf("after sweep and verification %+v", left)
 		}
-		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us again' WHERE id = 'b'", "DELETE FROM note_tags WHERE note_id = 'b' AND rank = 1")
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us again' WHERE id = 'b'",
+			"DELETE FROM note_tags WHERE note_id = 'b' AND rank = 1")
 		getV2(t, b, "b") // which catches up
 		wantBlocker(t, closed(t, b, repo.Cutover, "BYPASS_WRITES"), repo.BypassWrites, 2, "", "stop them")
 		clean(t, b, verify(t, b, false))
@@ -236,7 +149,8 @@ func TestGatesOnTheWayForth(t *testing.T) {
 			step(t, b, to)
 		}
 		history, err := b.Control.History(t.Context(), "NOTE", 100)
-		if err != nil || len(history) != 6 || slices.ContainsFunc(history, func(c repo.PhaseChange) bool { return c.Forced }) {
+		if err != nil || len(history) != 6 || slices.ContainsFunc(history,
+			func(c repo.PhaseChange) bool { return c.Forced }) {
 			t.Errorf("the history is %+v, %v", history, err)
 		}
 	})
@@ -255,7 +169,10 @@ func TestGateRequests(t *testing.T) {
 			t.Errorf("the phase in force is blocked by %+v", left)
 		}
 		for _, reason := range []*string{nil, new(""), new(" ")} {
-			_, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "NOTE", To: repo.Cutover, Force: true, Reason: reason})
+			_, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{
+				Entity: "NOTE", To: repo.Cutover,
+				Force: true, Reason: reason,
+			})
 			wantField[*repo.InputError](t, err, "reason")
 		}
 		if err := force(t, b, "NOTE", repo.Cutover); err != nil {
@@ -271,8 +188,8 @@ func TestGateRequests(t *testing.T) {
 	})
 }
 
-// A write of another program's between the count and the locks closes the gate: changedSince in setPhase looks again. Without
-// it CUTOVER begins with a stale copy as the truth.
+// A write of another program's between the count and the locks closes the gate: changedSince in setPhase looks again.
+// Without it CUTOVER begins with a stale copy as the truth.
 func TestBypassWriteBetweenTheCountAndTheLocks(t *testing.T) {
 	t.Parallel()
 	bad := note("d", "d")
@@ -285,7 +202,8 @@ func TestBypassWriteBetweenTheCountAndTheLocks(t *testing.T) {
 			repotest.Exec(t, repotest.Raw(t, b.URL), "INSERT INTO notes (id, title, priority) VALUES ('c', 'late', 1)")
 		},
 		"delete": func(t *testing.T, b *repotest.Bench) {
-			repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'", "DELETE FROM notes WHERE id = 'a'")
+			repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'",
+				"DELETE FROM notes WHERE id = 'a'")
 		},
 		"a V1 write that cannot be converted": func(t *testing.T, b *repotest.Bench) {
 			other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
@@ -316,9 +234,9 @@ func TestBypassWriteBetweenTheCountAndTheLocks(t *testing.T) {
 	}
 }
 
-// Rows that are seeded between the count and the locks are found too: by the marks that InsertV1 leaves once anything has
-// migrated, and in an entity without any row by the number of seeds, or by the look at V1 in changedSince. Without these CUTOVER is complete, and the
-// rows are gone.
+// Rows that are seeded between the count and the locks are found too: by the marks that InsertV1 leaves once anything
+// has migrated, and in an entity without any row by the number of seeds, or by the look at V1 in changedSince. Without
+// these CUTOVER is complete, and the rows are gone.
 func TestSeedingBetweenTheCountAndTheLocks(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -360,172 +278,6 @@ func TestSeedingBetweenTheCountAndTheLocks(t *testing.T) {
 	}
 }
 
-// Incomplete CUTOVER: a key without a fresh copy is still led by V1, and every key answers.
-func TestIncompleteCutover(t *testing.T) {
-	t.Parallel()
-	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-		ctx, raw := t.Context(), repotest.Raw(t, b.URL)
-		bad := note("bad", "bad")
-		bad.Priority = repotest.BadPriority
-		insert(t, b, note("fresh", "f"), note("stale", "s"), note("none", "n"), bad)
-		updateV2(t, b, "fresh", pin)
-		updateV2(t, b, "stale", pin)
-		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us' WHERE id = 'stale'")
-		wantField[*repo.ConversionError](t, errOf(b.Notes.GetV2(ctx, "bad")), "priority")
-		if err := force(t, b, "NOTE", repo.Cutover); err != nil {
-			t.Fatal(err)
-		}
-		m, err := b.Control.Migration(ctx, "NOTE")
-		if err != nil || m.Phase != repo.Cutover || !m.Incomplete {
-			t.Fatalf("%+v, %v", m, err)
-		}
-		for _, key := range []string{"fresh", "stale"} {
-			wantPinned(t, agree(t, b, key).Value)
-		}
-		if v := agree(t, b, "stale").Value; v.Headline != "past us" {
-			t.Errorf("a stale copy answers: %+v", v)
-		}
-		agree(t, b, "none")
-		if v1 := getV1(t, b, "bad"); v1.Priority != repotest.BadPriority {
-			t.Errorf("%+v", v1)
-		}
-		wantField[*repo.ConversionError](t, errOf(b.Notes.GetV2(ctx, "bad")), "priority")
-		for shape, list := range shapes(t, b) {
-			page, err := list(repo.Query{})
-			if err != nil || !slices.Equal(page.keys, []string{"bad", "fresh", "none", "stale"}) {
-				t.Errorf("%s lists %v, %v", shape, page.keys, err)
-			}
-		}
-		// From CUTOVER on V2 must hold each write.
-		wantField[*repo.ConversionError](t, errOf(b.Notes.UpdateV1(ctx, "none", func(n *repotest.NoteV1) error { n.Priority = repotest.BadPriority; return nil })), "priority")
-		wantField[*repo.ConversionError](t, errOf(b.Notes.UpdateV1(ctx, "bad", func(n *repotest.NoteV1) error { n.Title = "still bad"; return nil })), "priority")
-		again := bad
-		again.ID = "bad2"
-		wantField[*repo.ConversionError](t, errOf(b.Notes.CreateV1(ctx, again)), "priority")
-		if v1 := getV1(t, b, "bad"); v1.Title != "bad" {
-			t.Errorf("a refused write has left %+v", v1)
-		}
-		wantErr(t, errOf(b.Notes.GetV1(ctx, "bad2")), repo.ErrNotFound)
-		if _, err := raw.Exec("UPDATE notes SET title = 'x' WHERE id = 'none'"); err == nil {
-			t.Error("an old program writes in an incomplete CUTOVER")
-		}
-		updateV1(t, b, "none", func(n *repotest.NoteV1) { n.Title = "work: on" })
-		updateV2(t, b, "none", pin)
-		wantPinned(t, agree(t, b, "none").Value)
-
-		// Nothing forces such rows into CONTRACT.
-		contractComments(t, b)
-		for _, to := range []repo.Phase{repo.Contract, repo.Cutover} {
-			refusal, ok := errors.AsType[*repo.GateClosedError](force(t, b, "NOTE", to))
-			if !ok || !strings.Contains(codes(refusal.Blockers), "QUARANTINED") {
-				t.Errorf("to %s: %v", to, refusal)
-			}
-		}
-		if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Succeeded || run.Quarantined != 1 {
-			t.Errorf("the sweep is %+v", run)
-		}
-		updateV1(t, b, "bad", func(n *repotest.NoteV1) { n.Priority = 1 })
-		closed(t, b, repo.Cutover, "NOT_VERIFIED")
-		closed(t, b, repo.Contract, "NOT_VERIFIED")
-		clean(t, b, verify(t, b, false))
-		step(t, b, repo.Cutover)
-		if m, err := b.Control.Migration(ctx, "NOTE"); err != nil || m.Phase != repo.Cutover || m.Incomplete {
-			t.Errorf("%+v, %v", m, err)
-		}
-		for _, key := range []string{"fresh", "stale", "none", "bad"} {
-			agree(t, b, key)
-		}
-		closed(t, b, repo.Contract, "NOT_VERIFIED")
-		clean(t, b, verify(t, b, false))
-		step(t, b, repo.Contract)
-	})
-}
-
-func TestBackFromAnIncompleteCutover(t *testing.T) {
-	t.Parallel()
-	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-		insert(t, b, note("a", "a"), note("b", "b"))
-		updateV2(t, b, "a", pin)
-		if err := force(t, b, "NOTE", repo.Cutover); err != nil {
-			t.Fatal(err)
-		}
-		updateV2(t, b, "b", pin)
-		deleteNote(t, b, "a")
-		step(t, b, repo.Migrate)
-		if m, err := b.Control.Migration(t.Context(), "NOTE"); err != nil || m.Incomplete {
-			t.Errorf("%+v, %v", m, err)
-		}
-		wantPinned(t, agree(t, b, "b").Value)
-		wantErr(t, errOf(b.Notes.GetV2(t.Context(), "a")), repo.ErrNotFound)
-		advance(t, b, repo.Cutover)
-	})
-}
-
-// Anomaly 8: a red verification is never forgotten: the order by id of runFacts, over runs of every status. Runs that were
-// cancelled, that failed or that repaired do not clear it, nor does a change of the phase.
-func TestARedVerificationStaysRed(t *testing.T) {
-	t.Parallel()
-	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-		ctx, raw := t.Context(), repotest.Raw(t, b.URL)
-		insert(t, b, rows(150)...)
-		clean(t, b, sweep(t, b, repo.SweepRequest{}))
-		clean(t, b, verify(t, b, false))
-		repotest.Exec(t, raw, "UPDATE notes_v2 SET headline = 'wrong' WHERE id = 'k007'")
-		if run := verify(t, b, false); run.Status != repo.Succeeded || run.Faults != 1 {
-			t.Fatalf("the verification is %+v", run)
-		}
-		red := func(when string) {
-			t.Helper()
-			found := gate(t, b, repo.Cutover)
-			if !strings.Contains(codes(found), "DRIFT") {
-				t.Errorf("%s the gate says %s", when, codes(found))
-				return
-			}
-			wantBlocker(t, found, repo.Drift, 1, "k007", "findings")
-		}
-		red("at first")
-		repotest.Exec(t, raw, "UPDATE notes_v2 SET headline = 'begin' WHERE id = 'k007'")
-		red("though all is well again")
-		start := func() repo.Run {
-			run, err := b.Control.StartVerification(ctx, repo.VerificationRequest{Entity: "NOTE", Actor: "test"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return run
-		}
-		run := start()
-		red("while another has not ended")
-		if _, err := b.Control.CancelRun(ctx, run.ID); err != nil {
-			t.Fatal(err)
-		}
-		red("after a run that was cancelled")
-		run = start()
-		step(t, b, repo.Expand)
-		stop := work(t, b)
-		if run = ended(t, b, run); run.Status != repo.Failed || run.Error == nil {
-			t.Errorf("the run ends as %+v", run)
-		}
-		stop()
-		b.SetPhase(repo.Migrate)
-		red("after a run that failed, and a way to EXPAND and back")
-		repotest.Exec(t, raw, "UPDATE notes_v2 SET headline = 'wrong' WHERE id = 'k007'")
-		if run := verify(t, b, true); run.Status != repo.Succeeded || run.Faults != 1 {
-			t.Errorf("the repairing run is %+v", run)
-		}
-		agree(t, b, "k007")
-		red("after a run that repaired")
-		if err := force(t, b, "NOTE", repo.Cutover); err != nil {
-			t.Fatal(err)
-		}
-		contractComments(t, b)
-		if found := gate(t, b, repo.Contract); !strings.Contains(codes(found), "DRIFT") {
-			t.Errorf("in CUTOVER the gate says %s", codes(found))
-		}
-		clean(t, b, verify(t, b, false))
-		step(t, b, repo.Contract)
-	})
-}
-
 // errOf is the error of a call.
 func errOf[T any](_ T, err error) error { return err }
 
@@ -537,12 +289,14 @@ func TestHiddenRowsBlockEachStep(t *testing.T) {
 	owner := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 	insert(t, owner, note("a", "a"), note("b", "b"))
 	role := repotest.NewRole(t, url)
-	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
+	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role,
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
 	b := repotest.OpenNotes(t, repotest.WithUser(t, url, role), repotest.Setup{})
 	clean(t, b, sweep(t, b, repo.SweepRequest{}))
 	clean(t, b, verify(t, b, false))
 	for _, table := range []string{"notes", "note_tags", "notes_v2", "coexist_note_mark"} {
-		repotest.Exec(t, raw, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY", "CREATE POLICY p ON "+table+" USING (true)")
+		repotest.Exec(t, raw, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY", "CREATE POLICY p ON "+
+			table+" USING (true)")
 		wantBlocker(t, closed(t, b, repo.Cutover, "HIDDEN_ROWS"), repo.HiddenRows, 1, "", table)
 		if _, shut := errors.AsType[*repo.GateClosedError](force(t, b, "NOTE", repo.Cutover)); !shut {
 			t.Errorf("%s: forced", table)
@@ -552,14 +306,16 @@ func TestHiddenRowsBlockEachStep(t *testing.T) {
 	step(t, b, repo.Cutover)
 }
 
-// Tables of no entity that refer to V1: they guard it while it is written; the gate to CONTRACT warns of them, since what is created there they
-// cannot refer to, and a deleted row that they refer to stays. Going back, such a row is a finding.
+// Tables of no entity that refer to V1: they guard it while it is written; the gate to CONTRACT warns of them, since
+// what is created there they cannot refer to, and a deleted row that they refer to stays. Going back, such a row is a
+// finding.
 func TestTablesOutsideThatReferToV1(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		insert(t, b, note("a", "a"), note("b", "b"))
-		repotest.Exec(t, raw, "CREATE TABLE pins (note_id varchar(12) REFERENCES notes (id), color text)", "CREATE TABLE empty (note_id varchar(12) REFERENCES notes (id))",
+		repotest.Exec(t, raw, "CREATE TABLE pins (note_id varchar(12) REFERENCES notes (id), color text)",
+			"CREATE TABLE empty (note_id varchar(12) REFERENCES notes (id))",
 			"INSERT INTO pins VALUES ('a', 'red')")
 		wantErr(t, b.Notes.Delete(t.Context(), "a", nil), repo.ErrConflict)
 		advance(t, b, repo.Cutover)
@@ -581,7 +337,8 @@ func TestTablesOutsideThatReferToV1(t *testing.T) {
 		}
 		run := restore(t, b, "NOTE")
 		page, err := b.Control.Findings(t.Context(), run.ID, 10, "")
-		if err != nil || run.Status != repo.Succeeded || run.Faults != 1 || len(page.Findings) != 1 || page.Findings[0].Key != "a" {
+		if err != nil || run.Status != repo.Succeeded || run.Faults != 1 || len(page.Findings) != 1 ||
+			page.Findings[0].Key != "a" {
 			t.Errorf("%+v, %+v, %v", run, page, err)
 		}
 		wantBlocker(t, closed(t, b, repo.Cutover, "V1_NOT_RESTORED"), repo.V1NotRestored, 1, "a", "cannot hold")

@@ -6,13 +6,15 @@ import (
 	"reflect"
 )
 
-// The internal read is the one read behind everything that needs an aggregate in the V2 shape: Get, GetMany, lists, every write, the sweep, repair
-// and rehearsal. One statement has seen the copy, its marks and V1 before (readStatement), so all that is decided here was true at one moment.
-// Its steps are numbered as in docs/architecture.md. What stands between "Coexistence begins" and "Coexistence ends" goes one day, and the
-// read does not change: make check-end proves it.
+// The internal read is the one read behind everything that needs an aggregate in the V2 shape: Get, GetMany, lists,
+// every write, the sweep, repair and rehearsal. One statement has seen the copy, its marks and V1 before
+// (readStatement), so all that is decided here was true at one moment. Its steps are numbered as in
+// docs/architecture.md. What stands between "Coexistence begins" and "Coexistence ends" goes one day, and the read does
+// not change: make check-end proves it.
 
-// internalRead answers for the key that s has seen. It fails with ErrNotFound, and with a *ConversionError where V1 cannot be converted. A
-// record whose Copy is not Stored was converted: whoever asked stores it (step 5) in a transaction of his own.
+// internalRead answers for the key that s has seen. It fails with ErrNotFound, and with a *ConversionError where V1
+// cannot be converted. A record whose Copy is not Stored was converted: whoever asked stores it (step 5) in a
+// transaction of his own.
 func (r *Repository[V1, V2]) internalRead(s *seen[V1, V2]) (Record[V2], error) {
 	if s.fresh() { // 1. the copy, if it is fresh,
 		return s.record(), nil
@@ -33,7 +35,9 @@ func (r *Repository[V1, V2]) internalRead(s *seen[V1, V2]) (Record[V2], error) {
 }
 
 // answer is the internal read of many keys. Keys that are not found have no answer.
-func (r *Repository[V1, V2]) answer(ctx context.Context, read []*seen[V1, V2], origin Origin) map[string]Result[Record[V2]] {
+func (r *Repository[V1, V2]) answer(ctx context.Context, read []*seen[V1, V2],
+	origin Origin,
+) map[string]Result[Record[V2]] {
 	answers := make(map[string]Result[Record[V2]], len(read))
 	for _, s := range read {
 		if record, err := r.internalRead(s); !errors.Is(err, ErrNotFound) {
@@ -48,7 +52,8 @@ func (r *Repository[V1, V2]) answer(ctx context.Context, read []*seen[V1, V2], o
 
 // Coexistence begins.
 
-// convert converts V1. Without a refined copy it upgrades, so that a copy which is not refined is always what Upgrade makes of V1.
+// convert converts V1. Without a refined copy it upgrades, so that a copy which is not refined is always what Upgrade
+// makes of V1.
 func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c Record[V2], err error) {
 	if s.v1Err != nil {
 		return c, s.v1Err
@@ -69,8 +74,11 @@ func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c Record[V2], err error) 
 	return c, err
 }
 
-// storeAnswers stores what a read has converted, and what it could not convert in quarantine, and says so in the answers.
-func (r *Repository[V1, V2]) storeAnswers(ctx context.Context, read []*seen[V1, V2], answers map[string]Result[Record[V2]], origin Origin) {
+// storeAnswers stores what a read has converted, and what it could not convert in quarantine, and says so in the
+// answers.
+func (r *Repository[V1, V2]) storeAnswers(ctx context.Context, read []*seen[V1, V2],
+	answers map[string]Result[Record[V2]], origin Origin,
+) {
 	var items []pending
 	var failures []failure
 	var f fence

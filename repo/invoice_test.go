@@ -95,8 +95,10 @@ func openInvoices(t *testing.T, url string) invoices {
 	if strings.HasPrefix(url, "sqlite:") {
 		key, now = "INTEGER PRIMARY KEY", "'2026-01-31T12:00:00Z'"
 	}
-	repotest.Exec(t, raw, "CREATE TABLE IF NOT EXISTS invoices (id integer NOT NULL PRIMARY KEY, state varchar(10) NOT NULL DEFAULT 'open', placed timestamptz NOT NULL DEFAULT "+now+")",
-		"CREATE TABLE IF NOT EXISTS invoice_lines (line_id "+key+", invoice_id integer NOT NULL REFERENCES invoices, text text NOT NULL, amount integer NOT NULL DEFAULT 1)")
+	repotest.Exec(t, raw,
+		"CREATE TABLE IF NOT EXISTS invoices (id integer NOT NULL PRIMARY KEY, state varchar(10) NOT NULL DEFAULT 'open', placed timestamptz NOT NULL DEFAULT "+now+")",
+		"CREATE TABLE IF NOT EXISTS invoice_lines (line_id "+key+
+			", invoice_id integer NOT NULL REFERENCES invoices, text text NOT NULL, amount integer NOT NULL DEFAULT 1)")
 	db, r, control := openEntity(t, url, "INVOICE", invoiceMapping{})
 	return invoices{db, r, control}
 }
@@ -112,13 +114,19 @@ func inEachPhase(t *testing.T, f func(t *testing.T, i invoices, phase repo.Phase
 				if err == nil {
 					endedOf(t, i.control, run)
 				}
-				if run, err = i.control.StartVerification(t.Context(), repo.VerificationRequest{Entity: "INVOICE", Actor: "test"}); err != nil {
+				if run, err = i.control.StartVerification(t.Context(), repo.VerificationRequest{
+					Entity: "INVOICE",
+					Actor:  "test",
+				}); err != nil {
 					t.Fatal(err)
 				}
 				if run = endedOf(t, i.control, run); run.Faults > 0 {
 					t.Errorf("before %s: %+v", phase, run)
 				}
-				if _, err := i.control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "INVOICE", To: phase, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+				if _, err := i.control.SetPhase(t.Context(), repo.PhaseRequest{
+					Entity: "INVOICE", To: phase,
+					Actor: "test", Force: true, Reason: new("a test"),
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -136,18 +144,24 @@ func endedOf(t *testing.T, c *repo.Control, run repo.Run) repo.Run {
 	return ended(t, b, run)
 }
 
-// C8. A new line, in either shape and in each phase, gets the key that the database would give it, keeps what only V2 knows of it, and is on the way
-// back what it was. The guard is draw.
+// C8. A new line, in either shape and in each phase, gets the key that the database would give it, keeps what only V2
+// knows of it, and is on the way back what it was. The guard is draw.
 func TestTheDatabaseDrawsKeysOfChildRows(t *testing.T) {
 	next := int32(0)
 	inEachPhase(t, func(t *testing.T, i invoices, phase repo.Phase) {
 		ctx := t.Context()
 		first := map[repo.Phase]int32{repo.Migrate: 10, repo.Cutover: 20, repo.Contract: 30}[phase]
-		v1, err := i.CreateV1(ctx, invoiceV1{ID: first, State: "new", Placed: time.Now().Truncate(time.Second), Lines: []lineV1{{Text: "a", Amount: 2}, {Text: "b", Amount: 3}}})
+		v1, err := i.CreateV1(ctx, invoiceV1{
+			ID: first, State: "new", Placed: time.Now().Truncate(time.Second),
+			Lines: []lineV1{{Text: "a", Amount: 2}, {Text: "b", Amount: 3}},
+		})
 		if err != nil || len(v1.Lines) != 2 || v1.Lines[0].LineID == 0 || v1.Lines[0].LineID == v1.Lines[1].LineID {
 			t.Fatalf("%s: %+v, %v", phase, v1, err)
 		}
-		r, err := i.CreateV2(ctx, invoiceV2{ID: first + 1, State: "new", Placed: time.Now().Truncate(time.Second), Lines: []lineV2{{Text: "c", Amount: 2, Note: new("first")}, {Text: "d", Amount: 3, Note: new("second")}}})
+		r, err := i.CreateV2(ctx, invoiceV2{
+			ID: first + 1, State: "new", Placed: time.Now().Truncate(time.Second),
+			Lines: []lineV2{{Text: "c", Amount: 2, Note: new("first")}, {Text: "d", Amount: 3, Note: new("second")}},
+		})
 		if err != nil || len(r.Value.Lines) != 2 {
 			t.Fatalf("%s: %+v, %v", phase, r, err)
 		}
@@ -162,7 +176,8 @@ func TestTheDatabaseDrawsKeysOfChildRows(t *testing.T) {
 			v.Lines = append(v.Lines, lineV2{Text: "e", Amount: 4, Note: new("third")})
 			return nil
 		})
-		if err != nil || len(r.Value.Lines) != 3 || seen[r.Value.Lines[2].LineID] || *r.Value.Lines[2].Note != "third" || *r.Value.Lines[0].Note != "first" {
+		if err != nil || len(r.Value.Lines) != 3 || seen[r.Value.Lines[2].LineID] ||
+			*r.Value.Lines[2].Note != "third" || *r.Value.Lines[0].Note != "first" {
 			t.Fatalf("%s: %+v, %v", phase, r.Value.Lines, err)
 		}
 		v1, err = i.UpdateV1(ctx, fmt.Sprint(first), func(v *invoiceV1) error {
@@ -191,8 +206,8 @@ func TestTheDatabaseDrawsKeysOfChildRows(t *testing.T) {
 	})
 }
 
-// The time zone of the database's sessions has a say in no time that is read: neither where the offset had seconds, nor where the year is another.
-// The guard is instant.
+// The time zone of the database's sessions has a say in no time that is read: neither where the offset had seconds, nor
+// where the year is another. The guard is instant.
 func TestTimesInTheZoneOfTheSession(t *testing.T) {
 	t.Parallel()
 	for _, zone := range []string{"Pacific/Auckland", "America/New_York"} {
@@ -201,7 +216,10 @@ func TestTimesInTheZoneOfTheSession(t *testing.T) {
 				raw := repotest.Raw(t, repotest.Pinned(url))
 				repotest.Exec(t, raw, alterDatabase(`SET timezone = "`+zone+`"`))
 				i := openInvoices(t, url)
-				times := []string{"0001-01-01T00:00:00Z", "1850-06-01T12:00:00.5Z", "1972-12-31T23:59:59Z", "2026-01-31T12:00:00Z", "9999-12-31T23:59:59.999999Z"}
+				times := []string{
+					"0001-01-01T00:00:00Z", "1850-06-01T12:00:00.5Z", "1972-12-31T23:59:59Z",
+					"2026-01-31T12:00:00Z", "9999-12-31T23:59:59.999999Z",
+				}
 				for id, at := range times {
 					repotest.Exec(t, raw, fmt.Sprintf("INSERT INTO invoices (id, placed) VALUES (%d, '%s')", id, at))
 				}
@@ -210,11 +228,16 @@ func TestTimesInTheZoneOfTheSession(t *testing.T) {
 						v1, err := i.GetV1(t.Context(), strconv.Itoa(id))
 						v2, err2 := i.GetV2(t.Context(), strconv.Itoa(id))
 						at, _ := time.Parse(time.RFC3339, want)
-						if err != nil || err2 != nil || !v1.Placed.Equal(at) || !v2.Value.Placed.Equal(at) || swept && !v2.Copy.Stored {
-							t.Errorf("%s is %s and %s (%v, %v, stored: %t)", want, v1.Placed, v2.Value.Placed, err, err2, v2.Copy.Stored)
+						if err != nil || err2 != nil || !v1.Placed.Equal(at) || !v2.Value.Placed.Equal(at) ||
+							swept && !v2.Copy.Stored {
+							t.Errorf("%s is %s and %s (%v, %v, stored: %t)", want, v1.Placed, v2.Value.Placed, err,
+								err2, v2.Copy.Stored)
 						}
 					}
-					if run, err := i.control.StartSweep(t.Context(), repo.SweepRequest{Entity: "INVOICE", Actor: "test"}); err != nil {
+					if run, err := i.control.StartSweep(t.Context(), repo.SweepRequest{
+						Entity: "INVOICE",
+						Actor:  "test",
+					}); err != nil {
 						t.Fatal(err)
 					} else if run = endedOf(t, i.control, run); run.Status != repo.Succeeded || run.Quarantined > 0 {
 						t.Errorf("%+v", run)
@@ -225,23 +248,35 @@ func TestTimesInTheZoneOfTheSession(t *testing.T) {
 	}
 }
 
-// C12. What a create leaves out gets V1's default: a zero where the model names one, and a time that nobody means. The guard is omits.
+// C12. What a create leaves out gets V1's default: a zero where the model names one, and a time that nobody means. The
+// guard is omits.
 func TestDefaultsOfV1(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		i, ctx := openInvoices(t, url), t.Context()
 		for j, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
 			if phase == repo.Cutover {
-				if _, err := i.control.SetPhase(ctx, repo.PhaseRequest{Entity: "INVOICE", To: phase, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+				if _, err := i.control.SetPhase(ctx, repo.PhaseRequest{
+					Entity: "INVOICE", To: phase, Actor: "test",
+					Force: true, Reason: new("a test"),
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			v1, err := i.CreateV1(ctx, invoiceV1{ID: int32(1 + 2*j), Lines: []lineV1{{Text: "a"}, {Text: "b", Amount: 7}}})
-			if err != nil || v1.State != "open" || v1.Placed.Year() < 2000 || v1.Lines[0].Amount != 1 || v1.Lines[1].Amount != 7 {
+			v1, err := i.CreateV1(ctx, invoiceV1{ID: int32(1 + 2*j), Lines: []lineV1{
+				{Text: "a"},
+				{Text: "b", Amount: 7},
+			}})
+			if err != nil || v1.State != "open" || v1.Placed.Year() < 2000 || v1.Lines[0].Amount != 1 ||
+				v1.Lines[1].Amount != 7 {
 				t.Errorf("%s: %+v, %v", phase, v1, err)
 			}
-			r, err := i.CreateV2(ctx, invoiceV2{ID: int32(2 + 2*j), Paid: new("cash"), Lines: []lineV2{{Text: "a", Note: new("n")}}})
-			if err != nil || r.Value.State != "open" || r.Value.Placed.Year() < 2000 || r.Value.Lines[0].Amount != 1 || *r.Value.Lines[0].Note != "n" || *r.Value.Paid != "cash" {
+			r, err := i.CreateV2(ctx, invoiceV2{
+				ID: int32(2 + 2*j), Paid: new("cash"),
+				Lines: []lineV2{{Text: "a", Note: new("n")}},
+			})
+			if err != nil || r.Value.State != "open" || r.Value.Placed.Year() < 2000 || r.Value.Lines[0].Amount != 1 ||
+				*r.Value.Lines[0].Note != "n" || *r.Value.Paid != "cash" {
 				t.Errorf("%s: %+v, %v", phase, r, err)
 			}
 			if again, err := i.GetV2(ctx, r.Key); err != nil || !repo.Identical(again.Value, r.Value) {
@@ -257,13 +292,16 @@ func TestV2GrowsByColumns(t *testing.T) {
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Topic = new("work") })
-		repotest.Exec(t, repotest.Raw(t, b.URL), "ALTER TABLE notes_v2 DROP COLUMN pinned_reason", "ALTER TABLE notes_v2_labels DROP COLUMN hidden")
+		repotest.Exec(t, repotest.Raw(t, b.URL), "ALTER TABLE notes_v2 DROP COLUMN pinned_reason",
+			"ALTER TABLE notes_v2_labels DROP COLUMN hidden")
 		script, err := repotest.DescribeNotes(t, b.URL, repotest.Setup{}).DB.DDL(t.Context())
-		if err != nil || !strings.Contains(script, "ADD COLUMN \"pinned_reason\"") || !strings.Contains(script, "ADD COLUMN \"hidden\"") {
+		if err != nil || !strings.Contains(script, "ADD COLUMN \"pinned_reason\"") ||
+			!strings.Contains(script, "ADD COLUMN \"hidden\"") {
 			t.Errorf("%v, %s", err, script)
 		}
 		newer := repotest.OpenNotes(t, b.URL, repotest.Setup{})
-		if r := agree(t, newer, "a"); r.Value.Topic == nil || r.Value.PinnedReason != nil || len(r.Value.Labels) != 2 || r.Value.Labels[0].Hidden {
+		if r := agree(t, newer, "a"); r.Value.Topic == nil || r.Value.PinnedReason != nil || len(r.Value.Labels) != 2 ||
+			r.Value.Labels[0].Hidden {
 			t.Errorf("%+v", r.Value)
 		}
 		updateV2(t, newer, "a", pin)
@@ -301,14 +339,20 @@ func TestAChildOfAChild(t *testing.T) {
 
 // C11. The laws hold what no field of shows, such as a time, as a whole.
 func TestLawsOfTimes(t *testing.T) {
-	at := rapid.Custom(func(t *rapid.T) time.Time { return time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, "at"), 0).UTC() })
+	at := rapid.Custom(func(t *rapid.T) time.Time {
+		return time.Unix(rapid.Int64Range(0, 1<<32).Draw(t, "at"),
+			0).UTC()
+	})
 	repotest.Laws[invoiceV1, invoiceV2]{
 		Mapping: invoiceMapping{},
 		V1: func(t *rapid.T) invoiceV1 {
 			return invoiceV1{ID: 1, State: rapid.StringN(0, 5, 10).Draw(t, "state"), Placed: at.Draw(t, "placed")}
 		},
 		V2: func(t *rapid.T) invoiceV2 {
-			return invoiceV2{ID: 1, State: rapid.StringN(0, 5, 10).Draw(t, "state"), Placed: at.Draw(t, "placed"), Paid: new("x")}
+			return invoiceV2{
+				ID: 1, State: rapid.StringN(0, 5, 10).Draw(t, "state"),
+				Placed: at.Draw(t, "placed"), Paid: new("x"),
+			}
 		},
 		Refines: map[string][]string{"id": {"id"}, "state": {"state"}, "placed": {"placed"}, "lines": {"lines"}},
 	}.Check(t)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Lists are paged by keyset: a page starts behind a row's place, not at an offset, so that rows which come and go meanwhile
-// neither shift nor repeat others. Keys and values are compared by the database alone, in its own order.
+// Lists are paged by keyset: a page starts behind a row's place, not at an offset, so that rows which come and go
+// meanwhile neither shift nor repeat others. Keys and values are compared by the database alone, in its own order.
 
 // sqlText is SQL with the arguments of its "?", in their order.
 type sqlText struct {
@@ -19,9 +19,9 @@ func (s *sqlText) add(text string, args ...any) {
 	s.args = append(s.args, args...)
 }
 
-// keyQuery is the query of a page's keys for readStatement, with one row more than the page where there are more: key, ord,
-// grp (the group's index), other (there are rows on the other side of the cursor), v (the value by which the list is
-// sorted). A group without rows has one row whose key is NULL.
+// keyQuery is the query of a page's keys for readStatement, with one row more than the page where there are more: key,
+// ord, grp (the group's index), other (there are rows on the other side of the cursor), v (the value by which the list
+// is sorted). A group without rows has one row whose key is NULL.
 func (p *plan) keyQuery() (string, []any) {
 	var s sqlText
 	v := "NULL"
@@ -32,18 +32,22 @@ func (p *plan) keyQuery() (string, []any) {
 	if p.group == nil {
 		s.add("SELECT p.key, coalesce(p.rn, 0) AS ord, 0 AS grp, ")
 		p.other(&s, "")
-		s.add(" AS other, p.v FROM (SELECT 1 AS one) g LEFT JOIN (SELECT q.*, row_number() OVER (" + p.order("q.sort", "q.key") + ") AS rn FROM (SELECT " +
-			key + " AS key, " + p.sortColumn() + " AS sort, " + v + " AS v FROM " + p.root.sql + " t WHERE true")
+		s.add(fill(` AS other, p.v FROM (SELECT 1 AS one) g LEFT JOIN (SELECT q.*, row_number() OVER ({order})
+			AS rn FROM (SELECT {key} AS key, {sortColumn} AS sort, {v} AS v FROM {root} t WHERE true`,
+			"order", p.order("q.sort", "q.key"), "key", key, "sortColumn", p.sortColumn(), "v", v,
+			"root", p.root.sql))
 		p.conditions(&s)
-		s.add(" "+p.order(p.sortColumn(), key)+" LIMIT CAST(? AS integer)) q) p ON g.one = 1", p.limit+1)
+		s.add(fill(` {order} LIMIT CAST(? AS integer)) q) p ON g.one = 1`, "order", p.order(p.sortColumn(), key)),
+			p.limit+1)
 		return s.text.String(), s.args
 	}
 	group := "t." + quote(p.group.name)
 	s.add("SELECT p.key, g.ord * 1000 + coalesce(p.rn, 0) AS ord, g.ord AS grp, ")
-	p.other(&s, " AND "+group+" = g.key")
-	s.add(" AS other, p.v FROM ("+p.e.db.dialect.keyList(p.group)+") g LEFT JOIN (SELECT "+key+" AS key, "+group+" AS grp, "+v+
-		" AS v, row_number() OVER (PARTITION BY "+group+" "+p.order(p.sortColumn(), key)+") AS rn FROM "+p.root.sql+" t WHERE "+
-		group+" IN (SELECT l.key FROM ("+p.e.db.dialect.keyList(p.group)+") l)", p.keys, p.keys)
+	p.other(&s, fill(` AND {group} = g.key`, "group", group))
+	s.add(fill(` AS other, p.v FROM ({keyList}) g LEFT JOIN (SELECT {key} AS key, {group} AS grp, {v}
+		AS v, row_number() OVER (PARTITION BY {group} {order}) AS rn FROM {root} t WHERE {group} IN (SELECT l.key
+		FROM ({keyList}) l)`, "keyList", p.e.db.dialect.keyList(p.group), "key", key, "group", group, "v", v,
+		"order", p.order(p.sortColumn(), key), "root", p.root.sql), p.keys, p.keys)
 	p.conditions(&s)
 	s.add(") p ON p.grp = g.key AND p.rn <= CAST(? AS integer)", p.limit+1)
 	return s.text.String(), s.args
@@ -66,9 +70,10 @@ func (p *plan) order(sort, key string) string {
 		nulls = " NULLS FIRST"
 	}
 	if p.sort == nil {
-		return "ORDER BY " + key + direction
+		return fill(`ORDER BY {key}{direction}`, "key", key, "direction", direction)
 	}
-	return "ORDER BY " + sort + direction + nulls + ", " + key + direction
+	return fill(`ORDER BY {sort}{direction}{nulls}, {key}{direction}`, "sort", sort, "direction", direction,
+		"nulls", nulls, "key", key)
 }
 
 // conditions are those of the query and of the cursors, each after AND.
@@ -86,12 +91,13 @@ func (p *plan) conditions(s *sqlText) {
 
 func (p *plan) filter(s *sqlText) {
 	if !p.root.key.now().notNull {
-		s.add(" AND t." + quote(p.root.key.name) + " IS NOT NULL")
+		s.add(fill(` AND t.{key} IS NOT NULL`, "key", quote(p.root.key.name)))
 	}
 	s.add(p.filters[p.lead].text, p.filters[p.lead].args...)
 }
 
-// other says whether there are rows behind the page: at or before after when paging forward, at or after before when paging backward.
+// other says whether there are rows behind the page: at or before after when paging forward, at or after before when
+// paging backward.
 func (p *plan) other(s *sqlText, group string) {
 	c, forward := p.after, true
 	if p.backward {
@@ -101,7 +107,7 @@ func (p *plan) other(s *sqlText, group string) {
 		s.add("false")
 		return
 	}
-	s.add("EXISTS (SELECT 1 FROM " + p.root.sql + " t WHERE true" + group)
+	s.add(fill(`EXISTS (SELECT 1 FROM {root} t WHERE true{group}`, "root", p.root.sql, "group", group))
 	p.filter(s)
 	s.add(" AND NOT coalesce(")
 	p.beyond(s, c, forward)
@@ -123,15 +129,16 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 	value, arg, _ := p.e.db.dialect.sortedBy(p.sort, c.Value) // decodeCursor has seen to it
 	switch {
 	case c.null() && after:
-		s.add("("+sort+" IS NULL AND "+key+" "+op+" "+p.e.asKey("?")+")", c.Key)
+		s.add(p.e.sql(`({sort} IS NULL AND {key} {op} {?})`, "sort", sort, "key", key, "op", op), c.Key)
 	case c.null():
-		s.add("("+sort+" IS NOT NULL OR "+key+" "+op+" "+p.e.asKey("?")+")", c.Key)
+		s.add(p.e.sql(`({sort} IS NOT NULL OR {key} {op} {?})`, "sort", sort, "key", key, "op", op), c.Key)
 	default:
 		orNull := ""
 		if after {
-			orNull = " OR " + sort + " IS NULL"
+			orNull = fill(` OR {sort} IS NULL`, "sort", sort)
 		}
-		s.add(fmt.Sprintf("(%s %s %s OR (%s = %s AND %s %s %s)%s)", sort, op, value, sort, value, key, op, p.e.asKey("?"), orNull),
+		s.add(fmt.Sprintf("(%s %s %s OR (%s = %s AND %s %s %s)%s)", sort, op, value, sort, value, key, op,
+			p.e.asKey("?"), orNull),
 			arg, arg, c.Key)
 	}
 }
@@ -139,15 +146,16 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 // count is a query of the fence, and of the number of rows of each group.
 func (p *plan) count() (string, []any) {
 	var s sqlText
-	s.add("SELECT CAST(" + p.e.fenceQuery() + " AS text), n.* FROM (")
+	s.add(fill(`SELECT CAST({fenceQuery} AS text), n.* FROM (`, "fenceQuery", p.e.fenceQuery()))
 	if p.group == nil {
-		s.add("SELECT 0, count(*) FROM " + p.root.sql + " t WHERE true")
+		s.add(fill(`SELECT 0, count(*) FROM {root} t WHERE true`, "root", p.root.sql))
 		p.filter(&s)
 		s.add(") n")
 		return s.text.String(), s.args
 	}
-	s.add("SELECT g.ord, count(t."+quote(p.root.key.name)+") FROM ("+p.e.db.dialect.keyList(p.group)+") g LEFT JOIN "+
-		p.root.sql+" t ON t."+quote(p.group.name)+" = g.key", p.keys)
+	s.add(fill(`SELECT g.ord, count(t.{key}) FROM ({keyList}) g LEFT JOIN {root} t ON t.{group} = g.key`,
+		"key", quote(p.root.key.name), "keyList", p.e.db.dialect.keyList(p.group), "root", p.root.sql,
+		"group", quote(p.group.name)), p.keys)
 	p.filter(&s)
 	s.add(" GROUP BY g.ord) n")
 	return s.text.String(), s.args

@@ -17,10 +17,11 @@ type Query struct {
 	// First or Last is the number of rows, 0 to 100, from the start or from the end of what After and Before leave.
 	// Both are nil for the first 20.
 	First, Last *int
-	// After and Before are cursors of rows: the page lies strictly after, or before. A cursor of either shape is valid in
-	// the other, in every phase, and when its row has gone; it belongs to one sort, in either direction.
+	// After and Before are cursors of rows: the page lies strictly after, or before. A cursor of either shape is valid
+	// in the other, in every phase, and when its row has gone; it belongs to one sort, in either direction.
 	After, Before *string
-	// Sort is a name in Definition.Sorts; "" sorts by key. Rows of equal rank are sorted by key. Rows without a value come last.
+	// Sort is a name in Definition.Sorts; "" sorts by key. Rows of equal rank are sorted by key. Rows without a value
+	// come last.
 	Sort string
 	// Desc reverses the order, except that rows without a value stay last.
 	Desc bool
@@ -36,7 +37,8 @@ type Page[T any] struct {
 	count func(context.Context) (int64, error)
 }
 
-// Item is one row of a page. Err is a *ConversionError where the row cannot be converted; the other rows are still served.
+// Item is one row of a page. Err is a *ConversionError where the row cannot be converted; the other rows are still
+// served.
 type Item[T any] struct {
 	Key, Cursor string
 	Value       T
@@ -61,8 +63,8 @@ func (r *Repository[V1, V2]) ListV1(ctx context.Context, q Query) (*Page[V1], er
 	return pages[0], nil
 }
 
-// ListV2 returns a page of V2 aggregates: of their copies, and in their place of conversions of V1, which are stored in one
-// batch. It fails with an *InputError for a query that makes no sense.
+// ListV2 returns a page of V2 aggregates: of their copies, and in their place of conversions of V1, which are stored in
+// one batch. It fails with an *InputError for a query that makes no sense.
 func (r *Repository[V1, V2]) ListV2(ctx context.Context, q Query) (*Page[Record[V2]], error) {
 	pages, err := r.ListGroupsV2(ctx, "", []string{""}, q)
 	if err != nil {
@@ -71,9 +73,11 @@ func (r *Repository[V1, V2]) ListV2(ctx context.Context, q Query) (*Page[Record[
 	return pages[0], nil
 }
 
-// ListGroupsV1 returns one page for each key, of the rows whose V1 column, such as "customer_id", holds the key. It takes
-// one statement, however many keys there are. It fails as ListV1 does.
-func (r *Repository[V1, V2]) ListGroupsV1(ctx context.Context, column string, keys []string, q Query) ([]*Page[V1], error) {
+// ListGroupsV1 returns one page for each key, of the rows whose V1 column, such as "customer_id", holds the key. It
+// takes one statement, however many keys there are. It fails as ListV1 does.
+func (r *Repository[V1, V2]) ListGroupsV1(ctx context.Context, column string, keys []string,
+	q Query,
+) ([]*Page[V1], error) {
 	lists, err := r.list(ctx, wantV1, column, keys, q)
 	if err != nil {
 		return nil, err
@@ -82,7 +86,9 @@ func (r *Repository[V1, V2]) ListGroupsV1(ctx context.Context, column string, ke
 }
 
 // ListGroupsV2 is ListGroupsV1 in the V2 shape. What must be converted on all pages is stored in one batch.
-func (r *Repository[V1, V2]) ListGroupsV2(ctx context.Context, column string, keys []string, q Query) ([]*Page[Record[V2]], error) {
+func (r *Repository[V1, V2]) ListGroupsV2(ctx context.Context, column string, keys []string,
+	q Query,
+) ([]*Page[Record[V2]], error) {
 	lists, err := r.list(ctx, wantV2, column, keys, q)
 	if err != nil {
 		return nil, err
@@ -130,7 +136,9 @@ func pagesOf[V1, V2, T any](lists []*list[V1, V2], result func(*seen[V1, V2]) Re
 	return pages
 }
 
-func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, keys []string, q Query) ([]*list[V1, V2], error) {
+func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, keys []string,
+	q Query,
+) ([]*list[V1, V2], error) {
 	p, err := r.plan(column, keys, q)
 	if err != nil {
 		return nil, err
@@ -152,7 +160,11 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 	lists := make([]*list[V1, V2], len(keys))
 	count := p.counter()
 	for i := range lists {
-		lists[i] = &list[V1, V2]{backward: p.backward, count: func(ctx context.Context) (int64, error) { return count(ctx, i) }}
+		lists[i] = &list[V1, V2]{backward: p.backward, count: func(ctx context.Context) (int64,
+			error,
+		) {
+			return count(ctx, i)
+		}}
 	}
 	for _, a := range answers {
 		var extra struct {
@@ -176,7 +188,10 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		if err != nil {
 			return nil, err
 		}
-		l.rows = append(l.rows, listed[V1, V2]{s, cursor{Entity: r.name, Sort: q.Sort, Value: extra.Value, Key: a.key}.encode()})
+		l.rows = append(l.rows, listed[V1, V2]{s, cursor{
+			Entity: r.name, Sort: q.Sort, Value: extra.Value,
+			Key: a.key,
+		}.encode()})
 	}
 	for _, l := range lists {
 		if l.backward {
@@ -186,7 +201,8 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 	return lists, nil
 }
 
-// counter returns a function that counts the rows of a group. It asks the database once, for all groups, when it is called first.
+// counter returns a function that counts the rows of a group. It asks the database once, for all groups, when it is
+// called first.
 func (p *plan) counter() func(context.Context, int) (int64, error) {
 	var counts map[int]int64
 	lock := make(chan struct{}, 1)
@@ -321,7 +337,8 @@ func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
 	if group != "" {
 		p.groups = [2]*column{e.v1.column(group), e.v2.column(e.columnInV2(group))}
 		if p.groups[sideV1] == nil || p.groups[sideV2] == nil {
-			return nil, fmt.Errorf("entity %s has no column %s in both shapes: name it in Definition.References", e.name, group)
+			return nil, fmt.Errorf("entity %s has no column %s in both shapes: name it in Definition.References",
+				e.name, group)
 		}
 		p.keys, err = groupDocument(p.groups[sideV1], keys)
 	}

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// What V1 does by itself, as the catalog says now: its owner's triggers, rules, constraints and foreign key actions. Gates speak of it.
+// What V1 does by itself, as the catalog says now: its owner's triggers, rules, constraints and foreign key actions.
+// Gates speak of it.
 
 // logic is one of these things.
 type logic struct {
@@ -37,7 +38,8 @@ const (
 	logicForeignKey logicKind = "foreign key"
 )
 
-// lostInContract is what V1 enforces or does and V2 will not once V1 is written no more, besides the foreign keys that the engine keeps then.
+// lostInContract is what V1 enforces or does and V2 will not once V1 is written no more, besides the foreign keys that
+// the engine keeps then.
 func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error) {
 	lost, err := e.db.dialect.logic(ctx, s, e)
 	if err != nil {
@@ -74,11 +76,15 @@ func (e *entity) rowKey(t *table) []string {
 
 // isParent reports whether a foreign key is that of a child table to its root.
 func (e *entity) isParent(key foreignKey, t *table) bool {
-	return t != e.v1 && key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name && slices.ContainsFunc(e.v1.children, func(c child) bool { return c.name == t.name && slices.Equal(key.Columns, []string{c.parentKey}) })
+	return t != e.v1 && key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name &&
+		slices.ContainsFunc(e.v1.children, func(c child) bool {
+			return c.name == t.name &&
+				slices.Equal(key.Columns, []string{c.parentKey})
+		})
 }
 
-// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a table that it may read. Of an entity's
-// tables V1's tell nothing then, and V2's only which keys there are.
+// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a
+// table that it may read. Of an entity's tables V1's tell nothing then, and V2's only which keys there are.
 func (e *entity) keeps(t *table, key foreignKey) bool {
 	if len(key.Columns) != 1 || t.column(key.Columns[0]) == nil {
 		return false
@@ -91,11 +97,12 @@ func (e *entity) keeps(t *table, key foreignKey) bool {
 	return bool(key.Readable)
 }
 
-// deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it refers to is an entity's, and no
-// Reference says so.
+// deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it
+// refers to is an entity's, and no Reference says so.
 func (e *entity) deletable(t *table, key foreignKey) bool {
 	target := e.db.entityOfTarget(key.Target)
-	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references, func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.name }))
+	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references,
+		func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.name }))
 }
 
 // entityOfTarget is the entity whose V1 root table has the qualified name, nil if there is none.
@@ -108,8 +115,8 @@ func (db *DB) entityOfTarget(name string) *entity {
 	return nil
 }
 
-// rejectedInCutover is what changes V1 when other programs write elsewhere, to tables that V2 does not lead: the triggers reject that where V2
-// leads, and with it what those programs do there.
+// rejectedInCutover is what changes V1 when other programs write elsewhere, to tables that V2 does not lead: the
+// triggers reject that where V2 leads, and with it what those programs do there.
 func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, error) {
 	led, err := e.db.ledTables(ctx, s)
 	if err != nil {
@@ -124,7 +131,8 @@ func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, er
 		}
 		for _, key := range keys {
 			if bool(key.Acts) && !slices.Contains(led, key.Target) {
-				rejected = append(rejected, fmt.Sprintf("foreign key %s of %s, which acts when rows of %s change", key.Name, t.name, strings.ReplaceAll(key.Target, `"`, "")))
+				rejected = append(rejected, fmt.Sprintf("foreign key %s of %s, which acts when rows of %s change",
+					key.Name, t.name, strings.ReplaceAll(key.Target, `"`, "")))
 			}
 		}
 	}
@@ -137,7 +145,8 @@ func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, er
 
 // ledTables are the V1 tables of the entities that V2 leads, quoted.
 func (db *DB) ledTables(ctx context.Context, s session) ([]string, error) {
-	names, err := texts(ctx, s, "SELECT x.name FROM "+db.own.entity+" x WHERE x.phase IN ('CUTOVER', 'CONTRACT')")
+	names, err := texts(ctx, s, db.sql(`SELECT x.name FROM {coexist_entity} x WHERE x.phase IN ('CUTOVER',
+		'CONTRACT')`))
 	var led []string
 	for _, e := range db.entities {
 		if slices.Contains(names, e.name) {
@@ -174,5 +183,6 @@ func (f facts) v1Logic() []Blocker {
 	if f.to == Cutover {
 		message = "other programs' writes elsewhere change V1 by %s: they will be rejected in CUTOVER, so let them write through Coexist, or drop these, or pass this by force"
 	}
-	return []Blocker{{Code: V1Logic, Count: int64(len(f.logic)), warning: true, Message: fmt.Sprintf(message, strings.Join(f.logic, ", "))}}
+	return []Blocker{{Code: V1Logic, Count: int64(len(f.logic)), warning: true, Message: fmt.Sprintf(message,
+		strings.Join(f.logic, ", "))}}
 }

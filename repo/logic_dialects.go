@@ -29,17 +29,18 @@ func (postgres) logic(ctx context.Context, s session, e *entity) ([]logic, error
 	return all, nil
 }
 
-// logicElsewhere goes by what rules depend on, and by what the functions of triggers mention: nothing says what they write.
+// logicElsewhere goes by what rules depend on, and by what the functions of triggers mention: nothing says what they
+// write.
 func (postgres) logicElsewhere(ctx context.Context, s session, e *entity, led []string) ([]logic, error) {
 	var found []logic
 	const listed = "(SELECT to_regclass(n.name) FROM json_array_elements_text(CAST(? AS json)) n(name))"
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT coalesce(json_agg(json_build_object('kind', l.kind, 'name', l.name, 'table', l.tab) ORDER BY l.kind, l.name), '[]')::text FROM (
+	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, fill(`SELECT coalesce(json_agg(json_build_object('kind', l.kind, 'name', l.name, 'table', l.tab) ORDER BY l.kind, l.name), '[]')::text FROM (
 	SELECT DISTINCT 'rule' AS kind, CAST(r.rulename AS text) AS name, c.relname AS tab FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
 		JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
-		WHERE r.ev_type <> '1' AND r.ev_enabled IN ('O', 'A') AND d.refobjid IN `+listed+` AND c.oid NOT IN `+listed+`
+		WHERE r.ev_type <> '1' AND r.ev_enabled IN ('O', 'A') AND d.refobjid IN {listed} AND c.oid NOT IN {listed}
 	UNION ALL SELECT 'trigger', CAST(t.tgname AS text), c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
-		WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND NOT starts_with(CAST(t.tgname AS text), 'coexist_') AND c.oid NOT IN `+listed+`
-			AND EXISTS (SELECT 1 FROM pg_class v WHERE v.oid IN `+listed+` AND p.prosrc ~* (E'\\m' || regexp_replace(v.relname, E'(\\W)', E'\\\\\\1', 'g') || E'\\M'))) l`,
+		WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND NOT starts_with(CAST(t.tgname AS text), 'coexist_') AND c.oid NOT IN {listed}
+			AND EXISTS (SELECT 1 FROM pg_class v WHERE v.oid IN {listed} AND p.prosrc ~* (E'\\m' || regexp_replace(v.relname, E'(\\W)', E'\\\\\\1', 'g') || E'\\M'))) l`, "listed", listed),
 		jsonList(e.v1Tables()), jsonList(led), jsonList(led), jsonList(e.v1Tables()))
 	return found, err
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// openFolders is OpenNotes, where comments refer besides to folders, which are no entity's, and have constraints of their owner's.
+// openFolders is OpenNotes, where comments refer besides to folders, which are no entity's, and have constraints of
+// their owner's.
 func openFolders(t *testing.T, url string) *repotest.Bench {
 	t.Helper()
 	b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-	repotest.Exec(t, repotest.Raw(t, b.URL), "CREATE TABLE folders (id varchar(12) NOT NULL PRIMARY KEY)", "CREATE TABLE tags (name varchar(20) NOT NULL PRIMARY KEY)",
+	repotest.Exec(t, repotest.Raw(t, b.URL), "CREATE TABLE folders (id varchar(12) NOT NULL PRIMARY KEY)",
+		"CREATE TABLE tags (name varchar(20) NOT NULL PRIMARY KEY)",
 		"CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text REFERENCES folders, priority smallint NOT NULL CONSTRAINT urgent CHECK (priority < 9))",
 		"CREATE TABLE note_tags (note_id varchar(12) NOT NULL REFERENCES notes, rank smallint NOT NULL, name varchar(20) NOT NULL REFERENCES tags ON DELETE CASCADE, PRIMARY KEY (note_id, rank))",
 		"CREATE UNIQUE INDEX once ON notes (title)",
@@ -28,9 +30,9 @@ func openFolders(t *testing.T, url string) *repotest.Bench {
 	return b
 }
 
-// B7. In CONTRACT references are kept to any table, of the root and of child rows, through both shapes; the gates say before what V1 enforces
-// and does that V2 will not, and what other programs do that will be rejected; and a restore says which constraint refuses a row.
-// The guards are holdForeignKeys and v1Logic.
+// B7. In CONTRACT references are kept to any table, of the root and of child rows, through both shapes; the gates say
+// before what V1 enforces and does that V2 will not, and what other programs do that will be rejected; and a restore
+// says which constraint refuses a row. The guards are holdForeignKeys and v1Logic.
 func TestWhatV1EnforcesAndV2WillNot(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -46,7 +48,9 @@ func TestWhatV1EnforcesAndV2WillNot(t *testing.T) {
 		raw := repotest.Raw(t, b.URL)
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		clean(t, b, verify(t, b, false))
-		repotest.Exec(t, raw, trigger(b.URL, "kept", "AFTER INSERT ON folders", "UPDATE notes SET title = title WHERE id = NEW.id; RETURN NULL;", "UPDATE notes SET title = title WHERE id = NEW.id;")...)
+		repotest.Exec(t, raw, trigger(b.URL, "kept", "AFTER INSERT ON folders",
+			"UPDATE notes SET title = title WHERE id = NEW.id; RETURN NULL;",
+			"UPDATE notes SET title = title WHERE id = NEW.id;")...)
 		blockers := closed(t, b, repo.Cutover, "V1_LOGIC")
 		for _, name := range []string{"own_kept of folders", "note_tags, which acts when rows of"} {
 			if !strings.Contains(blockers[0].Message, name) {
@@ -70,15 +74,23 @@ func TestWhatV1EnforcesAndV2WillNot(t *testing.T) {
 		b.SetPhase(repo.Contract)
 		wantField[*repo.InputError](t, errOf(b.Notes.CreateV1(ctx, filed("b", "none"))), "body")
 		wantField[*repo.InputError](t, errOf(b.Notes.CreateV1(ctx, filed("b", "in", "red", "none"))), "tags[1].name")
-		wantField[*repo.InputError](t, errOf(b.Notes.CreateV2(ctx, repotest.NoteV2{ID: "b", Headline: "b", Text: new("none")})), "text")
-		wantField[*repo.InputError](t, errOf(b.Notes.UpdateV2(ctx, "a", nil, func(n *repotest.NoteV2) error { n.Text = new("none"); return nil })), "text")
-		wantField[*repo.InputError](t, errOf(b.Notes.UpdateV1(ctx, "a", func(n *repotest.NoteV1) error { n.Tags[0].Name = "none"; return nil })), "tags[0].name")
+		wantField[*repo.InputError](t, errOf(b.Notes.CreateV2(ctx, repotest.NoteV2{
+			ID: "b", Headline: "b",
+			Text: new("none"),
+		})), "text")
+		wantField[*repo.InputError](t, errOf(b.Notes.UpdateV2(ctx, "a", nil,
+			func(n *repotest.NoteV2) error { n.Text = new("none"); return nil })), "text")
+		wantField[*repo.InputError](t, errOf(b.Notes.UpdateV1(ctx, "a",
+			func(n *repotest.NoteV1) error { n.Tags[0].Name = "none"; return nil })), "tags[0].name")
 		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Text = new("out") })
 		if _, err := b.Notes.CreateV1(ctx, filed("c", "out")); err != nil {
 			t.Fatal(err)
 		}
 		updateV2(t, b, "c", func(n *repotest.NoteV2) { n.Priority = 9 })
 		run := restore(t, b, "NOTE")
-		wantFinding(t, b, run, "c", repo.Different, map[bool]string{true: "CHECK constraint failed", false: "urgent"}[strings.HasPrefix(b.URL, "sqlite:")])
+		wantFinding(t, b, run, "c", repo.Different, map[bool]string{
+			true:  "CHECK constraint failed",
+			false: "urgent",
+		}[strings.HasPrefix(b.URL, "sqlite:")])
 	})
 }

@@ -31,7 +31,10 @@ func eachPhase(t *testing.T, f func(t *testing.T, b *repotest.Bench, phase repo.
 
 // note is a V1 note with two tags.
 func note(id, title string) repotest.NoteV1 {
-	return repotest.NoteV1{ID: id, Title: title, Body: new("body of " + id), Priority: 3, Tags: []repotest.Tag{{Rank: 1, Name: "red"}, {Rank: 5, Name: "new"}}}
+	return repotest.NoteV1{
+		ID: id, Title: title, Body: new("body of " + id), Priority: 3,
+		Tags: []repotest.Tag{{Rank: 1, Name: "red"}, {Rank: 5, Name: "new"}},
+	}
 }
 
 // insert puts notes into V1 as they were before the engine came.
@@ -101,7 +104,8 @@ func pin(n *repotest.NoteV2) {
 // wantPinned checks that it is still there.
 func wantPinned(t *testing.T, n repotest.NoteV2) {
 	t.Helper()
-	if n.PinnedReason == nil || *n.PinnedReason != "keep" || len(n.Labels) == 0 || n.Labels[len(n.Labels)-1].Name != "secret" {
+	if n.PinnedReason == nil || *n.PinnedReason != "keep" || len(n.Labels) == 0 ||
+		n.Labels[len(n.Labels)-1].Name != "secret" {
 		t.Errorf("what only V2 knows is lost: %+v", n)
 	}
 }
@@ -165,5 +169,6 @@ func copies(t *testing.T, b *repotest.Bench) int64 {
 // marks counts the marks of a key by kind.
 func marks(t *testing.T, b *repotest.Bench, key, kind string) int64 {
 	t.Helper()
-	return repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM coexist_note_mark WHERE key = $1 AND kind = $2", key, kind)
+	return repotest.One[int64](t, repotest.Raw(t, b.URL),
+		"SELECT count(*) FROM coexist_note_mark WHERE key = $1 AND kind = $2", key, kind)
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Mapping turns one shape of an entity into the other. The methods are pure and deterministic: no clock, no random
-// number, no generated id, no database. They must keep five laws, byte for byte, with NULL different from the empty string:
+// number, no generated id, no database. They must keep five laws, byte for byte, with NULL different from the empty
+// string:
 //
 //  1. Downgrade(Upgrade(v1)) = v1
 //  2. Downgrade(Merge(v1, v2)) = v1
@@ -26,7 +27,8 @@ import (
 // A conversion that is impossible returns a *FieldError that names the field of the shape it was given and the reason:
 // Upgrade and Merge by Unconvertible, which names V2's too, Downgrade by Faulty.
 type Mapping[V1, V2 any] interface {
-	// Version numbers the mapping, from 1. Raise it when a bug in the conversion is fixed: copies remember the version that made them.
+	// Version numbers the mapping, from 1. Raise it when a bug in the conversion is fixed: copies remember the version
+	// that made them.
 	Version() int
 	// Upgrade converts a V1 aggregate that has no copy yet.
 	Upgrade(v1 V1) (V2, error)
@@ -36,19 +38,20 @@ type Mapping[V1, V2 any] interface {
 	Downgrade(v2 V2) (V1, error)
 }
 
-// Remigrator is what a Mapping may offer besides, to repair copies that an older version of it made and that a V2-shaped
-// write has refined since. Without it such copies are left as they are; copies that are not refined are upgraded anew.
+// Remigrator is what a Mapping may offer besides, to repair copies that an older version of it made and that a
+// V2-shaped write has refined since. Without it such copies are left as they are; copies that are not refined are
+// upgraded anew.
 type Remigrator[V1, V2 any] interface {
 	Remigrate(v1 V1, v2 V2, fromVersion int) (V2, error)
 }
 
 // Validator is what a V1 or V2 model may offer to refuse bad input. Validate is called on what a client wants to write,
-// never on rows that are already there, nor on what becomes of a write in the other shape: what must not get there, the mapping refuses.
-// It returns nil or a *FieldError.
+// never on rows that are already there, nor on what becomes of a write in the other shape: what must not get there, the
+// mapping refuses. It returns nil or a *FieldError.
 type Validator interface{ Validate() error }
 
-// FieldError says which field of an aggregate is at fault and why. Field is a path in the JSON names of the model, such as
-// "addresses[0].locality"; it is empty when the fault is not in one field.
+// FieldError says which field of an aggregate is at fault and why. Field is a path in the JSON names of the model, such
+// as "addresses[0].locality"; it is empty when the fault is not in one field.
 type FieldError struct {
 	Field, Reason string
 	// FieldOfV2 is what Unconvertible was given, else empty.
@@ -75,15 +78,15 @@ func Faulty(field, format string, args ...any) error {
 	return &FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Unconvertible is Faulty for a field of V1 that fieldOfV2 cannot be made of. A client that asks for V2 is told fieldOfV2;
-// the quarantine, and a client that writes V1, are told field.
+// Unconvertible is Faulty for a field of V1 that fieldOfV2 cannot be made of. A client that asks for V2 is told
+// fieldOfV2; the quarantine, and a client that writes V1, are told field.
 func Unconvertible(field, fieldOfV2, format string, args ...any) error {
 	return &FieldError{Field: field, FieldOfV2: fieldOfV2, Reason: fmt.Sprintf(format, args...)}
 }
 
-// Identical reports whether a and b, of one type, hold the same value byte for byte: nil pointers differ from pointers to
-// zero values, 0 differs from -0, a NaN equals a NaN with the same bits. A nil slice equals an empty one, and a time the same instant in
-// another zone, since a database knows no difference between them.
+// Identical reports whether a and b, of one type, hold the same value byte for byte: nil pointers differ from pointers
+// to zero values, 0 differs from -0, a NaN equals a NaN with the same bits. A nil slice equals an empty one, and a time
+// the same instant in another zone, since a database knows no difference between them.
 func Identical[T any](a, b T) bool {
 	return identical(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }
@@ -127,8 +130,8 @@ func identical(a, b reflect.Value) bool {
 	}
 }
 
-// sameDocument reports whether two documents of JSON say the same, as jsonb sees it: spaces and the order of members say nothing, nor does how a
-// number is written.
+// sameDocument reports whether two documents of JSON say the same, as jsonb sees it: spaces and the order of members
+// say nothing, nor does how a number is written.
 func sameDocument(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true

@@ -11,15 +11,19 @@ import (
 
 // samples are values of types as PostgreSQL writes them in JSON.
 var samples = map[string]string{
-	"text": `"a"`, "integer": `1`, "real": `1.5`, "double precision": `1.5`, "numeric": `1.5`, "boolean": `true`, "date": `"2026-01-31"`,
-	"timestamp": `"2026-01-31T12:00:00.000001"`, "timestamptz": `"2026-01-31T12:00:00.000001+00:00"`, "time without time zone": `"12:00:00"`, "time with time zone": `"12:00:00+00"`,
-	"bytea": `"\\x00ff"`, "json": `{"a": [1]}`, "jsonb": `{"a": [1]}`, "uuid": `"6f0e7a3e-7b1c-4b6e-9d3b-0a3c1e5f7a9b"`, "interval": `"1 day"`, "inet": `"10.0.0.1"`, "cidr": `"10.0.0.0/8"`,
+	"text": `"a"`, "integer": `1`, "real": `1.5`, "double precision": `1.5`, "numeric": `1.5`, "boolean": `true`,
+	"date":      `"2026-01-31"`,
+	"timestamp": `"2026-01-31T12:00:00.000001"`, "timestamptz": `"2026-01-31T12:00:00.000001+00:00"`,
+	"time without time zone": `"12:00:00"`, "time with time zone": `"12:00:00+00"`,
+	"bytea": `"\\x00ff"`, "json": `{"a": [1]}`, "jsonb": `{"a": [1]}`, "uuid": `"6f0e7a3e-7b1c-4b6e-9d3b-0a3c1e5f7a9b"`,
+	"interval": `"1 day"`, "inet": `"10.0.0.1"`, "cidr": `"10.0.0.0/8"`,
 }
 
 // spelledBy are the settings that say how PostgreSQL spells values of a type as text.
 var spelledBy = map[string]string{
-	"date": "DateStyle", "timestamp": "DateStyle", "timestamptz": "TimeZone", "interval": "IntervalStyle", "bytea": "bytea_output",
-	"real": "extra_float_digits", "double precision": "extra_float_digits", "money": "lc_monetary",
+	"date": "DateStyle", "timestamp": "DateStyle", "timestamptz": "TimeZone", "interval": "IntervalStyle",
+	"bytea": "bytea_output",
+	"real":  "extra_float_digits", "double precision": "extra_float_digits", "money": "lc_monetary",
 }
 
 func (postgres) misread(c *column, sqlType string) string {
@@ -29,7 +33,8 @@ func (postgres) misread(c *column, sqlType string) string {
 	}
 	sample, known := samples[family]
 	if setting, follows := spelledBy[family]; follows && c.isKey {
-		return "whose spelling follows " + setting + " of each session, other programs' too, so that no key can be told by it: take another column that is unique"
+		return "whose spelling follows " + setting +
+			" of each session, other programs' too, so that no key can be told by it: take another column that is unique"
 	}
 	if element, array := strings.CutSuffix(family, "[]"); array {
 		if element = typeFamily(element); element == "json" || element == "jsonb" {
@@ -40,7 +45,8 @@ func (postgres) misread(c *column, sqlType string) string {
 			sample = strings.Repeat("[", depth) + sample + strings.Repeat("]", depth)
 		}
 	}
-	if family == "numeric" && (strings.HasSuffix(sqlType, ",0)") || strings.Contains(sqlType, "(") && !strings.Contains(sqlType, ",")) {
+	if family == "numeric" && (strings.HasSuffix(sqlType, ",0)") || strings.Contains(sqlType, "(") &&
+		!strings.Contains(sqlType, ",")) {
 		sample = `1`
 	}
 	return misreads(c, sample, known)
@@ -64,12 +70,14 @@ func (sqlite) misread(c *column, sqlType string) string {
 
 // misreads tries a sample. A type that says itself how it is read may know spellings that a sample does not have.
 func misreads(c *column, sample string, known bool) string {
-	own := c.goType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(spellers, reflect.PointerTo(c.goType).Implements)
+	own := c.goType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(spellers,
+		reflect.PointerTo(c.goType).Implements)
 	if !known || own || c.isBool {
 		return ""
 	}
 	if err := json.Unmarshal([]byte(sample), reflect.New(c.goType).Interface()); err != nil {
-		return fmt.Sprintf("whose values, such as %s, the model's %s cannot be read from: take a type with an UnmarshalJSON that can, or another type of column", sample, c.goType)
+		return fmt.Sprintf(
+			"whose values, such as %s, the model's %s cannot be read from: take a type with an UnmarshalJSON that can, or another type of column", sample, c.goType)
 	}
 	return ""
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// C6. A Go type that cannot be read from what its column holds is refused at the start, in one line. The guard is misread, in checkTable.
+// C6. A Go type that cannot be read from what its column holds is refused at the start, in one line. The guard is
+// misread, in checkTable.
 func TestTypesThatCannotBeRead(t *testing.T) {
 	type words struct {
 		A []int `json:"a"`
@@ -47,11 +48,16 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 		}
 	}
 	blob := &column{goType: reflect.TypeFor[[]byte]()}
-	if (sqlite{}).misread(blob, "BLOB") == "" || (sqlite{}).misread(&column{goType: reflect.TypeFor[string]()}, "text") != "" {
+	if (sqlite{}).misread(blob, "BLOB") == "" || (sqlite{}).misread(&column{goType: reflect.TypeFor[string]()},
+		"text") != "" {
 		t.Error("on SQLite bytes cannot be read, and text can")
 	}
-	for _, goType := range []reflect.Type{reflect.TypeFor[sql.NullString](), reflect.TypeFor[sql.NullInt64](), reflect.TypeFor[sql.Null[string]]()} {
-		if c := (&column{goType: goType}); (sqlite{}).misread(c, "text") == "" || (postgres{}).misread(c, "text") == "" {
+	for _, goType := range []reflect.Type{
+		reflect.TypeFor[sql.NullString](), reflect.TypeFor[sql.NullInt64](),
+		reflect.TypeFor[sql.Null[string]](),
+	} {
+		if c := (&column{goType: goType}); (sqlite{}).misread(c, "text") == "" ||
+			(postgres{}).misread(c, "text") == "" {
 			t.Errorf("%s is taken for a type that can be read", goType)
 		}
 	}

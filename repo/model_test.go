@@ -9,15 +9,18 @@ import (
 
 // The schedules that the model of the protocol (model/) found, each with the line that withstands it.
 
-// currentVersion in mark.go counts the mark of TRUNCATE, and insertWhenV2Leads in cutover.go begins above it. Comments have no child
-// rows in V1: TRUNCATE of a child table leaves a mark that counts by itself.
+// currentVersion in mark.go counts the mark of TRUNCATE, and insertWhenV2Leads in cutover.go begins above it. Comments
+// have no child rows in V1: TRUNCATE of a child table leaves a mark that counts by itself.
 func TestWhatIsCreatedAfterTruncateHasAHigherVersion(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
 		t.Run(string(phase), func(t *testing.T) {
 			b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
 			raw := repotest.Raw(t, b.URL)
-			if _, err := b.Comments.InsertV1(t.Context(), []repotest.CommentV1{{ID: 1, Words: "a"}, {ID: 2, Words: "b"}}); err != nil {
+			if _, err := b.Comments.InsertV1(t.Context(), []repotest.CommentV1{
+				{ID: 1, Words: "a"},
+				{ID: 2, Words: "b"},
+			}); err != nil {
 				t.Fatal(err)
 			}
 			if phase == repo.Migrate { // in a complete CUTOVER no copy is older than TRUNCATE
@@ -25,9 +28,13 @@ func TestWhatIsCreatedAfterTruncateHasAHigherVersion(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			repotest.Exec(t, raw, "TRUNCATE comments", "UPDATE coexist_entity SET phase = '"+string(phase)+"', epoch = epoch + 1 WHERE name = 'COMMENT'")
+			repotest.Exec(t, raw, "TRUNCATE comments", "UPDATE coexist_entity SET phase = '"+string(phase)+
+				"', epoch = epoch + 1 WHERE name = 'COMMENT'")
 			for i, key := range []string{"1", "2"} {
-				if _, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{ID: int32(i) + 1, Words: "again"}); err != nil {
+				if _, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{
+					ID:    int32(i) + 1,
+					Words: "again",
+				}); err != nil {
 					t.Fatal(err)
 				}
 				if r, err := b.Comments.GetV2(t.Context(), key); err != nil || r.Version <= 1 {
@@ -64,7 +71,8 @@ func TestAMappingIsRaisedWhenNoWriterIsInFlight(t *testing.T) {
 			t.Fatalf("Install has not waited: %v", err)
 		default:
 		}
-		return repotest.One[int64](t, raw, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") > 0
+		return repotest.One[int64](t, raw,
+			"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") > 0
 	})
 	paused.Release()
 	if err := <-written; err != nil {

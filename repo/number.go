@@ -14,19 +14,21 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Number is a number of a V1 table, exactly. A V1 model's field of this type may be a column of any of the types real, double
-// precision and numeric, whatever its tag says: the tag is for tables that the engine creates. In V2 it is text, with the tag type:text.
+// Number is a number of a V1 table, exactly. A V1 model's field of this type may be a column of any of the types real,
+// double precision and numeric, whatever its tag says: the tag is for tables that the engine creates. In V2 it is text,
+// with the tag type:text.
 //
-// It holds the shortest decimal that gives the value back in the column's own type, without an exponent and without zeros that say
-// nothing: "9.8" from a real, "9.80000019" from a double that was written so. "-0" is not "0". What is no decimal stands as the
-// database writes it: "NaN", "Infinity", "-Infinity", and on SQLite any text that a program put there.
+// It holds the shortest decimal that gives the value back in the column's own type, without an exponent and without
+// zeros that say nothing: "9.8" from a real, "9.80000019" from a double that was written so. "-0" is not "0". What is
+// no decimal stands as the database writes it: "NaN", "Infinity", "-Infinity", and on SQLite any text that a program
+// put there.
 type Number string
 
 // numberForm is a decimal as databases and JSON write it.
 var numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
 
-// ParseNumber returns a decimal as a Number. One with an exponent, which is of at most three digits, is a double: it is the shortest that
-// gives the double back. ParseNumber fails for what is no decimal.
+// ParseNumber returns a decimal as a Number. One with an exponent, which is of at most three digits, is a double: it is
+// the shortest that gives the double back. ParseNumber fails for what is no decimal.
 func ParseNumber(text string) (Number, error) {
 	if !numberForm.MatchString(text) {
 		return "", fmt.Errorf("%.40q is not a number", text)
@@ -60,9 +62,9 @@ func (n Number) Decimal() (decimal.Decimal, error) {
 	return decimal.NewFromString(string(n))
 }
 
-// Meaning returns the decimal that people mean by the number. That is its exact value, unless it is what becomes of a float32 that
-// a program has widened to a double, or written with nine digits: 9.800000190734863 and 9.80000019 mean 9.8, as the float32 does. A
-// number of at most two decimals means itself. Meaning fails for what is no decimal.
+// Meaning returns the decimal that people mean by the number. That is its exact value, unless it is what becomes of a
+// float32 that a program has widened to a double, or written with nine digits: 9.800000190734863 and 9.80000019 mean
+// 9.8, as the float32 does. A number of at most two decimals means itself. Meaning fails for what is no decimal.
 func (n Number) Meaning() (decimal.Decimal, error) {
 	const cents, float32Digits = -2, 9
 	exact, err := n.Decimal()
@@ -77,7 +79,8 @@ func (n Number) Meaning() (decimal.Decimal, error) {
 	if err != nil {
 		return exact, nil //nolint:nilerr // too large for a float32, so it is none
 	}
-	if written, err := strconv.ParseFloat(strconv.FormatFloat(narrow, 'e', float32Digits-1, 64), 64); wide != narrow && (err != nil || wide != written) {
+	if written, err := strconv.ParseFloat(strconv.FormatFloat(narrow, 'e', float32Digits-1, 64), 64); wide != narrow &&
+		(err != nil || wide != written) {
 		return exact, nil //nolint:nilerr // a float32 has a decimal
 	}
 	return decimal.NewFromString(strconv.FormatFloat(narrow, 'f', -1, 32))
@@ -104,17 +107,19 @@ func (n *Number) UnmarshalJSON(document []byte) (err error) {
 	return err
 }
 
-// MarshalGQLContext is for gqlgen. It writes the number as it is, and fails with a *ConversionError for what GraphQL cannot say.
+// MarshalGQLContext is for gqlgen. It writes the number as it is, and fails with a *ConversionError for what GraphQL
+// cannot say.
 func (n Number) MarshalGQLContext(_ context.Context, w io.Writer) error {
 	if !numberForm.MatchString(string(n)) {
-		return &ConversionError{FieldError: FieldError{Reason: fmt.Sprintf("the database has %.40q in place of a number", string(n))}}
+		return &ConversionError{FieldError: FieldError{Reason: fmt.Sprintf(
+			"the database has %.40q in place of a number", string(n))}}
 	}
 	_, err := io.WriteString(w, string(n))
 	return err
 }
 
-// UnmarshalGQLContext is for gqlgen. It takes a number of at most 40 characters in the range of a double, and fails with a
-// *FieldError for all else.
+// UnmarshalGQLContext is for gqlgen. It takes a number of at most 40 characters in the range of a double, and fails
+// with a *FieldError for all else.
 func (n *Number) UnmarshalGQLContext(_ context.Context, v any) error {
 	const longest = 40
 	text := ""
@@ -153,19 +158,22 @@ func (n Number) real() (Number, error) {
 	const least, most, large = 6, 9, 1e38
 	for digits := least; ; digits++ {
 		text := strconv.FormatFloat(f, 'e', digits-1, 64)
-		if back, err := strconv.ParseFloat(text, 32); digits == most || math.Abs(f) <= large && err == nil && back == f {
+		if back, err := strconv.ParseFloat(text, 32); digits == most || math.Abs(f) <= large &&
+			err == nil && back == f {
 			return ParseNumber(text)
 		}
 	}
 }
 
-// scaled returns n as a column numeric(precision, scale) has it, which rounds half away from zero, or why it cannot hold it.
+// scaled returns n as a column numeric(precision, scale) has it, which rounds half away from zero, or why it cannot
+// hold it.
 func (n Number) scaled(sqlType string) (Number, error) {
 	var precision, scale int32
 	if n == "-0" {
 		n = "0"
 	}
-	if fields, err := fmt.Sscanf(sqlType[strings.Index(sqlType, "(")+1:], "%d,%d", &precision, &scale); err != nil && fields == 0 {
+	if fields, err := fmt.Sscanf(sqlType[strings.Index(sqlType, "(")+1:], "%d,%d", &precision, &scale); err != nil &&
+		fields == 0 {
 		return n, nil // numeric, without limits
 	}
 	d, err := n.Decimal()
@@ -182,9 +190,12 @@ func (n Number) scaled(sqlType string) (Number, error) {
 	return Number(d.String()), nil
 }
 
-// canonicalizeNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what its column would make
-// of it. What is as in before, unless that is nil, it leaves. It fails with a *FieldError for what a column cannot hold.
-func (t *table) canonicalizeNumbers(d dialect, before, v any, settle func(number reflect.Value, held Number, field string) error) error {
+// canonicalizeNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what
+// its column would make of it. What is as in before, unless that is nil, it leaves. It fails with a *FieldError for
+// what a column cannot hold.
+func (t *table) canonicalizeNumbers(d columnTypes, before, v any, settle func(number reflect.Value, held Number,
+	field string) error,
+) error {
 	w, old := reflect.ValueOf(v).Elem(), reflect.Value{}
 	if b := reflect.ValueOf(before); b.IsValid() && !b.IsNil() {
 		old = b.Elem()

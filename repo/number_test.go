@@ -15,8 +15,10 @@ import (
 
 func TestParseNumber(t *testing.T) {
 	for text, want := range map[string]repo.Number{
-		"9.80000E+00": "9.8", "-0.00000e+00": "-0", "0": "0", "14.0": "14", "1e21": "1000000000000000000000", "12345678901234567.890": "12345678901234567.89",
-		"0.30000000000000004": "0.30000000000000004", "-0.00000000000000000000": "-0", "1.5e-3": "0.0015", "5.8381490816827864e-05": "0.000058381490816827863",
+		"9.80000E+00": "9.8", "-0.00000e+00": "-0", "0": "0", "14.0": "14", "1e21": "1000000000000000000000",
+		"12345678901234567.890": "12345678901234567.89",
+		"0.30000000000000004":   "0.30000000000000004", "-0.00000000000000000000": "-0", "1.5e-3": "0.0015",
+		"5.8381490816827864e-05": "0.000058381490816827863",
 	} {
 		if n, err := repo.ParseNumber(text); err != nil || n != want {
 			t.Errorf("%s is %s, %v, want %s", text, n, err, want)
@@ -29,15 +31,22 @@ func TestParseNumber(t *testing.T) {
 	}
 }
 
-// What a client may write is checked before anything is computed from it: an exponent can make a short text a long number.
+// What a client may write is checked before anything is computed from it: an exponent can make a short text a long
+// number.
 func TestNumberFromGraphQL(t *testing.T) {
-	for _, v := range []any{json.Number("1e999"), json.Number("1e-999"), json.Number("1e999999999"), json.Number("-1e-400"), math.NaN(), math.Inf(1), "1", true, nil, json.Number(strings.Repeat("9", 41))} {
+	for _, v := range []any{
+		json.Number("1e999"), json.Number("1e-999"), json.Number("1e999999999"),
+		json.Number("-1e-400"), math.NaN(), math.Inf(1), "1", true, nil, json.Number(strings.Repeat("9", 41)),
+	} {
 		n := repo.Number("as it was")
 		if err := n.UnmarshalGQLContext(t.Context(), v); err == nil || n != "as it was" {
 			t.Errorf("%v is %s, %v", v, n, err)
 		}
 	}
-	for v, want := range map[any]repo.Number{json.Number("1.50"): "1.5", 7: "7", int64(-7): "-7", 0.1: "0.1", json.Number("0"): "0", json.Number("1e2"): "100", json.Number("12345678901234567.89"): "12345678901234567.89"} {
+	for v, want := range map[any]repo.Number{
+		json.Number("1.50"): "1.5", 7: "7", int64(-7): "-7", 0.1: "0.1",
+		json.Number("0"): "0", json.Number("1e2"): "100", json.Number("12345678901234567.89"): "12345678901234567.89",
+	} {
 		var n repo.Number
 		if err := n.UnmarshalGQLContext(t.Context(), v); err != nil || n != want {
 			t.Errorf("%v is %s, %v", v, n, err)
@@ -86,7 +95,9 @@ func openPrices(t *testing.T, url string) (*repo.Repository[priceV1, priceV2], *
 }
 
 // openEntity opens a database with one entity in MIGRATE, whose tables it creates where they are not there.
-func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping[V1, V2]) (*repo.DB, *repo.Repository[V1, V2], *repo.Control) {
+func openEntity[V1, V2 any](t *testing.T, url, name string,
+	mapping repo.Mapping[V1, V2],
+) (*repo.DB, *repo.Repository[V1, V2], *repo.Control) {
 	t.Helper()
 	way, pooled := repotest.EnginesURL(t, url)
 	db, err := repo.Open(t.Context(), way, repo.Config{Pooler: pooled})
@@ -114,16 +125,22 @@ func openEntity[V1, V2 any](t *testing.T, url, name string, mapping repo.Mapping
 	return db, r, repo.NewControl(db)
 }
 
-// A number comes out of each type with the fewest digits that give its bits back, and what is written back has the same bits.
+// A number comes out of each type with the fewest digits that give its bits back, and what is written back has the same
+// bits.
 func TestNumbersKeepTheirBits(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
 		prices, _ := openPrices(t, url)
-		floats := []float64{0, math.Copysign(0, -1), 9.8, 9.80000019, 9.800000190734863, 0.1 + 0.2, 1234567.89, 1.0 / 3, 5e-324, 1e-300, math.MaxFloat64, math.SmallestNonzeroFloat32, math.MaxFloat32, 16777217, 1 << 53, 9007199254740993, 1e22, 1e23, 5e-5, 123456789.125}
+		floats := []float64{
+			0, math.Copysign(0, -1), 9.8, 9.80000019, 9.800000190734863, 0.1 + 0.2, 1234567.89, 1.0 / 3,
+			5e-324, 1e-300, math.MaxFloat64, math.SmallestNonzeroFloat32, math.MaxFloat32, 16777217, 1 << 53,
+			9007199254740993, 1e22, 1e23, 5e-5, 123456789.125,
+		}
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 600 {
-			floats = append(floats, float64(random.IntN(10_000_000))/100, math.Float64frombits(random.Uint64()), float64(math.Float32frombits(random.Uint32())))
+			floats = append(floats, float64(random.IntN(10_000_000))/100, math.Float64frombits(random.Uint64()),
+				float64(math.Float32frombits(random.Uint32())))
 		}
 		floats = slices.DeleteFunc(floats, func(f float64) bool { return math.IsNaN(f) || math.IsInf(f, 0) })
 		insert := "INSERT INTO prices (id, wide, narrow) VALUES ($1, $2, $3)"
@@ -149,10 +166,13 @@ func TestNumbersKeepTheirBits(t *testing.T) {
 				if strings.HasPrefix(url, "sqlite") && f == 0 {
 					f = 0 // it stores no minus zero
 				}
-				if r.Err != nil || n == nil || math.Float64bits(float(t, *n, 64)) != math.Float64bits(f) || len(strings.Trim(string(*n), "-0.")) > 18 {
+				if r.Err != nil || n == nil || math.Float64bits(float(t, *n, 64)) != math.Float64bits(f) ||
+					len(strings.Trim(string(*n), "-0.")) > 18 {
 					t.Errorf("the double %.17g is %v, %v", f, *n, r.Err)
 				}
-				if narrow := r.Value.Narrow; narrow != nil && strings.HasPrefix(url, "postgres") && (math.Float32bits(float32(float(t, *narrow, 32))) != math.Float32bits(float32(f)) || len(strings.Trim(string(*narrow), "-0.")) > 10) {
+				if narrow := r.Value.Narrow; narrow != nil && strings.HasPrefix(url, "postgres") &&
+					(math.Float32bits(float32(float(t, *narrow, 32))) != math.Float32bits(float32(f)) ||
+						len(strings.Trim(string(*narrow), "-0.")) > 10) {
 					t.Errorf("the real %.9g is %v", float32(f), *narrow)
 				}
 			}
@@ -163,7 +183,11 @@ func TestNumbersKeepTheirBits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := prices.UpdateV1(t.Context(), key, func(v1 *priceV1) error { v1.Wide, v1.Narrow = nil, nil; return nil }); err != nil {
+			if _, err := prices.UpdateV1(t.Context(), key, func(v1 *priceV1) error {
+				v1.Wide, v1.Narrow = nil,
+					nil
+				return nil
+			}); err != nil {
 				t.Fatal(err)
 			}
 			after, err := prices.UpdateV1(t.Context(), key, func(v1 *priceV1) error { *v1 = before; return nil })
@@ -177,7 +201,10 @@ func TestNumbersKeepTheirBits(t *testing.T) {
 // Where V2 leads, V1 gets what its columns can hold, and the answer is that: nobody reads it back.
 func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
 	t.Parallel()
-	written := priceV1{ID: 1, Narrow: new(repo.Number("1234567.89")), Wide: new(repo.Number("12345678901234567.89")), Exact: new(repo.Number("12345678901234567.89")), InCents: new(repo.Number("9.805"))}
+	written := priceV1{
+		ID: 1, Narrow: new(repo.Number("1234567.89")), Wide: new(repo.Number("12345678901234567.89")),
+		Exact: new(repo.Number("12345678901234567.89")), InCents: new(repo.Number("9.805")),
+	}
 	want := map[string][4]repo.Number{
 		"postgres": {"1234567.9", "12345678901234568", "12345678901234567.89", "9.81"},
 		"sqlite":   {"1234567.89", "12345678901234568", "12345678901234568", "9.805"},
@@ -189,7 +216,10 @@ func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
 		if w := want[database]; err != nil || [4]repo.Number{*got.Narrow, *got.Wide, *got.Exact, *got.InCents} != w {
 			t.Errorf("got %s, %s, %s, %s, %v, want %v", *got.Narrow, *got.Wide, *got.Exact, *got.InCents, err, w)
 		}
-		v2 := priceV2{ID: 2, Whole: `{"id": 2, "narrow": null, "wide": null, "exact": null, "inCents": 12345678901234567.89, "anything": null}`}
+		v2 := priceV2{
+			ID:    2,
+			Whole: `{"id": 2, "narrow": null, "wide": null, "exact": null, "inCents": 12345678901234567.89, "anything": null}`,
+		}
 		_, err = prices.CreateV2(t.Context(), v2)
 		wantField[*repo.NotRepresentableError](t, err, "whole")
 		if database == "postgres" {

@@ -10,8 +10,8 @@ import (
 
 // What a create leaves to V1: defaults, and keys of child rows that the database draws.
 
-// omits reports whether a new row leaves a column to V1's default: a zero where the model's tag names a default, as GORM has it, or a time that
-// nobody means.
+// omits reports whether a new row leaves a column to V1's default: a zero where the model's tag names a default, as
+// GORM has it, or a time that nobody means.
 func (c *column) omits(v reflect.Value) bool {
 	return v.IsZero() && c.now().defaults && !c.isKey && (c.defaults || c.goType == reflect.TypeFor[time.Time]())
 }
@@ -75,7 +75,8 @@ func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error
 	late := []latecomer{left}
 	for _, c := range e.childrenInOrder() {
 		list := v1.FieldByIndex(c.index)
-		rows, left := e.withoutLate(&c.table, c.keyColumns(key), c.rows(v1, v1.FieldByIndex(e.v1.key.index).Interface()))
+		rows, left := e.withoutLate(&c.table, c.keyColumns(key),
+			c.rows(v1, v1.FieldByIndex(e.v1.key.index).Interface()))
 		late = append(late, left)
 		var whole []row
 		for j := range rows {
@@ -95,7 +96,8 @@ func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error
 	return e.writeLate(ctx, t, late)
 }
 
-// drawn is the column of a V1 child table that tells its rows apart and whose values the database draws, nil where there is none.
+// drawn is the column of a V1 child table that tells its rows apart and whose values the database draws, nil where
+// there is none.
 func (e *entity) drawn(c *child) *column {
 	if len(c.own) != 1 {
 		return nil
@@ -113,9 +115,9 @@ func (e *entity) draws() bool {
 	return slices.ContainsFunc(e.v1.children, func(c child) bool { return e.drawn(&c) != nil })
 }
 
-// draw gives new child rows of V1, whose key is 0, the keys that the database would give them, and reports whether there were any. before is the
-// aggregate as it was, nil for a new one: a row that had the key 0 keeps it. In CONTRACT, too, keys come from where V1's come from, so that they
-// are no others' when V1 is restored.
+// draw gives new child rows of V1, whose key is 0, the keys that the database would give them, and reports whether
+// there were any. before is the aggregate as it was, nil for a new one: a row that had the key 0 keeps it. In CONTRACT,
+// too, keys come from where V1's come from, so that they are no others' when V1 is restored.
 func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (found bool, err error) {
 	e := r.entity
 	for i := range e.v1.children {
@@ -146,8 +148,8 @@ func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (f
 	return found, nil
 }
 
-// drawInV2 is draw for a V2 aggregate that a client has written, before which it was before, nil for a new one. The keys come into it by Merge, which
-// by law 4 changes nothing else. What V1 has no place for gets none.
+// drawInV2 is draw for a V2 aggregate that a client has written, before which it was before, nil for a new one. The
+// keys come into it by Merge, which by law 4 changes nothing else. What V1 has no place for gets none.
 func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2 V2) (V2, error) {
 	if !r.draws() {
 		return v2, nil
@@ -179,9 +181,10 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 // drawKey draws one: by V1's generator, or, on SQLite, past the highest that there was.
 func (e *entity) drawKey(ctx context.Context, t *tx, c *child, own *column) (int64, error) {
 	if generator := own.now().generator; generator != "" {
-		return number(ctx, t.session, "SELECT CAST("+generator+" AS bigint)")
+		return number(ctx, t.session, fill(`SELECT CAST({generator} AS bigint)`, "generator", generator))
 	}
-	beyond := "(SELECT coalesce(max(v." + quote(own.name) + "), 0) + 1 FROM " + c.sql + " v)"
-	return number(ctx, t.session, "INSERT INTO "+e.db.own.key+" AS k (entity, value) VALUES ("+literal(strings.ToLower(e.name)+"/"+c.name)+", "+beyond+
-		") ON CONFLICT (entity) DO UPDATE SET value = max(k.value + 1, "+beyond+") RETURNING value")
+	beyond := fill(`(SELECT coalesce(max(v.{own}), 0) + 1 FROM {child} v)`, "own", quote(own.name), "child", c.sql)
+	return number(ctx, t.session, e.db.sql(`INSERT INTO {coexist_key} AS k (entity, value)
+		VALUES ({column}, {beyond}) ON CONFLICT (entity) DO UPDATE SET value = max(k.value + 1, {beyond})
+		RETURNING value`, "column", literal(strings.ToLower(e.name)+"/"+c.name), "beyond", beyond))
 }

@@ -10,19 +10,23 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// What tables of other people bring along: keys that may be NULL or empty, leases by clocks that are set back, two-phase commits.
+// What tables of other people bring along: keys that may be NULL or empty, leases by clocks that are set back,
+// two-phase commits.
 
 // C1. A key that may be NULL is refused at the start, in one line. The guard is checkKeyless.
 func TestAKeyThatMayBeNull(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
-		key, filled, want := "id varchar(12) UNIQUE", "", "column id of table notes is the key of entity NOTE, but may be NULL"
+		key, filled, want := "id varchar(12) UNIQUE", "",
+			"column id of table notes is the key of entity NOTE, but may be NULL"
 		if strings.HasPrefix(url, "sqlite:") {
-			key, filled = "id varchar(12) PRIMARY KEY", "INSERT INTO notes (title, priority) VALUES ('nobody''s', 1)" // which SQLite lets be
+			// which SQLite lets be
+			key, filled = "id varchar(12) PRIMARY KEY", "INSERT INTO notes (title, priority) VALUES ('nobody''s', 1)"
 			want = "entity NOTE: table notes has rows without a key"
 		}
-		repotest.Exec(t, raw, "CREATE TABLE notes ("+key+", title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
+		repotest.Exec(t, raw, "CREATE TABLE notes ("+key+
+			", title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
 			"CREATE TABLE comments (id integer NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)")
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
@@ -39,7 +43,8 @@ func TestAKeyThatMayBeNull(t *testing.T) {
 	})
 }
 
-// C1. Rows without a key that come while we run: lists go on past them, and no run that could not look at them is clean. The guard is blind.
+// C1. Rows without a key that come while we run: lists go on past them, and no run that could not look at them is
+// clean. The guard is blind.
 func TestRowsWithoutAKey(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -49,7 +54,8 @@ func TestRowsWithoutAKey(t *testing.T) {
 		if strings.HasPrefix(url, "sqlite:") {
 			null = ""
 		}
-		repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) "+null+" PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
+		repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) "+null+
+			" PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))",
 			"CREATE TABLE comments (id integer NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)")
 		if err := errors.Join(b.DB.Install(t.Context()), b.DB.Check(t.Context())); err != nil {
@@ -57,9 +63,11 @@ func TestRowsWithoutAKey(t *testing.T) {
 		}
 		insert(t, b, rows(5)...)
 		if null != "" {
-			repotest.Exec(t, raw, "ALTER TABLE notes DROP CONSTRAINT notes_pkey", "ALTER TABLE notes ALTER id DROP NOT NULL", "CREATE UNIQUE INDEX ON notes (id)")
+			repotest.Exec(t, raw, "ALTER TABLE notes DROP CONSTRAINT notes_pkey",
+				"ALTER TABLE notes ALTER id DROP NOT NULL", "CREATE UNIQUE INDEX ON notes (id)")
 		}
-		repotest.Exec(t, raw, "INSERT INTO notes (title, body, priority) VALUES ('a', 'a', 1), ('b', 'body of k003', 1), ('z', 'z', 1)")
+		repotest.Exec(t, raw,
+			"INSERT INTO notes (title, body, priority) VALUES ('a', 'a', 1), ('b', 'body of k003', 1), ('z', 'z', 1)")
 		if null == "" {
 			for _, sort := range []string{"", "BODY", "PRIORITY"} {
 				for name, list := range shapes(t, b) {
@@ -90,29 +98,38 @@ func TestRowsWithoutAKey(t *testing.T) {
 	})
 }
 
-// C1. SQLite's columns hold what they like: keys that are bytes, or texts where numbers are declared, are no keys. No run past them is clean, and no
-// server starts over them.
+// C1. SQLite's columns hold what they like: keys that are bytes, or texts where numbers are declared, are no keys. No
+// run past them is clean, and no server starts over them.
 func TestKeysOfAnotherType(t *testing.T) {
 	t.Parallel()
 	on(t, "sqlite", func(t *testing.T, url string) {
 		raw := repotest.Raw(t, url)
-		repotest.Exec(t, raw, "CREATE TABLE comments (id int NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)",
+		repotest.Exec(t, raw,
+			"CREATE TABLE comments (id int NOT NULL PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)",
 			"CREATE TABLE notes (id varchar(12) NOT NULL PRIMARY KEY, title varchar(40) NOT NULL, body text, priority smallint NOT NULL)",
 			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20) NOT NULL, PRIMARY KEY (note_id, rank))")
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 		if err := b.DB.Install(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		repotest.Exec(t, raw, "INSERT INTO comments (id, words) VALUES (1, 'a')", "INSERT INTO notes (id, title, priority) VALUES ('a', 'a', 1)")
+		repotest.Exec(t, raw, "INSERT INTO comments (id, words) VALUES (1, 'a')",
+			"INSERT INTO notes (id, title, priority) VALUES ('a', 'a', 1)")
 		for _, c := range []struct{ entity, strange, gone, kind string }{
-			{"NOTE", "INSERT INTO notes (id, title, priority) VALUES (x'61', 'a', 1)", "DELETE FROM notes WHERE id = x'61'", "no text"},
-			{"COMMENT", "INSERT INTO comments (id, words) VALUES ('one', 'a')", "DELETE FROM comments WHERE id = 'one'", "no number"},
+			{
+				"NOTE", "INSERT INTO notes (id, title, priority) VALUES (x'61', 'a', 1)",
+				"DELETE FROM notes WHERE id = x'61'", "no text",
+			},
+			{
+				"COMMENT", "INSERT INTO comments (id, words) VALUES ('one', 'a')", "DELETE FROM comments WHERE id = 'one'",
+				"no number",
+			},
 		} {
 			if err := b.DB.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			repotest.Exec(t, raw, c.strange)
-			if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "rows without a key") || !strings.Contains(err.Error(), c.kind) {
+			if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "rows without a key") ||
+				!strings.Contains(err.Error(), c.kind) {
 				t.Errorf("%s: the error is %v", c.entity, err)
 			}
 			run := sweep(t, b, repo.SweepRequest{Entity: c.entity})
@@ -195,12 +212,15 @@ func TestTheEmptyKey(t *testing.T) {
 	})
 }
 
-// D6. A transaction that was prepared keeps a phase change waiting, and no process shows it: it is named, with what ends it. The guard is the
-// second half of blockers.
+// D6. A transaction that was prepared keeps a phase change waiting, and no process shows it: it is named, with what
+// ends it. The guard is the second half of blockers.
 func TestAPreparedTransactionInTheWay(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
-		b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Config: repo.Config{PhasePatience: 200 * time.Millisecond}})
+		b := repotest.OpenNotes(t, url, repotest.Setup{
+			Phase:  repo.Migrate,
+			Config: repo.Config{PhasePatience: 200 * time.Millisecond},
+		})
 		insert(t, b, note("a", "a"))
 		raw := repotest.Raw(t, url)
 		name := "coexist's " + t.Name()
@@ -213,7 +233,8 @@ func TestAPreparedTransactionInTheWay(t *testing.T) {
 		_ = old.Rollback() // the connection has no transaction any more
 		err = setPhase(t, b, repo.Expand)
 		blocked, ok := errors.AsType[*repo.BlockedError](err)
-		if !ok || len(blocked.By) != 1 || blocked.By[0].Prepared != name || blocked.By[0].Since == nil || !strings.Contains(err.Error(), "ROLLBACK PREPARED "+quoted) {
+		if !ok || len(blocked.By) != 1 || blocked.By[0].Prepared != name || blocked.By[0].Since == nil ||
+			!strings.Contains(err.Error(), "ROLLBACK PREPARED "+quoted) {
 			t.Errorf("%v", err)
 		}
 		repotest.Exec(t, raw, "ROLLBACK PREPARED "+quoted)
@@ -221,8 +242,9 @@ func TestAPreparedTransactionInTheWay(t *testing.T) {
 	})
 }
 
-// D7. The database's clock is set back by an hour: the lease of a dead worker, which it says ends in an hour, is taken over all the same, and a
-// clean verification counts although it began before the phase changed. The guards are leases.expired and the epoch in runFacts.
+// D7. The database's clock is set back by an hour: the lease of a dead worker, which it says ends in an hour, is taken
+// over all the same, and a clean verification counts although it began before the phase changed. The guards are
+// leases.expired and the epoch in runFacts.
 func TestTheClockIsSetBack(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -242,7 +264,8 @@ func TestTheClockIsSetBack(t *testing.T) {
 		b.Close()
 		inFlight.Release()
 		stop()
-		repotest.Exec(t, raw, "UPDATE coexist_chunk SET leased_until = "+later, "UPDATE coexist_entity SET phase_changed_at = "+later)
+		repotest.Exec(t, raw, "UPDATE coexist_chunk SET leased_until = "+later,
+			"UPDATE coexist_entity SET phase_changed_at = "+later)
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		other.DB.ShortenLeases(50 * time.Millisecond)
 		work(t, other)
@@ -256,7 +279,8 @@ func TestTheClockIsSetBack(t *testing.T) {
 	})
 }
 
-// D8. Capture is off, and rows come while a forced step waits for its locks: they never pass as migrated. The guard is in changedSince.
+// D8. Capture is off, and rows come while a forced step waits for its locks: they never pass as migrated. The guard is
+// in changedSince.
 func TestRowsThatComeWhileCaptureIsOff(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -275,7 +299,8 @@ func TestRowsThatComeWhileCaptureIsOff(t *testing.T) {
 					repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) VALUES ('c"+name[:3]+"', 'late', 1)")
 				})
 				b.SetPhase(repo.Cutover)
-				if m, err := b.Control.Migration(t.Context(), "NOTE"); err != nil || m.Phase != repo.Cutover || !m.Incomplete {
+				if m, err := b.Control.Migration(t.Context(), "NOTE"); err != nil ||
+					m.Phase != repo.Cutover || !m.Incomplete {
 					t.Errorf("%+v, %v", m, err)
 				}
 				agree(t, b, "c"+name[:3])
@@ -286,8 +311,8 @@ func TestRowsThatComeWhileCaptureIsOff(t *testing.T) {
 	})
 }
 
-// D9. A row that was deleted while capture was off leaves a copy that no mark tells of. A sweep folds it, so that a new row with its key gets
-// nothing of it. The guard is the last query of marked.
+// D9. A row that was deleted while capture was off leaves a copy that no mark tells of. A sweep folds it, so that a new
+// row with its key gets nothing of it. The guard is the last query of marked.
 func TestAnOrphanOfAGap(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -311,7 +336,8 @@ func TestAnOrphanOfAGap(t *testing.T) {
 	})
 }
 
-// D13. A database that takes no triggers on such a table, whoever asks, is refused at the start. Citus does that with distributed tables.
+// D13. A database that takes no triggers on such a table, whoever asks, is refused at the start. Citus does that with
+// distributed tables.
 func TestADatabaseThatRefusesTriggers(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -325,7 +351,8 @@ func TestADatabaseThatRefusesTriggers(t *testing.T) {
 	END IF; END $$`,
 			"CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION refuse()")
 		err := b.DB.Install(t.Context())
-		if err == nil || !strings.Contains(err.Error(), "refuses the triggers") || !strings.Contains(err.Error(), "triggers are not supported on distributed tables") || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), "refuses the triggers") || !strings.Contains(err.Error(),
+			"triggers are not supported on distributed tables") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the error is %v", err)
 		}
 	})

@@ -9,8 +9,9 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// B8. A foreign key of V1's that goes or comes while we run is followed at once: without it the engine keeps the reference itself, in both
-// directions and through both shapes. The guard is dialect.guards, which asks in the statement that reads V1 back.
+// B8. A foreign key of V1's that goes or comes while we run is followed at once: without it the engine keeps the
+// reference itself, in both directions and through both shapes. The guard is dialect.guards, which asks in the
+// statement that reads V1 back.
 func TestAForeignKeyThatGoesWhileWeRun(t *testing.T) {
 	dual(t, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		raw, ctx := repotest.Raw(t, b.URL), t.Context()
@@ -27,13 +28,16 @@ func TestAForeignKeyThatGoesWhileWeRun(t *testing.T) {
 			} {
 				wantField[*repo.InputError](t, err, does)
 			}
-			wantField[*repo.InputError](t, errOf(b.Comments.UpdateV1(ctx, "1", func(c *repotest.CommentV1) error { c.NoteID = new("none"); return nil })), "noteId")
-			wantField[*repo.InputError](t, errOf(b.Comments.UpdateV2(ctx, "1", nil, func(c *repotest.CommentV2) error { c.About = new("none"); return nil })), "about")
+			wantField[*repo.InputError](t, errOf(b.Comments.UpdateV1(ctx, "1",
+				func(c *repotest.CommentV1) error { c.NoteID = new("none"); return nil })), "noteId")
+			wantField[*repo.InputError](t, errOf(b.Comments.UpdateV2(ctx, "1", nil,
+				func(c *repotest.CommentV2) error { c.About = new("none"); return nil })), "about")
 			wantErr(t, b.Notes.Delete(ctx, "a", nil), repo.ErrConflict)
 		}
 		dangling()
 		if strings.HasPrefix(b.URL, "sqlite") { // whose ALTER TABLE cannot
-			repotest.Exec(t, raw, "PRAGMA writable_schema = ON", "UPDATE sqlite_schema SET sql = substr(sql, 1, instr(sql, ', FOREIGN KEY') - 1) || ')' WHERE name = 'comments' AND type = 'table'",
+			repotest.Exec(t, raw, "PRAGMA writable_schema = ON",
+				"UPDATE sqlite_schema SET sql = substr(sql, 1, instr(sql, ', FOREIGN KEY') - 1) || ')' WHERE name = 'comments' AND type = 'table'",
 				"PRAGMA writable_schema = RESET")
 		} else {
 			repotest.Exec(t, raw, "ALTER TABLE comments DROP CONSTRAINT comments_note_id_fkey")
@@ -43,7 +47,10 @@ func TestAForeignKeyThatGoesWhileWeRun(t *testing.T) {
 			repotest.Exec(t, raw, "ALTER TABLE comments ADD FOREIGN KEY (note_id) REFERENCES notes ON DELETE SET NULL")
 			dangling()
 			repotest.Exec(t, raw, "ALTER TABLE comments DISABLE TRIGGER ALL")
-			wantField[*repo.InputError](t, errOf(b.Comments.CreateV1(ctx, repotest.CommentV1{ID: 2, NoteID: new("none"), Words: "x"})), "noteId")
+			wantField[*repo.InputError](t, errOf(b.Comments.CreateV1(ctx, repotest.CommentV1{
+				ID: 2, NoteID: new("none"),
+				Words: "x",
+			})), "noteId")
 		}
 	})
 }
@@ -70,8 +77,9 @@ func TestAPublicationOfAllTables(t *testing.T) {
 	})
 }
 
-// D2. A program at REPEATABLE READ or SERIALIZABLE that was in flight goes on over each change of phase and of capture, but for those after
-// which another shape is the truth: its write would be nowhere. The guard is the barrier, which changes only then.
+// D2. A program at REPEATABLE READ or SERIALIZABLE that was in flight goes on over each change of phase and of capture,
+// but for those after which another shape is the truth: its write would be nowhere. The guard is the barrier, which
+// changes only then.
 func TestASnapshotOverAChangeOfPhase(t *testing.T) {
 	t.Parallel()
 	changes := map[string]struct {
@@ -79,12 +87,19 @@ func TestASnapshotOverAChangeOfPhase(t *testing.T) {
 		do    func(t *testing.T, b *repotest.Bench)
 		fails bool
 	}{
-		"EXPAND to MIGRATE":  {repo.Expand, func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Migrate) }, false},
-		"MIGRATE to EXPAND":  {repo.Migrate, func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Expand) }, false},
-		"capture off":        {repo.Migrate, func(t *testing.T, b *repotest.Bench) { setCapture(t, b, false) }, false},
-		"capture off and on": {repo.Migrate, func(t *testing.T, b *repotest.Bench) { setCapture(t, b, false); setCapture(t, b, true) }, false},
+		"EXPAND to MIGRATE": {repo.Expand, func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Migrate) }, false},
+		"MIGRATE to EXPAND": {repo.Migrate, func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Expand) }, false},
+		"capture off":       {repo.Migrate, func(t *testing.T, b *repotest.Bench) { setCapture(t, b, false) }, false},
+		"capture off and on": {repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+			setCapture(t, b,
+				false)
+			setCapture(t, b, true)
+		}, false},
 		"a gap": {repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-			makeGap(t, b.URL, []string{"ALTER TABLE note_tags DISABLE TRIGGER USER", "ALTER TABLE note_tags ENABLE TRIGGER USER"})
+			makeGap(t, b.URL, []string{
+				"ALTER TABLE note_tags DISABLE TRIGGER USER",
+				"ALTER TABLE note_tags ENABLE TRIGGER USER",
+			})
 			gate(t, b, repo.Cutover)
 		}, false},
 		"MIGRATE to CUTOVER": {repo.Migrate, func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Cutover) }, true},
@@ -104,7 +119,8 @@ func TestASnapshotOverAChangeOfPhase(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer old.Rollback() //nolint:errcheck // it is over where it was committed
-				repotest.Exec(t, old, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM comments")
+				repotest.Exec(t, old, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+					"SELECT count(*) FROM comments")
 				c.do(t, b)
 				_, err = old.ExecContext(t.Context(), "UPDATE notes SET title = 'past us' WHERE id = 'a'")
 				if c.fails {
@@ -130,7 +146,8 @@ func TestASnapshotOverAChangeOfPhase(t *testing.T) {
 	}
 }
 
-// D2. A snapshot from before the installation knows no phase. Who has it must begin again, whatever the phase is: in CUTOVER its write would be nowhere.
+// D2. A snapshot from before the installation knows no phase. Who has it must begin again, whatever the phase is: in
+// CUTOVER its write would be nowhere.
 func TestASnapshotFromBeforeTheInstallation(t *testing.T) {
 	t.Parallel()
 	for _, isolation := range []string{"REPEATABLE READ", "SERIALIZABLE"} {
@@ -159,7 +176,8 @@ func TestASnapshotFromBeforeTheInstallation(t *testing.T) {
 				if err == nil {
 					err = old.Commit()
 				}
-				if err == nil || !strings.Contains(err.Error(), "40001") || !strings.Contains(err.Error(), "has been installed on table notes") {
+				if err == nil || !strings.Contains(err.Error(), "40001") || !strings.Contains(err.Error(),
+					"has been installed on table notes") {
 					t.Errorf("the error is %v", err)
 				}
 				if v1 := getV1(t, b, "a"); v1.Title != "a" {
@@ -171,17 +189,19 @@ func TestASnapshotFromBeforeTheInstallation(t *testing.T) {
 	}
 }
 
-// C4. Tables whose names share their first 47 characters do not share a trigger's function, and C7: two entities on one table each see every
-// write, another program's and the other entity's own.
+// C4. Tables whose names share their first 47 characters do not share a trigger's function, and C7: two entities on one
+// table each see every write, another program's and the other entity's own.
 func TestTwoEntitiesOnOneTable(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		long := "a_table_with_a_name_that_is_as_long_as_it_may_be"
-		repotest.Exec(t, repotest.Raw(t, url), "CREATE TABLE "+long+"_1 (id varchar(12) NOT NULL PRIMARY KEY, a varchar(9) NOT NULL, b varchar(9) NOT NULL DEFAULT '-')",
+		repotest.Exec(t, repotest.Raw(t, url), "CREATE TABLE "+long+
+			"_1 (id varchar(12) NOT NULL PRIMARY KEY, a varchar(9) NOT NULL, b varchar(9) NOT NULL DEFAULT '-')",
 			"CREATE TABLE "+long+"_2 (id integer NOT NULL PRIMARY KEY, a varchar(9) NOT NULL)")
 		one := openTwins(t, url)
 		ctx, raw := t.Context(), repotest.Raw(t, url)
-		repotest.Exec(t, raw, "INSERT INTO "+long+"_1 (id, a, b) VALUES ('x', 'a1', 'b1')", "INSERT INTO "+long+"_2 (id, a) VALUES (1, 'n')")
+		repotest.Exec(t, raw, "INSERT INTO "+long+"_1 (id, a, b) VALUES ('x', 'a1', 'b1')", "INSERT INTO "+long+
+			"_2 (id, a) VALUES (1, 'n')")
 		want := func(a, b string) {
 			t.Helper()
 			left, err := one.left.GetV2(ctx, "x")
@@ -194,7 +214,8 @@ func TestTwoEntitiesOnOneTable(t *testing.T) {
 			}
 		}
 		want("a1", "b1")
-		repotest.Exec(t, raw, "UPDATE "+long+"_1 SET a = 'a2', b = 'b2' WHERE id = 'x'", "UPDATE "+long+"_2 SET a = 'm'")
+		repotest.Exec(t, raw, "UPDATE "+long+"_1 SET a = 'a2', b = 'b2' WHERE id = 'x'", "UPDATE "+
+			long+"_2 SET a = 'm'")
 		want("a2", "b2")
 		if _, err := one.left.UpdateV2(ctx, "x", nil, func(v *leftV2) error { v.Left = "a3"; return nil }); err != nil {
 			t.Fatal(err)
@@ -278,17 +299,27 @@ func openTwins(t *testing.T, url string) (all twins) {
 			t.Fatal(err)
 		}
 	}
-	all.left, err = repo.New(db, repo.Definition[leftV1, leftV2]{Name: "LEFT", InitialPhase: repo.Migrate, Mapping: plain[leftV1, leftV2]{
-		func(v leftV1) leftV2 { return leftV2{v.ID, v.A} }, func(v leftV2) leftV1 { return leftV1{v.ID, v.Left} },
-	}})
+	all.left, err = repo.New(db, repo.Definition[leftV1, leftV2]{
+		Name: "LEFT", InitialPhase: repo.Migrate,
+		Mapping: plain[leftV1, leftV2]{
+			func(v leftV1) leftV2 { return leftV2{v.ID, v.A} }, func(v leftV2) leftV1 { return leftV1{v.ID, v.Left} },
+		},
+	})
 	try(err)
-	all.right, err = repo.New(db, repo.Definition[rightV1, rightV2]{Name: "RIGHT", InitialPhase: repo.Migrate, Mapping: plain[rightV1, rightV2]{
-		func(v rightV1) rightV2 { return rightV2{v.ID, v.B} }, func(v rightV2) rightV1 { return rightV1{v.ID, v.Right} },
-	}})
+	all.right, err = repo.New(db, repo.Definition[rightV1, rightV2]{
+		Name: "RIGHT", InitialPhase: repo.Migrate,
+		Mapping: plain[rightV1, rightV2]{
+			func(v rightV1) rightV2 { return rightV2{v.ID, v.B} },
+			func(v rightV2) rightV1 { return rightV1{v.ID, v.Right} },
+		},
+	})
 	try(err)
-	all.third, err = repo.New(db, repo.Definition[thirdV1, thirdV2]{Name: "THIRD", InitialPhase: repo.Migrate, Mapping: plain[thirdV1, thirdV2]{
-		func(v thirdV1) thirdV2 { return thirdV2(v) }, func(v thirdV2) thirdV1 { return thirdV1(v) },
-	}})
+	all.third, err = repo.New(db, repo.Definition[thirdV1, thirdV2]{
+		Name: "THIRD", InitialPhase: repo.Migrate,
+		Mapping: plain[thirdV1, thirdV2]{
+			func(v thirdV1) thirdV2 { return thirdV2(v) }, func(v thirdV2) thirdV1 { return thirdV1(v) },
+		},
+	})
 	try(err)
 	for _, prepare := range []func(context.Context) error{db.Install, db.Check} {
 		try(prepare(t.Context()))

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Phase says where the migration of an entity stands. It is kept in the database, per entity; every instance of the server
-// obeys it.
+// Phase says where the migration of an entity stands. It is kept in the database, per entity; every instance of the
+// server obeys it.
 type Phase string
 
 // The phases, in their order. None is ever skipped.
@@ -41,14 +41,17 @@ type fence struct {
 	Restoring      bool     `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
 	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
 	Now            string   `json:"now"`        // the database's clock
-	Standby        bool     `json:"standby"`    // a replica has answered, which may not have got as far as what was acknowledged
-	Hidden         bool     `json:"hidden"`     // row-level security may hide rows from us, so that what is not there proves nothing
+	// a replica has answered, which may not have got as far as what was acknowledged
+	Standby bool `json:"standby"`
+	// row-level security may hide rows from us, so that what is not there proves nothing
+	Hidden bool `json:"hidden"`
 }
 
-var errStandby = unavailable(CauseStandby, errors.New("a standby has answered: let Coexist reach the primary alone, past any proxy that spreads reads"))
+var errStandby = unavailable(CauseStandby, errors.New(
+	"a standby has answered: let Coexist reach the primary alone, past any proxy that spreads reads"))
 
-// check returns an error when this version of the engine does not know the phase in force, when a replica says it, or when rows may be
-// hidden from us.
+// check returns an error when this version of the engine does not know the phase in force, when a replica says it, or
+// when rows may be hidden from us.
 func (f fence) check() error {
 	if f.Standby {
 		return errStandby
@@ -64,8 +67,8 @@ func (f fence) check() error {
 	}
 }
 
-// leader is the side that reads start from and that writes lock first. In an incomplete CUTOVER V1 still has every row, and
-// each that V2 has too is the same in both, so V1 leads as in MIGRATE.
+// leader is the side that reads start from and that writes lock first. In an incomplete CUTOVER V1 still has every row,
+// and each that V2 has too is the same in both, so V1 leads as in MIGRATE.
 func (f fence) leader() side {
 	if f.Phase == Contract || f.Phase == Cutover && !f.Incomplete {
 		return sideV2
@@ -106,6 +109,7 @@ func (e *entity) needsMapping(f fence) error {
 	if f.MappingVersion <= e.mappingVersion {
 		return nil
 	}
-	return fmt.Errorf("%w: this instance has version %d of the mapping of %s, and version %d is in use: replace it by a newer one",
+	return fmt.Errorf(
+		"%w: this instance has version %d of the mapping of %s, and version %d is in use: replace it by a newer one",
 		ErrUnavailable, e.mappingVersion, e.name, f.MappingVersion)
 }

@@ -26,7 +26,10 @@ func TestSetPhase(t *testing.T) {
 			t.Fatalf("%+v, %v", before, err)
 		}
 		set := func(to repo.Phase, reason *string) (repo.Migration, error) {
-			return b.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "NOTE", To: to, Actor: "ann", Reason: reason, Force: to == repo.Migrate})
+			return b.Control.SetPhase(t.Context(), repo.PhaseRequest{
+				Entity: "NOTE", To: to, Actor: "ann",
+				Reason: reason, Force: to == repo.Migrate,
+			})
 		}
 		for _, to := range []repo.Phase{repo.Cutover, repo.Contract, "", "NONE", "migrate"} {
 			_, err := set(to, nil)
@@ -40,7 +43,8 @@ func TestSetPhase(t *testing.T) {
 			t.Errorf("the phase that is in force is no change: %+v, %v", m, err)
 		}
 		reason := strings.Repeat("ä", 1000)
-		if m, err := set(repo.Migrate, &reason); err != nil || m.Phase != repo.Migrate || m.PhaseChangedAt.Before(before.PhaseChangedAt) || epoch() != first+1 {
+		if m, err := set(repo.Migrate, &reason); err != nil || m.Phase != repo.Migrate ||
+			m.PhaseChangedAt.Before(before.PhaseChangedAt) || epoch() != first+1 {
 			t.Errorf("%+v, %v", m, err)
 		}
 		if _, err := set(repo.Expand, nil); err != nil || epoch() != first+2 {
@@ -51,24 +55,29 @@ func TestSetPhase(t *testing.T) {
 			t.Fatalf("%+v, %v", history, err)
 		}
 		last, forth := history[0], history[1]
-		if last.From != repo.Migrate || last.To != repo.Expand || last.Forced || last.Reason != nil || last.At.IsZero() || last.At.Before(forth.At) {
+		if last.From != repo.Migrate || last.To != repo.Expand || last.Forced || last.Reason != nil ||
+			last.At.IsZero() || last.At.Before(forth.At) {
 			t.Errorf("the way back is kept as %+v", last)
 		}
-		if forth.From != repo.Expand || forth.To != repo.Migrate || !forth.Forced || forth.Actor != "ann" || *forth.Reason != reason {
+		if forth.From != repo.Expand || forth.To != repo.Migrate || !forth.Forced || forth.Actor != "ann" ||
+			*forth.Reason != reason {
 			t.Errorf("the way forth is kept as %+v", forth)
 		}
-		if one, err := b.Control.History(t.Context(), "NOTE", 1); err != nil || len(one) != 1 || one[0].To != repo.Expand {
+		if one, err := b.Control.History(t.Context(), "NOTE", 1); err != nil || len(one) != 1 ||
+			one[0].To != repo.Expand {
 			t.Errorf("%+v, %v", one, err)
 		}
 		_, err = b.Control.History(t.Context(), "NOTE", 101)
 		wantField[*repo.InputError](t, err, "first")
-		if all, err := b.Control.Migrations(t.Context()); err != nil || len(all) != 2 || all[0].Entity != "NOTE" || all[1].Phase != repo.Expand {
+		if all, err := b.Control.Migrations(t.Context()); err != nil || len(all) != 2 || all[0].Entity != "NOTE" ||
+			all[1].Phase != repo.Expand {
 			t.Errorf("%+v, %v", all, err)
 		}
 	})
 }
 
-// The shared lock of begin is the fence: without it the phase changes while the writer is at work, and its copy is stored in EXPAND.
+// The shared lock of begin is the fence: without it the phase changes while the writer is at work, and its copy is
+// stored in EXPAND.
 func TestSetPhaseWaitsForAWriter(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -92,7 +101,10 @@ func TestSetPhaseWaitsForAWriter(t *testing.T) {
 		operator.Forget()
 		set := make(chan error, 1)
 		go func() {
-			_, err := operator.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "NOTE", To: repo.Expand, Actor: "test"})
+			_, err := operator.Control.SetPhase(t.Context(), repo.PhaseRequest{
+				Entity: "NOTE",
+				To:     repo.Expand, Actor: "test",
+			})
 			set <- err
 		}()
 		repotest.Until(t, "the operator has met the writer", func() bool {
@@ -122,7 +134,8 @@ func TestSetPhaseWaitsForAWriter(t *testing.T) {
 	})
 }
 
-// A writer that waits for a phase change works under the new phase: begin reads the phase in a statement after the lock.
+// A writer that waits for a phase change works under the new phase: begin reads the phase in a statement after the
+// lock.
 func TestAWriterThatWaitsForAPhaseChange(t *testing.T) {
 	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{})
@@ -136,7 +149,8 @@ func TestAWriterThatWaitsForAPhaseChange(t *testing.T) {
 		"UPDATE coexist_entity SET phase = 'MIGRATE', epoch = epoch + 1 WHERE name = 'NOTE'")
 	wrote := make(chan error, 1)
 	go func() {
-		_, err := b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title = "play: on"; return nil })
+		_, err := b.Notes.UpdateV1(t.Context(), "a",
+			func(n *repotest.NoteV1) error { n.Title = "play: on"; return nil })
 		wrote <- err
 	}()
 	repotest.Until(t, "the writer waits", func() bool { return waiting(t, raw) })
@@ -160,7 +174,8 @@ func TestPhasesUnderLoad(t *testing.T) {
 		var clients sync.WaitGroup
 		clients.Go(func() {
 			for range rounds {
-				if _, err := b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title += "x"; return nil }); err != nil {
+				if _, err := b.Notes.UpdateV1(t.Context(), "a",
+					func(n *repotest.NoteV1) error { n.Title += "x"; return nil }); err != nil {
 					t.Error(err)
 				}
 			}
@@ -168,7 +183,8 @@ func TestPhasesUnderLoad(t *testing.T) {
 		refused := 0
 		clients.Go(func() {
 			for range rounds {
-				_, err := other.Notes.UpdateV2(t.Context(), "a", nil, func(n *repotest.NoteV2) error { n.Headline += "x"; return nil })
+				_, err := other.Notes.UpdateV2(t.Context(), "a", nil,
+					func(n *repotest.NoteV2) error { n.Headline += "x"; return nil })
 				switch {
 				case errors.Is(err, repo.ErrV2NotOpen):
 					refused++
@@ -189,7 +205,10 @@ func TestPhasesUnderLoad(t *testing.T) {
 		})
 		for i := range 6 {
 			to := []repo.Phase{repo.Migrate, repo.Expand}[i%2]
-			if _, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "NOTE", To: to, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+			if _, err := b.Control.SetPhase(t.Context(), repo.PhaseRequest{
+				Entity: "NOTE", To: to, Actor: "test",
+				Force: true, Reason: new("a test"),
+			}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -207,7 +226,8 @@ func TestUnknownPhase(t *testing.T) {
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"))
 		getV2(t, b, "a")
-		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_entity SET phase = 'FUTURE', epoch = epoch + 1 WHERE name = 'NOTE'")
+		repotest.Exec(t, repotest.Raw(t, b.URL),
+			"UPDATE coexist_entity SET phase = 'FUTURE', epoch = epoch + 1 WHERE name = 'NOTE'")
 		ctx := t.Context()
 		_, getV1 := b.Notes.GetV1(ctx, "a")
 		_, getV2 := b.Notes.GetV2(ctx, "a")
@@ -216,12 +236,14 @@ func TestUnknownPhase(t *testing.T) {
 		_, create := b.Notes.CreateV1(ctx, note("b", "b"))
 		remove := b.Notes.Delete(ctx, "a", nil)
 		for i, err := range []error{getV1, getV2, list, update, create, remove} {
-			if unknown, ok := errors.AsType[*repo.PhaseUnknownError](err); !ok || unknown.Phase != "FUTURE" || !errors.Is(err, repo.ErrUnavailable) {
+			if unknown, ok := errors.AsType[*repo.PhaseUnknownError](err); !ok || unknown.Phase != "FUTURE" ||
+				!errors.Is(err, repo.ErrUnavailable) {
 				t.Errorf("operation %d: %v", i, err)
 			}
 		}
 		raw := repotest.Raw(t, b.URL)
-		if got := repotest.One[string](t, raw, "SELECT title FROM notes WHERE id = 'a'"); got != "a" || repotest.One[int64](t, raw, "SELECT count(*) FROM notes") != 1 {
+		if got := repotest.One[string](t, raw, "SELECT title FROM notes WHERE id = 'a'"); got != "a" ||
+			repotest.One[int64](t, raw, "SELECT count(*) FROM notes") != 1 {
 			t.Errorf("V1 is written: %s", got)
 		}
 	})
@@ -271,7 +293,8 @@ func TestQuarantinePages(t *testing.T) {
 			}
 			for _, e := range page.Entries {
 				keys = append(keys, e.Key)
-				if e.Attempts != 2 || e.FirstSeenAt.IsZero() || e.LastSeenAt.Before(e.FirstSeenAt) || e.MappingVersion != 1 || !strings.Contains(e.Message, "66") {
+				if e.Attempts != 2 || e.FirstSeenAt.IsZero() || e.LastSeenAt.Before(e.FirstSeenAt) ||
+					e.MappingVersion != 1 || !strings.Contains(e.Message, "66") {
 					t.Errorf("the entry is %+v", e)
 				}
 			}
@@ -284,8 +307,10 @@ func TestQuarantinePages(t *testing.T) {
 			t.Errorf("the pages hold %v, want %s", keys, want)
 		}
 		// A row that another program has deleted is no obligation any more.
-		repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'k003'", "DELETE FROM notes WHERE id = 'k003'")
-		if page, err := b.Control.Quarantine(t.Context(), "NOTE", 100, ""); err != nil || page.Total != 6 || len(page.Entries) != 6 {
+		repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'k003'",
+			"DELETE FROM notes WHERE id = 'k003'")
+		if page, err := b.Control.Quarantine(t.Context(), "NOTE", 100, ""); err != nil || page.Total != 6 ||
+			len(page.Entries) != 6 {
 			t.Errorf("%+v, %v", page, err)
 		}
 		_, err := b.Control.Quarantine(t.Context(), "NOTE", -1, "")
@@ -295,8 +320,8 @@ func TestQuarantinePages(t *testing.T) {
 	})
 }
 
-// A row that was converted has left quarantine for good: release in finishStore. What another program changes about it is not
-// said to fail as it did.
+// A row that was converted has left quarantine for good: release in finishStore. What another program changes about it
+// is not said to fail as it did.
 func TestARowThatWasConvertedHasLeftQuarantine(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {

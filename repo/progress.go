@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Progress says how far an entity's migration is. Migrated, Remaining, Stale and Quarantined are disjoint, and add up to Total.
+// Progress says how far an entity's migration is. Migrated, Remaining, Stale and Quarantined are disjoint, and add up
+// to Total.
 type Progress struct {
 	// Total counts the rows of V1's root table; where V2 leads, those of V2's, which are all migrated then.
 	Total int64
@@ -35,8 +36,8 @@ type OriginCount struct {
 	Count  int64
 }
 
-// Fraction is the part that is migrated, 0 to 1. It is never 1 while anything is unmigrated, stale or quarantined, or while
-// that is not known exactly.
+// Fraction is the part that is migrated, 0 to 1. It is never 1 while anything is unmigrated, stale or quarantined, or
+// while that is not known exactly.
 func (p Progress) Fraction() float64 {
 	const almost = 0.9999
 	open := p.Remaining + p.Stale + p.Quarantined
@@ -51,13 +52,14 @@ func (p Progress) Fraction() float64 {
 }
 
 func (p Progress) equal(q Progress) bool {
-	sameMark := p.OldestMarkAt == q.OldestMarkAt || p.OldestMarkAt != nil && q.OldestMarkAt != nil && p.OldestMarkAt.Equal(*q.OldestMarkAt)
+	sameMark := p.OldestMarkAt == q.OldestMarkAt || p.OldestMarkAt != nil && q.OldestMarkAt != nil &&
+		p.OldestMarkAt.Equal(*q.OldestMarkAt)
 	return sameMark && slices.Equal(p.ByOrigin, q.ByOrigin) && p.Total == q.Total && p.Migrated == q.Migrated &&
 		p.Remaining == q.Remaining && p.Stale == q.Stale && p.Quarantined == q.Quarantined
 }
 
-// Progress counts. Unless exact is asked for it takes constant time on large tables of PostgreSQL, from statistics. It fails
-// with ErrNotFound for an unknown entity.
+// Progress counts. Unless exact is asked for it takes constant time on large tables of PostgreSQL, from statistics. It
+// fails with ErrNotFound for an unknown entity.
 func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Progress, err error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -92,21 +94,23 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err := scanJSON(rows, &at)
 		p.OldestMarkAt = at.At
 		return err
-	}, "SELECT CAST("+c.db.dialect.object([]member{{"at", "min(o.at)"}})+" AS text) FROM (SELECT min(m.at) AS at FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'"+
-		" UNION ALL SELECT min(m.at) FROM "+e.markTable+" m WHERE m.key IS NULL AND m.kind = 'ALL_STALE' AND NOT EXISTS ("+
-		"SELECT 1 FROM "+c.db.own.run+" r WHERE r.entity = ? AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) o", e.name)
+	}, e.sql(`SELECT CAST({object} AS text) FROM (SELECT min(m.at) AS at FROM {mark} m WHERE m.kind = 'CHANGE'
+		UNION ALL SELECT min(m.at) FROM {mark} m WHERE m.key IS NULL AND m.kind = 'ALL_STALE'
+		AND NOT EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.entity = ? AND r.kind = 'SWEEP'
+		AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) o`,
+		"object", c.db.dialect.object([]member{{"at", "min(o.at)"}})), e.name)
 	return p, err
 }
 
 // countCopies is all there is to count where V2 leads: what V1 holds besides is history.
 func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact bool) error {
 	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.sql)
-	origins, args := "SELECT "+originColumn+", count(*) FROM "+e.v2.sql+" GROUP BY 1 ORDER BY 1", []any(nil)
+	origins, args := e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`), []any(nil)
 	if p.Exact = true; !exact && !small {
 		p.Exact = false
 		origins, args = e.db.dialect.roughCounts(originColumn), []any{e.v2.sql}
 	} else if err == nil {
-		rows, err = number(ctx, s, "SELECT count(*) FROM "+e.v2.sql)
+		rows, err = number(ctx, s, e.sql(`SELECT count(*) FROM {v2}`))
 	}
 	if err != nil {
 		return err
@@ -120,16 +124,17 @@ func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error
 	quarantined := e.quarantined("t." + quote(e.v1.key.name))
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		return rows.Scan(&p.Total, &p.Migrated, &p.Stale, &p.Quarantined)
-	}, "SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN NOT fresh AND copied AND NOT quarantined THEN 1 ELSE 0 END), 0),"+
-		" coalesce(sum(CASE WHEN NOT fresh AND quarantined THEN 1 ELSE 0 END), 0) FROM ("+
-		"SELECT c."+seqColumn+" IS NOT NULL AS copied, "+quarantined+" AS quarantined, c."+seqColumn+" IS NOT NULL AND "+e.sawAll()+
-		" AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = t."+quote(e.v1.key.name)+") AS fresh"+
-		" FROM "+e.v1.sql+" t LEFT JOIN "+e.v2.sql+" c ON c."+quote(e.v2.key.name)+" = t."+quote(e.v1.key.name)+") r")
+	}, e.sql(`SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE
+		WHEN NOT fresh AND copied AND NOT quarantined THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN NOT fresh
+		AND quarantined THEN 1 ELSE 0 END), 0) FROM (SELECT c.coexist_seq IS NOT NULL AS copied, {quarantined}
+		AS quarantined, c.coexist_seq IS NOT NULL AND {sawAll} AND NOT EXISTS (SELECT 1 FROM {mark} m
+		WHERE m.key = t.{v1.key}) AS fresh FROM {v1} t LEFT JOIN {v2} c ON c.{v2.key} = t.{v1.key}) r`,
+		"quarantined", quarantined, "sawAll", e.sawAll()))
 	if err != nil {
 		return err
 	}
 	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
-	return e.countOrigins(ctx, s, p, "SELECT "+originColumn+", count(*) FROM "+e.v2.sql+" GROUP BY 1 ORDER BY 1")
+	return e.countOrigins(ctx, s, p, e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`))
 }
 
 // countRoughly takes Total as given.
@@ -140,24 +145,29 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	}
 	const most = 100_000 // as far as is counted
 	limit := fmt.Sprintf(" LIMIT %d) r", most)
-	marks, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.markTable+" m WHERE m.kind = 'CHANGE'"+limit)
+	marks, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {mark} m
+		WHERE m.kind = 'CHANGE'{limit}`, "limit", limit))
 	if err == nil && marks == most {
 		marks, _, err = e.db.dialect.estimate(ctx, s, e.markTable) // nearly all of them are such marks then
 	}
 	if err != nil {
 		return err
 	}
-	quarantined, err := number(ctx, s, "SELECT count(*) FROM (SELECT 1 FROM "+e.quarantineTable+" q"+limit)
+	quarantined, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {quarantine} q{limit}`,
+		"limit", limit))
 	if err != nil {
 		return err
 	}
-	swept, err := number(ctx, s, "SELECT count(*) FROM "+e.db.own.run+" r JOIN "+e.db.own.entity+" x ON x.name = r.entity WHERE r.entity = ? AND r.kind = '"+string(Sweep)+"'"+
-		" AND r.status = '"+string(Succeeded)+"' AND r.older_than_mapping_version IS NULL AND r.epoch = x.epoch AND r.capture_generation = x.capture_generation AND x.capture"+
-		" AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key IS NULL AND m.at > r.started_at)", e.name)
+	swept, err := number(ctx, s, e.sql(`SELECT count(*) FROM {coexist_run} r JOIN {coexist_entity} x
+		ON x.name = r.entity WHERE r.entity = ? AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED'
+		AND r.older_than_mapping_version IS NULL AND r.epoch = x.epoch
+		AND r.capture_generation = x.capture_generation AND x.capture AND NOT EXISTS (SELECT 1 FROM {mark} m
+		WHERE m.key IS NULL AND m.at > r.started_at)`), e.name)
 	if err != nil {
 		return err
 	}
-	if swept > 0 { // what a sweep with capture on has left behind, or what has come since, has a mark or is in quarantine
+	// what a sweep with capture on has left behind, or what has come since, has a mark or is in quarantine
+	if swept > 0 {
 		copies = p.Total
 	} else if unseen, err := e.countUnseenRoughly(ctx, s, copies); err != nil {
 		return err
@@ -171,8 +181,8 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	return e.countOrigins(ctx, s, p, e.db.dialect.roughCounts(originColumn), e.v2.sql)
 }
 
-// countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the statistics say
-// have not seen the mark, without those that the latest sweep since has been over.
+// countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the
+// statistics say have not seen the mark, without those that the latest sweep since has been over.
 func (e *entity) countUnseenRoughly(ctx context.Context, s session, copies int64) (int64, error) {
 	all, err := e.readAllMarks(ctx, s)
 	if err != nil || all.Stale == 0 {
@@ -191,8 +201,10 @@ func (e *entity) countUnseenRoughly(ctx context.Context, s session, copies int64
 	if err != nil || unseen == 0 {
 		return 0, err
 	}
-	done, err := number(ctx, s, "SELECT coalesce(sum(k.done), 0) FROM "+e.db.own.chunk+" k WHERE k.run_id = (SELECT max(r.id) FROM "+e.db.own.run+" r WHERE r.entity = ? AND r.kind = '"+
-		string(Sweep)+"' AND r.older_than_mapping_version IS NULL AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key IS NULL AND m.at > r.started_at))", e.name)
+	done, err := number(ctx, s, e.sql(`SELECT coalesce(sum(k.done), 0) FROM {coexist_chunk} k
+		WHERE k.run_id = (SELECT max(r.id) FROM {coexist_run} r WHERE r.entity = ? AND r.kind = 'SWEEP'
+		AND r.older_than_mapping_version IS NULL AND NOT EXISTS (SELECT 1 FROM {mark} m WHERE m.key IS NULL
+		AND m.at > r.started_at))`), e.name)
 	return max(0, min(unseen, copies-done)), err
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// On a large table progress is told by PostgreSQL's statistics, which are never up to date. What a sweep has finished is told as such
-// all the same, and what came after it by its mark.
+// On a large table progress is told by PostgreSQL's statistics, which are never up to date. What a sweep has finished
+// is told as such all the same, and what came after it by its mark.
 func TestProgressByStatistics(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
@@ -19,12 +19,16 @@ func TestProgressByStatistics(t *testing.T) {
 	insert(t, b, rows(10)...)
 	want := func(when string, want repo.Progress) {
 		t.Helper()
-		repotest.Exec(t, raw, "UPDATE pg_class SET reltuples = 300000 WHERE relname = 'notes'", "UPDATE pg_class SET reltuples = 290000 WHERE relname = 'notes_v2'")
+		repotest.Exec(t, raw, "UPDATE pg_class SET reltuples = 300000 WHERE relname = 'notes'",
+			"UPDATE pg_class SET reltuples = 290000 WHERE relname = 'notes_v2'")
 		p, err := b.Control.Progress(t.Context(), "NOTE", false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (repo.Progress{Total: p.Total, Migrated: p.Migrated, Remaining: p.Remaining, Stale: p.Stale}); fmt.Sprint(got) != fmt.Sprint(want) || p.Exact || p.Fraction() >= 1 {
+		if got := (repo.Progress{
+			Total: p.Total, Migrated: p.Migrated, Remaining: p.Remaining,
+			Stale: p.Stale,
+		}); fmt.Sprint(got) != fmt.Sprint(want) || p.Exact || p.Fraction() >= 1 {
 			t.Errorf("%s: %+v, fraction %v", when, p, p.Fraction())
 		}
 	}
@@ -44,15 +48,16 @@ func TestProgressByStatistics(t *testing.T) {
 	want("after a gap in the capture", repo.Progress{Total: 300_000, Remaining: 10_000, Stale: 290_000})
 	sweep(t, b, repo.SweepRequest{})
 	want("after another sweep", repo.Progress{Total: 300_000, Migrated: 300_000})
-	repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 120000) i")
+	repotest.Exec(t, raw,
+		"INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 120000) i")
 	repotest.Until(t, "so many marks", func() bool {
 		p, err := b.Control.Progress(t.Context(), "NOTE", false)
 		return err == nil && p.Stale >= 120_000 && p.Stale < 121_000
 	})
 }
 
-// Plans are made for tables of the size that they are of: while another program's statement fills the log of marks nobody has to wait for
-// the database's own daemon.
+// Plans are made for tables of the size that they are of: while another program's statement fills the log of marks
+// nobody has to wait for the database's own daemon.
 func TestOutgrownStatistics(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
@@ -62,7 +67,8 @@ func TestOutgrownStatistics(t *testing.T) {
 	pages := func(table string) int64 {
 		return repotest.One[int64](t, raw, "SELECT relpages FROM pg_class WHERE relname = $1", table)
 	}
-	repotest.Exec(t, raw, "ALTER TABLE coexist_note_mark SET (autovacuum_enabled = off)", "ALTER TABLE notes SET (autovacuum_enabled = off)", "ANALYZE coexist_note_mark",
+	repotest.Exec(t, raw, "ALTER TABLE coexist_note_mark SET (autovacuum_enabled = off)",
+		"ALTER TABLE notes SET (autovacuum_enabled = off)", "ANALYZE coexist_note_mark",
 		"INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 20000) i")
 	repotest.Until(t, "the log is analyzed", func() bool { return pages("coexist_note_mark") > 100 })
 	if n := pages("notes"); n > 0 {
@@ -70,7 +76,8 @@ func TestOutgrownStatistics(t *testing.T) {
 	}
 }
 
-// While a program past us is about to commit very many marks, and the planner knows of none, each read still counts the marks of all keys by an index of theirs alone.
+// While a program past us is about to commit very many marks, and the planner knows of none, each read still counts the
+// marks of all keys by an index of theirs alone.
 func TestMarksThatAreNotCommittedSlowNoRead(t *testing.T) {
 	t.Parallel()
 	b := repotest.OpenNotes(t, repotest.Postgres(t), repotest.Setup{Phase: repo.Migrate})
@@ -81,12 +88,15 @@ func TestMarksThatAreNotCommittedSlowNoRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer program.Rollback() //nolint:errcheck // the test is over
-	if _, err := program.ExecContext(t.Context(), "INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 20000) i"); err != nil {
+	if _, err := program.ExecContext(t.Context(),
+		"INSERT INTO notes (id, title, priority) SELECT 'z' || i, 'past us', 1 FROM generate_series(1, 20000) i"); err != nil {
 		t.Fatal(err)
 	}
 	repotest.Exec(t, raw, "ANALYZE coexist_note_mark")
 	for _, kind := range []string{"ALL_GONE", "ALL_STALE"} {
-		plan := repotest.One[string](t, raw, "EXPLAIN (FORMAT JSON) SELECT count(*) FROM coexist_note_mark a WHERE a.key IS NULL AND a.kind = '"+kind+"'")
+		plan := repotest.One[string](t, raw,
+			"EXPLAIN (FORMAT JSON) SELECT count(*) FROM coexist_note_mark a WHERE a.key IS NULL AND a.kind = '"+kind+
+				"'")
 		if !strings.Contains(plan, `"coexist_note_mark_all"`) {
 			t.Errorf("%s: %s", kind, plan)
 		}

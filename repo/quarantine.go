@@ -26,27 +26,39 @@ func newFailure(key string, s state, err error) failure {
 // conversionFailed is the code of an entry whose row cannot be converted.
 const conversionFailed = "CONVERSION_FAILED"
 
-// quarantine lists rows that could not be converted. It leaves out those that have changed since they were read: what is
-// known of them may not be true any more.
+// quarantine lists rows that could not be converted. It leaves out those that have changed since they were read: what
+// is known of them may not be true any more.
 func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) error {
 	var rows []row
 	for _, f := range failures {
-		r := row{"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.name: f.state.seq, "read_marks": f.state.markIDs()}
+		r := row{
+			"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.name: f.state.seq,
+			"read_marks": f.state.markIDs(),
+		}
 		if f.fault.Field != "" {
 			r["field"] = f.fault.Field
 		}
 		rows = append(rows, r)
 	}
 	d := e.db.dialect
-	from, value := d.records([]column{e.keyColumn("key"), {name: "field", declared: "text"}, {name: "message", declared: "text"}, readSeq, {name: "read_marks", declared: "text"}})
-	return e.execRows(ctx, t, "INSERT INTO "+e.quarantineTable+" AS q (key, code, field, message, mapping_version, first_seen_at, last_seen_at)"+
-		" SELECT "+value("key")+", '"+conversionFailed+"', "+value("field")+", "+value("message")+", "+strconv.Itoa(e.mappingVersion)+", "+d.now()+", "+d.now()+
-		" FROM "+from+
-		" WHERE coalesce((SELECT c."+seqColumn+" FROM "+e.v2.sql+" c WHERE c."+quote(e.v2.key.name)+" = "+value("key")+"), 0) = "+value(readSeq.name)+
-		" AND NOT EXISTS (SELECT 1 FROM "+e.markTable+" m WHERE m.key = "+value("key")+
-		" AND "+value("read_marks")+" NOT LIKE '%' || CAST(m.id AS text) || '%')"+
-		" ORDER BY 1 ON CONFLICT (key) DO UPDATE SET code = excluded.code, field = excluded.field, message = excluded.message,"+
-		" mapping_version = excluded.mapping_version, attempts = q.attempts + 1, last_seen_at = excluded.last_seen_at", rows)
+	from, value := d.records([]column{
+		e.keyColumn("key"),
+		{name: "field", declared: "text"},
+		{name: "message", declared: "text"},
+		readSeq,
+		{name: "read_marks", declared: "text"},
+	})
+	return e.execRows(ctx, t, e.sql(`INSERT INTO {quarantine} AS q (key, code, field, message, mapping_version,
+		first_seen_at, last_seen_at) SELECT {value.key}, '{conversionFailed}', {value.field}, {value.message},
+		{mappingVersion}, {now}, {now} FROM {from} WHERE coalesce((SELECT c.coexist_seq FROM {v2} c
+		WHERE c.{v2.key} = {value.key}), 0) = {value.readSeq} AND NOT EXISTS (SELECT 1 FROM {mark} m
+		WHERE m.key = {value.key} AND {value.read_marks} NOT LIKE '%' || CAST(m.id AS text) || '%') ORDER BY 1
+		ON CONFLICT (key) DO UPDATE SET code = excluded.code, field = excluded.field, message = excluded.message,
+		mapping_version = excluded.mapping_version, attempts = q.attempts + 1, last_seen_at =
+		excluded.last_seen_at`, "value.key", value("key"), "conversionFailed", conversionFailed,
+		"value.field", value("field"), "value.message", value("message"),
+		"mappingVersion", strconv.Itoa(e.mappingVersion), "from", from,
+		"value.readSeq", value(readSeq.name), "value.read_marks", value("read_marks")), rows)
 }
 
 // release takes keys out of quarantine.
@@ -54,7 +66,7 @@ func (e *entity) release(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, "DELETE FROM "+e.quarantineTable+" WHERE key IN (SELECT k.key FROM (%s) k)", keys)
+	return e.execKeys(ctx, t, e.sql(`DELETE FROM {quarantine} WHERE key IN (SELECT k.key FROM (%s) k)`), keys)
 }
 
 // QuarantineEntry is a row that cannot be converted, and why. It leaves the list once it was converted or deleted.
@@ -85,9 +97,9 @@ type QuarantinePage struct {
 	Total int64
 }
 
-// Quarantine returns up to first (at most 100) entries of an entity after a cursor, "" for the start. Entries whose row has
-// since been deleted or migrated by other means are left out. It fails with ErrNotFound for an unknown entity, and with an
-// *InputError for a wrong first or cursor.
+// Quarantine returns up to first (at most 100) entries of an entity after a cursor, "" for the start. Entries whose row
+// has since been deleted or migrated by other means are left out. It fails with ErrNotFound for an unknown entity, and
+// with an *InputError for a wrong first or cursor.
 func (c *Control) Quarantine(ctx context.Context, entity string, first int, after string) (QuarantinePage, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -97,7 +109,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		return QuarantinePage{}, err
 	}
 	d := e.db.dialect
-	listed := e.quarantineTable + " q WHERE " + e.unresolved()
+	listed := e.sql(`{quarantine} q WHERE {unresolved}`, "unresolved", e.unresolved())
 	var position string
 	args := []any{first + 1}
 	if after != "" {
@@ -105,10 +117,11 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		if !made || !e.validKey(key) {
 			return QuarantinePage{}, inputError(Faulty("after", "is not a cursor of this list"))
 		}
-		position, args = " AND q.key > "+e.asKey("?"), []any{key, first + 1}
+		position, args = e.sql(` AND q.key > {?}`), []any{key, first + 1}
 	}
 	var page QuarantinePage
-	if page.Total, err = number(ctx, c.db.reading(), "SELECT count(*) FROM "+listed); err != nil {
+	if page.Total, err = number(ctx, c.db.reading(), fill(`SELECT count(*) FROM {listed}`, "listed",
+		listed)); err != nil {
 		return page, err
 	}
 	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
@@ -122,22 +135,27 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 			Attempts       *int       `json:"attempts"`
 			FirstSeenAt    *time.Time `json:"firstSeenAt"`
 			LastSeenAt     *time.Time `json:"lastSeenAt"`
-		}{&entry.Key, &entry.Code, &entry.Field, &entry.Message, &entry.MappingVersion, &entry.Attempts, &entry.FirstSeenAt, &entry.LastSeenAt}); err != nil {
+		}{
+			&entry.Key, &entry.Code, &entry.Field, &entry.Message, &entry.MappingVersion, &entry.Attempts,
+			&entry.FirstSeenAt, &entry.LastSeenAt,
+		}); err != nil {
 			return err
 		}
 		entry.Cursor = quarantineCursor + entry.Key
 		page.Entries = append(page.Entries, entry)
 		return nil
-	}, "SELECT CAST("+d.object([]member{
-		{"key", "CAST(q.key AS text)"},
-		{"code", "q.code"},
-		{"field", "q.field"},
-		{"message", "q.message"},
-		{"mappingVersion", "q.mapping_version"},
-		{"attempts", "q.attempts"},
-		{"firstSeenAt", "q.first_seen_at"},
-		{"lastSeenAt", "q.last_seen_at"},
-	})+" AS text) FROM "+listed+position+" ORDER BY q.key LIMIT ?", args...)
+	}, fill(`SELECT CAST({object} AS text) FROM {listed}{position} ORDER BY q.key LIMIT ?`,
+		"object", d.object([]member{
+			{"key", "CAST(q.key AS text)"},
+			{"code", "q.code"},
+			{"field", "q.field"},
+			{"message", "q.message"},
+			{"mappingVersion", "q.mapping_version"},
+			{"attempts", "q.attempts"},
+			{"firstSeenAt", "q.first_seen_at"},
+			{"lastSeenAt", "q.last_seen_at"},
+		}),
+		"listed", listed, "position", position), args...)
 	if len(page.Entries) > first {
 		page.Entries, page.HasNext = page.Entries[:first], true
 	}
@@ -146,7 +164,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 
 // unresolved says that the entry q is of a key that is in V1 without a fresh copy.
 func (e *entity) unresolved() string {
-	return "EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = q.key)" +
-		" AND NOT EXISTS (SELECT 1 FROM " + e.v2.sql + " c WHERE c." + quote(e.v2.key.name) + " = q.key AND " + e.sawAll() +
-		" AND NOT EXISTS (SELECT 1 FROM " + e.markTable + " m WHERE m.key = q.key))"
+	return e.sql(`EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = q.key) AND NOT EXISTS (SELECT 1 FROM {v2} c
+		WHERE c.{v2.key} = q.key AND {sawAll} AND NOT EXISTS (SELECT 1 FROM {mark} m WHERE m.key = q.key))`,
+		"sawAll", e.sawAll())
 }

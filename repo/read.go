@@ -46,7 +46,8 @@ type seen[V1, V2 any] struct {
 	v2          *V2
 	copy        storedCopy
 	quarantined bool
-	again       bool // V1 is to be converted although there is a copy: V1 has just been written, or an older mapping has made the copy
+	// V1 is to be converted although there is a copy: V1 has just been written, or an older mapping has made the copy
+	again bool
 }
 
 // fresh reports whether the copy may answer.
@@ -68,9 +69,11 @@ func (s *seen[V1, V2]) absent() bool {
 }
 
 // readLed runs the statement that build makes for the side that leads. A statement says itself under which phase it was
-// made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping is older than the one in use
-// asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
-func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead side, w want) (string, []any)) (f fence, answers []answer, err error) {
+// made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping is
+// older than the one in use asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
+func (e *entity) readLed(ctx context.Context, s session, w want,
+	build func(lead side, w want) (string, []any),
+) (f fence, answers []answer, err error) {
 	if !s.within {
 		leave, err := e.seat(ctx)
 		if err != nil {
@@ -91,7 +94,8 @@ func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead
 		}
 		last := f // others read it while f is read again
 		e.lastFence.Store(&last)
-		if (f.leader() == lead || w == wantBoth) && (wanted == wantBoth || w != wantV1 || f.leader() == sideV1 || e.needsMapping(f) == nil) {
+		if (f.leader() == lead || w == wantBoth) && (wanted == wantBoth || w != wantV1 || f.leader() == sideV1 ||
+			e.needsMapping(f) == nil) {
 			return f, answers, nil
 		}
 	}
@@ -99,7 +103,9 @@ func (e *entity) readLed(ctx context.Context, s session, w want, build func(lead
 }
 
 // read runs a statement of readStatement. It fails in a phase that this version does not know.
-func (e *entity) read(ctx context.Context, s session, statement string, args ...any) (f fence, answers []answer, err error) {
+func (e *entity) read(ctx context.Context, s session, statement string,
+	args ...any,
+) (f fence, answers []answer, err error) {
 	return e.readBy(func(scan func(scanner) error) error {
 		return s.query(ctx, func(rows *sql.Rows) error { return scan(rows) }, statement, args...)
 	})
@@ -145,7 +151,7 @@ func (e *entity) fenceNow(ctx context.Context, s session) (f fence, err error) {
 			return err
 		}
 		return e.decodeFence(document, &f)
-	}, "SELECT CAST("+e.fenceQuery()+" AS text)")
+	}, fill(`SELECT CAST({fenceQuery} AS text)`, "fenceQuery", e.fenceQuery()))
 	if err == nil {
 		err = f.check()
 	}
@@ -195,20 +201,23 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 func (s *seen[V1, V2]) record() Record[V2] {
 	return Record[V2]{
 		Key: s.key, Value: *s.v2, Version: s.state.currentVersion(),
-		Copy: Copy{Stored: true, Refined: s.copy.Refined, Origin: s.copy.Origin, MigratedAt: parseTime(s.copy.MigratedAt), MappingVersion: s.copy.MappingVersion},
+		Copy: Copy{
+			Stored: true, Refined: s.copy.Refined, Origin: s.copy.Origin,
+			MigratedAt: parseTime(s.copy.MigratedAt), MappingVersion: s.copy.MappingVersion,
+		},
 	}
 }
 
-// GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. It fails with ErrNotFound, with
-// a *ConversionError where the row holds a value that its model cannot, with the rest of the row as its Faults say, and in CONTRACT with a
-// *NotRepresentableError for what V1 has no place for.
+// GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. It fails with ErrNotFound,
+// with a *ConversionError where the row holds a value that its model cannot, with the rest of the row as its Faults
+// say, and in CONTRACT with a *NotRepresentableError for what V1 has no place for.
 func (r *Repository[V1, V2]) GetV1(ctx context.Context, key string) (V1, error) {
 	return one(r.GetManyV1(ctx, []string{key}))
 }
 
-// GetV2 returns the V2 aggregate with the key: its copy, or in its place the conversion of V1, which is stored in passing
-// if the phase allows it. A store that fails or that would have to wait does neither to the read. GetV2 fails with
-// ErrNotFound, and with a *ConversionError where V1 cannot be converted.
+// GetV2 returns the V2 aggregate with the key: its copy, or in its place the conversion of V1, which is stored in
+// passing if the phase allows it. A store that fails or that would have to wait does neither to the read. GetV2 fails
+// with ErrNotFound, and with a *ConversionError where V1 cannot be converted.
 func (r *Repository[V1, V2]) GetV2(ctx context.Context, key string) (Record[V2], error) {
 	return one(r.GetManyV2(ctx, []string{key}))
 }
@@ -254,8 +263,8 @@ func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
 	}
 }
 
-// GetManyV2 is GetV2 for many keys. It returns an answer for each, in their order, with a number of statements that does not
-// depend on how many there are, nor on how many must be migrated.
+// GetManyV2 is GetV2 for many keys. It returns an answer for each, in their order, with a number of statements that
+// does not depend on how many there are, nor on how many must be migrated.
 func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Result[Record[V2]], error) {
 	found, err := r.lookUp(ctx, r.db.answering(), wantV2, keys)
 	if err != nil {
@@ -282,7 +291,9 @@ func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Re
 }
 
 // lookUpHalves is lookUp for keys among which one is no value of the key's type, so that no row has it.
-func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s session, w want, keys []string) (map[string]*seen[V1, V2], error) {
+func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s session, w want,
+	keys []string,
+) (map[string]*seen[V1, V2], error) {
 	found := map[string]*seen[V1, V2]{}
 	if len(keys) == 1 {
 		return found, nil
@@ -297,9 +308,11 @@ func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s session, w want
 	return found, nil
 }
 
-// lookUp reads keys with one statement, and returns what it found by the key that was asked for. Keys that no row can have are
-// not asked for.
-func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys []string) (map[string]*seen[V1, V2], error) {
+// lookUp reads keys with one statement, and returns what it found by the key that was asked for. Keys that no row can
+// have are not asked for.
+func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want,
+	keys []string,
+) (map[string]*seen[V1, V2], error) {
 	found := make(map[string]*seen[V1, V2], len(keys))
 	asked := make([]string, 0, len(keys))
 	for _, key := range keys {
@@ -308,18 +321,17 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want, keys
 			asked = append(asked, key)
 		}
 	}
-	keyQuery, arg := "SELECT "+r.asKey("?")+" AS key, 0 AS ord", ""
-	if len(asked) == 1 {
+	one, arg := len(asked) == 1, ""
+	if one {
 		arg = asked[0]
 	} else {
 		var err error
-		keyQuery = r.db.dialect.keyList(r.v1.key)
 		if arg, err = r.keyDocument(asked); err != nil {
 			return nil, err
 		}
 	}
 	f, answers, err := r.readLed(ctx, s, w, func(lead side, w want) (string, []any) {
-		return r.readStatement(w, lead, keyQuery, "NULL"), []any{arg}
+		return r.keyStatement(keyRead{w, lead, one}), []any{arg}
 	})
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && !s.within {
 		return r.lookUpHalves(ctx, s, w, asked)

@@ -18,7 +18,8 @@ func TestInternalReadInExpandStoresNothing(t *testing.T) {
 		insert(t, b, note("a", "work: begin"))
 		for range 2 {
 			record := agree(t, b, "a")
-			if record.Copy.Stored || record.Copy.Origin != "" || !record.Copy.MigratedAt.IsZero() || record.Version != 1 || record.Copy.MappingVersion != 1 {
+			if record.Copy.Stored || record.Copy.Origin != "" || !record.Copy.MigratedAt.IsZero() ||
+				record.Version != 1 || record.Copy.MappingVersion != 1 {
 				t.Errorf("the record is %+v", record)
 			}
 			if *record.Value.Topic != "work" || record.Value.Headline != "begin" {
@@ -36,7 +37,8 @@ func TestInternalReadInMigrateStoresOnce(t *testing.T) {
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "work: begin"))
 		first := getV2(t, b, "a")
-		if !first.Copy.Stored || first.Copy.Origin != repo.OriginRead || first.Copy.MigratedAt.IsZero() || first.Copy.Refined || first.Version != 1 {
+		if !first.Copy.Stored || first.Copy.Origin != repo.OriginRead || first.Copy.MigratedAt.IsZero() ||
+			first.Copy.Refined || first.Version != 1 {
 			t.Errorf("the record is %+v", first)
 		}
 		var second repo.Record[repotest.NoteV2]
@@ -62,7 +64,10 @@ func TestReadOfWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		insert(t, b, note("a", "a"))
-		for _, key := range []string{"b", "A", "a ", "", strings.Repeat("ä", 13), "nul\x00", "\xff", "'; DROP TABLE notes; --"} {
+		for _, key := range []string{
+			"b", "A", "a ", "", strings.Repeat("ä", 13), "nul\x00", "\xff",
+			"'; DROP TABLE notes; --",
+		} {
 			_, err := b.Notes.GetV1(t.Context(), key)
 			wantErr(t, err, repo.ErrNotFound)
 			_, err = b.Notes.GetV2(t.Context(), key)
@@ -78,7 +83,10 @@ func TestReadOfWhatIsNotThere(t *testing.T) {
 func TestKeysWithEveryCharacter(t *testing.T) {
 	t.Parallel()
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
-		keys := []string{`"`, `\`, "'", "?", "$1", "%s", "[1]", "null", "1", "é\u0301", "😀😀😀😀😀😀😀😀😀😀😀😀", " ", "a\nb", "{}"}
+		keys := []string{
+			`"`, `\`, "'", "?", "$1", "%s", "[1]", "null", "1", "é\u0301", "😀😀😀😀😀😀😀😀😀😀😀😀",
+			" ", "a\nb", "{}",
+		}
 		for _, key := range keys {
 			if _, err := b.Notes.CreateV1(t.Context(), note(key, key)); err != nil {
 				t.Fatalf("%q: %v", key, err)
@@ -155,7 +163,8 @@ func TestGetManyAnswersEachKey(t *testing.T) {
 			for i, key := range keys {
 				switch key {
 				case "a", "c":
-					if v1[i].Err != nil || v2[i].Err != nil || v1[i].Value.ID != key || v2[i].Value.Key != key || v2[i].Value.Value.ID != key {
+					if v1[i].Err != nil || v2[i].Err != nil || v1[i].Value.ID != key || v2[i].Value.Key != key ||
+						v2[i].Value.Value.ID != key {
 						t.Errorf("%d, %s: %+v, %+v", i, key, v1[i], v2[i])
 					}
 				case "bad":
@@ -176,8 +185,8 @@ func TestGetManyAnswersEachKey(t *testing.T) {
 	})
 }
 
-// The storer writes only what is still as it was read: AND seq = read in updateCopies. Without it the slow reader of a stale
-// copy stores as well. For ON CONFLICT in insertCopies see TestAReaderThatStoresLate.
+// The storer writes only what is still as it was read: AND seq = read in updateCopies. Without it the slow reader of a
+// stale copy stores as well. For ON CONFLICT in insertCopies see TestAReaderThatStoresLate.
 func TestTwoReadersOfOneRow(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"absent", "stale"} {
@@ -204,7 +213,8 @@ func TestTwoReadersOfOneRow(t *testing.T) {
 					t.Errorf("two readers see two conversions (%v)\nfast %+v\nslow %+v", slowErr, fast, slow)
 				}
 				if !fast.Copy.Stored || slow.Copy.Stored {
-					t.Errorf("stored: the fast reader says %v, the slow one %v, want true, false", fast.Copy.Stored, slow.Copy.Stored)
+					t.Errorf("stored: the fast reader says %v, the slow one %v, want true, false",
+						fast.Copy.Stored, slow.Copy.Stored)
 				}
 				if after := agree(t, b, "a"); !repo.Identical(after, fast) {
 					t.Errorf("the slow reader has changed the copy\nbefore %+v\nafter  %+v", fast, after)
@@ -266,7 +276,8 @@ func TestReadEndsWithItsContext(t *testing.T) {
 	eachPhase(t, func(t *testing.T, b *repotest.Bench, _ repo.Phase) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := b.Notes.GetV2(ctx, "a"); !errors.Is(err, context.Canceled) && !errors.Is(err, repo.ErrUnavailable) {
+		if _, err := b.Notes.GetV2(ctx, "a"); !errors.Is(err, context.Canceled) &&
+			!errors.Is(err, repo.ErrUnavailable) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -292,7 +303,8 @@ func TestNoTornAggregate(t *testing.T) {
 		work.Go(func() {
 			defer cancel()
 			for i := range 60 {
-				if _, err := b.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { consistent(n, i); return nil }); err != nil {
+				if _, err := b.Notes.UpdateV1(t.Context(), "a",
+					func(n *repotest.NoteV1) error { consistent(n, i); return nil }); err != nil {
 					t.Error(err)
 				}
 			}

@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// V1's tables hold keys of their owner's besides those that the model knows: foreign keys between child rows, and columns that no two rows share. A
-// change of several rows has to be written in an order, and by steps, that these allow.
+// V1's tables hold keys of their owner's besides those that the model knows: foreign keys between child rows, and
+// columns that no two rows share. A change of several rows has to be written in an order, and by steps, that these
+// allow.
 
 // uniqueKey is a unique index of one of V1's tables.
 type uniqueKey struct {
@@ -27,7 +28,8 @@ func (e *entity) uniques() []uniqueKey {
 	var all []uniqueKey
 	add := func(on *table, known []column, own []string) {
 		for _, index := range e.keys.unique(on.name) {
-			key := uniqueKey{uniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.plain())), own)}
+			key := uniqueKey{uniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.plain())),
+				own)}
 			for _, c := range known {
 				if slices.Contains(index.Needs, c.name) {
 					key.columns = append(key.columns, c)
@@ -49,13 +51,16 @@ func (e *entity) uniques() []uniqueKey {
 	return all
 }
 
-// insertsFirst reports whether a change of child rows has to begin with what it inserts, and to end with what it deletes: where a row that stays referred to
-// one that goes, or will refer to one that comes. Else what goes makes room first.
+// insertsFirst reports whether a change of child rows has to begin with what it inserts, and to end with what it
+// deletes: where a row that stays referred to one that goes, or will refer to one that comes. Else what goes makes room
+// first.
 func (e *entity) insertsFirst(changes []childChange) bool {
 	for i := range changes {
 		for _, key := range e.keys.foreign(changes[i].child.name) {
 			for j := range changes {
-				if changes[j].child.sql == key.Target && !bool(key.Acts) && (refer(changes[i].before, key, changes[j].deleted) || refer(changes[i].updated, key, changes[j].inserted)) {
+				if changes[j].child.sql == key.Target && !bool(key.Acts) &&
+					(refer(changes[i].before, key, changes[j].deleted) || refer(changes[i].updated, key,
+						changes[j].inserted)) {
 					return true
 				}
 			}
@@ -77,7 +82,8 @@ func refer(rows []row, key foreignKey, targets []row) bool {
 	})
 }
 
-// spelled tells the values of columns of a row from all others. It is not whole where one is NULL, which refers to nothing and is like nothing.
+// spelled tells the values of columns of a row from all others. It is not whole where one is NULL, which refers to
+// nothing and is like nothing.
 func spelled(r row, columns []string) (value string, whole bool) {
 	list := make([]any, len(columns))
 	for i, name := range columns {
@@ -91,8 +97,9 @@ func spelled(r row, columns []string) (value string, whole bool) {
 	return string(document), err == nil
 }
 
-// inOrder splits the rows that a change updates: V1 checks each row by itself, so one that takes over what another of them holds alone, such as its place in
-// a list, comes after that. Rows that change places have no such order; V1 refuses them.
+// inOrder splits the rows that a change updates: V1 checks each row by itself, so one that takes over what another of
+// them holds alone, such as its place in a list, comes after that. Rows that change places have no such order; V1
+// refuses them.
 func (e *entity) inOrder(c *childChange) [][]row {
 	var uniques [][]string
 	for _, unique := range e.uniques() {
@@ -152,7 +159,8 @@ func (e *entity) childrenInOrder() []*child {
 	for len(left) > 0 {
 		next := slices.IndexFunc(left, func(c *child) bool {
 			return !slices.ContainsFunc(left, func(other *child) bool {
-				return other != c && slices.ContainsFunc(e.keys.foreign(c.name), func(key foreignKey) bool { return key.Target == other.sql })
+				return other != c && slices.ContainsFunc(e.keys.foreign(c.name),
+					func(key foreignKey) bool { return key.Target == other.sql })
 			})
 		})
 		next = max(next, 0) // the rest are in a circle

@@ -69,13 +69,17 @@ var papers = functions[paperV1, paperV2]{
 	},
 }
 
-// V1's owner keeps child rows in order by keys between them: whatever V1 can hold afterwards it takes, in each phase, and a restore brings it back. The
-// guards are insertsFirst, inOrder and deletesInOrder.
+// V1's owner keeps child rows in order by keys between them: whatever V1 can hold afterwards it takes, in each phase,
+// and a restore brings it back. The guards are insertsFirst, inOrder and deletesInOrder.
 func TestChildRowsThatAreRearranged(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(v *paperV2){
-		"a line goes with its note":    func(v *paperV2) { v.Lines, v.Notes = v.Lines[2:], nil },
-		"a line comes under a new one": func(v *paperV2) { v.Lines[1].Under = new(int32(4)); v.Lines = append(v.Lines, placedV2{4, 4, nil}) },
+		"a line goes with its note": func(v *paperV2) { v.Lines, v.Notes = v.Lines[2:], nil },
+		"a line comes under a new one": func(v *paperV2) {
+			v.Lines[1].Under = new(int32(4))
+			v.Lines = append(v.Lines,
+				placedV2{4, 4, nil})
+		},
 		"a line comes first": func(v *paperV2) {
 			for i := range v.Lines {
 				v.Lines[i].Pos++
@@ -104,7 +108,8 @@ func TestChildRowsThatAreRearranged(t *testing.T) {
 				rearrange := func(id string) {
 					t.Helper()
 					var wanted paperV2
-					if _, err := b.UpdateV2(t.Context(), id, nil, func(v *paperV2) error { change(v); wanted = *v; return nil }); err != nil {
+					if _, err := b.UpdateV2(t.Context(), id, nil,
+						func(v *paperV2) error { change(v); wanted = *v; return nil }); err != nil {
 						t.Fatalf("%s: %T %v", id, err, err)
 					}
 					if v2, err := b.GetV2(t.Context(), id); err != nil || !sameLines(v2.Value, wanted) {
@@ -146,7 +151,8 @@ type notesFirstV1 struct {
 
 func (notesFirstV1) TableName() string { return "papers" }
 
-// The model may name child tables in any order: rows are inserted after those that they refer to. The guard is insertsInOrder.
+// The model may name child tables in any order: rows are inserted after those that they refer to. The guard is
+// insertsInOrder.
 func TestChildTablesInAnotherOrder(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -166,13 +172,20 @@ func TestChildTablesInAnotherOrder(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if _, err := b.CreateV1(t.Context(), notesFirstV1{"b", []noteOn{{1, "x"}}, []placedV1{{1, 1, nil}}}); err != nil {
+		if _, err := b.CreateV1(t.Context(), notesFirstV1{
+			"b",
+			[]noteOn{{1, "x"}},
+			[]placedV1{{1, 1, nil}},
+		}); err != nil {
 			t.Error(err)
 		}
 		annotate("a")
 		b.inContract()
 		annotate("c")
-		if _, err := b.CreateV2(t.Context(), paperV2{ID: "d", Lines: []placedV2{{1, 1, nil}}, Notes: []noteOnV2{{1, "x"}}}); err != nil {
+		if _, err := b.CreateV2(t.Context(), paperV2{
+			ID: "d", Lines: []placedV2{{1, 1, nil}},
+			Notes: []noteOnV2{{1, "x"}},
+		}); err != nil {
 			t.Error(err)
 		}
 		b.restored()

@@ -9,10 +9,12 @@ import (
 
 // References between entities, where no foreign key of V1's keeps them.
 
-// holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is there, and
-// stays until the transaction ends. before is the state as it was, nil for a new one, and use the shape that the client uses. It fails with
-// an *InputError that names the field in that shape.
-func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found aftermath, before, after *V2, use side) error {
+// holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is
+// there, and stays until the transaction ends. before is the state as it was, nil for a new one, and use the shape that
+// the client uses. It fails with an *InputError that names the field in that shape.
+func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found aftermath, before,
+	after *V2, use side,
+) error {
 	for _, reference := range r.references {
 		if t.fence.Phase != Contract && bool(found.Guarded[reference.Column]) {
 			continue
@@ -22,7 +24,8 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 		if use == sideV1 {
 			path = r.v1.column(reference.Column)
 		}
-		if err := r.holdReference(ctx, t, reference, r.v2, column, before, after, func() string { return path.field("") }); err != nil {
+		if err := r.holdReference(ctx, t, reference, r.v2, column, before, after,
+			func() string { return path.field("") }); err != nil {
 			return err
 		}
 	}
@@ -32,8 +35,9 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 	return r.holdForeignKeys(ctx, t, before, after, use)
 }
 
-// holdForeignKeys is holdReferences for the foreign keys of V1's that no Reference names, in CONTRACT, where V1's guard no more. What V1 would
-// hold of an aggregate tells what it refers to; where V1 cannot hold it, only its References are kept.
+// holdForeignKeys is holdReferences for the foreign keys of V1's that no Reference names, in CONTRACT, where V1's guard
+// no more. What V1 would hold of an aggregate tells what it refers to; where V1 cannot hold it, only its References are
+// kept.
 func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
 	var kept []keptKey
 	for _, table := range r.v1.all() {
@@ -116,7 +120,8 @@ func (t *table) values(key keptKey, v reflect.Value) map[string]string {
 	return found
 }
 
-// holdTarget locks the row that a foreign key refers to by a value, where our role may. It returns false where there is none.
+// holdTarget locks the row that a foreign key refers to by a value, where our role may. It returns false where there is
+// none.
 func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value string) (bool, error) {
 	if target := e.db.entityOfTarget(key.Target); target != nil {
 		return target.hold(ctx, t, value)
@@ -125,25 +130,32 @@ func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value strin
 	if key.Lockable {
 		lock = e.db.dialect.keyShare()
 	}
-	n, err := number(ctx, t.session, "SELECT 1 FROM "+key.Target+" t WHERE t."+quote(key.TargetColumns[0])+" = "+e.db.dialect.asKey(key.on.column(key.Columns[0]), "?")+lock, value)
+	n, err := number(ctx, t.session, fill(`SELECT 1 FROM {target} t WHERE t.{targetColumns} = {asKey}{lock}`,
+		"target", key.Target, "targetColumns", quote(key.TargetColumns[0]),
+		"asKey", e.db.dialect.asKey(key.on.column(key.Columns[0]), "?"), "lock", lock), value)
 	return n == 1, err
 }
 
-// holdUnguarded is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1 stands.
-func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aftermath, before, after *V1, path func(string) string) error {
+// holdUnguarded is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1
+// stands.
+func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aftermath, before, after *V1,
+	path func(string) string,
+) error {
 	for _, reference := range r.references {
 		if found.Guarded[reference.Column] {
 			continue
 		}
 		column := r.v1.column(reference.Column)
-		if err := r.holdReference(ctx, t, reference, r.v1, column, before, after, func() string { return path(column.field("")) }); err != nil {
+		if err := r.holdReference(ctx, t, reference, r.v1, column, before, after,
+			func() string { return path(column.field("")) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// changedReferences are the references that differ between two states of a V1 aggregate, before being nil for a new one.
+// changedReferences are the references that differ between two states of a V1 aggregate, before being nil for a new
+// one.
 func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
 	var changed []Reference
 	for _, reference := range r.references {
@@ -154,7 +166,8 @@ func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
 	return changed
 }
 
-// refersAnew reports whether a column of after refers to something, and that of before, another or a nil pointer, does not to the same.
+// refersAnew reports whether a column of after refers to something, and that of before, another or a nil pointer, does
+// not to the same.
 func refersAnew(c *column, before, after any) bool {
 	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
 	if value.Kind() == reflect.Pointer && value.IsNil() {
@@ -164,9 +177,11 @@ func refersAnew(c *column, before, after any) bool {
 	return old.IsNil() || !identical(old.Elem().FieldByIndex(c.index), value)
 }
 
-// holdReference holds the row to which a column of after, an aggregate of a root table that is pointed to, refers, if before, another or a nil
-// pointer, does not refer to the same.
-func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, of *table, c *column, before, after any, path func() string) error {
+// holdReference holds the row to which a column of after, an aggregate of a root table that is pointed to, refers, if
+// before, another or a nil pointer, does not refer to the same.
+func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, of *table, c *column, before, after any,
+	path func() string,
+) error {
 	if c == nil || !refersAnew(c, before, after) {
 		return nil
 	}
@@ -178,7 +193,10 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 	} else if target != nil {
 		there, err = target.hold(ctx, t, value)
 	} else {
-		key := foreignKey{Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table), TargetColumns: []string{reference.Key}, Lockable: true}
+		key := foreignKey{
+			Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table),
+			TargetColumns: []string{reference.Key}, Lockable: true,
+		}
 		for _, declared := range e.keys.foreign(e.v1.name) {
 			if slices.Equal(declared.Columns, key.Columns) && declared.Target == key.Target {
 				key.Lockable = declared.Lockable
@@ -208,12 +226,14 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	if f.leader() == sideV2 {
 		root = e.v2
 	}
-	n, err := number(ctx, t.session, "SELECT 1 FROM "+root.sql+" t WHERE t."+quote(root.key.name)+" = "+e.asKey("?")+e.db.dialect.keyShare(), key)
+	n, err := number(ctx, t.session, e.sql(`SELECT 1 FROM {root} t WHERE t.{key} = {?}{key share}`,
+		"root", root.sql, "key", quote(root.key.name)), key)
 	return n == 1, err
 }
 
-// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's keeps it from being deleted: where that
-// is in CONTRACT, or V1 has none now, or one that would delete or change the row. The rows of the key are locked, so that nobody else can begin to refer to it.
+// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's keeps it from
+// being deleted: where that is in CONTRACT, or V1 has none now, or one that would delete or change the row. The rows of
+// the key are locked, so that nobody else can begin to refer to it.
 func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 	for _, other := range e.db.entities {
 		for _, reference := range other.references {
@@ -221,20 +241,24 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 				continue
 			}
 			// The V2 table holds all rows in CONTRACT, and V1's before.
-			inContract := "(SELECT x.phase FROM " + e.db.own.entity + " x WHERE x.name = " + literal(other.name) + ") = '" + string(Contract) + "'"
+			inContract := other.sql(`(SELECT x.phase FROM {coexist_entity} x WHERE x.name = {name}) = 'CONTRACT'`)
 			in := func(table *table, column string) string {
 				itself := ""
 				if other == e {
-					itself = " AND t." + quote(table.key.name) + " <> t." + quote(column)
+					itself = fill(` AND t.{key} <> t.{column}`, "key", quote(table.key.name),
+						"column", quote(column))
 				}
-				return "EXISTS (SELECT 1 FROM " + table.sql + " t WHERE t." + quote(column) + " = " + e.asKey("?") + itself + ")"
+				return e.sql(`EXISTS (SELECT 1 FROM {table} t WHERE t.{column} = {?}{itself})`, "table", table.sql,
+					"column", quote(column), "itself", itself)
 			}
-			refers, keys := "WHEN "+inContract+" THEN CASE WHEN "+in(other.v2, other.columnInV2(reference.Column))+" THEN 1 END", []any{key}
+			refers, keys := fill(`WHEN {inContract} THEN CASE WHEN {in} THEN 1 END`, "inContract", inContract,
+				"in", in(other.v2, other.columnInV2(reference.Column))), []any{key}
 			// Coexistence begins.
-			refers += " WHEN " + e.db.dialect.guards(other, reference, true) + " THEN 0 WHEN " + in(other.v1, reference.Column) + " THEN 1"
+			refers += fill(` WHEN {guards} THEN 0 WHEN {in} THEN 1`,
+				"guards", e.db.dialect.guards(other, reference, true), "in", in(other.v1, reference.Column))
 			keys = append(keys, key)
 			// Coexistence ends.
-			n, err := number(ctx, t.session, "SELECT CASE "+refers+" END", keys...)
+			n, err := number(ctx, t.session, fill(`SELECT CASE {refers} END`, "refers", refers), keys...)
 			if err != nil {
 				return err
 			}

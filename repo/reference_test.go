@@ -15,20 +15,26 @@ func TestOrderOfPhasesBetweenEntities(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"))
-		if _, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{ID: 1, NoteID: new("a"), Words: "x"}); err != nil {
+		if _, err := b.Comments.CreateV1(t.Context(), repotest.CommentV1{
+			ID: 1, NoteID: new("a"),
+			Words: "x",
+		}); err != nil {
 			t.Fatal(err)
 		}
 		advance(t, b, repo.Cutover)
 		clean(t, b, verify(t, b, false))
-		wantBlocker(t, closed(t, b, repo.Contract, "REFERENCE"), repo.ReferenceOrder, 1, "", "COMMENT to CONTRACT first")
-		if refusal, ok := errors.AsType[*repo.GateClosedError](force(t, b, "NOTE", repo.Contract)); !ok || codes(refusal.Blockers) != "REFERENCE" {
+		wantBlocker(t, closed(t, b, repo.Contract, "REFERENCE"), repo.ReferenceOrder, 1, "",
+			"COMMENT to CONTRACT first")
+		if refusal, ok := errors.AsType[*repo.GateClosedError](force(t, b, "NOTE", repo.Contract)); !ok ||
+			codes(refusal.Blockers) != "REFERENCE" {
 			t.Errorf("force: %v", refusal)
 		}
 		contractComments(t, b)
 		step(t, b, repo.Contract)
 		clean(t, b, restore(t, b, "COMMENT"))
 		refusal, ok := errors.AsType[*repo.GateClosedError](force(t, b, "COMMENT", repo.Cutover))
-		if !ok || codes(refusal.Blockers) != "REFERENCE" || !strings.Contains(refusal.Error(), "NOTE to CUTOVER first") {
+		if !ok || codes(refusal.Blockers) != "REFERENCE" || !strings.Contains(refusal.Error(),
+			"NOTE to CUTOVER first") {
 			t.Errorf("force: %v", refusal)
 		}
 		clean(t, b, restore(t, b, "NOTE"))
@@ -62,18 +68,28 @@ func TestReferencesInContract(t *testing.T) {
 				ctx := t.Context()
 				commented(t, b, phase)
 				for _, target := range []string{"none", strings.Repeat("x", 12)} {
-					wantField[*repo.InputError](t, errOf(b.Comments.CreateV1(ctx, repotest.CommentV1{ID: 2, NoteID: &target})), "noteId")
-					wantField[*repo.InputError](t, errOf(b.Comments.CreateV2(ctx, repotest.CommentV2{ID: 2, About: &target})), "about")
-					wantField[*repo.InputError](t, errOf(b.Comments.UpdateV1(ctx, "1", func(c *repotest.CommentV1) error { c.NoteID = &target; return nil })), "noteId")
-					wantField[*repo.InputError](t, errOf(b.Comments.UpdateV2(ctx, "1", nil, func(c *repotest.CommentV2) error { c.About = &target; return nil })), "about")
+					wantField[*repo.InputError](t,
+						errOf(b.Comments.CreateV1(ctx, repotest.CommentV1{ID: 2, NoteID: &target})), "noteId")
+					wantField[*repo.InputError](t,
+						errOf(b.Comments.CreateV2(ctx, repotest.CommentV2{ID: 2, About: &target})), "about")
+					wantField[*repo.InputError](t,
+						errOf(b.Comments.UpdateV1(ctx, "1",
+							func(c *repotest.CommentV1) error { c.NoteID = &target; return nil })), "noteId")
+					wantField[*repo.InputError](t,
+						errOf(b.Comments.UpdateV2(ctx, "1", nil,
+							func(c *repotest.CommentV2) error { c.About = &target; return nil })), "about")
 				}
-				if c, err := b.Comments.CreateV2(ctx, repotest.CommentV2{ID: 2, About: nil, Text: "about nothing"}); err != nil || c.Key != "2" {
+				if c, err := b.Comments.CreateV2(ctx, repotest.CommentV2{
+					ID: 2, About: nil,
+					Text: "about nothing",
+				}); err != nil || c.Key != "2" {
 					t.Errorf("%+v, %v", c, err)
 				}
 				wantErr(t, b.Notes.Delete(ctx, "a", nil), repo.ErrConflict)
 				agree(t, b, "a")
 				// The comment moves to b, which V1 does not know.
-				if err := errOf(b.Comments.UpdateV2(ctx, "1", nil, func(c *repotest.CommentV2) error { c.About = new("b"); return nil })); err != nil {
+				if err := errOf(b.Comments.UpdateV2(ctx, "1", nil,
+					func(c *repotest.CommentV2) error { c.About = new("b"); return nil })); err != nil {
 					t.Fatal(err)
 				}
 				wantErr(t, b.Notes.Delete(ctx, "b", nil), repo.ErrConflict)
@@ -93,8 +109,9 @@ func TestReferencesInContract(t *testing.T) {
 	}
 }
 
-// Who begins to refer to a note and who deletes it at the same time: one of them is refused, and no reference dangles. The
-// guards are the lock that hold takes on the target, and the statement of referred that is later than the deleter's lock.
+// Who begins to refer to a note and who deletes it at the same time: one of them is refused, and no reference dangles.
+// The guards are the lock that hold takes on the target, and the statement of referred that is later than the deleter's
+// lock.
 func TestAReferrerAgainstADelete(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []repo.Phase{repo.Migrate, repo.Contract} {
@@ -114,7 +131,10 @@ func TestAReferrerAgainstADelete(t *testing.T) {
 			other.Forget()
 			deleted := make(chan error, 1)
 			go func() { deleted <- other.Notes.Delete(ctx, "b", nil) }()
-			repotest.Until(t, "the deleter waits", func() bool { return waiting(t, raw) || slices.Contains(other.Sent(), "ROLLBACK") })
+			repotest.Until(t, "the deleter waits", func() bool {
+				return waiting(t, raw) ||
+					slices.Contains(other.Sent(), "ROLLBACK")
+			})
 			close(goOn)
 			if err := <-created; err != nil {
 				t.Errorf("the referrer: %v", err)
@@ -132,13 +152,17 @@ func TestAReferrerAgainstADelete(t *testing.T) {
 			go func() {
 				created <- errOf(b.Comments.CreateV2(ctx, repotest.CommentV2{ID: 7, About: new("b"), Text: "x"}))
 			}()
-			repotest.Until(t, "the referrer waits", func() bool { return waiting(t, raw) || slices.Contains(b.Sent(), "ROLLBACK") })
+			repotest.Until(t, "the referrer waits", func() bool {
+				return waiting(t, raw) ||
+					slices.Contains(b.Sent(), "ROLLBACK")
+			})
 			close(goOn)
 			if err := <-deleted; err != nil {
 				t.Errorf("the deleter: %v", err)
 			}
 			wantField[*repo.InputError](t, <-created, "about")
-			if n := repotest.One[int64](t, raw, "SELECT count(*) FROM comments_v2 c WHERE about IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notes_v2 n WHERE n.id = c.about) AND NOT EXISTS (SELECT 1 FROM notes n WHERE n.id = c.about)"); n > 0 {
+			if n := repotest.One[int64](t, raw,
+				"SELECT count(*) FROM comments_v2 c WHERE about IS NOT NULL AND NOT EXISTS (SELECT 1 FROM notes_v2 n WHERE n.id = c.about) AND NOT EXISTS (SELECT 1 FROM notes n WHERE n.id = c.about)"); n > 0 {
 				t.Errorf("%d references dangle", n)
 			}
 		})

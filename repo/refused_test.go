@@ -192,7 +192,8 @@ func TestTablesThatAreRefused(t *testing.T) {
 	const oneRoot = "CREATE TABLE roots (id bigint NOT NULL PRIMARY KEY)"
 	legs := "CREATE TABLE legs (root bigint NOT NULL REFERENCES roots, nr bigint NOT NULL, name text NOT NULL, PRIMARY KEY (root, nr))"
 	t.Run("a child that refers by another column", func(t *testing.T) { // the guard is checkParents
-		refusedWith(t, "", rootMap, "refers to code of roots, which is not its key id", "CREATE TABLE roots (id bigint NOT NULL PRIMARY KEY, code bigint NOT NULL UNIQUE)",
+		refusedWith(t, "", rootMap, "refers to code of roots, which is not its key id",
+			"CREATE TABLE roots (id bigint NOT NULL PRIMARY KEY, code bigint NOT NULL UNIQUE)",
 			"CREATE TABLE legs (root bigint NOT NULL REFERENCES roots (code), nr bigint NOT NULL, name text NOT NULL, PRIMARY KEY (root, nr))")
 	})
 	t.Run("two lists of one table", func(t *testing.T) {
@@ -205,19 +206,24 @@ func TestTablesThatAreRefused(t *testing.T) {
 		refusedWith(t, "", functions[nullV1, nullV2]{}, "nr is a key, which is never NULL", oneRoot, legs)
 	})
 	t.Run("an identity column that no update can set", func(t *testing.T) {
-		refusedWith(t, "postgres", idnMap, "column seq of table roots is GENERATED ALWAYS AS IDENTITY", "CREATE TABLE roots (id bigint PRIMARY KEY, seq bigint GENERATED ALWAYS AS IDENTITY)", legs)
+		refusedWith(t, "postgres", idnMap, "column seq of table roots is GENERATED ALWAYS AS IDENTITY",
+			"CREATE TABLE roots (id bigint PRIMARY KEY, seq bigint GENERATED ALWAYS AS IDENTITY)", legs)
 	})
 	t.Run("arrays of V2 that round", func(t *testing.T) {
 		refusedWith(t, "postgres", functions[arrV1, arrV2]{}, "rounds", "CREATE TABLE arrs (id text PRIMARY KEY)")
 	})
 	t.Run("composite types of V2", func(t *testing.T) {
-		refusedWith(t, "postgres", functions[compV1, compV2]{}, "column addr of", "CREATE TYPE addr AS (city text, zip integer)", "CREATE TABLE comps (id text PRIMARY KEY, addr addr)")
+		refusedWith(t, "postgres", functions[compV1, compV2]{}, "column addr of",
+			"CREATE TYPE addr AS (city text, zip integer)", "CREATE TABLE comps (id text PRIMARY KEY, addr addr)")
 	})
 	t.Run("a key of a domain over an enum", func(t *testing.T) {
-		refusedWith(t, "postgres", functions[moodV1, moodV2]{}, "is of a domain over", "CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE DOMAIN dmood AS mood", "CREATE TABLE moods (id dmood PRIMARY KEY, at mood)")
+		refusedWith(t, "postgres", functions[moodV1, moodV2]{}, "is of a domain over",
+			"CREATE TYPE mood AS ENUM ('sad', 'ok')", "CREATE DOMAIN dmood AS mood",
+			"CREATE TABLE moods (id dmood PRIMARY KEY, at mood)")
 	})
 	t.Run("names of what is in the database", func(t *testing.T) {
-		refusedWith(t, "postgres", functions[namedV1, namedV2]{}, "follows search_path", "CREATE TABLE named (id text PRIMARY KEY, at regclass)")
+		refusedWith(t, "postgres", functions[namedV1, namedV2]{}, "follows search_path",
+			"CREATE TABLE named (id text PRIMARY KEY, at regclass)")
 	})
 }
 
@@ -267,8 +273,12 @@ func (queryV2) TableName() string { return "queries_v2" }
 func TestDomainsAndBadSyntax(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
-		b := broughtWell(t, url, functions[queryV1, queryV2]{up: func(v queryV1) queryV2 { return queryV2(v) }, down: func(v queryV2) queryV1 { return queryV1(v) }},
-			"CREATE DOMAIN short AS varchar(5)", "CREATE DOMAIN shorter AS short CHECK (VALUE <> 'bad')", "CREATE TABLE queries (id shorter PRIMARY KEY, query tsquery)", "INSERT INTO queries VALUES ('a', 'x & y')")
+		b := broughtWell(t, url, functions[queryV1, queryV2]{
+			up:   func(v queryV1) queryV2 { return queryV2(v) },
+			down: func(v queryV2) queryV1 { return queryV1(v) },
+		},
+			"CREATE DOMAIN short AS varchar(5)", "CREATE DOMAIN shorter AS short CHECK (VALUE <> 'bad')",
+			"CREATE TABLE queries (id shorter PRIMARY KEY, query tsquery)", "INSERT INTO queries VALUES ('a', 'x & y')")
 		b.swept()
 		_, err := b.UpdateV1(t.Context(), "a", func(v *queryV1) error { v.Query = new("a b"); return nil })
 		wantField[*repo.InputError](t, err, "")

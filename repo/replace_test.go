@@ -8,8 +8,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// On SQLite REPLACE removes rows by any unique index, and fires no trigger for them: their keys are marked all the same, also where the index came
-// while we run. The guard is captureReplaced.
+// On SQLite REPLACE removes rows by any unique index, and fires no trigger for them: their keys are marked all the
+// same, also where the index came while we run. The guard is captureReplaced.
 func TestRowsThatReplaceRemoves(t *testing.T) {
 	t.Parallel()
 	for name, statements := range map[string][]string{
@@ -27,7 +27,8 @@ func TestRowsThatReplaceRemoves(t *testing.T) {
 				insert(t, b, n)
 				updateV2(t, b, key, pin)
 			}
-			repotest.Exec(t, raw, "CREATE UNIQUE INDEX own_title ON notes (title COLLATE NOCASE)", "CREATE UNIQUE INDEX own_name ON note_tags (name)", "PRAGMA foreign_keys = OFF")
+			repotest.Exec(t, raw, "CREATE UNIQUE INDEX own_title ON notes (title COLLATE NOCASE)",
+				"CREATE UNIQUE INDEX own_name ON note_tags (name)", "PRAGMA foreign_keys = OFF")
 			gate(t, b, repo.Cutover) // which looks at the triggers
 			raw.SetMaxOpenConns(1)
 			repotest.Exec(t, raw, append([]string{"PRAGMA foreign_keys = OFF"}, statements...)...)
@@ -43,37 +44,46 @@ func TestRowsThatReplaceRemoves(t *testing.T) {
 			}
 			repotest.Exec(t, raw, "DROP INDEX own_title", "DROP INDEX own_name")
 			gate(t, b, repo.Cutover)
-			if n := repotest.One[int64](t, raw, "SELECT count(*) FROM sqlite_schema WHERE name LIKE '%replaced%'"); n != 0 {
+			if n := repotest.One[int64](t, raw,
+				"SELECT count(*) FROM sqlite_schema WHERE name LIKE '%replaced%'"); n != 0 {
 				t.Errorf("%d triggers are left", n)
 			}
 		})
 	}
 }
 
-// However a statement of another program gives a row another key, what V2 knew of the row under the old key is gone: a new row of that key has none
-// of it. The guard is the columns for which the trigger "rekey" fires.
+// However a statement of another program gives a row another key, what V2 knew of the row under the old key is gone: a
+// new row of that key has none of it. The guard is the columns for which the trigger "rekey" fires.
 func TestKeysThatOtherProgramsChange(t *testing.T) {
 	t.Parallel()
 	for _, statement := range []string{
-		"UPDATE invoices SET id = 9 WHERE id = 2", "UPDATE invoices SET ROWID = 9 WHERE id = 2", "UPDATE invoices SET oid = 9 WHERE id = 2",
-		"UPDATE invoices SET _rowid_ = 9, state = 'x' WHERE id = 2", "INSERT INTO invoices (id) VALUES (2) ON CONFLICT DO UPDATE SET id = 9",
-		"UPDATE OR REPLACE invoices SET \"ID\" = 9 WHERE id = 2", "WITH n AS (SELECT 9 AS id) UPDATE invoices SET (id, state) = (SELECT id, 'y' FROM n) WHERE id = 2",
+		"UPDATE invoices SET id = 9 WHERE id = 2", "UPDATE invoices SET ROWID = 9 WHERE id = 2",
+		"UPDATE invoices SET oid = 9 WHERE id = 2",
+		"UPDATE invoices SET _rowid_ = 9, state = 'x' WHERE id = 2",
+		"INSERT INTO invoices (id) VALUES (2) ON CONFLICT DO UPDATE SET id = 9",
+		"UPDATE OR REPLACE invoices SET \"ID\" = 9 WHERE id = 2",
+		"WITH n AS (SELECT 9 AS id) UPDATE invoices SET (id, state) = (SELECT id, 'y' FROM n) WHERE id = 2",
 	} {
 		t.Run(statement, func(t *testing.T) {
 			url := repotest.SQLite(t)
 			i := openInvoices(t, url)
 			ctx := t.Context()
 			for id := range int32(2) {
-				if _, err := i.CreateV1(ctx, invoiceV1{ID: id + 1, State: "open", Lines: []lineV1{{LineID: id + 1, Text: "a"}}}); err != nil {
+				if _, err := i.CreateV1(ctx, invoiceV1{
+					ID: id + 1, State: "open",
+					Lines: []lineV1{{LineID: id + 1, Text: "a"}},
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if _, err := i.UpdateV2(ctx, "2", nil, func(v2 *invoiceV2) error { v2.Paid = new("cash"); return nil }); err != nil {
+			if _, err := i.UpdateV2(ctx, "2", nil,
+				func(v2 *invoiceV2) error { v2.Paid = new("cash"); return nil }); err != nil {
 				t.Fatal(err)
 			}
 			raw := repotest.Raw(t, url)
 			raw.SetMaxOpenConns(1)
-			repotest.Exec(t, raw, "PRAGMA foreign_keys = OFF", statement, "UPDATE invoice_lines SET invoice_id = 9 WHERE invoice_id = 2", "INSERT INTO invoices (id) VALUES (2)")
+			repotest.Exec(t, raw, "PRAGMA foreign_keys = OFF", statement,
+				"UPDATE invoice_lines SET invoice_id = 9 WHERE invoice_id = 2", "INSERT INTO invoices (id) VALUES (2)")
 			for key, lines := range map[string]int{"2": 0, "9": 1} {
 				if v2, err := i.GetV2(ctx, key); err != nil || v2.Value.Paid != nil || len(v2.Value.Lines) != lines {
 					t.Errorf("%s: %+v %v", key, v2.Value, err)
@@ -83,7 +93,8 @@ func TestKeysThatOtherProgramsChange(t *testing.T) {
 	}
 }
 
-// What is created with the key of a row that REPLACE has removed is as it was created: it has nothing of the old row's, and all of its own.
+// What is created with the key of a row that REPLACE has removed is as it was created: it has nothing of the old row's,
+// and all of its own.
 func TestACreateAfterReplace(t *testing.T) {
 	t.Parallel()
 	url := repotest.SQLite(t)
@@ -96,12 +107,17 @@ func TestACreateAfterReplace(t *testing.T) {
 	}
 	gate(t, b, repo.Cutover) // which looks at the triggers
 	raw.SetMaxOpenConns(1)
-	repotest.Exec(t, raw, "PRAGMA foreign_keys = OFF", "UPDATE OR REPLACE notes SET title = 'title b' WHERE id = 'a'", "UPDATE OR REPLACE notes SET title = 'title c' WHERE id = 'a'",
+	repotest.Exec(t, raw, "PRAGMA foreign_keys = OFF", "UPDATE OR REPLACE notes SET title = 'title b' WHERE id = 'a'",
+		"UPDATE OR REPLACE notes SET title = 'title c' WHERE id = 'a'",
 		"DELETE FROM note_tags WHERE note_id IN ('b', 'c')")
-	if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "b", Headline: "new", Text: new("t"), PinnedReason: new("new")}); err != nil {
+	if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{
+		ID: "b", Headline: "new", Text: new("t"),
+		PinnedReason: new("new"),
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if r := agree(t, b, "b"); r.Value.PinnedReason == nil || *r.Value.PinnedReason != "new" || len(r.Value.Labels) != 0 {
+	if r := agree(t, b, "b"); r.Value.PinnedReason == nil || *r.Value.PinnedReason != "new" ||
+		len(r.Value.Labels) != 0 {
 		t.Errorf("%+v", r)
 	}
 	if _, err := b.Notes.CreateV1(t.Context(), note("c", "new c")); err != nil {

@@ -26,12 +26,16 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 		if refused, ok := errors.AsType[*constraintError](refusal); ok {
 			path = r.v1.fieldOf(refused.column)
 			for _, key := range r.keys.foreign(r.v1.name) {
-				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) { // SQLite does not say which
+				// SQLite does not say which
+				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) {
 					path = r.v1.fieldOf(key.Columns[0])
 				}
 			}
 		}
-		return r.report(ctx, t, c, nil, []Finding{{Key: keys[0], Kind: Different, Fields: []string{path}, Reason: new(refusalReason(refusal))}})
+		return r.report(ctx, t, c, nil, []Finding{{
+			Key: keys[0], Kind: Different, Fields: []string{path},
+			Reason: new(refusalReason(refusal)),
+		}})
 	}
 	return b, nil
 }
@@ -98,21 +102,26 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 	return added, err
 }
 
-// lockForRestore locks the rows of keys: V2's, then V1's, for whose child rows it does not wait. It returns the keys that V2 has.
+// lockForRestore locks the rows of keys: V2's, then V1's, for whose child rows it does not wait. It returns the keys
+// that V2 has.
 func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[string]bool, error) {
 	held := map[string]bool{}
 	root := "t." + quote(e.v2.key.name)
-	if err := e.returnKeysOf(ctx, t, held, "SELECT CAST("+root+" AS text) FROM "+e.v2.sql+" t WHERE "+root+" IN (SELECT k.key FROM (%s) k) ORDER BY "+root+e.db.dialect.lock(), keys); err != nil {
+	if err := e.returnKeysOf(ctx, t, held, e.sql(`SELECT CAST({root} AS text) FROM {v2} t
+		WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root), keys); err != nil {
 		return nil, err
 	}
 	if e.db.dialect.lock() == "" {
 		return held, nil
 	}
 	v1Root := "t." + quote(e.v1.key.name)
-	statements := []string{"SELECT CAST(" + v1Root + " AS text) FROM " + e.v1.sql + " t WHERE " + v1Root + " IN (SELECT k.key FROM (%s) k) ORDER BY " + v1Root + e.db.dialect.lock()}
+	statements := []string{e.sql(`SELECT CAST({v1Root} AS text) FROM {v1} t WHERE {v1Root} IN (SELECT k.key
+		FROM (%s) k) ORDER BY {v1Root}{lock}`, "v1Root", v1Root)}
 	for _, c := range e.v1.children {
 		parent := "t." + quote(c.parentKey)
-		statements = append(statements, "SELECT CAST("+parent+" AS text) FROM "+c.sql+" t WHERE "+parent+" IN (SELECT k.key FROM (%s) k) ORDER BY "+parent+e.db.dialect.lock()+" NOWAIT")
+		statements = append(statements, e.sql(`SELECT CAST({parent} AS text) FROM {child} t
+			WHERE {parent} IN (SELECT k.key FROM (%s) k) ORDER BY {parent}{lock} NOWAIT`, "parent", parent,
+			"child", c.sql))
 	}
 	for _, statement := range statements {
 		if err := e.returnKeysOf(ctx, t, map[string]bool{}, statement, keys); err != nil {
@@ -129,14 +138,16 @@ func (c *Control) cancelRestore(ctx context.Context, run Run) error {
 		return err
 	}
 	return e.fenced(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, "UPDATE "+c.db.own.run+" SET status = ?, finished_at = "+e.db.dialect.now()+", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(Cancelled), run.ID)
+		n, err := t.exec(ctx, e.sql(`UPDATE {coexist_run} SET status = ?, finished_at = {now}, throttled_by = NULL
+			WHERE id = ? AND status IN ('RUNNING', 'PAUSED')`), string(Cancelled), run.ID)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
 			return ErrRunEnded
 		}
-		_, err = t.exec(ctx, "UPDATE "+c.db.own.entity+" SET restoring = ?, epoch = epoch + 1 WHERE name = ?", false, e.name)
+		_, err = t.exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1 WHERE name = ?`),
+			false, e.name)
 		return err
 	})
 }

@@ -12,9 +12,12 @@ import (
 
 // What a write brings up in V1 besides its own row, while V1 is being rebuilt.
 
-// whileRestoring prepares V1 for a client's write of a key, while V1 is being rebuilt: v1 is what is about to be written, nil for a delete. What it
-// returns is to be called afterwards. It fails with a *ConflictError where V1 needs too much first.
-func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key string, v1 *V1) (finish func(context.Context) error, err error) {
+// whileRestoring prepares V1 for a client's write of a key, while V1 is being rebuilt: v1 is what is about to be
+// written, nil for a delete. What it returns is to be called afterwards. It fails with a *ConflictError where V1 needs
+// too much first.
+func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key string,
+	v1 *V1,
+) (finish func(context.Context) error, err error) {
 	if !t.fence.Restoring {
 		return func(context.Context) error { return nil }, nil
 	}
@@ -38,7 +41,8 @@ func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key stri
 func tooMuch(err error) error {
 	switch {
 	case errors.Is(err, errNeedsMore):
-		return &ConflictError{"V1 is being rebuilt, and " + strings.TrimPrefix(err.Error(), "V1 ") + ": try again when the restore has gone on"}
+		return &ConflictError{"V1 is being rebuilt, and " + strings.TrimPrefix(err.Error(), "V1 ") +
+			": try again when the restore has gone on"}
 	case errors.Is(err, errStillReferred):
 		return &ConflictError{"V1 is being rebuilt, and " + strings.Replace(err.Error(), "V1's", "its", 1)}
 	default:
@@ -47,12 +51,15 @@ func tooMuch(err error) error {
 }
 
 // beforeDelete is whileRestoring for a delete.
-func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx, key string) (finish func(context.Context) error, err error) {
+func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx,
+	key string,
+) (finish func(context.Context) error, err error) {
 	return r.whileRestoring(ctx, t, key, nil)
 }
 
-// restoreV1 brings V1's rows of keys up to V2, which leads, where V1 is being rebuilt and its owner has changed them in this transaction; what V2 has never
-// had it follows. own is the key that it writes anyway, nil for none. It fails with a *ConflictError where V1 does not keep them so.
+// restoreV1 brings V1's rows of keys up to V2, which leads, where V1 is being rebuilt and its owner has changed them in
+// this transaction; what V2 has never had it follows. own is the key that it writes anyway, nil for none. It fails with
+// a *ConflictError where V1 does not keep them so.
 func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, keys []string) error {
 	found, err := r.lookUp(ctx, t.session, wantBoth, keys)
 	if err != nil {
@@ -89,7 +96,8 @@ func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, 
 	}
 	if s := now[*own]; s != nil && s.v1 != nil && s.v2 != nil {
 		if v1, err := r.represent(s.v1, *s.v2); err != nil || !r.sameRows(s.v1, &v1) {
-			return &ConflictError{"V1 is being rebuilt, and its own triggers change " + r.name + " " + *own + " again when other rows are brought up to V2"}
+			return &ConflictError{"V1 is being rebuilt, and its own triggers change " + r.name + " " + *own +
+				" again when other rows are brought up to V2"}
 		}
 	}
 	return nil
@@ -106,7 +114,8 @@ func (rs *restorer[V1, V2]) firstOfMany(ctx context.Context, keys []string) erro
 	return rs.finish(ctx)
 }
 
-// kept fails with a *ConflictError where V1 does not hold what the rows that were brought up besides should be, or lacks what they need.
+// kept fails with a *ConflictError where V1 does not hold what the rows that were brought up besides should be, or
+// lacks what they need.
 func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
 	for key, fault := range rs.lacking {
 		return &ConflictError{"V1 is being rebuilt, and cannot hold " + rs.name + " " + key + " yet: " + *fault.Reason}
@@ -126,13 +135,15 @@ func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
 			held = s.v1
 		}
 		if (v1 == nil) != (held == nil) || v1 != nil && !rs.sameRows(v1, held) {
-			return &ConflictError{"V1 is being rebuilt, and its own triggers, rules or foreign keys do not keep " + rs.name + " " + key + " as V2 has it, which this write needs"}
+			return &ConflictError{"V1 is being rebuilt, and its own triggers, rules or foreign keys do not keep " +
+				rs.name + " " + key + " as V2 has it, which this write needs"}
 		}
 	}
 	return nil
 }
 
-// settleTouched brings up other rows of the entity that V1's owner has changed with those that a restore has written, and returns their keys.
+// settleTouched brings up other rows of the entity that V1's owner has changed with those that a restore has written,
+// and returns their keys.
 func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string, err error) {
 	const rounds = 3
 	for range rounds {
@@ -164,7 +175,8 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string
 	return touched, nil
 }
 
-// vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Rows that have changed places V1 refuses.
+// vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Rows that have
+// changed places V1 refuses.
 func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) error {
 	for _, unique := range rs.uniques() {
 		if unique.own || !unique.known() {
@@ -175,7 +187,8 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 		if err != nil {
 			return err
 		}
-		holders, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+unique.inTheWay(rs.db.dialect)+" AND t."+of+" IS NOT NULL", document)
+		holders, err := texts(ctx, rs.tx.session, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {inTheWay}
+			AND t.{of} IS NOT NULL`, "of", of, "inTheWay", unique.inTheWay(rs.db.dialect)), document)
 		if err != nil {
 			return err
 		}
@@ -193,10 +206,12 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 	return nil
 }
 
-// inTheWay is a FROM and a WHERE for the rows t of the table that keep those of an argument, a JSON list of rows n, from being written.
-func (u uniqueKey) inTheWay(d dialect) string {
+// inTheWay is a FROM and a WHERE for the rows t of the table that keep those of an argument, a JSON list of rows n,
+// from being written.
+func (u uniqueKey) inTheWay(d expressions) string {
 	from, value := d.records(u.columns)
-	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)), make([]string, len(u.Terms))
+	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)),
+		make([]string, len(u.Terms))
 	for i, c := range u.columns {
 		columns[i] = value(c.name) + " AS " + quote(c.name)
 	}
@@ -210,20 +225,24 @@ func (u uniqueKey) inTheWay(d dialect) string {
 	}
 	where := ""
 	if u.Condition != "" {
-		where = " WHERE " + u.Condition
+		where = fill(` WHERE {condition}`, "condition", u.Condition)
 		conditions = append([]string{"(" + u.Condition + ")"}, conditions...)
 	}
-	return "(SELECT " + strings.Join(terms, ", ") + " FROM (SELECT " + strings.Join(columns, ", ") + " FROM " + from + ") r" + where + ") n, " + u.on.sql + " t WHERE " + strings.Join(conditions, " AND ")
+	return fill(`(SELECT {terms} FROM (SELECT {columns} FROM {from}) r{where}) n, {on} t WHERE {conditions}`,
+		"terms", strings.Join(terms, ", "), "columns", strings.Join(columns, ", "), "from", from, "where", where,
+		"on", u.on.sql, "conditions", strings.Join(conditions, " AND "))
 }
 
-// whileRebuilt is an error of a write, but a *ConflictError where V1, while it is rebuilt, refuses the row perhaps for what it holds of others that it is not seen from which.
+// whileRebuilt is an error of a write, but a *ConflictError where V1, while it is rebuilt, refuses the row perhaps for
+// what it holds of others that it is not seen from which.
 func (e *entity) whileRebuilt(t *tx, err error) error {
 	refused, ok := errors.AsType[*constraintError](err)
 	switch {
 	case !ok || !t.fence.Restoring:
 		return err
 	case refused.kind == uniqueViolation && e.mayBeVacated(refused.constraint):
-		return &ConflictError{"V1 is being rebuilt, and its constraint " + refused.constraint + " refuses the row, perhaps for what another held before: try again when the restore has gone on"}
+		return &ConflictError{"V1 is being rebuilt, and its constraint " + refused.constraint +
+			" refuses the row, perhaps for what another held before: try again when the restore has gone on"}
 	case refused.kind == foreignKeyViolation && e.mayCome(refused):
 		return &ConflictError{"V1 is being rebuilt, and may lack what the row refers to: try again when the restore has gone on"}
 	default:
@@ -233,15 +252,20 @@ func (e *entity) whileRebuilt(t *tx, err error) error {
 
 // mayBeVacated reports whether a unique index is one of which no restorer knows what is in its way.
 func (e *entity) mayBeVacated(name string) bool {
-	return slices.ContainsFunc(e.uniques(), func(u uniqueKey) bool { return strings.EqualFold(u.Name, name) && !u.own && !u.known() })
+	return slices.ContainsFunc(e.uniques(), func(u uniqueKey) bool {
+		return strings.EqualFold(u.Name, name) &&
+			!u.own && !u.known()
+	})
 }
 
-// mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer finds.
+// mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer
+// finds.
 func (e *entity) mayCome(refused *constraintError) bool {
 	for _, on := range e.v1.all() {
 		for _, key := range e.keys.foreign(on.name) {
 			within := slices.ContainsFunc(e.v1.all(), func(t *table) bool { return t.sql == key.Target })
-			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.constraint == "" || refused.constraint == key.Name) {
+			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.constraint == "" ||
+				refused.constraint == key.Name) {
 				return true
 			}
 		}

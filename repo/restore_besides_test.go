@@ -61,17 +61,21 @@ func touching(url, condition string) []string {
 		return []string{"CREATE TRIGGER touch AFTER INSERT ON nodes BEGIN " + update + condition + "; END"}
 	}
 	return []string{
-		"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN " + update + condition + "; RETURN NULL; END $$",
+		"CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN " + update +
+			condition + "; RETURN NULL; END $$",
 		"CREATE TRIGGER touch AFTER INSERT ON nodes FOR EACH ROW EXECUTE FUNCTION touch()",
 	}
 }
 
-// While V1 is being rebuilt, what its owner's triggers do to rows that are still as they were before CONTRACT is not taken over: no write that was
-// acknowledged is undone by it, and no deleted row comes back. The guard is restoreV1, in settleOnce.
+// While V1 is being rebuilt, what its owner's triggers do to rows that are still as they were before CONTRACT is not
+// taken over: no write that was acknowledged is undone by it, and no deleted row comes back. The guard is restoreV1, in
+// settleOnce.
 func TestATriggerOnARowThatIsNotRestoredYet(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, nodesTable, append(touching(url, "id <> NEW.id"), "INSERT INTO nodes (id, email) VALUES ('p', 'old')", "INSERT INTO nodes (id, email) VALUES ('q', 'old')")...)
+		b := nodesInContract(t, url, nodesTable, append(touching(url, "id <> NEW.id"),
+			"INSERT INTO nodes (id, email) VALUES ('p', 'old')",
+			"INSERT INTO nodes (id, email) VALUES ('q', 'old')")...)
 		setNode(t, b, "p", mail("new"))
 		deleteThings(b, "q")
 		run := b.startRestore()
@@ -89,12 +93,13 @@ func TestATriggerOnARowThatIsNotRestoredYet(t *testing.T) {
 
 const cascading = "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES nodes ON DELETE CASCADE, email varchar(8) NOT NULL)"
 
-// The same of a cascade over rows that have moved since: none of V2's is deleted with it. Where V1 could not hold one without the row that is
-// deleted, the delete is refused. The guards are restoreV1 and kept.
+// The same of a cascade over rows that have moved since: none of V2's is deleted with it. Where V1 could not hold one
+// without the row that is deleted, the delete is refused. The guards are restoreV1 and kept.
 func TestACascadeOverRowsThatAreNotRestoredYet(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, cascading, "INSERT INTO nodes VALUES ('a', NULL, 'e'), ('q', 'a', 'e'), ('r', 'q', 'e')")
+		b := nodesInContract(t, url, cascading,
+			"INSERT INTO nodes VALUES ('a', NULL, 'e'), ('q', 'a', 'e'), ('r', 'q', 'e')")
 		setNode(t, b, "r", above(nil))
 		run := b.startRestore()
 		wantErr(t, b.Delete(t.Context(), "a", nil), repo.ErrConflict)
@@ -112,7 +117,8 @@ func TestACascadeOverRowsThatAreNotRestoredYet(t *testing.T) {
 	})
 }
 
-// A row that V1 cannot hold is a finding, also where another needed it first, and V1's own cascade has removed what V1 held of it.
+// A row that V1 cannot hold is a finding, also where another needed it first, and V1's own cascade has removed what V1
+// held of it.
 func TestAFaultOfARowThatOthersNeedIsKept(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -125,7 +131,10 @@ func TestAFaultOfARowThatOthersNeedIsKept(t *testing.T) {
 		if err != nil || run.Faults != 1 || page.Findings[0].Key != "q" {
 			t.Errorf("%+v: %+v, %v", run, page.Findings, err)
 		}
-		if _, err := b.control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "THING", To: repo.Cutover, Actor: "test"}); err == nil {
+		if _, err := b.control.SetPhase(t.Context(), repo.PhaseRequest{
+			Entity: "THING", To: repo.Cutover,
+			Actor: "test",
+		}); err == nil {
 			t.Error("there is a way back without q")
 		}
 		setNode(t, b, "q", mail("short"))
@@ -137,7 +146,8 @@ func TestAFaultOfARowThatOthersNeedIsKept(t *testing.T) {
 func TestARestoreOfUniqueValues(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40), email text NOT NULL UNIQUE)",
+		b := nodesInContract(t, url,
+			"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40), email text NOT NULL UNIQUE)",
 			"INSERT INTO nodes VALUES ('b', NULL, 'e1'), ('n', NULL, 'e3')")
 		setNode(t, b, "b", mail("other"))
 		createNode(t, b, nodeV2{ID: "a", Mail: "e1"}) // what a later row has given up
@@ -151,7 +161,8 @@ func TestARestoreOfUniqueValues(t *testing.T) {
 func TestUniqueValuesDuringARestore(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40), email text NOT NULL UNIQUE)",
+		b := nodesInContract(t, url,
+			"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40), email text NOT NULL UNIQUE)",
 			"INSERT INTO nodes VALUES ('b', NULL, 'e1'), ('m', NULL, 'e2'), ('n', NULL, 'e3')")
 		deleteThings(b, "m")
 		setNode(t, b, "n", mail("other"))
@@ -171,7 +182,8 @@ func TestUniqueValuesDuringARestore(t *testing.T) {
 func TestARestoreOfADeletedCircle(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, nodesTable, "INSERT INTO nodes VALUES ('m', NULL, 'e', 0), ('q', 'm', 'e', 0)", "UPDATE nodes SET parent = 'q' WHERE id = 'm'")
+		b := nodesInContract(t, url, nodesTable, "INSERT INTO nodes VALUES ('m', NULL, 'e', 0), ('q', 'm', 'e', 0)",
+			"UPDATE nodes SET parent = 'q' WHERE id = 'm'")
 		for _, key := range []string{"q", "m"} {
 			setNode(t, b, key, above(nil))
 		}
@@ -180,13 +192,15 @@ func TestARestoreOfADeletedCircle(t *testing.T) {
 	})
 }
 
-// More rows than one transaction brings up: who needs them waits for the next restore, and a client is told. The guard is maxFirst.
+// More rows than one transaction brings up: who needs them waits for the next restore, and a client is told. The guard
+// is maxFirst.
 func TestARestoreThatNeedsManyRowsFirst(t *testing.T) {
 	t.Parallel()
 	const many = 250 // more than one transaction brings up
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := nodesInContract(t, url, nodesTable, "INSERT INTO nodes (id, email) VALUES ('a', 'e'), ('z', 'e')",
-			fmt.Sprintf("INSERT INTO nodes (id, parent, email) WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < %d) SELECT 'r' || (1000 + i), 'a', 'e' FROM g", many))
+			fmt.Sprintf(
+				"INSERT INTO nodes (id, parent, email) WITH RECURSIVE g(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < %d) SELECT 'r' || (1000 + i), 'a', 'e' FROM g", many))
 		next := "z"
 		for i := range many { // each refers to one that comes later
 			setNode(t, b, fmt.Sprint("r", 1001+i), above(new("z")))
@@ -233,7 +247,8 @@ func TestARestoreOfACircleThatCannotBeNull(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := b.UpdateV2(t.Context(), "x", nil, func(v *bossV2) error { v.Above = "y"; return nil }); err != nil {
+		if _, err := b.UpdateV2(t.Context(), "x", nil,
+			func(v *bossV2) error { v.Above = "y"; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		b.restored()
@@ -262,8 +277,8 @@ type linkV2 struct {
 	To string `gorm:"column:target;type:varchar(40)" json:"to"`
 }
 
-// Child rows that refer to roots of their own entity, each to the other: in rows that are new, in rows that are gone, and in one that a client writes
-// meanwhile. The guards are leaveOut and beforeDelete.
+// Child rows that refer to roots of their own entity, each to the other: in rows that are new, in rows that are gone,
+// and in one that a client writes meanwhile. The guards are leaveOut and beforeDelete.
 func TestARestoreOfLinksBothWays(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -288,7 +303,8 @@ func TestARestoreOfLinksBothWays(t *testing.T) {
 		b.inContract()
 		link := func(from string, to ...linkV2) {
 			t.Helper()
-			if _, err := b.UpdateV2(t.Context(), from, nil, func(v *friendV2) error { v.Links = to; return nil }); err != nil {
+			if _, err := b.UpdateV2(t.Context(), from, nil,
+				func(v *friendV2) error { v.Links = to; return nil }); err != nil {
 				t.Fatal(err)
 			}
 		}

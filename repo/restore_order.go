@@ -11,9 +11,10 @@ import (
 	"strings"
 )
 
-// V1's rows may refer to rows of their own table: a tree; and each of them may hold a value that no other may have. While V1 is being rebuilt, a row
-// needs those that it refers to, which may come later in the order of the keys; it goes after those that refer to it; and what it is to hold another row
-// may have held since before CONTRACT. A restorer brings such rows up first. In a circle it leaves one reference out until the rest is there.
+// V1's rows may refer to rows of their own table: a tree; and each of them may hold a value that no other may have.
+// While V1 is being rebuilt, a row needs those that it refers to, which may come later in the order of the keys; it
+// goes after those that refer to it; and what it is to hold another row may have held since before CONTRACT. A restorer
+// brings such rows up first. In a circle it leaves one reference out until the rest is there.
 
 // maxFirst is how many rows one transaction brings up because others need them. The next restore goes on from there.
 const maxFirst = 200
@@ -41,7 +42,10 @@ type restorer[V1, V2 any] struct {
 }
 
 func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
-	rs := &restorer[V1, V2]{Repository: r, tx: t, begun: map[string]bool{}, ended: map[string]bool{}, wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{}}
+	rs := &restorer[V1, V2]{
+		Repository: r, tx: t, begun: map[string]bool{}, ended: map[string]bool{},
+		wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{},
+	}
 	for _, table := range r.v1.all() {
 		for _, key := range r.keys.foreign(table.name) {
 			switch within := r.tableOf(key.Target) != nil; {
@@ -71,7 +75,8 @@ func (e *entity) leadsToKey(t *table, key foreignKey) bool {
 	return key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name && e.keeps(t, key)
 }
 
-// restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the delete.
+// restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the
+// delete.
 func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error {
 	if rs.begun[s.key] {
 		return nil
@@ -133,8 +138,9 @@ func later(err error) *string {
 	return new(err.Error() + ": start another restore, which goes on from there")
 }
 
-// before brings up the rows to which v1, a row that is about to be written, refers and which V1 lacks, and those that hold what it must hold alone.
-// A reference to a row that itself waits for this one, or needs too many others, it takes out of v1, and writes it in finish.
+// before brings up the rows to which v1, a row that is about to be written, refers and which V1 lacks, and those that
+// hold what it must hold alone. A reference to a row that itself waits for this one, or needs too many others, it takes
+// out of v1, and writes it in finish.
 func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) error {
 	if err := rs.vacate(ctx, own, v1); err != nil {
 		return err
@@ -186,7 +192,7 @@ func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) erro
 }
 
 func (rs *restorer[V1, V2]) hasRow(ctx context.Context, key string) (bool, error) {
-	n, err := number(ctx, rs.tx.session, "SELECT count(*) FROM "+rs.v1.sql+" t WHERE t."+quote(rs.v1.key.name)+" = "+rs.asKey("?"), key)
+	n, err := number(ctx, rs.tx.session, rs.sql(`SELECT count(*) FROM {v1} t WHERE t.{v1.key} = {?}`), key)
 	return n > 0, err
 }
 
@@ -210,7 +216,8 @@ func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
 			list := row.FieldByIndex(c.index)
 			kept := reflect.MakeSlice(list.Type(), 0, list.Len())
 			for j := range list.Len() {
-				if f := reflect.Indirect(list.Index(j).FieldByIndex(column.index)); !f.IsValid() || fmt.Sprint(f.Interface()) != value {
+				if f := reflect.Indirect(list.Index(j).FieldByIndex(column.index)); !f.IsValid() ||
+					fmt.Sprint(f.Interface()) != value {
 					kept = reflect.Append(kept, list.Index(j))
 				}
 			}
@@ -220,14 +227,17 @@ func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
 	return true
 }
 
-// beforeDelete brings up the rows of V1 that refer to one that is about to be deleted. Where such a row itself waits for this one, it unlinks them.
+// beforeDelete brings up the rows of V1 that refer to one that is about to be deleted. Where such a row itself waits
+// for this one, it unlinks them.
 func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error {
 	var referring []string
 	for _, key := range rs.keys {
 		of := rs.keyOfRow(key.on)
 		column := key.on.column(key.Columns[0])
 		refers := quote(column.name) + " = " + rs.db.dialect.asKey(column, "?")
-		found, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+key.on.sql+" t WHERE t."+refers+" AND t."+of+" IS NOT NULL LIMIT "+strconv.Itoa(maxFirst+1), own)
+		found, err := texts(ctx, rs.tx.session, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {on} t
+			WHERE t.{refers} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of, "on", key.on.sql, "refers", refers,
+			"part", strconv.Itoa(maxFirst+1)), own)
 		if err != nil {
 			return err
 		}
@@ -242,14 +252,15 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 			if v1, known := rs.wanted[other]; !known || v1 != nil {
 				continue // it is written when its turn comes
 			}
-			unlink := "DELETE FROM " + key.on.sql
+			unlink := fill(`DELETE FROM {on}`, "on", key.on.sql)
 			if key.on == rs.v1 {
 				if column.now().notNull {
 					continue
 				}
-				unlink = "UPDATE " + key.on.sql + " SET " + quote(column.name) + " = NULL"
+				unlink = fill(`UPDATE {on} SET {column} = NULL`, "on", key.on.sql, "column", quote(column.name))
 			}
-			if _, err := rs.tx.exec(ctx, unlink+" WHERE "+of+" = "+rs.asKey("?")+" AND "+refers, other, own); err != nil {
+			if _, err := rs.tx.exec(ctx, rs.sql(`{unlink} WHERE {of} = {?} AND {refers}`, "unlink", unlink,
+				"of", of, "refers", refers), other, own); err != nil {
 				return err
 			}
 		}
@@ -268,7 +279,8 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 	return nil
 }
 
-// loosen brings up the rows of V1 that refer to one's rows by other columns than its key: what they referred to before CONTRACT may be about to go, and they with it.
+// loosen brings up the rows of V1 that refer to one's rows by other columns than its key: what they referred to before
+// CONTRACT may be about to go, and they with it.
 func (rs *restorer[V1, V2]) loosen(ctx context.Context, own string) error {
 	for _, key := range rs.others {
 		referring, err := rs.referringBy(ctx, key, own)
@@ -289,8 +301,10 @@ func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own st
 	for i := range key.Columns {
 		on[i] = "t." + quote(key.Columns[i]) + " = r." + quote(key.TargetColumns[i])
 	}
-	found, err := texts(ctx, rs.tx.session, "SELECT DISTINCT CAST(t."+of+" AS text) FROM "+target.sql+" r JOIN "+key.on.sql+" t ON "+strings.Join(on, " AND ")+
-		" WHERE r."+rs.keyOfRow(target)+" = "+rs.asKey("?")+" AND t."+of+" IS NOT NULL LIMIT "+strconv.Itoa(maxFirst+1), own)
+	found, err := texts(ctx, rs.tx.session, rs.sql(`SELECT DISTINCT CAST(t.{of} AS text) FROM {target} r
+		JOIN {on} t ON {on2} WHERE r.{keyOfRow} = {?} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of,
+		"target", target.sql, "on", key.on.sql, "on2", strings.Join(on, " AND "), "keyOfRow", rs.keyOfRow(target),
+		"part", strconv.Itoa(maxFirst+1)), own)
 	return slices.DeleteFunc(found, func(other string) bool { return other == own }), err
 }
 
@@ -306,7 +320,8 @@ func (rs *restorer[V1, V2]) keyOfRow(on *table) string {
 
 // first brings up the rows of keys before others. What V1 does not take of them is found when it is their turn.
 func (rs *restorer[V1, V2]) first(ctx context.Context, keys []string) error {
-	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))), func(key string) bool { return rs.begun[key] })
+	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))),
+		func(key string) bool { return rs.begun[key] })
 	if len(keys) == 0 {
 		return nil
 	}
@@ -366,7 +381,10 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 					if rs.begun[value] {
 						why = new("V1 does not hold " + value + ", which it refers to")
 					}
-					rs.lacking[key] = Finding{Key: key, Kind: Different, Fields: []string{rs.v1.fieldOf(reference.Columns[0])}, Reason: why}
+					rs.lacking[key] = Finding{
+						Key: key, Kind: Different,
+						Fields: []string{rs.v1.fieldOf(reference.Columns[0])}, Reason: why,
+					}
 				}
 			}
 		}

@@ -9,8 +9,8 @@ import (
 
 const nodesByMail = "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent text REFERENCES nodes (email) ON DELETE CASCADE, email text NOT NULL UNIQUE, touched integer NOT NULL DEFAULT 0)"
 
-// A row that goes from V1 while that is being rebuilt takes no living one with it, which referred to it before CONTRACT, nor what nobody migrates and belongs to
-// that. The guard is loosen.
+// A row that goes from V1 while that is being rebuilt takes no living one with it, which referred to it before
+// CONTRACT, nor what nobody migrates and belongs to that. The guard is loosen.
 func TestARestoreTakesNoLivingRow(t *testing.T) {
 	t.Parallel()
 	for name, table := range map[string]string{
@@ -25,7 +25,9 @@ func TestARestoreTakesNoLivingRow(t *testing.T) {
 					if name == "the key" {
 						parent = "p"
 					}
-					b := nodesInContract(t, url, table, "INSERT INTO nodes (id, parent, email, touched) VALUES ('p', NULL, 'old', 1)", "INSERT INTO nodes (id, parent, email, touched) VALUES ('q', '"+parent+"', 'q', 7)",
+					b := nodesInContract(t, url, table,
+						"INSERT INTO nodes (id, parent, email, touched) VALUES ('p', NULL, 'old', 1)",
+						"INSERT INTO nodes (id, parent, email, touched) VALUES ('q', '"+parent+"', 'q', 7)",
 						"CREATE TABLE badges (nr integer PRIMARY KEY, node varchar(40) NOT NULL REFERENCES nodes ON DELETE CASCADE)", "INSERT INTO badges VALUES (1, 'q')")
 					setNode(t, b, "q", above(nil))
 					if how == "run" {
@@ -37,7 +39,8 @@ func TestARestoreTakesNoLivingRow(t *testing.T) {
 					}
 					raw := repotest.Raw(t, url)
 					count := func(when string) {
-						if n := repotest.One[int](t, raw, "SELECT count(*) FROM nodes WHERE id = 'q' AND touched = 7"); n != 1 {
+						if n := repotest.One[int](t, raw,
+							"SELECT count(*) FROM nodes WHERE id = 'q' AND touched = 7"); n != 1 {
 							t.Errorf("%s: what V1 alone knows of q is lost", when)
 						}
 						if n := repotest.One[int](t, raw, "SELECT count(*) FROM badges"); n != 1 {
@@ -81,10 +84,12 @@ func TestARestoreTakesNoLivingChildRow(t *testing.T) {
 				}, "CREATE TABLE stacks (id varchar(40) NOT NULL PRIMARY KEY)",
 					"CREATE TABLE cards (stack varchar(40) NOT NULL REFERENCES stacks, nr integer NOT NULL PRIMARY KEY, under integer REFERENCES cards (nr) ON DELETE CASCADE, touched integer NOT NULL DEFAULT 0)",
 					"CREATE TABLE badges (nr integer PRIMARY KEY, card integer NOT NULL REFERENCES cards (nr) ON DELETE CASCADE)",
-					"INSERT INTO stacks VALUES ('a'), ('b')", "INSERT INTO cards VALUES ('a', 1, NULL, 0)", "INSERT INTO cards VALUES ('b', 2, 1, 7)", "INSERT INTO badges VALUES (1, 2)")
+					"INSERT INTO stacks VALUES ('a'), ('b')", "INSERT INTO cards VALUES ('a', 1, NULL, 0)",
+					"INSERT INTO cards VALUES ('b', 2, 1, 7)", "INSERT INTO badges VALUES (1, 2)")
 				b.inContract()
 				put := func(key string, cards ...cardV2) error {
-					return errOf(b.UpdateV2(t.Context(), key, nil, func(v *stackV2) error { v.Cards = cards; return nil }))
+					return errOf(b.UpdateV2(t.Context(), key, nil,
+						func(v *stackV2) error { v.Cards = cards; return nil }))
 				}
 				if err := put("b", cardV2{Nr: 2}); err != nil {
 					t.Fatal(err)
@@ -118,7 +123,8 @@ func TestARestoreTakesNoLivingChildRow(t *testing.T) {
 func TestADeleteOfWhatAStaleRowRefersTo(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, strings.Replace(nodesByMail, " ON DELETE CASCADE", "", 1), "INSERT INTO nodes VALUES ('p', NULL, 'old', 1)", "INSERT INTO nodes VALUES ('q', 'old', 'q', 7)")
+		b := nodesInContract(t, url, strings.Replace(nodesByMail, " ON DELETE CASCADE", "", 1),
+			"INSERT INTO nodes VALUES ('p', NULL, 'old', 1)", "INSERT INTO nodes VALUES ('q', 'old', 'q', 7)")
 		setNode(t, b, "q", above(nil))
 		run := b.startRestore()
 		deleteThings(b, "p")

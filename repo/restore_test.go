@@ -27,7 +27,8 @@ func isRestoring(t *testing.T, b *repotest.Bench, want bool) {
 	t.Helper()
 	raw := repotest.Raw(t, b.URL)
 	before := v1Tables(t, raw)
-	created := note(fmt.Sprintf("r%d", repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_note_mark")+repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2")), "x")
+	created := note(fmt.Sprintf("r%d", repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_note_mark")+
+		repotest.One[int64](t, raw, "SELECT count(*) FROM notes_v2")), "x")
 	if _, err := b.Notes.CreateV1(t.Context(), created); err != nil {
 		t.Fatal(err)
 	}
@@ -81,45 +82,52 @@ func TestRestoreRebuildsV1(t *testing.T) {
 
 // What V1 cannot take, and what nobody knows, are findings, keep the gate closed, and are told by name.
 func TestRestoreFindings(t *testing.T) {
-	inContract(t, []repotest.NoteV1{note("a", "a"), note("b", "b"), note("c", "c")}, func(t *testing.T, b *repotest.Bench) {
-		raw := repotest.Raw(t, b.URL)
-		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = strings.Repeat("x", 60) })
-		updateV2(t, b, "b", func(n *repotest.NoteV2) { n.Headline = "goes" })
-		setCaptureQuietly(t, b, false)
-		repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) VALUES ('unknown', 'x', 1)")
-		setCaptureQuietly(t, b, true)
-		wantFound(t, b, restore(t, b, "NOTE"), 0, 2, "a DIFFERENT headline", "unknown MISSING")
-		wantBlocker(t, closed(t, b, repo.Cutover, "V1_NOT_RESTORED"), repo.V1NotRestored, 2, "a", "findings")
-		refusal, ok := errors.AsType[*repo.GateClosedError](force(t, b, "NOTE", repo.Cutover))
-		if !ok {
-			t.Errorf("force: %v", refusal)
-		}
-		if n := repotest.One[int64](t, raw, "SELECT count(*) FROM notes WHERE id = 'unknown' OR title = 'goes'"); n != 2 {
-			t.Errorf("%d of 2 rows are in V1: nobody has proved that one was deleted, and one goes", n)
-		}
-		wantField[*repo.NotRepresentableError](t, errOf(b.Notes.UpdateV2(t.Context(), "c", nil, func(n *repotest.NoteV2) error { n.Headline = strings.Repeat("x", 60); return nil })), "headline")
-		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = "short" })
-		wantFound(t, b, restore(t, b, "NOTE"), 0, 1, "unknown MISSING")
-		wantBlocker(t, closed(t, b, repo.Cutover, "V1_NOT_RESTORED"), repo.V1NotRestored, 1, "unknown", "findings")
-		setCaptureQuietly(t, b, false)
-		repotest.Exec(t, raw, "DELETE FROM notes WHERE id = 'unknown'")
-		setCaptureQuietly(t, b, true)
-		clean(t, b, restore(t, b, "NOTE"))
-		step(t, b, repo.Cutover)
-		clean(t, b, verify(t, b, false))
-	})
+	inContract(t, []repotest.NoteV1{note("a", "a"), note("b", "b"), note("c", "c")},
+		func(t *testing.T, b *repotest.Bench) {
+			raw := repotest.Raw(t, b.URL)
+			updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = strings.Repeat("x", 60) })
+			updateV2(t, b, "b", func(n *repotest.NoteV2) { n.Headline = "goes" })
+			setCaptureQuietly(t, b, false)
+			repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) VALUES ('unknown', 'x', 1)")
+			setCaptureQuietly(t, b, true)
+			wantFound(t, b, restore(t, b, "NOTE"), 0, 2, "a DIFFERENT headline", "unknown MISSING")
+			wantBlocker(t, closed(t, b, repo.Cutover, "V1_NOT_RESTORED"), repo.V1NotRestored, 2, "a", "findings")
+			refusal, ok := errors.AsType[*repo.GateClosedError](force(t, b, "NOTE", repo.Cutover))
+			if !ok {
+				t.Errorf("force: %v", refusal)
+			}
+			if n := repotest.One[int64](t, raw,
+				"SELECT count(*) FROM notes WHERE id = 'unknown' OR title = 'goes'"); n != 2 {
+				t.Errorf("%d of 2 rows are in V1: nobody has proved that one was deleted, and one goes", n)
+			}
+			wantField[*repo.NotRepresentableError](t,
+				errOf(b.Notes.UpdateV2(t.Context(), "c", nil,
+					func(n *repotest.NoteV2) error { n.Headline = strings.Repeat("x", 60); return nil })), "headline")
+			updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = "short" })
+			wantFound(t, b, restore(t, b, "NOTE"), 0, 1, "unknown MISSING")
+			wantBlocker(t, closed(t, b, repo.Cutover, "V1_NOT_RESTORED"), repo.V1NotRestored, 1, "unknown", "findings")
+			setCaptureQuietly(t, b, false)
+			repotest.Exec(t, raw, "DELETE FROM notes WHERE id = 'unknown'")
+			setCaptureQuietly(t, b, true)
+			clean(t, b, restore(t, b, "NOTE"))
+			step(t, b, repo.Cutover)
+			clean(t, b, verify(t, b, false))
+		})
 }
 
-// Cancelling a restore is a fenced step that voids it: writes go to V2 alone again, so what was restored is worth nothing.
+// Cancelling a restore is a fenced step that voids it: writes go to V2 alone again, so what was restored is worth
+// nothing.
 func TestACancelledRestoreIsVoid(t *testing.T) {
 	inContract(t, rows(5), func(t *testing.T, b *repotest.Bench) {
 		run, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, errOf(b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})), repo.ErrRunAlreadyActive)
+		wantErr(t, errOf(b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})),
+			repo.ErrRunAlreadyActive)
 		isRestoring(t, b, true)
-		if run, err = b.Control.CancelRun(t.Context(), run.ID); err != nil || run.Status != repo.Cancelled || run.FinishedAt == nil {
+		if run, err = b.Control.CancelRun(t.Context(), run.ID); err != nil || run.Status != repo.Cancelled ||
+			run.FinishedAt == nil {
 			t.Errorf("%+v, %v", run, err)
 		}
 		wantErr(t, errOf(b.Control.CancelRun(t.Context(), run.ID)), repo.ErrRunEnded)
@@ -159,14 +167,20 @@ func TestRestoreWhileWritesGoOn(t *testing.T) {
 			clients.Go(func() {
 				for i := 0; ctx.Err() == nil; i++ {
 					key := fmt.Sprintf("k%03d", (i*37+c*11)%300)
-					if _, err := instance.Notes.UpdateV1(t.Context(), key, func(n *repotest.NoteV1) error { n.Priority = int16(i % 9); return nil }); err != nil && !errors.Is(err, repo.ErrNotFound) {
+					if _, err := instance.Notes.UpdateV1(t.Context(), key,
+						func(n *repotest.NoteV1) error { n.Priority = int16(i % 9); return nil }); err != nil &&
+						!errors.Is(err, repo.ErrNotFound) {
 						t.Error(err)
 					}
 					fresh := fmt.Sprintf("n%d", c)
-					if err := errOf(instance.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: fresh, Headline: "x", Labels: []repotest.Label{{Rank: 1, Name: "x"}}})); err != nil {
+					if err := errOf(instance.Notes.CreateV2(t.Context(), repotest.NoteV2{
+						ID: fresh, Headline: "x",
+						Labels: []repotest.Label{{Rank: 1, Name: "x"}},
+					})); err != nil {
 						t.Error(err)
 					}
-					if err := instance.Notes.Delete(t.Context(), []string{fresh, key}[i%5/4], nil); err != nil && !errors.Is(err, repo.ErrNotFound) {
+					if err := instance.Notes.Delete(t.Context(), []string{fresh, key}[i%5/4], nil); err != nil &&
+						!errors.Is(err, repo.ErrNotFound) {
 						t.Error(err)
 					}
 					if i%5 == 4 {
@@ -199,11 +213,13 @@ func TestARestoreGoesOnAfterItsProcessDied(t *testing.T) {
 		stop := work(t, b)
 		inFlight.Wait()
 		closed := make(chan struct{})
-		go func() { b.Close(); close(closed) }() // it cannot be closed while a transaction is at work, but works no more
+		// it cannot be closed while a transaction is at work, but works no more
+		go func() { b.Close(); close(closed) }()
 		inFlight.Release()
 		<-closed
 		stop()
-		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'") // time passes
+		// time passes
+		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'")
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		stop = work(t, other)
 		run = ended(t, other, run)
@@ -227,11 +243,15 @@ func TestRestoreOfAReferenceThatV1Lacks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for id := range int32(5) {
-			if err := errOf(b.Comments.CreateV2(ctx, repotest.CommentV2{ID: 10 + id, About: new([]string{"new", "a"}[id%2]), Text: "x"})); err != nil {
+			if err := errOf(b.Comments.CreateV2(ctx, repotest.CommentV2{
+				ID:    10 + id,
+				About: new([]string{"new", "a"}[id%2]), Text: "x",
+			})); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantFound(t, b, restore(t, b, "COMMENT"), 0, 3, "10 DIFFERENT noteId", "12 DIFFERENT noteId", "14 DIFFERENT noteId")
+		wantFound(t, b, restore(t, b, "COMMENT"), 0, 3, "10 DIFFERENT noteId", "12 DIFFERENT noteId",
+			"14 DIFFERENT noteId")
 		if n := repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM comments"); n != 3 {
 			t.Errorf("%d comments are in V1, want 3", n)
 		}
@@ -244,12 +264,16 @@ func TestRestoreOfAReferenceThatV1Lacks(t *testing.T) {
 	})
 }
 
-// What only V2 can hold is not written to V1 by a client that leaves it alone, also where SQLite would take it. holdable in updateV1.
+// What only V2 can hold is not written to V1 by a client that leaves it alone, also where SQLite would take it.
+// holdable in updateV1.
 func TestWritesOfWhatV1CannotHoldDuringARestore(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Contract, func(t *testing.T, b *repotest.Bench) {
 		long := strings.Repeat("x", 60)
-		for key, v2 := range map[string]repotest.NoteV2{"title": {Headline: long}, "tags[0].name": {Headline: "x", Labels: []repotest.Label{{Rank: 1, Name: long}}}} {
+		for key, v2 := range map[string]repotest.NoteV2{"title": {Headline: long}, "tags[0].name": {
+			Headline: "x",
+			Labels:   []repotest.Label{{Rank: 1, Name: long}},
+		}} {
 			v2.ID = key
 			if _, err := b.Notes.CreateV2(t.Context(), v2); err != nil {
 				t.Fatal(err)
@@ -261,7 +285,8 @@ func TestWritesOfWhatV1CannotHoldDuringARestore(t *testing.T) {
 		for key, fieldOfV2 := range map[string]string{"title": "headline", "tags[0].name": "labels[0].name"} {
 			_, err := b.Notes.UpdateV1(t.Context(), key, func(n *repotest.NoteV1) error { n.Priority++; return nil })
 			wantField[*repo.InputError](t, err, key)
-			_, err = b.Notes.UpdateV2(t.Context(), key, nil, func(n *repotest.NoteV2) error { n.Priority++; return nil })
+			_, err = b.Notes.UpdateV2(t.Context(), key, nil,
+				func(n *repotest.NoteV2) error { n.Priority++; return nil })
 			wantField[*repo.NotRepresentableError](t, err, fieldOfV2)
 			updateV1(t, b, key, func(n *repotest.NoteV1) { n.Title, n.Tags = "x", nil })
 		}
@@ -273,11 +298,18 @@ func TestWritesOfNumbersThatV1CannotHoldDuringARestore(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		prices, control := openPrices(t, url)
 		for _, phase := range []repo.Phase{repo.Cutover, repo.Contract} {
-			if _, err := control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "PRICE", To: phase, Force: true, Reason: new("a test"), Actor: "test"}); err != nil {
+			if _, err := control.SetPhase(t.Context(), repo.PhaseRequest{
+				Entity: "PRICE", To: phase, Force: true,
+				Reason: new("a test"), Actor: "test",
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := prices.CreateV2(t.Context(), priceV2{ID: 1, Whole: `{"id": 1, "narrow": null, "wide": null, "exact": null, "inCents": 12345678901234567.89, "anything": null}`}); err != nil {
+		if _, err := prices.CreateV2(t.Context(),
+			priceV2{
+				ID:    1,
+				Whole: `{"id": 1, "narrow": null, "wide": null, "exact": null, "inCents": 12345678901234567.89, "anything": null}`,
+			}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := control.StartRestore(t.Context(), repo.RunRequest{Entity: "PRICE", Actor: "test"}); err != nil {
@@ -285,7 +317,8 @@ func TestWritesOfNumbersThatV1CannotHoldDuringARestore(t *testing.T) {
 		}
 		_, err := prices.UpdateV1(t.Context(), "1", func(v1 *priceV1) error { v1.Anything = new("x"); return nil })
 		wantField[*repo.InputError](t, err, "inCents")
-		if _, err = prices.UpdateV1(t.Context(), "1", func(v1 *priceV1) error { v1.InCents = nil; return nil }); err != nil {
+		if _, err = prices.UpdateV1(t.Context(), "1",
+			func(v1 *priceV1) error { v1.InCents = nil; return nil }); err != nil {
 			t.Error(err)
 		}
 	})

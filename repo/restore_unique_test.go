@@ -9,11 +9,13 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// Whatever it is that lets no two rows of V1 hold the same, what a row has given up since CONTRACT another may have while V1 is being rebuilt; where no
-// catalog says what is in the way, the client is told to wait. The guards are vacate and whileRebuilt.
+// Whatever it is that lets no two rows of V1 hold the same, what a row has given up since CONTRACT another may have
+// while V1 is being rebuilt; where no catalog says what is in the way, the client is told to wait. The guards are
+// vacate and whileRebuilt.
 func TestUniqueRulesDuringARestore(t *testing.T) {
 	t.Parallel()
-	const partial, folded = "CREATE UNIQUE INDEX own ON members (mail) WHERE nr < 100", "CREATE UNIQUE INDEX own ON members (lower(mail), nr)"
+	const partial, folded = "CREATE UNIQUE INDEX own ON members (mail) WHERE nr < 100",
+		"CREATE UNIQUE INDEX own ON members (lower(mail), nr)"
 	for name, c := range map[string]struct {
 		database, column, index string
 		waits                   bool
@@ -26,15 +28,31 @@ func TestUniqueRulesDuringARestore(t *testing.T) {
 		"plain":                 {"postgres", ", UNIQUE (mail)", "", false},
 		"two columns":           {"postgres", ", UNIQUE (mail, nr)", "", false},
 		"partial":               {"postgres", "", partial, false},
-		"of another column":     {"postgres", "", "CREATE UNIQUE INDEX own ON members (mail) WHERE touched < 100", true}, // which the model does not know
-		"an expression":         {"postgres", "", folded, false},
-		"NULLs alike":           {"postgres", ", UNIQUE NULLS NOT DISTINCT (mail)", "", false},
-		"deferred":              {"postgres", ", UNIQUE (mail) DEFERRABLE INITIALLY DEFERRED", "", false},
-		"exclusion":             {"postgres", ", EXCLUDE (lower(mail) WITH =)", "", false},
-		"overlap":               {"postgres", ", EXCLUDE USING gist (int4range(ascii(mail) * 10, ascii(mail) * 10 + 15) WITH &&)", "", false},
-		"another collation":     {"postgres", "", "CREATE UNIQUE INDEX own ON members (mail COLLATE anycase, nr DESC) INCLUDE (touched)", false},
-		"a whole row":           {"postgres", "", "CREATE UNIQUE INDEX own ON members (mail, (members.* IS NULL))", true},
-		"generated":             {"postgres", ", folded text GENERATED ALWAYS AS (lower(mail)) STORED UNIQUE", "", true},
+		// which the model does not know
+		"of another column": {
+			"postgres", "", "CREATE UNIQUE INDEX own ON members (mail) WHERE touched < 100",
+			true,
+		},
+		"an expression": {"postgres", "", folded, false},
+		"NULLs alike":   {"postgres", ", UNIQUE NULLS NOT DISTINCT (mail)", "", false},
+		"deferred":      {"postgres", ", UNIQUE (mail) DEFERRABLE INITIALLY DEFERRED", "", false},
+		"exclusion":     {"postgres", ", EXCLUDE (lower(mail) WITH =)", "", false},
+		"overlap": {
+			"postgres",
+			", EXCLUDE USING gist (int4range(ascii(mail) * 10, ascii(mail) * 10 + 15) WITH &&)", "", false,
+		},
+		"another collation": {
+			"postgres", "",
+			"CREATE UNIQUE INDEX own ON members (mail COLLATE anycase, nr DESC) INCLUDE (touched)", false,
+		},
+		"a whole row": {
+			"postgres", "", "CREATE UNIQUE INDEX own ON members (mail, (members.* IS NULL))",
+			true,
+		},
+		"generated": {
+			"postgres", ", folded text GENERATED ALWAYS AS (lower(mail)) STORED UNIQUE", "",
+			true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			on(t, c.database, func(t *testing.T, url string) {
@@ -43,7 +61,8 @@ func TestUniqueRulesDuringARestore(t *testing.T) {
 				if name == "NULLs alike" {
 					held, row = nil, "('a', 1, NULL)"
 				}
-				statements := []string{"INSERT INTO members (id, nr, mail) VALUES ('b', 1, 'c'), ('gone', 1, 'e'), " + row}
+				statements := []string{"INSERT INTO members (id, nr, mail) VALUES ('b', 1, 'c'), ('gone', 1, 'e'), " +
+					row}
 				if c.index != "" {
 					statements = append(statements, c.index)
 				}
@@ -52,11 +71,13 @@ func TestUniqueRulesDuringARestore(t *testing.T) {
 				}
 				if name == "another collation" {
 					held = new("A")
-					repotest.Exec(t, repotest.Raw(t, url), "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
+					repotest.Exec(t, repotest.Raw(t, url),
+						"CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
 				}
 				b := membersInContract(t, url, c.column, statements...)
 				setMail := func(key string, mail *string) error {
-					return errOf(b.UpdateV2(t.Context(), key, nil, func(v *memberV2) error { v.Mail = mail; return nil }))
+					return errOf(b.UpdateV2(t.Context(), key, nil,
+						func(v *memberV2) error { v.Mail = mail; return nil }))
 				}
 				create := func(key string, mail *string) error {
 					return errOf(b.CreateV2(t.Context(), memberV2{ID: key, Nr: 1, Mail: mail}))
@@ -69,7 +90,8 @@ func TestUniqueRulesDuringARestore(t *testing.T) {
 				first, second := create("z", held), setMail("b", new("e"))
 				if c.waits {
 					for _, err := range []error{first, second} {
-						if conflict, ok := errors.AsType[*repo.ConflictError](err); !ok || !strings.Contains(conflict.Reason, "being rebuilt") {
+						if conflict, ok := errors.AsType[*repo.ConflictError](err); !ok ||
+							!strings.Contains(conflict.Reason, "being rebuilt") {
 							t.Errorf("the error is %v", err)
 						}
 					}
@@ -87,19 +109,21 @@ func TestUniqueRulesDuringARestore(t *testing.T) {
 	}
 }
 
-// A foreign key of V1's to other rows of its table by something else than their key is not kept in CONTRACT, where V1 tells nothing of them. While V1 is being
-// rebuilt, a client is told to wait. The guards are keeps and whileRebuilt.
+// A foreign key of V1's to other rows of its table by something else than their key is not kept in CONTRACT, where V1
+// tells nothing of them. While V1 is being rebuilt, a client is told to wait. The guards are keeps and whileRebuilt.
 func TestReferencesByOtherColumns(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		b := nodesInContract(t, url, "CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent text REFERENCES nodes (email), email text NOT NULL UNIQUE)", "INSERT INTO nodes VALUES ('p', NULL, 'old'), ('q', NULL, 'q')")
+		b := nodesInContract(t, url,
+			"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent text REFERENCES nodes (email), email text NOT NULL UNIQUE)", "INSERT INTO nodes VALUES ('p', NULL, 'old'), ('q', NULL, 'q')")
 		setNode(t, b, "p", mail("new"))
 		setNode(t, b, "q", above(new("new")))
 		createNode(t, b, nodeV2{ID: "z", Mail: "z"})
 		createNode(t, b, nodeV2{ID: "a", Mail: "a", Above: new("z")})
 		run := b.startRestore()
 		_, err := b.CreateV2(t.Context(), nodeV2{ID: "b", Mail: "b", Above: new("z")})
-		if conflict, ok := errors.AsType[*repo.ConflictError](err); !ok || !strings.Contains(conflict.Reason, "being rebuilt") {
+		if conflict, ok := errors.AsType[*repo.ConflictError](err); !ok || !strings.Contains(conflict.Reason,
+			"being rebuilt") {
 			t.Errorf("the error is %v", err)
 		}
 		if run = endedOf(t, b.control, run); run.Faults != 1 { // a, which comes before z
@@ -159,7 +183,8 @@ func TestChildRowsThatReferToEachOther(t *testing.T) {
 		put := func(key string, cards ...cardV2) error {
 			return errOf(b.UpdateV2(t.Context(), key, nil, func(v *stackV2) error { v.Cards = cards; return nil }))
 		}
-		if err := errors.Join(put("b", cardV2{Nr: 2}, cardV2{Nr: 3, Under: new(int32(2))}), put("a", cardV2{Nr: 4, Under: new(int32(3))})); err != nil {
+		if err := errors.Join(put("b", cardV2{Nr: 2}, cardV2{Nr: 3, Under: new(int32(2))}),
+			put("a", cardV2{Nr: 4, Under: new(int32(3))})); err != nil {
 			t.Error(err)
 		}
 		run := b.startRestore()
@@ -174,7 +199,8 @@ func TestChildRowsThatReferToEachOther(t *testing.T) {
 	})
 }
 
-// Indexes of constants, invalid ones that hold nothing, and expressions that fail for rows outside of their condition. The guards are in uniques.
+// Indexes of constants, invalid ones that hold nothing, and expressions that fail for rows outside of their condition.
+// The guards are in uniques.
 func TestIndexesThatFailAQuery(t *testing.T) {
 	t.Parallel()
 	for name, index := range map[string]string{
@@ -194,10 +220,15 @@ func TestIndexesThatFailAQuery(t *testing.T) {
 				if _, err := raw.ExecContext(t.Context(), index); (err != nil) != (name == "invalid") {
 					t.Fatal(err)
 				}
-				b := broughtWell(t, url, functions[memberV1, memberV2]{up: func(v memberV1) memberV2 { return memberV2(v) }, down: func(v memberV2) memberV1 { return memberV1(v) }})
+				b := broughtWell(t, url, functions[memberV1,
+					memberV2]{
+					up:   func(v memberV1) memberV2 { return memberV2(v) },
+					down: func(v memberV2) memberV1 { return memberV1(v) },
+				})
 				b.inContract()
 				set := func(mail string) error {
-					return errOf(b.UpdateV2(t.Context(), "a", nil, func(v *memberV2) error { v.Mail = &mail; return nil }))
+					return errOf(b.UpdateV2(t.Context(), "a", nil,
+						func(v *memberV2) error { v.Mail = &mail; return nil }))
 				}
 				if err := set("q"); err != nil {
 					t.Fatal(err)

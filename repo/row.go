@@ -32,7 +32,8 @@ func (c *column) toDatabase(field reflect.Value) any {
 	return field.Interface()
 }
 
-// rows returns the child rows of the aggregate v, with its key; those that have no key of their own with their position.
+// rows returns the child rows of the aggregate v, with its key; those that have no key of their own with their
+// position.
 func (c *child) rows(v reflect.Value, key any) []row {
 	list := v.FieldByIndex(c.index)
 	rows := make([]row, list.Len())
@@ -165,8 +166,8 @@ func (c *child) identity(v reflect.Value) string {
 	return b.String()
 }
 
-// checkLimits looks for the first value in v, which differs from before unless that is nil, that its column cannot hold. It
-// returns nil or a *FieldError with the path in the model.
+// checkLimits looks for the first value in v, which differs from before unless that is nil, that its column cannot
+// hold. It returns nil or a *FieldError with the path in the model.
 func (t *table) checkLimits(before, v any) error {
 	w := reflect.ValueOf(v).Elem()
 	old := reflect.Value{}
@@ -205,7 +206,8 @@ func (c *child) checkLimits(list reflect.Value) error {
 			}
 		}
 		identity := c.identity(list.Index(i))
-		if len(c.own) == 1 && list.Index(i).FieldByIndex(c.columns[c.own[0]].index).IsZero() && (c.columns[c.own[0]].now().generator != "" || c.columns[c.own[0]].now().primary) {
+		if len(c.own) == 1 && list.Index(i).FieldByIndex(c.columns[c.own[0]].index).IsZero() &&
+			(c.columns[c.own[0]].now().generator != "" || c.columns[c.own[0]].now().primary) {
 			continue // the database draws it
 		}
 		if len(c.own) > 0 && seen[identity] {
@@ -234,7 +236,8 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		case strings.ContainsRune(s, 0):
 			return Faulty(c.field(prefix), "contains a NUL character")
 		case l.runes > 0 && utf8.RuneCountInString(s) > l.runes:
-			return overLimit(c.field(prefix), "has %d characters, at most %d are possible", utf8.RuneCountInString(s), l.runes)
+			return overLimit(c.field(prefix), "has %d characters, at most %d are possible",
+				utf8.RuneCountInString(s), l.runes)
 		}
 	case v.CanInt() && l.ranged && (v.Int() < l.min || v.Int() > l.max):
 		return overLimit(c.field(prefix), "is %d, possible is %d to %d", v.Int(), l.min, l.max)
@@ -242,7 +245,8 @@ func (c *column) checkValue(v reflect.Value, prefix string) error {
 		return overLimit(c.field(prefix), "is %d, at most %d is possible", v.Uint(), l.max)
 	case v.CanFloat() && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)):
 		return Faulty(c.field(prefix), "is %v, which JSON cannot say", v.Float())
-	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map || v.Kind() == reflect.Array:
+	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map ||
+		v.Kind() == reflect.Array:
 		return c.checkDocument(v, prefix)
 	}
 	return nil
@@ -276,7 +280,8 @@ func (c *column) checkDocument(v reflect.Value, prefix string) error {
 				}
 			}
 			if strings.HasSuffix(c.now().sqlType, "[]") && !isBlock(v) {
-				return Faulty(c.field(prefix), "is an array whose parts are of different lengths, or empty, which V1 cannot hold")
+				return Faulty(c.field(prefix),
+					"is an array whose parts are of different lengths, or empty, which V1 cannot hold")
 			}
 		}
 	}
@@ -286,7 +291,8 @@ func (c *column) checkDocument(v reflect.Value, prefix string) error {
 	return nil
 }
 
-// isBlock reports whether all parts of an array of several dimensions are equally long, at each depth, and hold something.
+// isBlock reports whether all parts of an array of several dimensions are equally long, at each depth, and hold
+// something.
 func isBlock(v reflect.Value) bool {
 	parts := []reflect.Value{v}
 	for range dimensionsOf(v.Type()) - 1 {
@@ -313,7 +319,8 @@ func (c *column) checkElement(v reflect.Value, prefix string) error {
 		return Faulty(c.field(prefix), "is not valid UTF-8")
 	case v.Kind() == reflect.String && strings.ContainsRune(v.String(), 0):
 		return Faulty(c.field(prefix), "contains a NUL character")
-	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map || v.Kind() == reflect.Array:
+	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map ||
+		v.Kind() == reflect.Array:
 		return c.checkDocument(v, prefix)
 	default:
 		return nil

@@ -15,7 +15,8 @@ type RunKind string
 const (
 	// Sweep migrates what use did not. It runs while rows migrate: in MIGRATE, and in CUTOVER while that is incomplete.
 	Sweep RunKind = "SWEEP"
-	// Rehearsal converts and proves every row, stores none, and says what would be quarantined. It runs in EXPAND and MIGRATE.
+	// Rehearsal converts and proves every row, stores none, and says what would be quarantined. It runs in EXPAND and
+	// MIGRATE.
 	Rehearsal RunKind = "REHEARSAL"
 	// Verification compares both shapes, and repairs what differs if asked. It runs in MIGRATE and CUTOVER.
 	Verification RunKind = "VERIFICATION"
@@ -39,10 +40,14 @@ func (k RunKind) runsIn(f fence) bool {
 
 // phases says where runsIn is true.
 func (k RunKind) phases() string {
-	return map[RunKind]string{Sweep: "MIGRATE, or in CUTOVER while that is incomplete", Rehearsal: "EXPAND and MIGRATE", Verification: "MIGRATE and CUTOVER", Restore: "CONTRACT"}[k]
+	return map[RunKind]string{
+		Sweep: "MIGRATE, or in CUTOVER while that is incomplete", Rehearsal: "EXPAND and MIGRATE",
+		Verification: "MIGRATE and CUTOVER", Restore: "CONTRACT",
+	}[k]
 }
 
-// needsEpoch reports whether a run of the kind is worth nothing once the phase has changed, even if it has changed back.
+// needsEpoch reports whether a run of the kind is worth nothing once the phase has changed, even if it has changed
+// back.
 func (k RunKind) needsEpoch() bool { return k == Verification || k == Restore }
 
 // RunStatus says where a run stands. A run that is RUNNING or PAUSED is active; the others have ended.
@@ -68,11 +73,11 @@ type Run struct {
 	Actor      string
 	// Total is the number of rows to look at: an estimate on large tables of PostgreSQL until the run has succeeded.
 	Total int64
-	// Done counts the rows that were looked at, Migrated the copies, or in a restore the V1 rows, that were stored, Quarantined the rows
-	// that could not be converted.
+	// Done counts the rows that were looked at, Migrated the copies, or in a restore the V1 rows, that were stored,
+	// Quarantined the rows that could not be converted.
 	Done, Migrated, Quarantined int64
-	// Behind counts what a verification could not compare, the copy being absent or stale, which is no fault. Faults counts what it
-	// found different or orphaned, repaired or not, and what a restore could not write.
+	// Behind counts what a verification could not compare, the copy being absent or stale, which is no fault. Faults
+	// counts what it found different or orphaned, repaired or not, and what a restore could not write.
 	Behind, Faults int64
 	// RowsPerSecond is Done by the time that the run has worked.
 	RowsPerSecond float64
@@ -108,8 +113,8 @@ func (c *Control) wakeUp() {
 	}
 }
 
-// PauseRun stops a run for the time being, and returns once the batch in flight has ended. A paused run stays so. It fails
-// with ErrNotFound and with ErrRunEnded.
+// PauseRun stops a run for the time being, and returns once the batch in flight has ended. A paused run stays so. It
+// fails with ErrNotFound and with ErrRunEnded.
 func (c *Control) PauseRun(ctx context.Context, id int64) (Run, error) {
 	return c.setStatus(ctx, id, Paused)
 }
@@ -121,8 +126,9 @@ func (c *Control) ResumeRun(ctx context.Context, id int64) (Run, error) {
 	return run, err
 }
 
-// CancelRun ends a run, and returns once the batch in flight has ended. What was migrated stays. A restore that is cancelled
-// is void: from then on writes in CONTRACT go to V2 alone again. It fails with ErrNotFound and with ErrRunEnded.
+// CancelRun ends a run, and returns once the batch in flight has ended. What was migrated stays. A restore that is
+// cancelled is void: from then on writes in CONTRACT go to V2 alone again. It fails with ErrNotFound and with
+// ErrRunEnded.
 func (c *Control) CancelRun(ctx context.Context, id int64) (Run, error) {
 	run, err := c.Run(ctx, id)
 	if err != nil || run.Kind != Restore || !run.active() {
@@ -159,16 +165,17 @@ func (q TuneRequest) check() error {
 	return checkLimitsOfRun(limit(q.Workers), limit(q.MaxRowsPerSecond))
 }
 
-// TuneRun changes the limits of an active run. Workers obey with their next batch. It fails with ErrNotFound, with ErrRunEnded, and with an
-// *InputError for limits that make no sense.
+// TuneRun changes the limits of an active run. Workers obey with their next batch. It fails with ErrNotFound, with
+// ErrRunEnded, and with an *InputError for limits that make no sense.
 func (c *Control) TuneRun(ctx context.Context, q TuneRequest) (Run, error) {
 	if err := q.check(); err != nil {
 		return Run{}, inputError(err)
 	}
 	var n int64
 	err := c.db.autonomously(ctx, func(s session) (err error) {
-		n, err = s.exec(ctx, "UPDATE "+c.db.own.run+" SET workers = coalesce(?, workers), max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END,"+
-			" throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", q.Workers, q.NoLimit, q.MaxRowsPerSecond, q.ID)
+		n, err = s.exec(ctx, c.db.sql(`UPDATE {coexist_run} SET workers = coalesce(?, workers),
+			max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END, throttled_by =
+			NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')`), q.Workers, q.NoLimit, q.MaxRowsPerSecond, q.ID)
 		return err
 	})
 	if err != nil {
@@ -202,8 +209,8 @@ func (db *DB) endOrChange(ctx context.Context, id int64, to RunStatus, reason st
 	}
 	var n int64
 	err := db.autonomously(ctx, func(s session) (err error) {
-		n, err = s.exec(ctx, "UPDATE "+db.own.run+" SET status = ?, error = ?, finished_at = "+finished+
-			", throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')", string(to), failure, id)
+		n, err = s.exec(ctx, db.sql(`UPDATE {coexist_run} SET status = ?, error = ?, finished_at = {finished},
+			throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')`, "finished", finished), string(to), failure, id)
 		return err
 	})
 	return n > 0, err
@@ -230,7 +237,8 @@ func (c *Control) Runs(ctx context.Context, entity string, kind RunKind, first i
 	if err := checkFirst(first); err != nil {
 		return nil, err
 	}
-	return c.runs(ctx, "r.entity = ? AND (r.kind = ? OR CAST(? AS text) = '')", first, entity, string(kind), string(kind))
+	return c.runs(ctx, "r.entity = ? AND (r.kind = ? OR CAST(? AS text) = '')", first, entity,
+		string(kind), string(kind))
 }
 
 // runDocument is a run as the database keeps it.
@@ -262,7 +270,8 @@ type runDocument struct {
 func (c *Control) runs(ctx context.Context, where string, limit int, args ...any) ([]Run, error) {
 	d := c.db.dialect
 	sum := func(name string) string {
-		return "(SELECT coalesce(sum(k." + name + "), 0) FROM " + c.db.own.chunk + " k WHERE k.run_id = r.id)"
+		return c.db.sql(`(SELECT coalesce(sum(k.{name}), 0) FROM {coexist_chunk} k WHERE k.run_id = r.id)`,
+			"name", name)
 	}
 	var runs []Run
 	err := c.db.reading().query(ctx, func(rows *sql.Rows) error {
@@ -270,30 +279,33 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 		err := scanJSON(rows, &document)
 		runs = append(runs, document.run())
 		return err
-	}, "SELECT CAST("+d.object([]member{
-		{"id", "r.id"},
-		{"kind", "r.kind"},
-		{"entity", "r.entity"},
-		{"status", "r.status"},
-		{"startedAt", "r.started_at"},
-		{"finishedAt", "r.finished_at"},
-		{"actor", "r.actor"},
-		{"workers", "r.workers"},
-		{"maxRowsPerSecond", "r.max_rows_per_second"},
-		{"olderThan", "r.older_than_mapping_version"},
-		{"total", "r.total"},
-		{"throttledBy", "r.throttled_by"},
-		{"error", "r.error"},
-		{"done", sum("done")},
-		{"migrated", sum("migrated")},
-		{"quarantined", sum("quarantined")},
-		{"busyMs", sum("busy_ms")},
-		{"behind", sum("behind")},
-		{"faults", sum("faults")},
-		{"repair", d.value("r", flag("repair"))},
-		{"epoch", "r.epoch"},
-		{"atWork", "(SELECT count(*) FROM " + c.db.own.chunk + " k WHERE k.run_id = r.id AND NOT k.finished AND k.leased_until > " + leaseless + ")"},
-	})+" AS text) FROM "+c.db.own.run+" r WHERE "+where+" ORDER BY r.id DESC LIMIT "+strconv.Itoa(limit), args...)
+	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_run} r WHERE {where} ORDER BY r.id DESC LIMIT {limit}`,
+		"object", d.object([]member{
+			{"id", "r.id"},
+			{"kind", "r.kind"},
+			{"entity", "r.entity"},
+			{"status", "r.status"},
+			{"startedAt", "r.started_at"},
+			{"finishedAt", "r.finished_at"},
+			{"actor", "r.actor"},
+			{"workers", "r.workers"},
+			{"maxRowsPerSecond", "r.max_rows_per_second"},
+			{"olderThan", "r.older_than_mapping_version"},
+			{"total", "r.total"},
+			{"throttledBy", "r.throttled_by"},
+			{"error", "r.error"},
+			{"done", sum("done")},
+			{"migrated", sum("migrated")},
+			{"quarantined", sum("quarantined")},
+			{"busyMs", sum("busy_ms")},
+			{"behind", sum("behind")},
+			{"faults", sum("faults")},
+			{"repair", d.value("r", flag("repair"))},
+			{"epoch", "r.epoch"},
+			{"atWork", c.db.sql(`(SELECT count(*) FROM {coexist_chunk} k WHERE k.run_id = r.id AND NOT k.finished
+				AND k.leased_until > {leaseless})`, "leaseless", leaseless)},
+		}),
+		"where", where, "limit", strconv.Itoa(limit)), args...)
 	return runs, err
 }
 
@@ -301,9 +313,12 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 func (d runDocument) run() Run {
 	d.Done = max(d.Done, d.Migrated+d.Quarantined) // a sweep's last stage stores rows that have come behind the first
 	r := Run{
-		ID: d.ID, Kind: d.Kind, Entity: d.Entity, Status: d.Status, StartedAt: d.StartedAt.UTC(), Actor: d.Actor, Total: max(d.Total, d.Done),
-		Done: d.Done, Migrated: d.Migrated, Quarantined: d.Quarantined, Workers: d.Workers, MaxRowsPerSecond: d.MaxRowsPerSecond,
-		ThrottledBy: d.ThrottledBy, Error: d.Error, Behind: d.Behind, Faults: d.Faults, olderThan: d.OlderThan, repair: d.Repair, epoch: d.Epoch,
+		ID: d.ID, Kind: d.Kind, Entity: d.Entity, Status: d.Status, StartedAt: d.StartedAt.UTC(), Actor: d.Actor,
+		Total: max(d.Total, d.Done),
+		Done:  d.Done, Migrated: d.Migrated, Quarantined: d.Quarantined, Workers: d.Workers,
+		MaxRowsPerSecond: d.MaxRowsPerSecond,
+		ThrottledBy:      d.ThrottledBy, Error: d.Error, Behind: d.Behind, Faults: d.Faults, olderThan: d.OlderThan,
+		repair: d.Repair, epoch: d.Epoch,
 	}
 	if d.FinishedAt != nil {
 		at := d.FinishedAt.UTC()
@@ -330,7 +345,8 @@ func (d runDocument) rate() float64 {
 }
 
 // WatchRun sends the state of a run at once, and then each time it has changed; it looks three times a second. The last
-// state that it sends is the one in which the run has ended; then, or when ctx ends, it closes the channel. It fails with ErrNotFound.
+// state that it sends is the one in which the run has ended; then, or when ctx ends, it closes the channel. It fails
+// with ErrNotFound.
 func (c *Control) WatchRun(ctx context.Context, id int64) (<-chan Run, error) {
 	first, err := c.Run(ctx, id)
 	if err != nil {
@@ -345,7 +361,8 @@ func (c *Control) WatchRun(ctx context.Context, id int64) (<-chan Run, error) {
 	seen := first
 	return watch(ctx, c.db, 300*time.Millisecond, first, func(ctx context.Context) (Run, bool, bool, error) {
 		run, err := c.Run(ctx, id)
-		changed := run.Status != seen.Status || run.Done != seen.Done || run.Migrated != seen.Migrated || run.Quarantined != seen.Quarantined || run.Faults != seen.Faults ||
+		changed := run.Status != seen.Status || run.Done != seen.Done || run.Migrated != seen.Migrated ||
+			run.Quarantined != seen.Quarantined || run.Faults != seen.Faults ||
 			(run.ThrottledBy == nil) != (seen.ThrottledBy == nil)
 		if err == nil {
 			seen = run

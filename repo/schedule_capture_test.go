@@ -9,7 +9,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// A gap is over only once whoever has written unseen has ended: what was read before that is stale. The guard is lockV1 in mending.
+// A gap is over only once whoever has written unseen has ended: what was read before that is stale. The guard is lockV1
+// in mending.
 func TestAGapWithATransactionInFlight(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -97,7 +98,8 @@ func TestARepairAgainstACreate(t *testing.T) {
 	})
 }
 
-// A copy that comes with a row that V1's owner makes where V2 leads lies under none of the marks of all keys that were there: refreshCopies.
+// A copy that comes with a row that V1's owner makes where V2 leads lies under none of the marks of all keys that were
+// there: refreshCopies.
 func TestARowThatV1MakesInCutoverAfterATruncate(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -106,7 +108,8 @@ func TestARowThatV1MakesInCutoverAfterATruncate(t *testing.T) {
 		insert(t, b, note("a", "a"))
 		getV2(t, b, "a")
 		repotest.Exec(t, raw, "TRUNCATE notes CASCADE")
-		repotest.Exec(t, raw, trigger(url, "side", "AFTER UPDATE OF body ON notes", "INSERT INTO notes (id, title, priority) VALUES ('side', 'side', 1); RETURN NULL;", "")...)
+		repotest.Exec(t, raw, trigger(url, "side", "AFTER UPDATE OF body ON notes",
+			"INSERT INTO notes (id, title, priority) VALUES ('side', 'side', 1); RETURN NULL;", "")...)
 		if _, err := b.Notes.CreateV1(t.Context(), note("b", "b")); err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +139,10 @@ func TestVersionAfterACrashInARemigration(t *testing.T) {
 	updateV1(t, b, "b", func(n *repotest.NoteV1) { n.Title = "flush" })
 	var seen repo.Record[repotest.NoteV2]
 	killed := make(chan struct{})
-	run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test", OlderThanMappingVersion: 2})
+	run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{
+		Entity: "NOTE", Actor: "test",
+		OlderThanMappingVersion: 2,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,13 +157,16 @@ func TestVersionAfterACrashInARemigration(t *testing.T) {
 	cluster.Restart()
 	repotest.Until(t, "the database is back", func() bool { return reader.DB.Ping(t.Context()) == nil })
 	after := getV2(t, reader, "a")
-	t.Logf("run %d; before %d %+v; answered %d %+v; after the crash %d %+v", run.ID, before.Version, before.Value, seen.Version, seen.Value, after.Version, after.Value)
+	t.Logf("run %d; before %d %+v; answered %d %+v; after the crash %d %+v", run.ID, before.Version, before.Value,
+		seen.Version, seen.Value, after.Version, after.Value)
 	if after.Version < seen.Version {
 		t.Errorf("the version falls from %d to %d", seen.Version, after.Version)
 	}
 	// Somebody else changes it, and who has read version seen.Version takes his change for what he has read.
 	updateV2(t, reader, "a", func(n *repotest.NoteV2) { n.Priority = 7 })
-	if r, err := reader.Notes.UpdateV2(t.Context(), "a", &seen.Version, func(n *repotest.NoteV2) error { n.Headline = "mine"; return nil }); err == nil {
-		t.Errorf("a write that expects version %d, as it was read before the crash, goes over another's write: %+v", seen.Version, r)
+	if r, err := reader.Notes.UpdateV2(t.Context(), "a", &seen.Version,
+		func(n *repotest.NoteV2) error { n.Headline = "mine"; return nil }); err == nil {
+		t.Errorf("a write that expects version %d, as it was read before the crash, goes over another's write: %+v",
+			seen.Version, r)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// A statement that shifts keys leaves two marks of one key under one id, of which a sweep folds both. m.kind in markRecords.
+// A statement that shifts keys leaves two marks of one key under one id, of which a sweep folds both. m.kind in
+// markRecords.
 func TestAKeyThatMovedAndWasDeletedKeepsItsTombstone(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -32,13 +33,16 @@ func TestAKeyThatMovedAndWasDeletedKeepsItsTombstone(t *testing.T) {
 		for i := range pairs {
 			key := "b" + strconv.Itoa(i)
 			for j := range 5 {
-				before[key] = updateV2(t, b, key, func(n *repotest.NoteV2) { n.PinnedReason = new(strconv.Itoa(j)) }).Version
+				before[key] = updateV2(t, b, key,
+					func(n *repotest.NoteV2) { n.PinnedReason = new(strconv.Itoa(j)) }).Version
 			}
 		}
-		repotest.Exec(t, raw, "SET enable_indexscan = off", "SET enable_bitmapscan = off", "SET enable_indexonlyscan = off")
+		repotest.Exec(t, raw, "SET enable_indexscan = off", "SET enable_bitmapscan = off",
+			"SET enable_indexonlyscan = off")
 		for i := range pairs {
 			n := strconv.Itoa(i)
-			repotest.Exec(t, raw, "UPDATE notes SET id = CASE id WHEN 'a"+n+"' THEN 'b"+n+"' ELSE 'c"+n+"' END WHERE id IN ('a"+n+"', 'b"+n+"')",
+			repotest.Exec(t, raw, "UPDATE notes SET id = CASE id WHEN 'a"+n+"' THEN 'b"+n+"' ELSE 'c"+n+
+				"' END WHERE id IN ('a"+n+"', 'b"+n+"')",
 				"DELETE FROM notes WHERE id = 'b"+n+"'")
 		}
 		if run := sweep(t, b, repo.SweepRequest{}); run.Status != repo.Succeeded {
@@ -46,16 +50,20 @@ func TestAKeyThatMovedAndWasDeletedKeepsItsTombstone(t *testing.T) {
 		}
 		for i := range pairs {
 			key := "b" + strconv.Itoa(i)
-			gone := repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_note_mark WHERE key = $1 AND kind = 'GONE'", key)
+			gone := repotest.One[int64](t, raw,
+				"SELECT count(*) FROM coexist_note_mark WHERE key = $1 AND kind = 'GONE'", key)
 			repotest.Exec(t, raw, "INSERT INTO notes (id, title, priority) VALUES ('"+key+"', 'again', 1)")
 			if v := getV2(t, b, key).Version; v <= before[key] || gone == 0 {
-				t.Errorf("%s had version %d, was deleted (%d tombstones are left of it), created again and has version %d", key, before[key], gone, v)
+				t.Errorf(
+					"%s had version %d, was deleted (%d tombstones are left of it), created again and has version %d",
+					key, before[key], gone, v)
 			}
 		}
 	})
 }
 
-// A create has read the marks of a key that a sweep folds before it deletes them: it begins again, with the tombstone. The guard is in finishStore.
+// A create has read the marks of a key that a sweep folds before it deletes them: it begins again, with the tombstone.
+// The guard is in finishStore.
 func TestACreateThatHasReadWhatASweepFolds(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -64,8 +72,12 @@ func TestACreateThatHasReadWhatASweepFolds(t *testing.T) {
 		raw := repotest.Raw(t, url)
 		insert(t, b, repotest.NoteV1{ID: "a", Title: "a", Priority: 1})
 		repotest.Exec(t, raw, "UPDATE notes SET title = 'b'", "DELETE FROM notes")
-		between(t, b, `DELETE FROM "public"."coexist_note_mark"`, func() { clean(t, sweeper, sweep(t, sweeper, repo.SweepRequest{})) })
-		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: "new", PinnedReason: new("keep")}); err != nil {
+		between(t, b, `DELETE FROM "public"."coexist_note_mark"`,
+			func() { clean(t, sweeper, sweep(t, sweeper, repo.SweepRequest{})) })
+		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{
+			ID: "a", Headline: "new",
+			PinnedReason: new("keep"),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if r := agree(t, b, "a"); r.Value.PinnedReason == nil || *r.Value.PinnedReason != "keep" {
@@ -127,14 +139,18 @@ func TestARemigrationOfARowThatHasChangedSince(t *testing.T) {
 		}
 		b = repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2, Back: bad}})
 		other := repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2, Back: bad}})
-		run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test", OlderThanMappingVersion: 2})
+		run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{
+			Entity: "NOTE", Actor: "test",
+			OlderThanMappingVersion: 2,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		pause := b.PauseConversion("a")
 		stop := work(t, b)
 		pause.Wait()
-		if _, err := other.Notes.UpdateV1(t.Context(), "a", func(n *repotest.NoteV1) error { n.Title = "good"; return nil }); err != nil {
+		if _, err := other.Notes.UpdateV1(t.Context(), "a",
+			func(n *repotest.NoteV1) error { n.Title = "good"; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		before, err := other.Notes.GetV2(t.Context(), "a")
@@ -152,7 +168,8 @@ func TestARemigrationOfARowThatHasChangedSince(t *testing.T) {
 		if after.Version != before.Version {
 			t.Errorf("nobody has changed the note, and its version goes from %d to %d", before.Version, after.Version)
 		}
-		if _, err := other.Notes.UpdateV2(t.Context(), "a", &before.Version, func(n *repotest.NoteV2) error { n.Headline = "mine"; return nil }); err != nil {
+		if _, err := other.Notes.UpdateV2(t.Context(), "a", &before.Version,
+			func(n *repotest.NoteV2) error { n.Headline = "mine"; return nil }); err != nil {
 			t.Errorf("who was the last to write is refused: %v", err)
 		}
 	})

@@ -10,16 +10,19 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// What others do between two statements of a phase change or a restore, or beside them. Each test fails without its guard.
+// What others do between two statements of a phase change or a restore, or beside them. Each test fails without its
+// guard.
 
-// A copy whose row another program has deleted keeps the gate closed: in CUTOVER it would be the truth again. tombstoned in cheapFacts.
+// A copy whose row another program has deleted keeps the gate closed: in CUTOVER it would be the truth again.
+// tombstoned in cheapFacts.
 func TestADeletedRowClosesTheGateToCutover(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		insert(t, b, note("a", "a"), note("b", "b"))
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		clean(t, b, verify(t, b, false))
-		repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'", "DELETE FROM notes WHERE id = 'a'")
+		repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'",
+			"DELETE FROM notes WHERE id = 'a'")
 		wantBlocker(t, closed(t, b, repo.Cutover, "STALE BYPASS_WRITES"), repo.Stale, 1, "a", "sweep")
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		clean(t, b, verify(t, b, false))
@@ -37,7 +40,8 @@ func TestAnOrphanOfAGapClosesTheGateToCutover(t *testing.T) {
 				insert(t, b, note("a", "a"), note("b", "b"))
 				clean(t, b, sweep(t, b, repo.SweepRequest{}))
 				setCapture(t, b, false)
-				repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'", "DELETE FROM notes WHERE id = 'a'")
+				repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags WHERE note_id = 'a'",
+					"DELETE FROM notes WHERE id = 'a'")
 				if on {
 					setCapture(t, b, true)
 					updateV2(t, b, "b", pin) // by use
@@ -61,8 +65,8 @@ func TestAnOrphanOfAGapClosesTheGateToCutover(t *testing.T) {
 	}
 }
 
-// The phases of two entities that depend on each other change one after the other: the first lock of changePhase. Otherwise
-// each could pass a gate that the other is about to close.
+// The phases of two entities that depend on each other change one after the other: the first lock of changePhase.
+// Otherwise each could pass a gate that the other is about to close.
 func TestTwoPhasesThatChangeAtOnce(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -75,7 +79,10 @@ func TestTwoPhasesThatChangeAtOnce(t *testing.T) {
 		var back error
 		between(t, b, "(entity, from_phase, ", func() {
 			beside(t, url, &others, func() {
-				_, back = other.Control.SetPhase(t.Context(), repo.PhaseRequest{Entity: "COMMENT", To: repo.Cutover, Actor: "test"})
+				_, back = other.Control.SetPhase(t.Context(), repo.PhaseRequest{
+					Entity: "COMMENT",
+					To:     repo.Cutover, Actor: "test",
+				})
 			})
 		})
 		step(t, b, repo.Contract)
@@ -143,7 +150,8 @@ func TestARestoreAgainstACreate(t *testing.T) {
 	})
 }
 
-// A restore looks once more at the rows that it has brought up, and at no others: a key that was free when it read it may be somebody's by then.
+// A restore looks once more at the rows that it has brought up, and at no others: a key that was free when it read it
+// may be somebody's by then.
 func TestARestoreAgainstADeleteAndACreate(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -152,7 +160,8 @@ func TestARestoreAgainstADeleteAndACreate(t *testing.T) {
 		advance(t, b, repo.Contract)
 		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = "changed" })
 		other := repotest.OpenNotes(t, url, repotest.Setup{})
-		between(t, b, `SELECT CAST(t."id" AS text) FROM "public"."notes_v2" t WHERE t."id" IN `, func() { deleteNote(t, other, "k") })
+		between(t, b, `SELECT CAST(t."id" AS text) FROM "public"."notes_v2" t WHERE t."id" IN `,
+			func() { deleteNote(t, other, "k") })
 		between(t, b, `UPDATE "public"."notes" `, func() {
 			if _, err := other.Notes.CreateV1(t.Context(), note("k", "again")); err != nil {
 				t.Error(err)
@@ -165,7 +174,8 @@ func TestARestoreAgainstADeleteAndACreate(t *testing.T) {
 	})
 }
 
-// A create locks what is left of V1's row before it reads it: insertWhenV2Leads. A restore would remove the row that it is to become.
+// A create locks what is left of V1's row before it reads it: insertWhenV2Leads. A restore would remove the row that it
+// is to become.
 func TestACreateAgainstARestore(t *testing.T) {
 	deadInV1(t, func(t *testing.T, b *repotest.Bench) {
 		run, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"})

@@ -10,7 +10,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// What others do between two statements of an operation, where one guard keeps things right. Each test fails without its guard.
+// What others do between two statements of an operation, where one guard keeps things right. Each test fails without
+// its guard.
 
 // beside runs do beside what the caller does, and returns when it has ended, or waits for a lock.
 func beside(t *testing.T, url string, others *sync.WaitGroup, do func()) {
@@ -26,12 +27,14 @@ func beside(t *testing.T, url string, others *sync.WaitGroup, do func()) {
 		case <-done:
 			return true
 		default:
-			return repotest.One[int64](t, raw, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+			return repotest.One[int64](t, raw,
+				"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
 		}
 	})
 }
 
-// between calls do once, before the instance sends the next statement that contains the text. The test fails if it sends none.
+// between calls do once, before the instance sends the next statement that contains the text. The test fails if it
+// sends none.
 func between(t *testing.T, b *repotest.Bench, text string, do func()) {
 	t.Helper()
 	var reached atomic.Bool
@@ -46,8 +49,8 @@ func between(t *testing.T, b *repotest.Bench, text string, do func()) {
 	})
 }
 
-// The copy that TRUNCATE has left may be another by the time at which a sweep removes it, and it has no mark that would tell.
-// AND seq = ? in fold.
+// The copy that TRUNCATE has left may be another by the time at which a sweep removes it, and it has no mark that would
+// tell. AND seq = ? in fold.
 func TestASweepAgainstACreateAfterTruncate(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -56,7 +59,10 @@ func TestASweepAgainstACreateAfterTruncate(t *testing.T) {
 		updateV2(t, b, "a", func(n *repotest.NoteV2) { n.Headline = "old" })
 		repotest.Exec(t, repotest.Raw(t, url), "TRUNCATE notes CASCADE")
 		between(t, b, `DELETE FROM "public"."notes_v2" WHERE "id" = `, func() {
-			if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: "new", PinnedReason: new("keep")}); err != nil {
+			if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{
+				ID: "a", Headline: "new",
+				PinnedReason: new("keep"),
+			}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -69,7 +75,8 @@ func TestASweepAgainstACreateAfterTruncate(t *testing.T) {
 	})
 }
 
-// Who locks for a phase that is over locks the wrong rows, and begins again: locked. Here V2 leads no more, and V1's row counts up.
+// Who locks for a phase that is over locks the wrong rows, and begins again: locked. Here V2 leads no more, and V1's
+// row counts up.
 func TestAnInstanceThatLagsBehindLocksTheRightRow(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -97,8 +104,8 @@ func TestAnInstanceThatLagsBehindLocksTheRightRow(t *testing.T) {
 	})
 }
 
-// Another program adds a child row while a write of V2's is at work on the row. The copy is stored for V1 as it was written
-// only: putV2 reads it again.
+// Another program adds a child row while a write of V2's is at work on the row. The copy is stored for V1 as it was
+// written only: putV2 reads it again.
 func TestAChildRowThatComesDuringAWrite(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -118,8 +125,8 @@ func TestAChildRowThatComesDuringAWrite(t *testing.T) {
 	})
 }
 
-// A storer deletes the marks that it has read. What is left of a key's marks is not what a sweep has read: lockMarks. It would
-// remove the tombstone over the copy that has come meanwhile, which would be the truth again in CUTOVER.
+// A storer deletes the marks that it has read. What is left of a key's marks is not what a sweep has read: lockMarks.
+// It would remove the tombstone over the copy that has come meanwhile, which would be the truth again in CUTOVER.
 func TestASweepAgainstAStorerOfAnOlderState(t *testing.T) {
 	t.Parallel()
 	untilStored(t, func() bool { return sweepAgainstAStorer(t, repotest.Postgres(t), false) })
@@ -131,7 +138,8 @@ func TestAStorerOfAnOlderStateThanASweeps(t *testing.T) {
 	for _, database := range []func(testing.TB) string{repotest.SQLite, repotest.Postgres} {
 		untilStored(t, func() bool { return sweepAgainstAStorer(t, database(t), true) })
 		untilStored(t, func() bool {
-			return sweepAgainstAStorer(t, database(t), true, "DELETE FROM notes WHERE id = 'KEY'", "INSERT INTO notes (id, title, priority) VALUES ('KEY', 'old', 1)")
+			return sweepAgainstAStorer(t, database(t), true, "DELETE FROM notes WHERE id = 'KEY'",
+				"INSERT INTO notes (id, title, priority) VALUES ('KEY', 'old', 1)")
 		})
 	}
 }
@@ -196,8 +204,8 @@ func sweepAgainstAStorer(t *testing.T, url string, afterwards bool, before ...st
 	return stored
 }
 
-// Another program deletes and inserts a row in one transaction, and a write has waited for the row that is no more: it looks
-// again before it says that there is none. lead.
+// Another program deletes and inserts a row in one transaction, and a write has waited for the row that is no more: it
+// looks again before it says that there is none. lead.
 func TestAWriteThatWaitedForARowThatWasReplaced(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -208,7 +216,8 @@ func TestAWriteThatWaitedForARowThatWasReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer program.Rollback() //nolint:errcheck // it is over where it was committed
-		repotest.Exec(t, program, "DELETE FROM note_tags", "DELETE FROM notes", "INSERT INTO notes (id, title, priority) VALUES ('a', 'again', 1)")
+		repotest.Exec(t, program, "DELETE FROM note_tags", "DELETE FROM notes",
+			"INSERT INTO notes (id, title, priority) VALUES ('a', 'again', 1)")
 		var others sync.WaitGroup
 		beside(t, url, &others, func() {
 			updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Priority = 7 })
@@ -223,8 +232,8 @@ func TestAWriteThatWaitedForARowThatWasReplaced(t *testing.T) {
 	})
 }
 
-// A sweep removes the copy that TRUNCATE has left, and that a create has read and is about to write: an own write too begins
-// again where the copy is not the one that it has read. put.
+// A sweep removes the copy that TRUNCATE has left, and that a create has read and is about to write: an own write too
+// begins again where the copy is not the one that it has read. put.
 func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -241,7 +250,10 @@ func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
 				}
 			})
 		})
-		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: "new", PinnedReason: new("keep")}); err != nil {
+		if _, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{
+			ID: "a", Headline: "new",
+			PinnedReason: new("keep"),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		others.Wait()
@@ -251,8 +263,8 @@ func TestACreateAgainstASweepAfterTruncate(t *testing.T) {
 	})
 }
 
-// Where V2 leads a create waits for a delete in flight, and its version passes that of what was deleted: insertWhenV2Leads reads the
-// marks when the row is there.
+// Where V2 leads a create waits for a delete in flight, and its version passes that of what was deleted:
+// insertWhenV2Leads reads the marks when the row is there.
 func TestACreateThatWaitedForADelete(t *testing.T) {
 	t.Parallel()
 	on(t, "postgres", func(t *testing.T, url string) {
@@ -266,15 +278,18 @@ func TestACreateThatWaitedForADelete(t *testing.T) {
 		between(t, b, `INTO "public"."coexist_note_mark" `, func() {
 			beside(t, url, &others, func() {
 				var err error
-				if created, err = other.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "a", Headline: "new"}); err != nil {
+				if created, err = other.Notes.CreateV2(t.Context(),
+					repotest.NoteV2{ID: "a", Headline: "new"}); err != nil {
 					t.Error(err)
 				}
 			})
 		})
 		deleteNote(t, b, "a")
 		others.Wait()
-		if r := agree(t, b, "a"); created.Version <= before || r.Version < created.Version || r.Value.PinnedReason != nil {
-			t.Errorf("a note of version %d was deleted, what was created has %d, and %+v is there", before, created.Version, r)
+		if r := agree(t, b, "a"); created.Version <= before || r.Version < created.Version ||
+			r.Value.PinnedReason != nil {
+			t.Errorf("a note of version %d was deleted, what was created has %d, and %+v is there", before,
+				created.Version, r)
 		}
 	})
 }

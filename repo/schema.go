@@ -27,7 +27,8 @@ type column struct {
 	isList   bool // the field is a list or a map, which may hold NULLs
 	defaults bool // the model leaves a zero to the database's default, as GORM has it
 	goType   reflect.Type
-	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may renew it.
+	// catalog is what the database says, once it was asked. Columns that are the same share it. Another goroutine may
+	// renew it.
 	catalog *atomic.Pointer[catalogColumn]
 }
 
@@ -44,8 +45,8 @@ func (c *column) now() catalogColumn {
 // isExact reports whether the model wants a decimal kept digit by digit. A Number wants what its column makes of it.
 func (c *column) isExact() bool { return !c.isNumber && typeFamily(c.declared) == "numeric" }
 
-// changes says how a V2 column of a type would change what is written to it, "" if it would not. Nobody reads V2 back after a write, as
-// V1 is read, so that what the client was told would not be what the next one is.
+// changes says how a V2 column of a type would change what is written to it, "" if it would not. Nobody reads V2 back
+// after a write, as V1 is read, so that what the client was told would not be what the next one is.
 func (c *column) changes(sqlType string) string {
 	if element, array := strings.CutSuffix(sqlType, "[]"); array && dimensionsOf(c.goType) > 0 {
 		one := column{goType: c.goType}
@@ -70,7 +71,8 @@ func (c *column) changes(sqlType string) string {
 		return "which rounds: declare it as double precision"
 	case family == "text" && isPadded(sqlType):
 		return "which loses blanks at the end: declare it as varchar"
-	case (family == "timestamptz" || family == "timestamp") && strings.Contains(sqlType, "(") && !strings.Contains(sqlType, "(6)"):
+	case (family == "timestamptz" || family == "timestamp") && strings.Contains(sqlType, "(") &&
+		!strings.Contains(sqlType, "(6)"):
 		return "which rounds: declare it as timestamptz"
 	case family == "jsonb" && c.goType == reflect.TypeFor[json.RawMessage]():
 		return "which has a spelling of its own: declare it as json"
@@ -135,8 +137,8 @@ type child struct {
 // positionColumn orders the child rows of V2; the engine fills it.
 const positionColumn = "position"
 
-// parseShape reads the tables of a model from its tags: those of GORM for the columns, `json` for the names in the document,
-// and `repo:"table:NAME"` on a slice that GORM ignores (`gorm:"-"`) for child rows.
+// parseShape reads the tables of a model from its tags: those of GORM for the columns, `json` for the names in the
+// document, and `repo:"table:NAME"` on a slice that GORM ignores (`gorm:"-"`) for child rows.
 func parseShape(model any) (*table, error) {
 	t, err := parseTable(model, "")
 	if err != nil {
@@ -153,8 +155,11 @@ func parseShape(model any) (*table, error) {
 			return nil, fmt.Errorf("%s.%s: child rows are a slice of structs", goType.Name(), f.Name)
 		}
 		for j := range f.Type.Elem().NumField() {
-			if below := f.Type.Elem().Field(j); below.Tag.Get("repo") != "" || below.Type.Kind() == reflect.Slice && below.Type.Elem().Kind() == reflect.Struct {
-				return nil, fmt.Errorf("%s.%s.%s: a child row has no child rows of its own: make them an entity, or a column of JSON", goType.Name(), f.Name, below.Name)
+			if below := f.Type.Elem().Field(j); below.Tag.Get("repo") != "" || below.Type.Kind() == reflect.Slice &&
+				below.Type.Elem().Kind() == reflect.Struct {
+				return nil, fmt.Errorf(
+					"%s.%s.%s: a child row has no child rows of its own: make them an entity, or a column of JSON",
+					goType.Name(), f.Name, below.Name)
 			}
 		}
 		rows, err := parseTable(reflect.New(f.Type.Elem()).Interface(), setting["TABLE"])
@@ -173,7 +178,8 @@ func parseShape(model any) (*table, error) {
 		}
 		c.key = nil
 		if slices.ContainsFunc(t.all(), func(other *table) bool { return strings.EqualFold(other.name, c.name) }) {
-			return nil, fmt.Errorf("%s.%s: there is another list of the rows of table %s, or the root's: each would have the other's rows", goType.Name(), f.Name, c.name)
+			return nil, fmt.Errorf(
+				"%s.%s: there is another list of the rows of table %s, or the root's: each would have the other's rows", goType.Name(), f.Name, c.name)
 		}
 		t.children = append(t.children, c)
 	}
@@ -225,12 +231,14 @@ func parseTable(model any, name string) (*table, error) {
 		t.columns = append(t.columns, c)
 	}
 	if len(parsed.PrimaryFields) > 1 && name == "" {
-		return nil, fmt.Errorf("model %s: a key is one field, this model tags %d", goType.Name(), len(parsed.PrimaryFields))
+		return nil, fmt.Errorf("model %s: a key is one field, this model tags %d", goType.Name(),
+			len(parsed.PrimaryFields))
 	}
 	for i := range t.columns {
 		for _, primary := range parsed.PrimaryFields {
 			if t.columns[i].name == primary.DBName && t.columns[i].nullable {
-				return nil, fmt.Errorf("model %s: %s is a key, which is never NULL: it cannot be a pointer", goType.Name(), t.columns[i].name)
+				return nil, fmt.Errorf("model %s: %s is a key, which is never NULL: it cannot be a pointer",
+					goType.Name(), t.columns[i].name)
 			}
 			if t.columns[i].name == primary.DBName {
 				t.key, t.columns[i].isKey = &t.columns[i], true

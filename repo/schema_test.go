@@ -48,7 +48,8 @@ func TestKeyTypes(t *testing.T) {
 					wantErr(t, err, repo.ErrNotFound)
 				}
 			}
-			if run := sweep(t, b, repo.SweepRequest{}); run.Done != int64(len(c.keys)) || run.Migrated != int64(len(c.keys)-1) || run.Quarantined != 0 {
+			if run := sweep(t, b, repo.SweepRequest{}); run.Done != int64(len(c.keys)) ||
+				run.Migrated != int64(len(c.keys)-1) || run.Quarantined != 0 {
 				t.Errorf("the sweep is %+v", run)
 			}
 			if p := progress(t, b); p.Fraction() != 1 {
@@ -185,10 +186,14 @@ func TestTimesAndLargeNumbersAreKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := events.GetV2(t.Context(), "1"); err != nil || !repo.Identical(got.Value, written.Value) || !got.Value.At.Equal(at) || !got.Copy.Stored {
+		if got, err := events.GetV2(t.Context(), "1"); err != nil || !repo.Identical(got.Value, written.Value) ||
+			!got.Value.At.Equal(at) || !got.Copy.Stored {
 			t.Errorf("%+v was written, and read %+v, %v", written, got, err)
 		}
-		for field, v := range map[string]eventV1{"at": {ID: 2, At: at.Add(1)}, "n": {ID: 2, At: at, N: math.MaxInt64 + 1}} {
+		for field, v := range map[string]eventV1{
+			"at": {ID: 2, At: at.Add(1)},
+			"n":  {ID: 2, At: at, N: math.MaxInt64 + 1},
+		} {
 			wantField[*repo.InputError](t, errOf(events.CreateV1(t.Context(), v)), field)
 			wantField[*repo.InputError](t, errOf(events.CreateV2(t.Context(), eventV2(v))), field)
 		}
@@ -198,12 +203,16 @@ func TestTimesAndLargeNumbersAreKept(t *testing.T) {
 func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
 	t.Parallel()
 	good := []string{
-		"9.80000019, 0.1, '1996-07-04', true, 9007199254740993, 'x'", "-0.0, 1e-300, NULL, false, -9223372036854775808, ''", "NULL, NULL, NULL, NULL, NULL, NULL",
+		"9.80000019, 0.1, '1996-07-04', true, 9007199254740993, 'x'",
+		"-0.0, 1e-300, NULL, false, -9223372036854775808, ''", "NULL, NULL, NULL, NULL, NULL, NULL",
 		"3.4028235e38, 1.7976931348623157e308, '0001-01-01', true, 9223372036854775807, '\"\\ 😀'",
 	}
 	bad := map[string]map[string]string{
 		"postgres": {"amount": "'NaN'", "ratio": "'-Infinity'", "due": "'infinity'"},
-		"sqlite":   {"amount": "'9,80'", "ratio": "9e999", "due": "'1996-7-4'", "open": "7", "size": "1.5", "text": "x'00ff'"},
+		"sqlite": {
+			"amount": "'9,80'", "ratio": "9e999", "due": "'1996-7-4'", "open": "7", "size": "1.5",
+			"text": "x'00ff'",
+		},
 	}
 	repotest.Each(t, func(t *testing.T, url string) {
 		ctx := t.Context()
@@ -212,12 +221,16 @@ func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close() //nolint:errcheck // the test is over
-		odd, err := repo.New(db, repo.Definition[oddV1, oddV2]{Name: "ODD", Mapping: oddMapping{}, InitialPhase: repo.Migrate})
+		odd, err := repo.New(db, repo.Definition[oddV1, oddV2]{
+			Name: "ODD", Mapping: oddMapping{},
+			InitialPhase: repo.Migrate,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		raw := repotest.Raw(t, url)
-		repotest.Exec(t, raw, "CREATE TABLE odd (id integer PRIMARY KEY, amount real, ratio double precision, due date, open boolean, size bigint, text text)")
+		repotest.Exec(t, raw,
+			"CREATE TABLE odd (id integer PRIMARY KEY, amount real, ratio double precision, due date, open boolean, size bigint, text text)")
 		if err := db.Install(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -251,7 +264,8 @@ func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
 			for i, field := range fields {
 				if field == "" {
 					back, err := oddMapping{}.Downgrade(v2[i].Value.Value)
-					if v1[i].Err != nil || v2[i].Err != nil || err != nil || !repo.Identical(back, v1[i].Value) || !v2[i].Value.Copy.Stored || page.Items[i].Err != nil {
+					if v1[i].Err != nil || v2[i].Err != nil || err != nil || !repo.Identical(back, v1[i].Value) ||
+						!v2[i].Value.Copy.Stored || page.Items[i].Err != nil {
 						t.Errorf("%s: %+v, %+v", good[i], v1[i], v2[i])
 					}
 					continue
@@ -267,114 +281,16 @@ func TestARowThatCannotBeScannedFailsAlone(t *testing.T) {
 		if err := odd.Delete(ctx, keys[len(keys)-1], nil); err != nil {
 			t.Error(err)
 		}
-		if v1, err := odd.GetV1(ctx, "1"); err != nil || *v1.Amount != float32(9.8) || *v1.Size != 9007199254740993 || *v1.Ratio != 0.1 {
+		if v1, err := odd.GetV1(ctx, "1"); err != nil || *v1.Amount != float32(9.8) || *v1.Size != 9007199254740993 ||
+			*v1.Ratio != 0.1 {
 			t.Errorf("%+v, %v", v1, err)
 		}
-		if v1, err := odd.UpdateV1(ctx, "1", func(v *oddV1) error { v.Amount, v.Open = new(float32(0.15000001)), nil; return nil }); err != nil || *v1.Amount != 0.15000001 || v1.Open != nil {
+		if v1, err := odd.UpdateV1(ctx, "1", func(v *oddV1) error {
+			v.Amount, v.Open = new(float32(0.15000001)),
+				nil
+			return nil
+		}); err != nil || *v1.Amount != 0.15000001 || v1.Open != nil {
 			t.Errorf("%+v, %v", v1, err)
 		}
 	})
-}
-
-// A NULL is no empty text: where V1 lets a column be NULL and its model does not, a row that uses that fails alone. Without
-// nullIn in read.go it would be stored as an empty title.
-func TestUnexpectedNull(t *testing.T) {
-	t.Parallel()
-	repotest.Each(t, func(t *testing.T, url string) {
-		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-		raw := repotest.Raw(t, url)
-		repotest.Exec(t, raw, "CREATE TABLE notes (id varchar(12) PRIMARY KEY, title varchar(40), body text, priority smallint NOT NULL)",
-			"CREATE TABLE note_tags (note_id varchar(12) NOT NULL, rank smallint NOT NULL, name varchar(20), PRIMARY KEY (note_id, rank))",
-			"CREATE TABLE comments (id integer PRIMARY KEY, note_id varchar(12), words varchar(30) NOT NULL)",
-			"INSERT INTO notes VALUES ('a', NULL, 'x', 1), ('b', '', 'x', 1), ('c', 'c', NULL, 1)", "INSERT INTO note_tags VALUES ('c', 1, NULL)")
-		if err := b.DB.Install(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := b.DB.Check(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for key, field := range map[string]string{"a": "title", "c": "tags[0].name"} {
-			_, err := b.Notes.GetV2(t.Context(), key)
-			wantField[*repo.ConversionError](t, err, field)
-			_, err = b.Notes.GetV1(t.Context(), key)
-			wantField[*repo.ConversionError](t, err, field)
-		}
-		if r := getV2(t, b, "b"); r.Value.Headline != "" || !r.Copy.Stored {
-			t.Errorf("%+v", r)
-		}
-	})
-}
-
-// Where the database takes several spellings for one key, each finds the row, and the row's is the one that goes on.
-func TestSpellingsOfAKey(t *testing.T) {
-	t.Parallel()
-	for name, c := range map[string]struct{ database, made, keyType string }{
-		"citext":    {"postgres", "DO $$ BEGIN IF to_regnamespace('elsewhere') IS NULL THEN CREATE EXTENSION citext; ELSE CREATE EXTENSION citext SCHEMA elsewhere; END IF; END $$", "citext"},
-		"collation": {"postgres", "CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)", "varchar(12) COLLATE anycase"},
-		"NOCASE":    {"sqlite", "SELECT 1", "varchar(12) COLLATE NOCASE"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			on(t, c.database, func(t *testing.T, url string) {
-				raw := repotest.Raw(t, url)
-				repotest.Exec(t, raw, c.made)
-				createV1(t, url, c.keyType, "PRIMARY KEY")
-				b := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-				insert(t, b, note("Alfki", "a: b"), note("other", "other"))
-				spellings := []string{"ALFKI", "alfki", "Alfki"}
-				// all compares what each spelling finds, alone and with the others.
-				all := func(key, headline string, pinned bool) {
-					t.Helper()
-					many, err := b.Notes.GetManyV2(t.Context(), spellings)
-					if err != nil {
-						t.Fatal(err)
-					}
-					v1, err := b.Notes.GetManyV1(t.Context(), spellings)
-					if err != nil {
-						t.Fatal(err)
-					}
-					for i, spelling := range spellings {
-						one, err := b.Notes.GetV2(t.Context(), spelling)
-						for _, r := range []repo.Result[repo.Record[repotest.NoteV2]]{many[i], {Value: one, Err: err}} {
-							if r.Err != nil || r.Value.Key != key || r.Value.Value.ID != key || r.Value.Value.Headline != headline || (r.Value.Value.PinnedReason != nil) != pinned || len(r.Value.Value.Labels) < 2 {
-								t.Errorf("%s is %+v", spelling, r)
-							}
-						}
-						if v1[i].Err != nil || v1[i].Value.ID != key || len(v1[i].Value.Tags) != 2 {
-							t.Errorf("V1's %s is %+v", spelling, v1[i])
-						}
-					}
-					if r := agree(t, b, key); !r.Copy.Stored {
-						t.Errorf("%+v", r)
-					}
-				}
-				all("Alfki", "b", false)
-				updateV2(t, b, "ALFKI", pin)
-				all("Alfki", "b", true)
-				updateV1(t, b, "alfki", func(n *repotest.NoteV1) { n.Title = "a: c" })
-				all("Alfki", "c", true)
-				repotest.Exec(t, raw, "UPDATE notes SET title = 'a: past us' WHERE id = 'ALFKI'")
-				all("Alfki", "past us", true)
-				_, err := b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "alfki", Headline: "x"})
-				wantErr(t, err, repo.ErrAlreadyExists)
-				// Another spelling for the same row. Its copy goes on under that one.
-				repotest.Exec(t, raw, "UPDATE notes SET id = 'ALFKI', title = 'a: renamed' WHERE id = 'alfki'", "UPDATE note_tags SET note_id = 'ALFKI' WHERE note_id = 'alfki'")
-				renamed := getV2(t, b, "alfki")
-				all("ALFKI", "renamed", renamed.Value.PinnedReason != nil)
-				clean(t, b, sweep(t, b, repo.SweepRequest{}))
-				clean(t, b, verify(t, b, false))
-				before := getV2(t, b, "alfki")
-				deleteNote(t, b, "alfki")
-				for _, spelling := range spellings {
-					_, err := b.Notes.GetV2(t.Context(), spelling)
-					wantErr(t, err, repo.ErrNotFound)
-				}
-				insert(t, b, note("alFKI", "again: x"))
-				spellings = append(spellings, "alFKI")
-				all("alFKI", "x", false)
-				if after := agree(t, b, "ALFKI"); after.Version <= before.Version {
-					t.Errorf("version %d, and %d once it was created again", before.Version, after.Version)
-				}
-			})
-		})
-	}
 }

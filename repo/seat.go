@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Connections are few, and whoever waits for a lock on an entity's table keeps one. So that requests for one entity never take those of the
-// others with them, each entity has fewer seats than there are connections. On SQLite nobody waits for a lock while he has a reader's
-// connection.
+// Connections are few, and whoever waits for a lock on an entity's table keeps one. So that requests for one entity
+// never take those of the others with them, each entity has fewer seats than there are connections. On SQLite nobody
+// waits for a lock while he has a reader's connection.
 
 // seats are an entity's.
 type seats struct {
@@ -41,7 +41,8 @@ func (e *entity) seat(ctx context.Context) (leave func(), err error) {
 	case e.seats.free <- struct{}{}:
 		return leave, nil
 	case <-ctx.Done():
-		return nil, unavailable(CauseBusy, fmt.Errorf("all connections for %s are in use, by who waits for its tables, say: %w", e.name, ctx.Err()))
+		return nil, unavailable(CauseBusy, fmt.Errorf(
+			"all connections for %s are in use, by who waits for its tables, say: %w", e.name, ctx.Err()))
 	}
 }
 

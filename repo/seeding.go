@@ -11,9 +11,9 @@ import (
 
 // Seeding: rows that are put into V1 in numbers, before or while the entity migrates.
 
-// InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is there. It is for seeding: it writes no
-// copies, but marks in their place, and checks nothing, which CheckV1 does. It returns the number of rows that were inserted. It fails with an
-// *InputError from CUTOVER on, where V1 is not the truth.
+// InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is there. It is for seeding: it
+// writes no copies, but marks in their place, and checks nothing, which CheckV1 does. It returns the number of rows
+// that were inserted. It fails with an *InputError from CUTOVER on, where V1 is not the truth.
 func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, error) {
 	keys := make([]string, len(rows))
 	for i := range rows {
@@ -38,7 +38,8 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 // errTouched means that somebody has begun to migrate since we looked.
 var errTouched = errors.New("no more untouched")
 
-// seed inserts rows whose keys are not there, and adds these to inserted. first says that nothing could have passed them.
+// seed inserts rows whose keys are not there, and adds these to inserted. first says that nothing could have passed
+// them.
 func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first bool, inserted map[string]bool) error {
 	if t.fence.Phase == Cutover || t.fence.Phase == Contract {
 		return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
@@ -48,7 +49,8 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 			return cmp.Or(err, errTouched)
 		}
 		// Whoever changes the phase meanwhile must count again.
-		if _, err := t.exec(ctx, "UPDATE "+r.db.own.entity+" SET seeds = seeds + 1 WHERE name = ?", r.name); err != nil {
+		if _, err := t.exec(ctx, r.db.sql(`UPDATE {coexist_entity} SET seeds = seeds + 1 WHERE name = ?`),
+			r.name); err != nil {
 			return err
 		}
 	}
@@ -72,12 +74,14 @@ func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, "INSERT INTO "+e.markTable+" (key, kind) SELECT k.key, '"+string(markChange)+"' FROM (%s) k", keys)
+	return e.execKeys(ctx, t, e.sql(`INSERT INTO {mark} (key, kind) SELECT k.key, 'CHANGE' FROM (%s) k`), keys)
 }
 
-// untouched reports whether nothing has happened yet that could have passed rows that come now: then they need no marks.
+// untouched reports whether nothing has happened yet that could have passed rows that come now: then they need no
+// marks.
 func (e *entity) untouched(ctx context.Context, s session) (bool, error) {
-	n, err := number(ctx, s, "SELECT CASE WHEN EXISTS (SELECT 1 FROM "+e.db.own.run+" r WHERE r.entity = ?) OR EXISTS (SELECT 1 FROM "+e.v2.sql+") OR EXISTS (SELECT 1 FROM "+e.markTable+") THEN 0 ELSE 1 END", e.name)
+	n, err := number(ctx, s, e.sql(`SELECT CASE WHEN EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.entity = ?)
+		OR EXISTS (SELECT 1 FROM {v2}) OR EXISTS (SELECT 1 FROM {mark}) THEN 0 ELSE 1 END`), e.name)
 	return n == 1, err
 }
 

@@ -8,11 +8,15 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// A batch that takes longer than a lease gets smaller, so that processes which take it from each other come to an end: firstBatch.
+// A batch that takes longer than a lease gets smaller, so that processes which take it from each other come to an end:
+// firstBatch.
 func TestABatchThatTakesLongerThanALease(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
-		slow := repotest.Setup{Phase: repo.Migrate, Mapping: repotest.NoteMapping{Back: func(*repotest.NoteV1) { time.Sleep(10 * time.Millisecond) }}}
+		slow := repotest.Setup{
+			Phase:   repo.Migrate,
+			Mapping: repotest.NoteMapping{Back: func(*repotest.NoteV1) { time.Sleep(10 * time.Millisecond) }},
+		}
 		b := repotest.OpenNotes(t, url, slow)
 		insert(t, b, rows(100)...)
 		run, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE", Actor: "test"})

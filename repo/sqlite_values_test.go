@@ -27,8 +27,12 @@ func (bigV2) TableName() string { return "bigs_v2" }
 
 func openBig(t *testing.T, url string) brought[bigV1, bigV2] {
 	t.Helper()
-	return broughtWell(t, url, functions[bigV1, bigV2]{up: func(v bigV1) bigV2 { return bigV2(v) }, down: func(v bigV2) bigV1 { return bigV1(v) }},
-		"CREATE TABLE bigs (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, day DATE)", "INSERT INTO bigs VALUES (1, 1767225600000, 20260131), (3000000000, 5, NULL)")
+	return broughtWell(t, url, functions[bigV1, bigV2]{
+		up:   func(v bigV1) bigV2 { return bigV2(v) },
+		down: func(v bigV2) bigV1 { return bigV1(v) },
+	},
+		"CREATE TABLE bigs (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, day DATE)",
+		"INSERT INTO bigs VALUES (1, 1767225600000, 20260131), (3000000000, 5, NULL)")
 }
 
 // SQLite's INTEGER has 64 bits: a row is found by a key beyond 32 of them, in each phase.
@@ -49,7 +53,8 @@ func TestSQLiteKeysBeyond32Bits(t *testing.T) {
 			if v, err := b.GetV2(t.Context(), "3000000000"); err != nil || v.Value.N != 5 {
 				t.Errorf("%s GetV2: %+v, %v", phase, v, err)
 			}
-			if _, err := b.UpdateV1(t.Context(), "3000000000", func(v *bigV1) error { v.N = 5; return nil }); err != nil {
+			if _, err := b.UpdateV1(t.Context(), "3000000000",
+				func(v *bigV1) error { v.N = 5; return nil }); err != nil {
 				t.Errorf("%s UpdateV1: %v", phase, err)
 			}
 			if _, err := b.CreateV1(t.Context(), bigV1{ID: 4000000000 + int64(phase[1]), N: 6}); err != nil {
@@ -68,7 +73,11 @@ func TestSQLiteConditionsBeyond32Bits(t *testing.T) {
 			if phase == repo.Contract {
 				b.inContract()
 			}
-			for name, c := range map[string]repo.Condition{"in": repo.In("n", int64(1767225600000)), "at least": repo.AtLeast("n", int64(1767225000000)), "key": repo.In("id", int64(3000000000)), "at least the key": repo.AtLeast("id", int64(2999999999))} {
+			for name, c := range map[string]repo.Condition{
+				"in":       repo.In("n", int64(1767225600000)),
+				"at least": repo.AtLeast("n", int64(1767225000000)), "key": repo.In("id", int64(3000000000)),
+				"at least the key": repo.AtLeast("id", int64(2999999999)),
+			} {
 				page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
 				if err != nil || len(page.Items) != 1 {
 					t.Errorf("%s, %s: %v, %v", phase, name, page, err)
@@ -106,19 +115,26 @@ type narrowV2 struct {
 
 func (narrowV2) TableName() string { return "narrow_v2" }
 
-// What the model calls an integer limits writes alone: SQLite's columns hold more, and conditions find it. The guard is catalogColumn.wide.
+// What the model calls an integer limits writes alone: SQLite's columns hold more, and conditions find it. The guard is
+// catalogColumn.wide.
 func TestSQLiteIntegersWiderThanTheModelSays(t *testing.T) {
 	t.Parallel()
 	on(t, "sqlite", func(t *testing.T, url string) {
-		b := broughtWell(t, url, functions[narrowV1, narrowV2]{up: func(v narrowV1) narrowV2 { return narrowV2(v) }, down: func(v narrowV2) narrowV1 { return narrowV1(v) }},
-			"CREATE TABLE bigs (id integer PRIMARY KEY, n integer NOT NULL)", "INSERT INTO bigs VALUES (1, 1767225600000), (3000000000, 5)")
-		for name, c := range map[string]repo.Condition{"in": repo.In("n", 1767225600000), "at least": repo.AtLeast("n", 1767225000000), "key": repo.In("id", 3000000000), "at least the key": repo.AtLeast("id", 2999999999)} {
+		b := broughtWell(t, url, functions[narrowV1, narrowV2]{
+			up:   func(v narrowV1) narrowV2 { return narrowV2(v) },
+			down: func(v narrowV2) narrowV1 { return narrowV1(v) },
+		},
+			"CREATE TABLE bigs (id integer PRIMARY KEY, n integer NOT NULL)",
+			"INSERT INTO bigs VALUES (1, 1767225600000), (3000000000, 5)")
+		for name, c := range map[string]repo.Condition{"in": repo.In("n", 1767225600000), "at least": repo.AtLeast("n",
+			1767225000000), "key": repo.In("id", 3000000000), "at least the key": repo.AtLeast("id", 2999999999)} {
 			page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
 			if err != nil || len(page.Items) != 1 {
 				t.Errorf("%s: %v, %v", name, page, err)
 			}
 		}
-		wantField[*repo.InputError](t, errOf(b.UpdateV1(t.Context(), "3000000000", func(v *narrowV1) error { v.N = 1 << 31; return nil })), "n")
+		wantField[*repo.InputError](t, errOf(b.UpdateV1(t.Context(), "3000000000",
+			func(v *narrowV1) error { v.N = 1 << 31; return nil })), "n")
 	})
 }
 
@@ -142,7 +158,10 @@ func TestSQLiteDatesAsIntegers(t *testing.T) {
 			if phase == repo.Contract {
 				b.inContract()
 			}
-			for name, c := range map[string]repo.Condition{"in": repo.In("day", 20260131), "at least": repo.AtLeast("day", 20260101), "at most": repo.AtMost("day", 20261231)} {
+			for name, c := range map[string]repo.Condition{
+				"in":       repo.In("day", 20260131),
+				"at least": repo.AtLeast("day", 20260101), "at most": repo.AtMost("day", 20261231),
+			} {
 				page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
 				if err != nil || len(page.Items) != 1 {
 					t.Errorf("%s, %s: %d rows of 1, %v", phase, name, len(page.Items), err)
@@ -166,7 +185,10 @@ type txtV2 struct {
 
 func (txtV2) TableName() string { return "txts_v2" }
 
-var txtMap = functions[txtV1, txtV2]{up: func(v txtV1) txtV2 { return txtV2(v) }, down: func(v txtV2) txtV1 { return txtV1(v) }}
+var txtMap = functions[txtV1, txtV2]{
+	up:   func(v txtV1) txtV2 { return txtV2(v) },
+	down: func(v txtV2) txtV1 { return txtV1(v) },
+}
 
 type realV1 struct {
 	ID string       `gorm:"type:text;primaryKey" json:"id"`
@@ -190,7 +212,10 @@ func bringSorted[V1, V2 any](t *testing.T, url string, m repo.Mapping[V1, V2], s
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Definition[V1, V2]{Name: "THING", Mapping: m, InitialPhase: repo.Migrate, Sorts: map[string]repo.Sort{"X": {V1: "x", V2: "x"}}})
+	r, err := repo.New(db, repo.Definition[V1, V2]{
+		Name: "THING", Mapping: m, InitialPhase: repo.Migrate,
+		Sorts: map[string]repo.Sort{"X": {V1: "x", V2: "x"}},
+	})
 	if err == nil {
 		err = db.Install(t.Context())
 	}
@@ -235,12 +260,24 @@ func walkPages[V1, V2 any](t *testing.T, b brought[V1, V2], backward, desc bool)
 func TestPagesOverStrangeValues(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ column, rows string }{
-		"blobs":                {"text", "('a', x'7b7d'), ('b', x'ff'), ('c', 'x'), ('d', NULL), ('e', x'00'), ('f', 'z')"},
-		"infinity":             {"double", "('a', -9e999), ('b', 1.5), ('c', 2.5), ('d', 9e999), ('e', NULL), ('f', -3)"},
+		"blobs": {
+			"text",
+			"('a', x'7b7d'), ('b', x'ff'), ('c', 'x'), ('d', NULL), ('e', x'00'), ('f', 'z')",
+		},
+		"infinity": {
+			"double",
+			"('a', -9e999), ('b', 1.5), ('c', 2.5), ('d', 9e999), ('e', NULL), ('f', -3)",
+		},
 		"reals without a type": {"", "('a', 1.5), ('b', 2.5), ('c', 10.5), ('d', -3.25), ('e', NULL), ('f', 200.125)"},
 		"mixed":                {"", "('a', 5), ('b', '5'), ('c', 5.5), ('d', x'35'), ('e', NULL), ('f', 'x')"},
-		"NUL":                  {"text", "('a', CAST(x'6100' AS text)), ('b', 'a'), ('c', CAST(x'610062' AS text)), ('d', 'b'), ('e', ''), ('f', NULL)"},
-		"bad UTF-8":            {"text", "('a', CAST(x'61ff' AS text)), ('b', 'a'), ('c', CAST(x'61fe' AS text)), ('d', 'b'), ('e', CAST(x'c3' AS text)), ('f', NULL)"},
+		"NUL": {
+			"text",
+			"('a', CAST(x'6100' AS text)), ('b', 'a'), ('c', CAST(x'610062' AS text)), ('d', 'b'), ('e', ''), ('f', NULL)",
+		},
+		"bad UTF-8": {
+			"text",
+			"('a', CAST(x'61ff' AS text)), ('b', 'a'), ('c', CAST(x'61fe' AS text)), ('d', 'b'), ('e', CAST(x'c3' AS text)), ('f', NULL)",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			on(t, "sqlite", func(t *testing.T, url string) {
@@ -248,7 +285,9 @@ func TestPagesOverStrangeValues(t *testing.T) {
 					for _, desc := range []bool{false, true} {
 						forward, back := walk(false, desc), walk(true, desc)
 						for i := range 6 {
-							if !strings.Contains(forward, fmt.Sprintf("%c", 'a'+i)) || !strings.Contains(back, fmt.Sprintf("%c", 'a'+i)) || len(forward) != 6 || len(back) != 6 {
+							if !strings.Contains(forward, fmt.Sprintf("%c", 'a'+i)) ||
+								!strings.Contains(back, fmt.Sprintf("%c", 'a'+i)) ||
+								len(forward) != 6 || len(back) != 6 {
 								t.Errorf("desc %v: forward %q, backward %q", desc, forward, back)
 								break
 							}
@@ -256,26 +295,34 @@ func TestPagesOverStrangeValues(t *testing.T) {
 					}
 				}
 				if name == "infinity" || name == "reals without a type" {
-					b := bringSorted(t, url, functions[realV1, realV2]{up: func(v realV1) realV2 { return realV2(v) }, down: func(v realV2) realV1 { return realV1(v) }},
-						"CREATE TABLE reals (id text NOT NULL PRIMARY KEY, x "+c.column+")", "INSERT INTO reals VALUES "+c.rows)
+					b := bringSorted(t, url, functions[realV1, realV2]{
+						up:   func(v realV1) realV2 { return realV2(v) },
+						down: func(v realV2) realV1 { return realV1(v) },
+					},
+						"CREATE TABLE reals (id text NOT NULL PRIMARY KEY, x "+c.column+")",
+						"INSERT INTO reals VALUES "+c.rows)
 					check(func(backward, desc bool) string { return walkPages(t, b, backward, desc) })
 					return
 				}
-				b := bringSorted(t, url, txtMap, "CREATE TABLE txts (id text NOT NULL PRIMARY KEY, x "+c.column+")", "INSERT INTO txts VALUES "+c.rows)
+				b := bringSorted(t, url, txtMap, "CREATE TABLE txts (id text NOT NULL PRIMARY KEY, x "+c.column+")",
+					"INSERT INTO txts VALUES "+c.rows)
 				check(func(backward, desc bool) string { return walkPages(t, b, backward, desc) })
 			})
 		})
 	}
 }
 
-// A trigger of the owner's that ignores what comes after it must not hide a change from capture. The guard is that its triggers fire before.
+// A trigger of the owner's that ignores what comes after it must not hide a change from capture. The guard is that its
+// triggers fire before.
 func TestRaiseIgnoreAfter(t *testing.T) {
 	t.Parallel()
 	on(t, "sqlite", func(t *testing.T, url string) {
-		b := broughtWell(t, url, txtMap, "CREATE TABLE txts (id text NOT NULL PRIMARY KEY, x text)", "INSERT INTO txts VALUES ('a', 'x'), ('b', 'y')",
+		b := broughtWell(t, url, txtMap, "CREATE TABLE txts (id text NOT NULL PRIMARY KEY, x text)",
+			"INSERT INTO txts VALUES ('a', 'x'), ('b', 'y')",
 			"CREATE TRIGGER early AFTER UPDATE ON txts WHEN NEW.id = 'a' BEGIN SELECT RAISE(IGNORE); END")
 		raw := repotest.Raw(t, url)
-		repotest.Exec(t, raw, "CREATE TRIGGER late AFTER UPDATE ON txts WHEN NEW.id = 'b' BEGIN SELECT RAISE(IGNORE); END")
+		repotest.Exec(t, raw,
+			"CREATE TRIGGER late AFTER UPDATE ON txts WHEN NEW.id = 'b' BEGIN SELECT RAISE(IGNORE); END")
 		for _, key := range []string{"a", "b"} {
 			if _, err := b.GetV2(t.Context(), key); err != nil {
 				t.Fatal(err)
@@ -294,14 +341,17 @@ func TestRaiseIgnoreAfter(t *testing.T) {
 func TestRaiseIgnoreInCutover(t *testing.T) {
 	t.Parallel()
 	on(t, "sqlite", func(t *testing.T, url string) {
-		b := broughtWell(t, url, txtMap, "CREATE TABLE txts (id text NOT NULL PRIMARY KEY, x text)", "INSERT INTO txts VALUES ('a', 'x'), ('b', 'y')")
+		b := broughtWell(t, url, txtMap, "CREATE TABLE txts (id text NOT NULL PRIMARY KEY, x text)",
+			"INSERT INTO txts VALUES ('a', 'x'), ('b', 'y')")
 		raw := repotest.Raw(t, url)
-		repotest.Exec(t, raw, "CREATE TRIGGER late AFTER UPDATE ON txts BEGIN SELECT RAISE(IGNORE); END", "CREATE TRIGGER late2 AFTER DELETE ON txts BEGIN SELECT RAISE(IGNORE); END")
+		repotest.Exec(t, raw, "CREATE TRIGGER late AFTER UPDATE ON txts BEGIN SELECT RAISE(IGNORE); END",
+			"CREATE TRIGGER late2 AFTER DELETE ON txts BEGIN SELECT RAISE(IGNORE); END")
 		b.swept()
 		b.step(repo.Cutover)
 		if _, err := raw.Exec("UPDATE txts SET x = 'old program' WHERE id = 'a'"); err == nil {
 			v1, err := b.GetV1(t.Context(), "a")
-			t.Errorf("the write is accepted, and lost: a read says %q, V1 holds %q, %v", *v1.X, repotest.One[string](t, raw, "SELECT x FROM txts WHERE id = 'a'"), err)
+			t.Errorf("the write is accepted, and lost: a read says %q, V1 holds %q, %v", *v1.X,
+				repotest.One[string](t, raw, "SELECT x FROM txts WHERE id = 'a'"), err)
 		}
 		if _, err := raw.Exec("DELETE FROM txts WHERE id = 'b'"); err == nil {
 			t.Error("the delete is accepted")

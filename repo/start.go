@@ -55,7 +55,8 @@ type start struct {
 func (q start) check(e *entity) error {
 	switch {
 	case q.olderThan < 0 || q.olderThan > e.mappingVersion:
-		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version", q.olderThan, e.mappingVersion)
+		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version",
+			q.olderThan, e.mappingVersion)
 	default:
 		return checkLimitsOfRun(q.Workers, q.MaxRowsPerSecond)
 	}
@@ -73,26 +74,33 @@ func checkLimitsOfRun(workers, maxRowsPerSecond int) error {
 	}
 }
 
-// StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or another.
-// It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps, with a *RunActiveError, and with an
-// *InputError for a request that makes no sense.
+// StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or
+// another. It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps, with a
+// *RunActiveError, and with an *InputError for a request that makes no sense.
 func (c *Control) StartSweep(ctx context.Context, q SweepRequest) (Run, error) {
-	return c.start(ctx, start{RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Sweep, olderThan: q.OlderThanMappingVersion})
+	return c.start(ctx, start{
+		RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Sweep,
+		olderThan: q.OlderThanMappingVersion,
+	})
 }
 
-// StartRehearsal starts the run that converts and proves every row, stores none, and lists in quarantine what would be there.
-// It returns at once and fails as StartSweep does.
+// StartRehearsal starts the run that converts and proves every row, stores none, and lists in quarantine what would be
+// there. It returns at once and fails as StartSweep does.
 func (c *Control) StartRehearsal(ctx context.Context, q RunRequest) (Run, error) {
 	return c.start(ctx, start{RunRequest: q, kind: Rehearsal})
 }
 
 // StartVerification starts the run that compares both shapes. It returns at once and fails as StartSweep does.
 func (c *Control) StartVerification(ctx context.Context, q VerificationRequest) (Run, error) {
-	return c.start(ctx, start{RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Verification, repair: q.Repair})
+	return c.start(ctx, start{
+		RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor},
+		kind:       Verification, repair: q.Repair,
+	})
 }
 
-// StartRestore starts the run that rebuilds V1 from V2. From then on writes in CONTRACT go to both shapes, and those that V1 cannot
-// hold are refused. It returns at once and fails as StartSweep does, and as SetPhase does where transactions in flight do not end.
+// StartRestore starts the run that rebuilds V1 from V2. From then on writes in CONTRACT go to both shapes, and those
+// that V1 cannot hold are refused. It returns at once and fails as StartSweep does, and as SetPhase does where
+// transactions in flight do not end.
 func (c *Control) StartRestore(ctx context.Context, q RunRequest) (Run, error) {
 	return c.start(ctx, start{RunRequest: q, kind: Restore})
 }
@@ -125,7 +133,8 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 		// Whoever writes from here on writes to both.
 		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
 			if t.fence.Phase == Contract {
-				if _, err := t.exec(ctx, "UPDATE "+c.db.own.entity+" SET restoring = ?, epoch = epoch + 1 WHERE name = ?", true, e.name); err != nil {
+				if _, err := t.exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1
+					WHERE name = ?`), true, e.name); err != nil {
 					return err
 				}
 				t.fence.Restoring, t.fence.Epoch = true, t.fence.Epoch+1
@@ -147,7 +156,8 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 
 // nameActive is the error for a run that another of its kind is in the way of.
 func (c *Control) nameActive(ctx context.Context, e *entity, kind RunKind) error {
-	id, err := number(ctx, c.db.reading(), "SELECT max(id) FROM "+c.db.own.run+" WHERE entity = ? AND kind = ?", e.name, string(kind))
+	id, err := number(ctx, c.db.reading(), c.db.sql(`SELECT max(id) FROM {coexist_run} WHERE entity = ?
+		AND kind = ?`), e.name, string(kind))
 	if err != nil {
 		return err
 	}
@@ -165,12 +175,16 @@ func orNull(n int) any {
 // insertRun returns the id of the new run.
 func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (int64, error) {
 	if !q.kind.runsIn(t.fence) {
-		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind, q.kind.phases(), ErrWrongPhase)
+		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind,
+			q.kind.phases(), ErrWrongPhase)
 	}
-	id, err := number(ctx, t.session, "INSERT INTO "+e.db.own.run+" (entity, kind, status, actor, started_at, workers, max_rows_per_second, older_than_mapping_version, repair, epoch,"+
-		" capture_generation, bypass_before, total) VALUES (?, ?, ?, ?, "+e.db.dialect.now()+", ?, ?, ?, ?, ?, (SELECT CASE WHEN x.capture THEN x.capture_generation ELSE 0 END"+
-		" FROM "+e.db.own.entity+" x WHERE x.name = ?), "+e.bypassWrites()+", ?) RETURNING id",
-		e.name, string(q.kind), string(Running), q.Actor, cmp.Or(q.Workers, 1), orNull(q.MaxRowsPerSecond), orNull(q.olderThan), q.repair, t.fence.Epoch, e.name, total)
+	id, err := number(ctx, t.session, e.sql(`INSERT INTO {coexist_run} (entity, kind, status, actor, started_at,
+		workers, max_rows_per_second, older_than_mapping_version, repair, epoch, capture_generation,
+		bypass_before, total) VALUES (?, ?, ?, ?, {now}, ?, ?, ?, ?, ?, (SELECT CASE
+		WHEN x.capture THEN x.capture_generation ELSE 0 END FROM {coexist_entity} x
+		WHERE x.name = ?), {bypassWrites}, ?) RETURNING id`, "bypassWrites", e.bypassWrites()),
+		e.name, string(q.kind), string(Running), q.Actor, cmp.Or(q.Workers, 1), orNull(q.MaxRowsPerSecond),
+		orNull(q.olderThan), q.repair, t.fence.Epoch, e.name, total)
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == uniqueViolation {
 		return 0, ErrRunAlreadyActive
 	}
@@ -180,12 +194,14 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 	// The upper bound is fixed here: rows that come later have both shapes from the write that makes them.
 	last := func(t *table) string {
 		key := "t." + quote(t.key.name)
-		return "SELECT * FROM (SELECT " + key + " AS key FROM " + t.sql + " t WHERE " + key + " IS NOT NULL ORDER BY " + key + " DESC LIMIT 1) l"
+		return fill(`SELECT * FROM (SELECT {key} AS key FROM {table} t WHERE {key} IS NOT NULL ORDER BY {key} DESC
+			LIMIT 1) l`, "key", key, "table", t.sql)
 	}
 	upper := last(e.v1)
 	if q.kind == Verification || q.kind == Restore {
-		upper += " UNION ALL " + last(e.v2)
+		upper += fill(` UNION ALL {last}`, "last", last(e.v2))
 	}
-	_, err = t.exec(ctx, "INSERT INTO "+e.db.own.cut+" (run_id, upper) VALUES (?, (SELECT CAST(u.key AS text) FROM ("+upper+") u ORDER BY u.key DESC LIMIT 1))", id)
+	_, err = t.exec(ctx, e.db.sql(`INSERT INTO {coexist_cut} (run_id, upper) VALUES (?, (SELECT CAST(u.key
+		AS text) FROM ({upper}) u ORDER BY u.key DESC LIMIT 1))`, "upper", upper), id)
 	return id, err
 }

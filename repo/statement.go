@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// want says what a read asks of each key. The fence comes with all of them. Where V2 leads, the first two ask for the copy
-// alone: the gate let no marked copy in.
+// want says what a read asks of each key. The fence comes with all of them. Where V2 leads, the first two ask for the
+// copy alone: the gate let no marked copy in.
 type want int
 
 const (
@@ -15,112 +15,162 @@ const (
 	wantBoth             // the copy, its marks, and V1, whoever leads
 )
 
-// readStatement is a query of one row for each row of keyQuery, a query of keys (as key) and of ordinals (as ord). It is one
-// statement, so that all it says was true at one moment. Its columns are
+// readStatement is a query of one row for each row of keyQuery, a query of keys (as key) and of ordinals (as ord). It
+// is one statement, so that all it says was true at one moment. Its columns are
 //
 //	fence, ord, key, extra, v1, copy, marks, quarantined
 //
-// of which the last four are as w asks; extra is an expression over the key query, k. Where that is empty it returns one
-// row with the fence alone.
+// of which the last four are as w asks; extra is an expression over the key query, k. Where that is empty it returns
+// one row with the fence alone.
 func (e *entity) readStatement(w want, lead side, keyQuery, extra string) string {
-	d := e.db.dialect
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
-		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, NULL AS v1, " + e.copyDocument() +
-			" AS copy, NULL AS marks, false AS quarantined FROM (" + keyQuery + ") k LEFT JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = k.key"
+		rows = e.sql(`
+			SELECT k.ord, CAST(k.key AS text) AS key, {extra} AS extra,
+				NULL AS v1, {copy} AS copy, NULL AS marks, false AS quarantined
+			FROM ({key query}) k LEFT JOIN {v2} c ON c.{v2.key} = k.key`,
+			"extra", extra, "copy", e.copyDocument(), "key query", keyQuery)
 	case w == wantV1:
-		rows = "SELECT k.ord, CAST(k.key AS text) AS key, " + extra + " AS extra, " + e.v1Document("k.key") +
-			" AS v1, NULL AS copy, NULL AS marks, false AS quarantined FROM (" + keyQuery + ") k"
+		rows = fill(`
+			SELECT k.ord, CAST(k.key AS text) AS key, {extra} AS extra,
+				{v1} AS v1, NULL AS copy, NULL AS marks, false AS quarantined
+			FROM ({key query}) k`,
+			"extra", extra, "v1", e.v1Document("k.key"), "key query", keyQuery)
 	default:
-		v1Document := e.v1Document("s.key")
+		v1 := e.v1Document("s.key")
 		if w == wantV2 {
-			v1Document = "CASE WHEN NOT s.fresh THEN " + v1Document + " END"
+			v1 = fill(`CASE WHEN NOT s.fresh THEN {v1} END`, "v1", v1)
 		}
-		rows = "SELECT s.ord, CAST(s.key AS text) AS key, s.extra, " + v1Document + " AS v1, s.copy, s.marks," +
-			" NOT s.fresh AND " + e.quarantined("s.key") + " AS quarantined FROM (" +
-			e.freshness("SELECT k.ord, k.key, "+extra+" AS extra, c."+seqColumn+" AS seq, c."+goneSeenColumn+" AS gone_seen, c."+staleSeenColumn+" AS stale_seen, "+
-				e.copyDocument()+" AS copy, "+e.marks("k.key")+" AS marks FROM ("+keyQuery+") k LEFT JOIN "+
-				e.v2.sql+" c ON c."+quote(e.v2.key.name)+" = k.key"+d.once()) + ") s"
+		copies := e.sql(`
+			SELECT k.ord, k.key, {extra} AS extra, {copy} AS copy, {marks} AS marks,
+				c.coexist_seq AS seq, c.coexist_gone_seen AS gone_seen, c.coexist_stale_seen AS stale_seen
+			FROM ({key query}) k LEFT JOIN {v2} c ON c.{v2.key} = k.key{once}`,
+			"extra", extra, "copy", e.copyDocument(), "marks", e.marks("k.key"), "key query", keyQuery, "once",
+			e.db.dialect.once())
+		rows = fill(`
+			SELECT s.ord, CAST(s.key AS text) AS key, s.extra,
+				{v1} AS v1, s.copy, s.marks, NOT s.fresh AND {quarantined} AS quarantined
+			FROM ({copies}) s`,
+			"v1", v1, "quarantined", e.quarantined("s.key"), "copies", e.freshness(copies))
 	}
-	return "SELECT CAST(" + e.fenceQuery() + " AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)" +
-		" FROM (SELECT 1 AS one) o LEFT JOIN (" + rows + ") r ON o.one = 1 ORDER BY r.ord"
+	return fill(`
+		SELECT CAST({fence} AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)
+		FROM (SELECT 1 AS one) o LEFT JOIN ({rows}) r ON o.one = 1 ORDER BY r.ord`,
+		"fence", e.fenceQuery(), "rows", rows)
+}
+
+// keyRead says which statement reads by key: one key, which is the argument, or those of a list.
+type keyRead struct {
+	want want
+	lead side
+	one  bool
+}
+
+// builtStatement is a statement, and how much was known of columns when it was built.
+type builtStatement struct {
+	catalogs int64
+	text     string
+}
+
+// keyStatement is readStatement by key. It is built once, and again when the catalog has changed.
+func (e *entity) keyStatement(read keyRead) string {
+	catalogs := e.catalogs.Load()
+	if built, ok := e.keyStatements.Load(read); ok && built.(builtStatement).catalogs == catalogs {
+		return built.(builtStatement).text
+	}
+	keyQuery := e.db.dialect.keyList(e.v1.key)
+	if read.one {
+		keyQuery = e.sql(`SELECT {?} AS key, 0 AS ord`)
+	}
+	text := e.readStatement(read.want, read.lead, keyQuery, "NULL")
+	e.keyStatements.Store(read, builtStatement{catalogs, text})
+	return text
 }
 
 // v1Document is a scalar subquery: V1's aggregate with the key, NULL if there is none.
 func (e *entity) v1Document(key string) string {
 	documents := []string{}
 	// Coexistence begins.
-	documents = append(documents, "(SELECT "+e.document(e.v1, "t", nil)+" FROM "+e.v1.sql+" t WHERE t."+quote(e.v1.key.name)+" = "+key+")")
+	documents = append(documents, e.sql(`(SELECT {document} FROM {v1} t WHERE t.{v1.key} = {key})`,
+		"document", e.document(e.v1, "t", nil), "key", key))
 	// Coexistence ends.
 	return append(documents, "NULL")[0] // without V1 there is none
 }
 
 func (e *entity) quarantined(key string) string {
-	return "EXISTS (SELECT 1 FROM " + e.quarantineTable + " q WHERE q.key = " + key + ")"
+	return e.sql(`EXISTS (SELECT 1 FROM {quarantine} q WHERE q.key = {key})`, "key", key)
 }
 
-// freshness adds fresh to a query of seq, gone_seen, stale_seen and marks: the copy exists, no mark for its key is visible, and
-// its storer had seen every mark of all keys.
+// freshness adds fresh to a query of seq, gone_seen, stale_seen and marks: the copy exists, no mark for its key is
+// visible, and its storer had seen every mark of all keys.
 func (e *entity) freshness(query string) string {
-	return "SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = " + e.countAll(markAllGone) + " AND m.stale_seen = " + e.countAll(markAllStale) + ") AS fresh FROM (" + query + ") m"
+	return e.sql(`
+		SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = {all gone} AND m.stale_seen = {all stale}) AS fresh
+		FROM ({query}) m`, "query", query)
 }
 
 // sawAll says that the storer of the copy c had seen every mark of all keys.
 func (e *entity) sawAll() string {
-	return "c." + goneSeenColumn + " = " + e.countAll(markAllGone) + " AND c." + staleSeenColumn + " = " + e.countAll(markAllStale)
+	return e.sql(`c.coexist_gone_seen = {all gone} AND c.coexist_stale_seen = {all stale}`)
 }
 
 // underTruncate says that V1's root table was truncated after the storer of the copy c had read it.
-func (e *entity) underTruncate() string {
-	return "c." + goneSeenColumn + " < " + e.countAll(markAllGone)
-}
+func (e *entity) underTruncate() string { return e.sql(`c.coexist_gone_seen < {all gone}`) }
 
 // orphaned is a condition for a copy c whose V1 row may have been deleted while nobody looked.
 func (e *entity) orphaned() string {
-	return "c." + staleSeenColumn + " < " + e.countAll(markAllStale) + " AND " + e.lacksV1()
+	return e.sql(`c.coexist_stale_seen < {all stale} AND {lacks v1}`, "lacks v1", e.lacksV1())
 }
 
 // lacksV1 is a condition for a copy c without a V1 row.
 func (e *entity) lacksV1() string {
-	return "NOT EXISTS (SELECT 1 FROM " + e.v1.sql + " t WHERE t." + quote(e.v1.key.name) + " = c." + quote(e.v2.key.name) + ")"
+	return e.sql(`NOT EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = c.{v2.key})`)
 }
 
 // countAll is how many marks of all keys there are of a kind.
 func (e *entity) countAll(kind markKind) string {
-	return "(SELECT count(*) FROM " + e.markTable + " a WHERE a.key IS NULL AND a.kind = '" + string(kind) + "')"
+	return e.sql(`(SELECT count(*) FROM {mark} a WHERE a.key IS NULL AND a.kind = '{kind}')`, "kind", string(kind))
 }
 
-// markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A statement that moves keys may
-// leave two marks of one key under one id, of two kinds.
+// markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A
+// statement that moves keys may leave two marks of one key under one id, of two kinds.
 func (e *entity) markRecords() (from, match string) {
-	from, value := e.db.dialect.records([]column{e.keyColumn("key"), {name: "id", declared: e.db.dialect.markID()}, {name: "kind", declared: "text"}})
-	return from, "m.key = " + value("key") + " AND m.id = " + value("id") + " AND m.kind = " + value("kind")
+	from, value := e.db.dialect.records([]column{
+		e.keyColumn("key"),
+		{name: "id", declared: e.db.dialect.markID()},
+		{name: "kind", declared: "text"},
+	})
+	return from, fill(`m.key = {key} AND m.id = {id} AND m.kind = {kind}`, "key", value("key"), "id", value("id"),
+		"kind", value("kind"))
 }
 
 // marks is the list of a key's marks, as text.
 func (e *entity) marks(key string) string {
 	d := e.db.dialect
-	return "CAST(" + d.list(markDocument(d), e.markTable+" m WHERE m.key = "+key, "m.id") + " AS text)"
+	of := e.sql(`{mark} m WHERE m.key = {key}`, "key", key)
+	return fill(`CAST({list} AS text)`, "list", d.list(markDocument(d), of, "m.id"))
 }
 
 // copyDocument is the copy c: what the engine knows of it, and its value; NULL where there is none.
 func (e *entity) copyDocument() string {
 	d := e.db.dialect
-	return "CASE WHEN c." + seqColumn + " IS NOT NULL THEN " + d.object([]member{
-		{"seq", "c." + seqColumn},
-		{"version", "c." + versionColumn},
-		{"mappingVersion", "c." + mappingVersionColumn},
-		{"refined", d.value("c", flag(refinedColumn))},
-		{"origin", "c." + originColumn},
-		{"migratedAt", "c." + migratedAtColumn},
-		{"goneSeen", "c." + goneSeenColumn},
-		{"staleSeen", "c." + staleSeenColumn},
-		{"value", e.document(e.v2, "c", []string{positionColumn})},
-	}) + " END"
+	return fill(`CASE WHEN c.coexist_seq IS NOT NULL THEN {object} END`,
+		"object", d.object([]member{
+			{"seq", "c." + seqColumn},
+			{"version", "c." + versionColumn},
+			{"mappingVersion", "c." + mappingVersionColumn},
+			{"refined", d.value("c", flag(refinedColumn))},
+			{"origin", "c." + originColumn},
+			{"migratedAt", "c." + migratedAtColumn},
+			{"goneSeen", "c." + goneSeenColumn},
+			{"staleSeen", "c." + staleSeenColumn},
+			{"value", e.document(e.v2, "c", []string{positionColumn})},
+		}))
 }
 
-// document is an aggregate as JSON: the row of alias and its child rows, in the order of their own keys or of the columns given.
+// document is an aggregate as JSON: the row of alias and its child rows, in the order of their own keys or of the
+// columns given.
 func (e *entity) document(t *table, alias string, order []string) string {
 	members := nest(e.db.dialect, alias, t.columns, 0)
 	for i := range t.children {
@@ -134,13 +184,14 @@ func (e *entity) document(t *table, alias string, order []string) string {
 		}
 		members = append(members, member{c.json, e.db.dialect.list(
 			e.db.dialect.object(nest(e.db.dialect, "d", c.columns, 0)),
-			c.sql+" d WHERE d."+quote(c.parentKey)+" = "+alias+"."+quote(t.key.name), strings.Join(by, ", "))})
+			fill(`{child} d WHERE d.{parentKey} = {alias}.{key}`, "child", c.sql, "parentKey", quote(c.parentKey),
+				"alias", alias, "key", quote(t.key.name)), strings.Join(by, ", "))})
 	}
 	return e.db.dialect.object(members)
 }
 
 // nest makes members of columns, those that share a path's first name within an object of that name.
-func nest(d dialect, alias string, columns []column, depth int) []member {
+func nest(d expressions, alias string, columns []column, depth int) []member {
 	var members []member
 	for i := 0; i < len(columns); i++ {
 		c := &columns[i]
@@ -165,7 +216,9 @@ func (e *entity) insertStatement(table string, columns []column, suffix string) 
 	for i, c := range columns {
 		values[i] = value(c.name)
 	}
-	return "INSERT INTO " + table + " (" + columnNames(columns) + ") " + overriding(columns) + "SELECT " + strings.Join(values, ", ") + " FROM " + from + " WHERE true" + suffix
+	return fill(`INSERT INTO {table} ({columnNames}) {overriding}SELECT {values} FROM {from} WHERE true{suffix}`,
+		"table", table, "columnNames", columnNames(columns), "overriding", overriding(columns),
+		"values", strings.Join(values, ", "), "from", from, "suffix", suffix)
 }
 
 // overriding lets an INSERT give a value to a column that is GENERATED ALWAYS.
@@ -194,5 +247,7 @@ func (e *entity) updateStatement(table string, match, set []column, suffix strin
 	for i, c := range match {
 		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
 	}
-	return "UPDATE " + table + " AS t SET " + strings.Join(sets, ", ") + " FROM " + from + " WHERE " + strings.Join(matches, " AND ") + suffix
+	return fill(`UPDATE {table} AS t SET {sets} FROM {from} WHERE {matches}{suffix}`, "table", table,
+		"sets", strings.Join(sets, ", "), "from", from, "matches", strings.Join(matches, " AND "),
+		"suffix", suffix)
 }

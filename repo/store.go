@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// A storer brings copies up to date: a lazy read, a page, the sweep, and every write. It writes a copy only if that is still
-// what the storer has seen: it inserts where there was none, and updates where seq is the one read. Whoever wins the parent
-// row owns the child rows; who loses writes nothing. Marks that were read with V1 are deleted with the write, never others:
-// a mark that came later keeps the copy stale.
+// A storer brings copies up to date: a lazy read, a page, the sweep, and every write. It writes a copy only if that is
+// still what the storer has seen: it inserts where there was none, and updates where seq is the one it read. The storer
+// that wins the parent row owns the child rows; the loser writes nothing. Writing a copy deletes exactly the marks that
+// were read with V1: a mark that came later keeps the copy stale.
 
 // pending is a copy to be stored.
 type pending struct {
@@ -45,9 +45,11 @@ var engineColumns = []column{
 // readSeq names the seq that was read in the rows of an update.
 var readSeq = column{name: "read_seq", declared: "bigint"}
 
-// storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or wait.
-// It returns the keys that were stored, and when.
-func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, failures []failure, origin Origin) (stored map[string]bool, at string) {
+// storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or
+// wait. It returns the keys that were stored, and when.
+func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, failures []failure,
+	origin Origin,
+) (stored map[string]bool, at string) {
 	if !f.migrates() || f.MappingVersion > e.mappingVersion || len(items)+len(failures) == 0 {
 		return nil, ""
 	}
@@ -120,7 +122,9 @@ func (e *entity) insertCopies(ctx context.Context, t *tx, rows []row, stored map
 }
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (e *entity) insertNew(ctx context.Context, t *tx, into *table, columns []column, rows []row, inserted map[string]bool) error {
+func (e *entity) insertNew(ctx context.Context, t *tx, into *table, columns []column, rows []row,
+	inserted map[string]bool,
+) error {
 	if done, err := e.db.dialect.insertNew(ctx, t, e, into, columns, rows, inserted); done || err != nil {
 		return err
 	}
@@ -128,7 +132,8 @@ func (e *entity) insertNew(ctx context.Context, t *tx, into *table, columns []co
 	_, value := e.db.dialect.records(columns)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
 	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.sql, columns,
-		" ORDER BY "+value(into.key.name)+" ON CONFLICT ("+key+") DO NOTHING RETURNING CAST("+key+" AS text)"), rows)
+		fill(` ORDER BY {value.key} ON CONFLICT ({key}) DO NOTHING RETURNING CAST({key} AS text)`,
+			"value.key", value(into.key.name), "key", key)), rows)
 }
 
 func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map[string]bool) error {
@@ -142,8 +147,8 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, "SELECT 1 FROM "+e.v2.sql+" c JOIN "+from+" ON c."+quote(e.v2.key.name)+" = "+value(e.v2.key.name)+
-			" ORDER BY c."+quote(e.v2.key.name)+lock+" OF c", document)
+		_, err = t.exec(ctx, e.sql(`SELECT 1 FROM {v2} c JOIN {from} ON c.{v2.key} = {value.key}
+			ORDER BY c.{v2.key}{lock} OF c`, "from", from, "value.key", value(e.v2.key.name), "lock", lock), document)
 		if err != nil {
 			return err
 		}
@@ -156,9 +161,10 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 	// Under its own name: in RETURNING, SQLite knows no alias of a table that is updated FROM another.
 	table := e.v2.sql
 	key := table + "." + quote(e.v2.key.name)
-	err := e.returnKeys(ctx, t, updated, "UPDATE "+table+" SET "+strings.Join(sets, ", ")+" FROM "+from+
-		" WHERE "+key+" = "+value(e.v2.key.name)+" AND "+table+"."+seqColumn+" = "+value(readSeq.name)+
-		" RETURNING CAST("+key+" AS text)", rows)
+	err := e.returnKeys(ctx, t, updated, fill(`UPDATE {table} SET {sets} FROM {from} WHERE {key} = {value.key}
+		AND {table}.coexist_seq = {value.readSeq} RETURNING CAST({key} AS text)`, "table", table,
+		"sets", strings.Join(sets, ", "), "from", from, "key", key, "value.key", value(e.v2.key.name),
+		"value.readSeq", value(readSeq.name)), rows)
 	if err != nil || len(updated) == 0 {
 		return err
 	}
@@ -169,16 +175,17 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 	}
 	for i := range e.v2.children {
 		c := &e.v2.children[i]
-		if err := e.execKeys(ctx, t, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" IN (SELECT key FROM (%s) k)", keys); err != nil {
+		if err := e.execKeys(ctx, t, fill(`DELETE FROM {child} WHERE {parentKey} IN (SELECT key FROM (%s) k)`,
+			"child", c.sql, "parentKey", quote(c.parentKey)), keys); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// finishStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A write or a repair, whose row
-// V1 has, is busy where a sweep has made a tombstone of marks that it has read; a storer that has no lock on V1 has read an older state then, and its copy
-// lies under the tombstone.
+// finishStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A
+// write or a repair, whose row V1 has, is busy where a sweep has made a tombstone of marks that it has read; a storer
+// that has no lock on V1 has read an older state then, and its copy lies under the tombstone.
 func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
@@ -193,11 +200,13 @@ func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored
 			released = append(released, p.key)
 		}
 		for j := range e.v2.children {
-			children[j] = append(children[j], e.v2.children[j].rows(p.value, p.value.FieldByIndex(e.v2.key.index).Interface())...)
+			children[j] = append(children[j], e.v2.children[j].rows(p.value,
+				p.value.FieldByIndex(e.v2.key.index).Interface())...)
 		}
 	}
 	for j := range e.v2.children {
-		if err := e.insertRows(ctx, t, e.v2.children[j].sql, e.v2.children[j].allColumns(*e.v1.key), children[j]); err != nil {
+		if err := e.insertRows(ctx, t, e.v2.children[j].sql, e.v2.children[j].allColumns(*e.v1.key),
+			children[j]); err != nil {
 			return err
 		}
 	}
@@ -211,8 +220,8 @@ func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored
 	return e.release(ctx, t, released)
 }
 
-// deleteMarks deletes exactly these, and returns how many of them were still there. Those of bypass writes are logged, since the operator wants to
-// know of them later.
+// deleteMarks deletes exactly these, and returns how many of them were still there. Those of bypass writes are logged,
+// since the operator wants to know of them later.
 func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) (deleted int64, err error) {
 	if len(marks) == 0 {
 		return 0, nil
@@ -229,7 +238,7 @@ func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) (deleted 
 
 // addMark appends a mark for one key.
 func (e *entity) addMark(ctx context.Context, t *tx, key string, kind markKind, floor int64) error {
-	_, err := t.exec(ctx, "INSERT INTO "+e.markTable+" (key, kind, floor) VALUES ("+e.asKey("?")+", ?, ?)", key, string(kind), floor)
+	_, err := t.exec(ctx, e.sql(`INSERT INTO {mark} (key, kind, floor) VALUES ({?}, ?, ?)`), key, string(kind), floor)
 	return err
 }
 
@@ -295,7 +304,8 @@ func parseTime(s string) time.Time {
 	return t.UTC()
 }
 
-// returnKeysOf runs a query that returns keys, in which %s stands for a query of keys unless that is nil, and adds what it returns to found.
+// returnKeysOf runs a query that returns keys, in which %s stands for a query of keys unless that is nil, and adds what
+// it returns to found.
 func (e *entity) returnKeysOf(ctx context.Context, t *tx, found map[string]bool, query string, keys []string) error {
 	var args []any
 	if keys != nil {

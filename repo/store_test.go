@@ -45,10 +45,10 @@ var readers = map[string]func(t *testing.T, b *repotest.Bench) error{
 	},
 }
 
-// What happens between a reader's look at V1 and its store. Anomalies 1 to 6: lost update, resurrection,
-// lost V2-only information, torn aggregate, half a write under a phase that is over. Guards, seen to fail here when removed:
-// ON CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies, child rows for none but the stored and the deletion
-// of no marks but those read in finishStore, the tombstone in deleteBoth.
+// What happens between a reader's look at V1 and its store. Anomalies 1 to 6: lost update, resurrection, lost V2-only
+// information, torn aggregate, half a write under a phase that is over. Guards, seen to fail here when removed: ON
+// CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies, child rows for none but the stored and the
+// deletion of no marks but those read in finishStore, the tombstone in deleteBoth.
 func TestAReaderThatStoresLate(t *testing.T) {
 	t.Parallel()
 	create := func(t *testing.T, b *repotest.Bench, n repotest.NoteV1) {
@@ -125,11 +125,14 @@ func TestAReaderThatStoresLate(t *testing.T) {
 				t.Errorf("the old note comes back: %+v", r)
 			}
 		}},
-		{"EXPAND", func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Expand) }, func(t *testing.T, b *repotest.Bench, _ bool) {
-			if r := agree(t, b, "a"); r.Copy.Stored {
-				t.Errorf("a copy is stored in EXPAND: %+v", r)
-			}
-		}},
+		{
+			"EXPAND", func(t *testing.T, b *repotest.Bench) { b.SetPhase(repo.Expand) },
+			func(t *testing.T, b *repotest.Bench, _ bool) {
+				if r := agree(t, b, "a"); r.Copy.Stored {
+					t.Errorf("a copy is stored in EXPAND: %+v", r)
+				}
+			},
+		},
 		{"EXPAND, V1 write, and MIGRATE again", func(t *testing.T, b *repotest.Bench) {
 			b.SetPhase(repo.Expand)
 			updateV1(t, b, "a", func(n *repotest.NoteV1) { n.Title = "play: on" })
@@ -230,7 +233,8 @@ func wantGone(t *testing.T, b *repotest.Bench, _ bool) {
 	}
 }
 
-// A failure to convert a row that has changed since says nothing of the row as it is. NOT LIKE and = read_seq in quarantine.
+// A failure to convert a row that has changed since says nothing of the row as it is. NOT LIKE and = read_seq in
+// quarantine.
 func TestALateFailureIsNotListed(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -253,7 +257,8 @@ func TestALateFailureIsNotListed(t *testing.T) {
 			if priority == 77 && (entries != 1 || !strings.Contains(message, "77")) || priority == 1 && entries != 0 {
 				t.Errorf("with priority %d quarantine has %d entries: %s", priority, entries, message)
 			}
-			repotest.Exec(t, raw, "DELETE FROM coexist_note_quarantine") // so that the next reader has something to list
+			// so that the next reader has something to list
+			repotest.Exec(t, raw, "DELETE FROM coexist_note_quarantine")
 		}
 	})
 }
@@ -272,7 +277,8 @@ func TestACopyUnderATombstoneIsNotMerged(t *testing.T) {
 				repotest.Exec(t, repotest.Raw(t, b.URL), "DELETE FROM note_tags", "DELETE FROM notes",
 					"INSERT INTO notes (id, title, priority) VALUES ('a', 'again', 1)", marks)
 				for range 2 {
-					if r := agree(t, b, "a"); r.Value.PinnedReason != nil || len(r.Value.Labels) != 0 || r.Copy.Refined || r.Version <= before.Version || !r.Copy.Stored {
+					if r := agree(t, b, "a"); r.Value.PinnedReason != nil || len(r.Value.Labels) != 0 ||
+						r.Copy.Refined || r.Version <= before.Version || !r.Copy.Stored {
 						t.Errorf("the old note comes back: %+v", r)
 					}
 				}
@@ -313,6 +319,7 @@ func refusePoison(t *testing.T, url string) {
 	if strings.HasPrefix(url, "postgres") {
 		repotest.Exec(t, raw, "ALTER TABLE notes_v2 ADD CHECK (headline <> 'poison')")
 	} else {
-		repotest.Exec(t, raw, "CREATE TRIGGER poison BEFORE INSERT ON notes_v2 WHEN NEW.headline = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END")
+		repotest.Exec(t, raw,
+			"CREATE TRIGGER poison BEFORE INSERT ON notes_v2 WHEN NEW.headline = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END")
 	}
 }

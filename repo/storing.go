@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// StoreFailures says how an entity's copies fare that this process stores: by reads, by writes and by sweeps. A copy that
-// cannot be stored for a technical reason, such as a right that was revoked or a disk that is full, fails a write and a run
-// with an error, but not a read: without this nobody would be told.
+// StoreFailures says how an entity's copies fare that this process stores: by reads, by writes and by sweeps. A copy
+// that cannot be stored for a technical reason, such as a right that was revoked or a disk that is full, fails a write
+// and a run with an error, but not a read: without this nobody would be told.
 type StoreFailures struct {
 	Entity string
-	// Total counts the failed stores since the process began. One that others were in the way of, or that came when the database
-	// was not there, is not one, nor is a row at fault.
+	// Total counts the failed stores since the process began. One that others were in the way of, or that came when the
+	// database was not there, is not one, nor is a row at fault.
 	Total int64
 	// FailingSince is when the first failed after the last that succeeded; nil where the last succeeded.
 	FailingSince *time.Time
@@ -23,7 +23,10 @@ type StoreFailures struct {
 func (c *Control) StoreFailures() []StoreFailures {
 	all := make([]StoreFailures, len(c.db.entities))
 	for i, e := range c.db.entities {
-		all[i] = StoreFailures{Entity: e.name, Total: e.storing.failures.Load(), FailingSince: e.storing.failingSince.Load()}
+		all[i] = StoreFailures{
+			Entity: e.name, Total: e.storing.failures.Load(),
+			FailingSince: e.storing.failingSince.Load(),
+		}
 	}
 	return all
 }
@@ -52,7 +55,8 @@ func (e *entity) storeEnded(ctx context.Context, err error) {
 
 // passes reports whether an error may pass by itself: nothing has to be mended first.
 func passes(err error) bool {
-	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows) && !errors.Is(err, errDenied)
+	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows) &&
+		!errors.Is(err, errDenied)
 }
 
 // technical reports whether an error, which was classified, is the fault of neither a row nor another transaction.

@@ -53,7 +53,8 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 			return outcome{}, refusal
 		}
 		p := do.items[0]
-		return r.applySweep(ctx, t, c, swept{newFailures: 1, failures: []failure{newFailure(p.key, p.state, Faulty("", "V2 does not take it: %s", firstLine(refusal)))}})
+		fault := Faulty("", "V2 does not take it: %s", firstLine(refusal))
+		return r.applySweep(ctx, t, c, swept{newFailures: 1, failures: []failure{newFailure(p.key, p.state, fault)}})
 	}
 	return b, nil
 }
@@ -69,7 +70,8 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 		}
 	}
 	for _, w := range do.wrong {
-		same, err := number(ctx, t.session, "SELECT 1 FROM "+e.v2.sql+" c WHERE c."+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND c."+seqColumn+" = ?"+e.db.dialect.lock(), w.key, w.state.seq)
+		same, err := number(ctx, t.session, e.sql(`SELECT 1 FROM {v2} c WHERE c.{v2.key} = {?}
+			AND c.coexist_seq = ?{lock}`), w.key, w.state.seq)
 		if err == nil && same == 0 {
 			err = &busyError{errOvertaken}
 		}
@@ -91,8 +93,11 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 }
 
 // readBatch reads the keys of a keyQuery and what there is of each.
-func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sqlText, limit int) (*batch, []*seen[V1, V2], error) {
-	f, answers, err := r.read(ctx, r.db.answering(), r.readStatement(w, sideV1, keyQuery.text.String(), "NULL"), keyQuery.args...)
+func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sqlText,
+	limit int,
+) (*batch, []*seen[V1, V2], error) {
+	f, answers, err := r.read(ctx, r.db.answering(), r.readStatement(w, sideV1, keyQuery.text.String(), "NULL"),
+		keyQuery.args...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,39 +134,40 @@ func (e *entity) bothKeys(c chunk, limit int) sqlText {
 
 func (e *entity) nextKeys(s *sqlText, t *table, c chunk, limit int) {
 	key := "t." + quote(t.key.name)
-	s.add("SELECT " + key + " AS key FROM " + t.sql + " t WHERE ")
+	s.add(fill(`SELECT {key} AS key FROM {table} t WHERE `, "key", key, "table", t.sql))
 	if c.Upper == nil {
 		s.add("false")
 	} else {
 		s.add(key+" <= "+e.asKey("?"), *c.Upper)
 	}
 	if c.Position != nil {
-		s.add(" AND "+key+" > "+e.asKey("?"), *c.Position)
+		s.add(e.sql(` AND {key} > {?}`, "key", key), *c.Position)
 	}
-	s.add(" ORDER BY "+key+" LIMIT CAST(? AS integer)", limit)
+	s.add(fill(` ORDER BY {key} LIMIT CAST(? AS integer)`, "key", key), limit)
 }
 
-// marked is a query of the keys that a sweep's last stage is about: those with marks, or with a copy under a tombstone, or with one that has
-// no row since a gap in the capture.
+// marked is a query of the keys that a sweep's last stage is about: those with marks, or with a copy under a tombstone,
+// or with one that has no row since a gap in the capture.
 func (e *entity) marked() string {
-	return "SELECT m.key FROM " + e.markTable + " m WHERE m.kind = 'CHANGE'" +
-		" UNION SELECT m.key FROM " + e.markTable + " m JOIN " + e.v2.sql + " c ON c." + quote(e.v2.key.name) + " = m.key WHERE m.kind = 'GONE'" +
-		" UNION SELECT c." + quote(e.v2.key.name) + " FROM " + e.v2.sql + " c WHERE " + e.underTruncate() +
-		" UNION SELECT c." + quote(e.v2.key.name) + " FROM " + e.v2.sql + " c WHERE " + e.orphaned()
+	return e.sql(`SELECT m.key FROM {mark} m WHERE m.kind = 'CHANGE' UNION SELECT m.key FROM {mark} m JOIN {v2} c
+		ON c.{v2.key} = m.key WHERE m.kind = 'GONE' UNION SELECT c.{v2.key} FROM {v2} c WHERE {underTruncate}
+		UNION SELECT c.{v2.key} FROM {v2} c WHERE {orphaned}`, "underTruncate", e.underTruncate(),
+		"orphaned", e.orphaned())
 }
 
-// markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them once, also
-// where other programs leave new marks as fast as it works.
+// markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them
+// once, also where other programs leave new marks as fast as it works.
 func (e *entity) markedKeys(c chunk, limit int) sqlText {
 	var s sqlText
-	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (" + e.marked() + ") u WHERE ")
+	s.add(fill(`SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM ({marked}) u
+		WHERE `, "marked", e.marked()))
 	if c.Upper == nil {
 		s.add("false")
 	} else {
 		s.add("u.key <= "+e.asKey("?"), *c.Upper)
 	}
 	if c.Position != nil {
-		s.add(" AND u.key > "+e.asKey("?"), *c.Position)
+		s.add(e.sql(` AND u.key > {?}`), *c.Position)
 	}
 	s.add(" ORDER BY u.key LIMIT CAST(? AS integer)) p", limit)
 	return s
@@ -201,7 +207,7 @@ func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
 // fold turns the marks of a key without a V1 row into one tombstone, and removes the copy.
 func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	if v.state.hasCopy {
-		n, err := t.exec(ctx, "DELETE FROM "+e.v2.sql+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", v.key, v.state.seq)
+		n, err := t.exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), v.key, v.state.seq)
 		if err != nil {
 			return err
 		}
@@ -240,7 +246,8 @@ func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
 		lock += " OF m"
 	}
 	from, match := e.markRecords()
-	n, err := number(ctx, t.session, "SELECT count(*) FROM (SELECT m.id FROM "+from+" CROSS JOIN "+e.markTable+" m WHERE "+match+" ORDER BY m.id"+lock+") l", string(document))
+	n, err := number(ctx, t.session, e.sql(`SELECT count(*) FROM (SELECT m.id FROM {from} CROSS JOIN {mark} m
+		WHERE {match} ORDER BY m.id{lock}) l`, "from", from, "match", match, "lock", lock), string(document))
 	if err == nil && n < int64(len(marks)) {
 		return &busyError{errOvertaken}
 	}

@@ -1,94 +1,14 @@
 package repo_test
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
 )
-
-// start starts a sweep, and work on it that ends with the test or with stop.
-func start(t *testing.T, b *repotest.Bench, q repo.SweepRequest) (run repo.Run, stop func()) {
-	t.Helper()
-	q.Entity, q.Actor = cmp.Or(q.Entity, "NOTE"), "test"
-	run, err := b.Control.StartSweep(t.Context(), q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return run, work(t, b)
-}
-
-func work(t *testing.T, b *repotest.Bench) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	var workers sync.WaitGroup
-	workers.Go(func() {
-		if err := b.Control.Work(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	stop = func() {
-		cancel()
-		workers.Wait()
-	}
-	t.Cleanup(stop)
-	return stop
-}
-
-// ended waits until a run is not running any more.
-func ended(t *testing.T, b *repotest.Bench, run repo.Run) repo.Run {
-	t.Helper()
-	repotest.Until(t, "the run ends", func() bool {
-		run = getRun(t, b, run.ID)
-		return run.Status != repo.Running
-	})
-	return run
-}
-
-func getRun(t *testing.T, b *repotest.Bench, id int64) repo.Run {
-	t.Helper()
-	run, err := b.Control.Run(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return run
-}
-
-// sweep sweeps to the end.
-func sweep(t *testing.T, b *repotest.Bench, q repo.SweepRequest) repo.Run {
-	t.Helper()
-	run, stop := start(t, b, q)
-	defer stop()
-	return ended(t, b, run)
-}
-
-func progress(t *testing.T, b *repotest.Bench) repo.Progress {
-	t.Helper()
-	p, err := b.Control.Progress(t.Context(), "NOTE", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.Migrated+p.Remaining+p.Stale+p.Quarantined != p.Total {
-		t.Errorf("the parts do not add up: %+v", p)
-	}
-	return p
-}
-
-// rows are n notes, k000 and so on.
-func rows(n int) []repotest.NoteV1 {
-	notes := make([]repotest.NoteV1, n)
-	for i := range notes {
-		notes[i] = note(fmt.Sprintf("k%03d", i), "work: begin")
-	}
-	return notes
-}
 
 func TestSweep(t *testing.T) {
 	t.Parallel()
@@ -101,11 +21,13 @@ func TestSweep(t *testing.T) {
 		b.SetPhase(repo.Expand)
 		updateV1(t, b, "k200", func(n *repotest.NoteV1) { n.Title = "play: on" })
 		b.SetPhase(repo.Migrate)
-		if p := progress(t, b); p.Total != 250 || p.Migrated != 1 || p.Stale != 1 || p.Remaining != 248 || p.Fraction() == 1 || p.OldestMarkAt == nil {
+		if p := progress(t, b); p.Total != 250 || p.Migrated != 1 || p.Stale != 1 || p.Remaining != 248 ||
+			p.Fraction() == 1 || p.OldestMarkAt == nil {
 			t.Errorf("before: %+v", p)
 		}
 		run := sweep(t, b, repo.SweepRequest{})
-		if run.Status != repo.Succeeded || run.Total != 250 || run.Done != 250 || run.Migrated != 248 || run.Quarantined != 1 || run.FinishedAt == nil || run.Error != nil {
+		if run.Status != repo.Succeeded || run.Total != 250 || run.Done != 250 || run.Migrated != 248 ||
+			run.Quarantined != 1 || run.FinishedAt == nil || run.Error != nil {
 			t.Errorf("the run is %+v", run)
 		}
 		p := progress(t, b)
@@ -159,7 +81,8 @@ func TestSweepRequests(t *testing.T) {
 		}
 		wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", MaxRowsPerSecond: -1}), "maxRowsPerSecond")
 		for _, n := range []int{-1, 2} {
-			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", OlderThanMappingVersion: n}), "olderThanMappingVersion")
+			wantField[*repo.InputError](t, ask(repo.SweepRequest{Entity: "NOTE", OlderThanMappingVersion: n}),
+				"olderThanMappingVersion")
 		}
 		if runs, err := b.Control.Runs(t.Context(), "NOTE", "", 10); err != nil || len(runs) != 0 {
 			t.Errorf("a refused request has left a run: %+v, %v", runs, err)
@@ -206,11 +129,15 @@ func TestPauseResumeCancel(t *testing.T) {
 		if n := b.Conversions("k150"); n != 2 {
 			t.Errorf("k150 was converted %d times, want 2: once for a batch that was not allowed to commit", n)
 		}
-		if run = control(b.Control.CancelRun, run.ID); run.Status != repo.Cancelled || run.FinishedAt == nil || run.Done == 250 {
+		if run = control(b.Control.CancelRun, run.ID); run.Status != repo.Cancelled ||
+			run.FinishedAt == nil || run.Done == 250 {
 			t.Errorf("cancelled: %+v", run)
 		}
 		again.Release()
-		for _, do := range []func(context.Context, int64) (repo.Run, error){b.Control.PauseRun, b.Control.ResumeRun, b.Control.CancelRun} {
+		for _, do := range []func(context.Context, int64) (repo.Run, error){
+			b.Control.PauseRun, b.Control.ResumeRun,
+			b.Control.CancelRun,
+		} {
 			_, err := do(t.Context(), run.ID)
 			wantErr(t, err, repo.ErrRunEnded)
 		}
@@ -234,12 +161,6 @@ func TestPauseResumeCancel(t *testing.T) {
 	})
 }
 
-// free reports whether no chunk is leased.
-func free(t *testing.T, b *repotest.Bench) bool {
-	t.Helper()
-	return repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM coexist_chunk WHERE leased_until > '1970-01-01T00:00:00.000Z'") == 0
-}
-
 // What another program does to V1 behind the sweep's back leaves marks, and is swept at the end.
 func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 	t.Parallel()
@@ -260,7 +181,8 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 		if run.Status != repo.Succeeded || run.Quarantined != 1 {
 			t.Errorf("the run is %+v", run)
 		}
-		if r := agree(t, b, "k001"); r.Value.Headline != "on" || b.Conversions("k001") != 2 || r.Copy.Origin != repo.OriginSweep {
+		if r := agree(t, b, "k001"); r.Value.Headline != "on" || b.Conversions("k001") != 2 ||
+			r.Copy.Origin != repo.OriginSweep {
 			t.Errorf("k001 is %+v", r)
 		}
 		if list := quarantined(t, b); len(list) != 1 || list[0].Key != "k002" {
@@ -269,7 +191,8 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 		raw := repotest.Raw(t, b.URL)
 		for key, floor := range map[string]int64{"k003": 2, "k140": 1} {
 			if marks(t, b, key, "CHANGE") != 0 || marks(t, b, key, "GONE") != 1 {
-				t.Errorf("%s leaves %d changes and %d tombstones", key, marks(t, b, key, "CHANGE"), marks(t, b, key, "GONE"))
+				t.Errorf("%s leaves %d changes and %d tombstones", key, marks(t, b, key, "CHANGE"),
+					marks(t, b, key, "GONE"))
 			}
 			if n := repotest.One[int64](t, raw, "SELECT floor FROM coexist_note_mark WHERE key = $1", key); n < floor {
 				t.Errorf("the tombstone of %s has floor %d, want %d or more", key, n, floor)
@@ -284,8 +207,8 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 	})
 }
 
-// The last stage goes once over what was marked when it began. Without its upper bound, an old program that writes as fast as
-// it works would keep it going for ever.
+// The last stage goes once over what was marked when it began. Without its upper bound, an old program that writes as
+// fast as it works would keep it going for ever.
 func TestTheLastStageOfASweepEnds(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
@@ -304,10 +227,12 @@ func TestTheLastStageOfASweepEnds(t *testing.T) {
 			t.Errorf("the run is %+v", run)
 		}
 		if b.Conversions("k024") != 2 || marks(t, b, "k024", "CHANGE") != 0 {
-			t.Errorf("k024 is converted %d times and has %d marks", b.Conversions("k024"), marks(t, b, "k024", "CHANGE"))
+			t.Errorf("k024 is converted %d times and has %d marks", b.Conversions("k024"),
+				marks(t, b, "k024", "CHANGE"))
 		}
 		if b.Conversions("k028") != 1 || marks(t, b, "k028", "CHANGE") != 1 {
-			t.Errorf("k028, marked after the stage began, is converted %d times and has %d marks", b.Conversions("k028"), marks(t, b, "k028", "CHANGE"))
+			t.Errorf("k028, marked after the stage began, is converted %d times and has %d marks",
+				b.Conversions("k028"), marks(t, b, "k028", "CHANGE"))
 		}
 	})
 }
@@ -351,11 +276,13 @@ func TestSweepGoesOnAfterItsProcessDied(t *testing.T) {
 		b.Close()
 		inFlight.Release()
 		stop()
-		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'") // time passes
+		// time passes
+		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'")
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
 		work(t, other)
 		run = ended(t, other, run)
-		if run.Status != repo.Succeeded || run.Done != 150 || run.Migrated != 150 || other.Conversions("k099") != 0 || other.Conversions("k100") != 1 {
+		if run.Status != repo.Succeeded || run.Done != 150 || run.Migrated != 150 || other.Conversions("k099") != 0 ||
+			other.Conversions("k100") != 1 {
 			t.Errorf("the run is %+v, and has converted k099 %d times", run, other.Conversions("k099"))
 		}
 	})
@@ -396,129 +323,12 @@ func TestSweepFailsWhereItsPhaseIsOver(t *testing.T) {
 		for last = range states {
 			continue
 		}
-		if last.Status != repo.Failed || last.Error == nil || !strings.Contains(*last.Error, "EXPAND") || last.Done != 100 {
+		if last.Status != repo.Failed || last.Error == nil || !strings.Contains(*last.Error, "EXPAND") ||
+			last.Done != 100 {
 			t.Errorf("the run ends as %+v", last)
 		}
 		if n := copies(t, b); n != 100 {
 			t.Errorf("%d copies, want 100", n)
-		}
-	})
-}
-
-func TestMappingVersions(t *testing.T) {
-	t.Parallel()
-	for _, remigrates := range []bool{false, true} {
-		t.Run(fmt.Sprint("remigrates ", remigrates), func(t *testing.T) {
-			repotest.Each(t, func(t *testing.T, url string) {
-				old := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Mapping: repotest.NoteMapping{Unsplit: true}})
-				insert(t, old, note("a", "work: begin"), note("r", "work: begin"), note("x", "work: begin"))
-				if r := agree(t, old, "a"); r.Value.Topic != nil || r.Copy.MappingVersion != 1 {
-					t.Errorf("the bug is not there: %+v", r)
-				}
-				updateV2(t, old, "r", pin)
-				b := repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2}, Remigrates: remigrates})
-				if m, err := b.Control.Migration(t.Context(), "NOTE"); err != nil || m.MappingVersion != 2 {
-					t.Errorf("%+v, %v", m, err)
-				}
-				run := sweep(t, b, repo.SweepRequest{OlderThanMappingVersion: 2})
-				if run.Status != repo.Succeeded || run.Done != 3 {
-					t.Errorf("the run is %+v", run)
-				}
-				if r := agree(t, b, "a"); r.Value.Topic == nil || r.Copy.MappingVersion != 2 || r.Version != 2 || r.Copy.Refined {
-					t.Errorf("a copy that is not refined becomes %+v", r)
-				}
-				r := agree(t, b, "r")
-				wantPinned(t, r.Value)
-				if (r.Value.Topic != nil) != remigrates || (r.Copy.MappingVersion == 2) != remigrates || !r.Copy.Refined {
-					t.Errorf("a refined copy becomes %+v", r)
-				}
-			})
-		})
-	}
-}
-
-// An instance that was left behind serves, but does not store.
-func TestInstanceWithAnOlderMapping(t *testing.T) {
-	t.Parallel()
-	repotest.Each(t, func(t *testing.T, url string) {
-		old := repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate, Mapping: repotest.NoteMapping{Unsplit: true}})
-		b := repotest.OpenNotes(t, url, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2}})
-		insert(t, b, note("a", "work: begin"), note("b", "work: begin"))
-		if r := getV2(t, old, "a"); r.Copy.Stored {
-			t.Errorf("the old instance stores %+v", r)
-		}
-		if _, err := old.Notes.ListV2(t.Context(), repo.Query{}); err != nil {
-			t.Error(err)
-		}
-		if n := copies(t, b); n != 0 {
-			t.Errorf("the old instance has stored %d copies", n)
-		}
-		_, err := old.Notes.UpdateV2(t.Context(), "a", nil, func(*repotest.NoteV2) error { return nil })
-		wantErr(t, err, repo.ErrUnavailable)
-		_, err = old.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "c"})
-		wantErr(t, err, repo.ErrUnavailable)
-		updateV2(t, b, "b", pin)
-		updateV1(t, old, "b", func(n *repotest.NoteV1) { n.Title = "play: on" })
-		r := agree(t, b, "b")
-		wantPinned(t, r.Value)
-		if *r.Value.Topic != "play" || r.Version != 3 || r.Copy.MappingVersion != 2 {
-			t.Errorf("after a V1 write of the old instance: %+v", r)
-		}
-	})
-}
-
-// D10. An instance whose mapping is older than the one in use cannot convert back what that has made. In CUTOVER it answers V1 with V1's own rows, in
-// CONTRACT, where these are history, not at all; and it says that it is behind. The guards are wantBoth in readLed, and resultV1.
-func TestV1FromAnInstanceWithAnOlderMapping(t *testing.T) {
-	t.Parallel()
-	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-		insert(t, b, note("a", "work: begin"), note("b", "b"))
-		newer := repotest.OpenNotes(t, b.URL, repotest.Setup{Mapping: repotest.NoteMapping{Number: 2}})
-		advance(t, newer, repo.Cutover)
-		updateV2(t, newer, "a", func(n *repotest.NoteV2) { n.Headline = "end" })
-		old := repotest.OpenNotes(t, b.URL, repotest.Setup{Mapping: repotest.NoteMapping{Back: func(n *repotest.NoteV1) { n.Title = "wrong" }}})
-		for range 2 { // it does not know the phase at first
-			if v1 := getV1(t, old, "a"); v1.Title != "work: end" || len(v1.Tags) != 2 {
-				t.Errorf("%+v", v1)
-			}
-		}
-		page, err := old.Notes.ListV1(t.Context(), repo.Query{Sort: "BODY"})
-		if err != nil || len(page.Items) != 2 || page.Items[0].Value.Title != "work: end" || page.Items[1].Value.Title != "b" {
-			t.Errorf("%+v, %v", page, err)
-		}
-		wantErr(t, errOf(old.Notes.GetV1(t.Context(), "none")), repo.ErrNotFound)
-		if r := getV2(t, old, "a"); r.Value.Headline != "end" {
-			t.Errorf("%+v", r)
-		}
-		for bench, want := range map[*repotest.Bench]int{old: 1, newer: 0} {
-			if behind, err := bench.Control.Behind(t.Context()); err != nil || len(behind) != want {
-				t.Errorf("%v, %v", behind, err)
-			}
-		}
-		advance(t, newer, repo.Contract)
-		wantErr(t, errOf(old.Notes.GetV1(t.Context(), "a")), repo.ErrUnavailable)
-		if page, err := old.Notes.ListV1(t.Context(), repo.Query{}); err != nil || !errors.Is(page.Items[0].Err, repo.ErrUnavailable) {
-			t.Errorf("%+v, %v", page, err)
-		}
-		if r := getV2(t, old, "a"); r.Value.Headline != "end" {
-			t.Errorf("%+v", r)
-		}
-	})
-}
-
-// Rows that come behind a sweep's position are done too once they are stored: nothing is ever more than the whole.
-func TestRowsThatComeBehindASweep(t *testing.T) {
-	t.Parallel()
-	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
-		insert(t, b, rows(3)...)
-		pause := b.PauseConversion("k001")
-		run, stop := start(t, b, repo.SweepRequest{})
-		defer stop()
-		pause.Wait()
-		repotest.Exec(t, repotest.Raw(t, b.URL), "INSERT INTO notes (id, title, priority) VALUES ('a', 'a', 1), ('b', 'b', 1)")
-		pause.Release()
-		if run = ended(t, b, run); run.Status != repo.Succeeded || run.Migrated != 5 || run.Done != 5 || run.Total != 5 {
-			t.Errorf("the sweep is %+v", run)
 		}
 	})
 }

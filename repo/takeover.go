@@ -8,8 +8,9 @@ import (
 
 // What V1 holds after a write, against what was written.
 
-// takeOver returns the V2 aggregate that a client has written with what V1 has made of it: wanted is what was written to V1, held what V1
-// holds, before what it held, nil for a new row. It fails with a *NotRepresentableError where V1 does not keep what the client has said.
+// takeOver returns the V2 aggregate that a client has written with what V1 has made of it: wanted is what was written
+// to V1, held what V1 holds, before what it held, nil for a new row. It fails with a *NotRepresentableError where V1
+// does not keep what the client has said.
 func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, error) {
 	if Identical(held, wanted) {
 		return v2, nil
@@ -17,7 +18,8 @@ func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, e
 	said := r.v1.said(before, &wanted)
 	for place, path := range r.v1.changes(reflect.ValueOf(&wanted).Elem(), reflect.ValueOf(&held).Elem()) {
 		if said[place] {
-			return v2, notRepresentable(Faulty(r.fieldOfV2(wanted, path, v2), "the V1 database does not keep it as it was written"))
+			return v2, notRepresentable(Faulty(r.fieldOfV2(wanted, path, v2),
+				"the V1 database does not keep it as it was written"))
 		}
 	}
 	merged, err := r.merged(held, v2)
@@ -27,19 +29,21 @@ func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, e
 	return merged, nil
 }
 
-// notBroughtBack fails with a *ConflictError where V1 does not hold what was written to it in a place that differs from stale, the row as it was before
-// CONTRACT: what V1's owner makes of such a row is no newer than what V2 has.
+// notBroughtBack fails with a *ConflictError where V1 does not hold what was written to it in a place that differs from
+// stale, the row as it was before CONTRACT: what V1's owner makes of such a row is no newer than what V2 has.
 func (r *Repository[V1, V2]) notBroughtBack(stale, wanted, held *V1) error {
 	led := r.v1.changes(reflect.ValueOf(stale).Elem(), reflect.ValueOf(wanted).Elem())
 	for place, path := range r.v1.changes(reflect.ValueOf(wanted).Elem(), reflect.ValueOf(held).Elem()) {
 		if _, changed := led[place]; changed {
-			return &ConflictError{"V1 is being rebuilt, and its own triggers or rules do not keep " + path + " of " + r.name + " " + r.keyOf(r.v1, wanted) + " as V2 has it"}
+			return &ConflictError{"V1 is being rebuilt, and its own triggers or rules do not keep " + path + " of " +
+				r.name + " " + r.keyOf(r.v1, wanted) + " as V2 has it"}
 		}
 	}
 	return nil
 }
 
-// sameRows reports whether two V1 aggregates are the same rows. V1 knows no order of child rows but that of their keys, whatever V2's is.
+// sameRows reports whether two V1 aggregates are the same rows. V1 knows no order of child rows but that of their keys,
+// whatever V2's is.
 func (r *Repository[V1, V2]) sameRows(a, b *V1) bool {
 	if Identical(*a, *b) {
 		return true
@@ -78,8 +82,8 @@ func (t *table) said(before, after any) map[string]bool {
 	return said
 }
 
-// changes are the places in which two states of an aggregate differ, and the fields that they are in the first: columns, child rows that are
-// in one of them alone, and columns of child rows that are in both.
+// changes are the places in which two states of an aggregate differ, and the fields that they are in the first:
+// columns, child rows that are in one of them alone, and columns of child rows that are in both.
 func (t *table) changes(v, w reflect.Value) map[string]string {
 	changes := map[string]string{}
 	for i := range t.columns {

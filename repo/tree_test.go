@@ -55,7 +55,8 @@ type tree struct {
 
 func openTree(t *testing.T, url string, references []repo.Reference, rows ...string) tree {
 	t.Helper()
-	repotest.Exec(t, repotest.Raw(t, url), append([]string{"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES nodes, email text NOT NULL)"}, rows...)...)
+	repotest.Exec(t, repotest.Raw(t, url), append(
+		[]string{"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES nodes, email text NOT NULL)"}, rows...)...)
 	return connectTree(t, url, references)
 }
 
@@ -66,7 +67,10 @@ func connectTree(t *testing.T, url string, references []repo.Reference) tree {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	r, err := repo.New(db, repo.Definition[nodeV1, nodeV2]{Name: "NODE", Mapping: nodeMapping{}, InitialPhase: repo.Migrate, References: references})
+	r, err := repo.New(db, repo.Definition[nodeV1, nodeV2]{
+		Name: "NODE", Mapping: nodeMapping{},
+		InitialPhase: repo.Migrate, References: references,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +85,10 @@ func connectTree(t *testing.T, url string, references []repo.Reference) tree {
 
 func (n tree) step(to repo.Phase) {
 	n.t.Helper()
-	if _, err := n.control.SetPhase(n.t.Context(), repo.PhaseRequest{Entity: "NODE", To: to, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+	if _, err := n.control.SetPhase(n.t.Context(), repo.PhaseRequest{
+		Entity: "NODE", To: to, Actor: "test", Force: true,
+		Reason: new("a test"),
+	}); err != nil {
 		n.t.Fatal(err)
 	}
 }
@@ -108,10 +115,16 @@ func (n tree) restored() {
 		page, err := n.control.Findings(n.t.Context(), run.ID, 10, "")
 		n.t.Fatalf("%+v: %+v, %v", run, page.Findings, err)
 	}
-	if _, err := n.control.SetPhase(n.t.Context(), repo.PhaseRequest{Entity: "NODE", To: repo.Cutover, Actor: "test"}); err != nil {
+	if _, err := n.control.SetPhase(n.t.Context(), repo.PhaseRequest{
+		Entity: "NODE", To: repo.Cutover,
+		Actor: "test",
+	}); err != nil {
 		n.t.Fatal(err)
 	}
-	if run, err = n.control.StartVerification(n.t.Context(), repo.VerificationRequest{Entity: "NODE", Actor: "test"}); err != nil {
+	if run, err = n.control.StartVerification(n.t.Context(), repo.VerificationRequest{
+		Entity: "NODE",
+		Actor:  "test",
+	}); err != nil {
 		n.t.Fatal(err)
 	}
 	if run = endedOf(n.t, n.control, run); run.Red() {
@@ -128,24 +141,38 @@ func (n tree) create(id string, parent *string) {
 
 func (n tree) move(id string, parent *string) {
 	n.t.Helper()
-	if _, err := n.UpdateV2(n.t.Context(), id, nil, func(v *nodeV2) error { v.Above = parent; return nil }); err != nil {
+	if _, err := n.UpdateV2(n.t.Context(), id, nil,
+		func(v *nodeV2) error { v.Above = parent; return nil }); err != nil {
 		n.t.Error(err)
 	}
 }
 
-// A restore brings V1's rows up in an order that V1's foreign keys from the table to itself allow: rows that others refer to first, those that refer
-// to what goes before it, and circles. The guards are before and beforeDelete of restorer.
+// A restore brings V1's rows up in an order that V1's foreign keys from the table to itself allow: rows that others
+// refer to first, those that refer to what goes before it, and circles. The guards are before and beforeDelete of
+// restorer.
 func TestARestoreOfATree(t *testing.T) {
 	t.Parallel()
-	for name, references := range map[string][]repo.Reference{"V1 alone says so": nil, "a reference": {{Column: "parent", ColumnV2: "above", Table: "nodes", Key: "id"}}} {
+	for name, references := range map[string][]repo.Reference{
+		"V1 alone says so": nil,
+		"a reference":      {{Column: "parent", ColumnV2: "above", Table: "nodes", Key: "id"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {
-				n := openTree(t, url, references, "INSERT INTO nodes VALUES ('m', NULL, 'e'), ('q', 'm', 'e'), ('r', 'q', 'e')")
+				n := openTree(t, url, references,
+					"INSERT INTO nodes VALUES ('m', NULL, 'e'), ('q', 'm', 'e'), ('r', 'q', 'e')")
 				n.inContract()
 				for _, node := range []struct {
 					id     string
 					parent *string
-				}{{"z", nil}, {"y", new("z")}, {"x", new("y")}, {"a", new("z")}, {"b", new("x")}, {"c", nil}, {"d", new("c")}} { // children whose keys come first
+				}{
+					{"z", nil},
+					{"y", new("z")},
+					{"x", new("y")},
+					{"a", new("z")},
+					{"b", new("x")},
+					{"c", nil},
+					{"d", new("c")},
+				} { // children whose keys come first
 					n.create(node.id, node.parent)
 				}
 				n.move("c", new("d")) // a circle
@@ -165,8 +192,8 @@ func TestARestoreOfATree(t *testing.T) {
 	}
 }
 
-// Clients write while V1 is being rebuilt: what V1 lacks of what they refer to, or has of what refers to what they delete, comes first. The guard is
-// whileRestoring.
+// Clients write while V1 is being rebuilt: what V1 lacks of what they refer to, or has of what refers to what they
+// delete, comes first. The guard is whileRestoring.
 func TestWritesToATreeDuringARestore(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -175,7 +202,8 @@ func TestWritesToATreeDuringARestore(t *testing.T) {
 		n.create("z", nil)
 		n.create("y", new("z"))
 		n.move("q", nil)
-		run, err := n.control.StartRestore(t.Context(), repo.RunRequest{Entity: "NODE", Actor: "test"}) // nobody works on it
+		// nobody works on it
+		run, err := n.control.StartRestore(t.Context(), repo.RunRequest{Entity: "NODE", Actor: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,11 +218,14 @@ func TestWritesToATreeDuringARestore(t *testing.T) {
 	})
 }
 
-// A foreign key of V1's from the table to itself guards V2's rows no more in CONTRACT, unless a Reference says that it shall: the gate names it. The
-// guard is deletable. A row may be its own parent all along.
+// A foreign key of V1's from the table to itself guards V2's rows no more in CONTRACT, unless a Reference says that it
+// shall: the gate names it. The guard is deletable. A row may be its own parent all along.
 func TestATreeInContract(t *testing.T) {
 	t.Parallel()
-	for name, references := range map[string][]repo.Reference{"V1 alone says so": nil, "a reference": {{Column: "parent", ColumnV2: "above", Table: "nodes", Key: "id"}}} {
+	for name, references := range map[string][]repo.Reference{
+		"V1 alone says so": nil,
+		"a reference":      {{Column: "parent", ColumnV2: "above", Table: "nodes", Key: "id"}},
+	} {
 		t.Run(name, func(t *testing.T) {
 			repotest.Each(t, func(t *testing.T, url string) {
 				n := openTree(t, url, references, "INSERT INTO nodes VALUES ('m', NULL, 'e'), ('q', 'm', 'e')")
@@ -208,7 +239,10 @@ func TestATreeInContract(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				warned := slices.ContainsFunc(blockers, func(b repo.Blocker) bool { return b.Code == repo.V1Logic && strings.Contains(b.Message, "foreign key") })
+				warned := slices.ContainsFunc(blockers, func(b repo.Blocker) bool {
+					return b.Code == repo.V1Logic &&
+						strings.Contains(b.Message, "foreign key")
+				})
 				if warned != (references == nil) {
 					t.Errorf("the gate says %+v", blockers)
 				}
@@ -216,7 +250,8 @@ func TestATreeInContract(t *testing.T) {
 				if err := n.Delete(t.Context(), "m", nil); references != nil && !errors.Is(err, repo.ErrConflict) {
 					t.Error(err)
 				}
-				_, err = n.CreateV1(t.Context(), nodeV1{ID: "p", Parent: new("none"), Email: "none"}) // another field says the same
+				// another field says the same
+				_, err = n.CreateV1(t.Context(), nodeV1{ID: "p", Parent: new("none"), Email: "none"})
 				wantField[*repo.InputError](t, err, "parent")
 				n.create("self", new("self"))
 				n.move("self", nil)
@@ -255,14 +290,17 @@ func TestForeignKeysThatSQLiteCannotCheck(t *testing.T) {
 	t.Parallel()
 	for _, broken := range []string{"nowhere(id)", "owners(name)"} {
 		url := repotest.SQLite(t)
-		_, err := bring(t, url, repo.Mapping[nodeV1, nodeV2](nodeMapping{}), nil, "CREATE TABLE owners (id text PRIMARY KEY, name text)",
-			"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES "+broken+", email text NOT NULL)")
+		_, err := bring(t, url, repo.Mapping[nodeV1, nodeV2](nodeMapping{}), nil,
+			"CREATE TABLE owners (id text PRIMARY KEY, name text)",
+			"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES "+broken+
+				", email text NOT NULL)")
 		if err == nil || !strings.Contains(err.Error(), broken) {
 			t.Error(err)
 		}
 	}
 	url := repotest.SQLite(t)
-	if _, err := bring(t, url, repo.Mapping[nodeV1, nodeV2](nodeMapping{}), nil, "CREATE TABLE owners (id text PRIMARY KEY, name text UNIQUE)",
+	if _, err := bring(t, url, repo.Mapping[nodeV1, nodeV2](nodeMapping{}), nil,
+		"CREATE TABLE owners (id text PRIMARY KEY, name text UNIQUE)",
 		"CREATE TABLE nodes (id varchar(40) NOT NULL PRIMARY KEY, parent varchar(40) REFERENCES Owners(NAME), email text NOT NULL)"); err != nil {
 		t.Error(err)
 	}

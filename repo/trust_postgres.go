@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// What on PostgreSQL could turn our role against itself: whoever owns a table may have triggers on it, which run with the rights of who
-// writes to it.
+// What on PostgreSQL could turn our role against itself: whoever owns a table may have triggers on it, which run with
+// the rights of who writes to it.
 
 func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
 	s := db.reading()
@@ -16,24 +16,28 @@ func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
 		return err
 	}
 	if encoding[0] != "UTF8" {
-		return fmt.Errorf("the database's encoding is %s, which does not hold every text: move it to one whose encoding is UTF8 (pg_dump, CREATE DATABASE … ENCODING 'UTF8')", encoding[0])
+		return fmt.Errorf(
+			"the database's encoding is %s, which does not hold every text: move it to one whose encoding is UTF8 (pg_dump, CREATE DATABASE … ENCODING 'UTF8')", encoding[0])
 	}
 	strangers, err := p.strangers(ctx, s, db)
 	if err != nil {
 		return err
 	}
 	if len(strangers) > 0 {
-		return fmt.Errorf("%s, which could do anything with our rights through it: let the owner of V1's tables own it, or drop it", strings.Join(strangers, "; "))
+		return fmt.Errorf(
+			"%s, which could do anything with our rights through it: let the owner of V1's tables own it, or drop it",
+			strings.Join(strangers, "; "))
 	}
 	return nil
 }
 
-// strangers are the tables and functions of the engine's that belong to a role which has no power over the database, over V1 or over us
-// otherwise. A role that may do anything with V1's rows has some: it may be the server's of before.
+// strangers are the tables and functions of the engine's that belong to a role which has no power over the database,
+// over V1 or over us otherwise. A role that may do anything with V1's rows has some: it may be the server's of before.
 func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, error) {
 	own := db.own
 	ours := []string{
-		own.version, own.secret, own.entity, own.barrier, own.phaseChange, own.bypass, own.run, own.chunk, own.cut, own.finding, own.key, own.usage, db.qualify("coexist_seq"),
+		own.version, own.secret, own.entity, own.barrier, own.phaseChange, own.bypass, own.run, own.chunk, own.cut,
+		own.finding, own.key, own.usage, db.qualify("coexist_seq"),
 	}
 	var v1, functions []string
 	for _, e := range db.entities {
@@ -47,7 +51,7 @@ func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, err
 		}
 	}
 	const listed = "json_array_elements_text(CAST(? AS json)) n(name)"
-	return texts(ctx, s, `WITH RECURSIVE we(oid) AS (
+	return texts(ctx, s, fill(`WITH RECURSIVE we(oid) AS (
 	SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user
 	UNION SELECT m.roleid FROM pg_auth_members m JOIN we ON m.member = we.oid
 ), power(oid) AS (
@@ -55,22 +59,22 @@ func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, err
 	UNION SELECT we.oid FROM we
 	UNION SELECT d.datdba FROM pg_database d WHERE d.datname = current_database()
 	UNION SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = ?
-	UNION SELECT c.relowner FROM `+listed+` JOIN pg_class c ON c.oid = to_regclass(n.name)
-	UNION SELECT r.oid FROM pg_roles r WHERE (SELECT bool_and(has_table_privilege(r.oid, c.oid, p.name)) FROM `+listed+` JOIN pg_class c ON c.oid = to_regclass(n.name)
+	UNION SELECT c.relowner FROM {listed} JOIN pg_class c ON c.oid = to_regclass(n.name)
+	UNION SELECT r.oid FROM pg_roles r WHERE (SELECT bool_and(has_table_privilege(r.oid, c.oid, p.name)) FROM {listed} JOIN pg_class c ON c.oid = to_regclass(n.name)
 		CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p(name)))
 SELECT CASE c.relkind WHEN 'S' THEN 'sequence ' WHEN 'r' THEN 'table ' ELSE 'relation ' END || c.relname || ' belongs to role ' || pg_get_userbyid(c.relowner)
-	FROM `+listed+` JOIN pg_class c ON c.oid = to_regclass(n.name) WHERE c.relowner NOT IN (SELECT oid FROM power)
+	FROM {listed} JOIN pg_class c ON c.oid = to_regclass(n.name) WHERE c.relowner NOT IN (SELECT oid FROM power)
 UNION ALL SELECT 'function ' || p.proname || ' belongs to role ' || pg_get_userbyid(p.proowner)
-	FROM `+listed+` JOIN pg_proc p ON p.oid = to_regproc(n.name) WHERE p.proowner NOT IN (SELECT oid FROM power)`,
+	FROM {listed} JOIN pg_proc p ON p.oid = to_regproc(n.name) WHERE p.proowner NOT IN (SELECT oid FROM power)`, "listed", listed),
 		db.schema, jsonList(v1), jsonList(v1), jsonList(ours), jsonList(functions))
 }
 
 // checkRole: runs write through temporary tables, and the triggers tell our writes by the secret.
 func (postgres) checkRole(ctx context.Context, db *DB) error {
-	lacking, err := texts(ctx, db.reading(), "SELECT format('temporary tables, through which runs write: GRANT TEMPORARY ON DATABASE %I TO %I', current_database(), current_user)"+
-		" WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')"+
-		" UNION ALL SELECT format('the secret by which triggers tell our writes: GRANT SELECT ON %s TO %I', CAST(? AS text), current_user)"+
-		" WHERE NOT has_table_privilege(to_regclass(?), 'SELECT')", db.own.secret, db.own.secret)
+	lacking, err := texts(ctx, db.reading(), oneLine(`SELECT format('temporary tables, through which runs write: GRANT TEMPORARY ON DATABASE %I TO %I',
+		current_database(), current_user) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+		UNION ALL SELECT format('the secret by which triggers tell our writes: GRANT SELECT ON %s TO %I', CAST(? AS text), current_user)
+		WHERE NOT has_table_privilege(to_regclass(?), 'SELECT')`), db.own.secret, db.own.secret)
 	if err == nil && len(lacking) > 0 {
 		err = fmt.Errorf("our role lacks %s", strings.Join(lacking, "; and "))
 	}

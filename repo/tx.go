@@ -43,8 +43,8 @@ type tx struct {
 	locked bool
 }
 
-// transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *busyError when another
-// transaction was in the way, and with ErrOutcomeUnknown when the connection was lost in COMMIT.
+// transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *busyError when
+// another transaction was in the way, and with ErrOutcomeUnknown when the connection was lost in COMMIT.
 func (e *entity) transact(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
 	waiting := ctx
 	if o.lazy {
@@ -73,7 +73,8 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 	}, fn)
 }
 
-// noKey is ErrNotFound for what the database says of a key that is no value of its column's type, when a transaction begins with it.
+// noKey is ErrNotFound for what the database says of a key that is no value of its column's type, when a transaction
+// begins with it.
 func (e *entity) noKey(o opening, err error) error {
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && o.key != nil {
 		return ErrNotFound
@@ -82,7 +83,9 @@ func (e *entity) noKey(o opening, err error) error {
 }
 
 // transactOn is transact on a connection, which it gives back, with another opening.
-func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error, fn func(context.Context, *tx) error) (err error) {
+func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error,
+	fn func(context.Context, *tx) error,
+) (err error) {
 	t := &tx{entity: e, conn: conn, session: e.db.onConnection(conn), token: newToken()}
 	done := false
 	defer func() {
@@ -117,7 +120,8 @@ func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(cont
 func newToken() string {
 	const version, variant = 0x4000, 0x8000
 	a, b := rand.Uint64(), rand.Uint64()
-	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0x0fff|version, b>>48&0x3fff|variant, b&0xffffffffffff)
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0x0fff|version,
+		b>>48&0x3fff|variant, b&0xffffffffffff)
 }
 
 // rollback ends the transaction; a connection on which that fails is thrown away.
@@ -131,39 +135,45 @@ func (t *tx) rollback(ctx context.Context) {
 	}
 }
 
-// write is transact for a user's write: it tries again, with back-off, while other transactions are in the way, and once where
-// what is known of V1's columns says no and is no longer true.
+// write is transact for a user's write: it tries again, with back-off, while other transactions are in the way, and
+// once where what is known of V1's columns says no and is no longer true.
 func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
-	const tries = 12
 	renewed := false
-	for try := 1; ; try++ {
+	return retry(ctx, patience{tries: busyTries}, isBusy, func() error {
 		err := e.transact(ctx, o, fn)
+		if !renewed && refusedByLimit(err) {
+			renewed = true
+			changed, renewErr := e.renewColumns(ctx)
+			if renewErr != nil {
+				return renewErr
+			}
+			if changed {
+				err = e.transact(ctx, o, fn)
+			}
+		}
 		if errors.Is(err, errEarlierCapture) {
 			if _, err := e.mendCapture(ctx, time.Second); err != nil {
 				return err
 			}
 		}
-		if !renewed && refusedByLimit(err) {
-			renewed = true
-			changed, renewErr := e.renew(ctx, e.db.reading())
-			if renewErr != nil {
-				return renewErr
-			}
-			altered, alterErr := e.alignColumns(ctx)
-			if alterErr != nil {
-				e.db.logger.WarnContext(ctx, "a write does not fit V2's tables", "entity", e.name, "error", alterErr)
-			}
-			if changed || altered {
-				continue
-			}
-		}
-		if _, busy := errors.AsType[*busyError](err); !busy || try == tries {
-			return err
-		}
-		if waitErr := pause(ctx, backOff(try)); waitErr != nil {
-			return err
-		}
+		return err
+	})
+}
+
+// busyTries is how often something is tried in all while other transactions are in the way.
+const busyTries = 12
+
+// renewColumns looks at V1's columns again, and brings V2's up to them. It reports whether any has changed.
+func (e *entity) renewColumns(ctx context.Context) (bool, error) {
+	changed, err := e.renew(ctx, e.db.reading())
+	if err != nil {
+		return false, err
 	}
+	altered, err := e.alignColumns(ctx)
+	if err != nil {
+		e.db.logger.WarnContext(ctx, "a write does not fit V2's tables", "entity", e.name, "error", err)
+	}
+	return changed || altered, nil
 }
 
 // refusedByLimit reports whether an error comes of what a column can hold: as we know it, or as the database does.
@@ -177,32 +187,10 @@ func refusedByLimit(err error) bool {
 	return field(err).overLimit
 }
 
-// autonomously runs a statement outside of a transaction, and tries again while others are in the way: the database's default may
-// be an isolation level at which that fails rather than waits.
+// autonomously runs a statement outside of a transaction, and tries again while others are in the way: the database's
+// default may be an isolation level at which that fails rather than waits.
 func (db *DB) autonomously(ctx context.Context, fn func(session) error) error {
-	const tries = 12
-	for try := 1; ; try++ {
-		err := fn(session{db: db, gorm: db.writer, within: true})
-		if _, busy := errors.AsType[*busyError](err); !busy || try == tries || pause(ctx, backOff(try)) != nil {
-			return err
-		}
-	}
-}
-
-// backOff is how long to wait after a number of failed tries: from 2 ms, doubling up to 500 ms, half of it random.
-func backOff(try int) time.Duration {
-	d := min(2*time.Millisecond<<min(try, 10), 500*time.Millisecond)
-	return d/2 + rand.N(d/2)
-}
-
-// pause waits for d, or returns ctx's error once that ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return retry(ctx, patience{tries: busyTries}, isBusy, func() error {
+		return fn(session{db: db, gorm: db.writer, within: true})
+	})
 }

@@ -5,15 +5,16 @@ import (
 	"fmt"
 )
 
-// UpdateV1 changes the V1 aggregate with the key, and its copy with it, in one transaction. change is given the aggregate as
-// it is and may be called more than once. What V1 does not express stays in the copy. UpdateV1 returns the aggregate as the
-// database then holds it.
+// UpdateV1 changes the V1 aggregate with the key, and its copy with it, in one transaction. change is given the
+// aggregate as it is and may be called more than once. What V1 does not express stays in the copy. UpdateV1 returns the
+// aggregate as the database then holds it.
 //
-// In EXPAND and MIGRATE a result that V2 cannot convert is written all the same: the copy turns stale and the key goes to
-// quarantine. From CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
+// In EXPAND and MIGRATE a result that V2 cannot convert is written all the same: the copy turns stale and the key goes
+// to quarantine. From CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
 //
-// It fails with ErrNotFound, with change's own error, with an *InputError for what V1 cannot hold, with a *ConversionError
-// where the row holds a value that its model cannot, and in CONTRACT with a *NotRepresentableError for what V1 has no place for.
+// It fails with ErrNotFound, with change's own error, with an *InputError for what V1 cannot hold, with a
+// *ConversionError where the row holds a value that its model cannot, and in CONTRACT with a *NotRepresentableError for
+// what V1 has no place for.
 func (r *Repository[V1, V2]) UpdateV1(ctx context.Context, key string, change func(*V1) error) (v1 V1, err error) {
 	if !r.validKey(key) {
 		return v1, ErrNotFound
@@ -25,7 +26,9 @@ func (r *Repository[V1, V2]) UpdateV1(ctx context.Context, key string, change fu
 	return v1, r.explainV1(ctx, err, &v1)
 }
 
-func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, change func(*V1) error) (v1 V1, err error) {
+func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string,
+	change func(*V1) error,
+) (v1 V1, err error) {
 	if err := r.mayWriteV1(t); err != nil {
 		return v1, err
 	}
@@ -61,7 +64,8 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 	}
 	if t.fence.leader() == sideV2 {
 		if t.fence.writesV1() {
-			// While V1 is restored it may not hold yet what the client has left alone, and SQLite would take what is too long.
+			// While V1 is restored it may not hold yet what the client has left alone, and SQLite would take what is
+			// too long.
 			if err := r.holdable(s.v1, &v1); err != nil {
 				return v1, inputError(err)
 			}
@@ -77,13 +81,16 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string, ch
 	return r.refreshCopy(ctx, t, before, &v1, changed)
 }
 
-// UpdateV2 changes the V2 aggregate with the key, and the V1 row with it, in one transaction. change is given the aggregate
-// as the internal read finds it and may be called more than once. UpdateV2 returns the record as it then is.
+// UpdateV2 changes the V2 aggregate with the key, and the V1 row with it, in one transaction. change is given the
+// aggregate as the internal read finds it and may be called more than once. UpdateV2 returns the record as it then is.
 //
-// It fails with ErrNotFound, with ErrStaleVersion where expectedVersion is given and is not the version, with ErrV2NotOpen
-// in EXPAND, with change's own error, with an *InputError for bad input, with a *NotRepresentableError for what V1 cannot
-// hold, unless only V2 is written, as in CONTRACT, and with a *ConversionError where V1 cannot be converted in the first place.
-func (r *Repository[V1, V2]) UpdateV2(ctx context.Context, key string, expectedVersion *int64, change func(*V2) error) (record Record[V2], err error) {
+// It fails with ErrNotFound, with ErrStaleVersion where expectedVersion is given and is not the version, with
+// ErrV2NotOpen in EXPAND, with change's own error, with an *InputError for bad input, with a *NotRepresentableError for
+// what V1 cannot hold, unless only V2 is written, as in CONTRACT, and with a *ConversionError where V1 cannot be
+// converted in the first place.
+func (r *Repository[V1, V2]) UpdateV2(ctx context.Context, key string, expectedVersion *int64,
+	change func(*V2) error,
+) (record Record[V2], err error) {
 	if !r.validKey(key) {
 		return record, ErrNotFound
 	}
@@ -95,7 +102,9 @@ func (r *Repository[V1, V2]) UpdateV2(ctx context.Context, key string, expectedV
 	return record, r.explain(ctx, err, func(field string) string { return r.fieldOfV2(v1, field, record.Value) }, &v1)
 }
 
-func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, expected *int64, change func(*V2) error) (record Record[V2], v1 V1, err error) {
+func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, expected *int64,
+	change func(*V2) error,
+) (record Record[V2], v1 V1, err error) {
 	if err := r.mayWriteV2(t); err != nil {
 		return record, v1, err
 	}
@@ -165,13 +174,17 @@ func (r *Repository[V1, V2]) keep(ctx context.Context, t *tx, s *seen[V1, V2], c
 // written is the record of a copy that the transaction has stored.
 func (r *Repository[V1, V2]) written(t *tx, s *seen[V1, V2], c Record[V2], growth int64) Record[V2] {
 	return Record[V2]{Key: s.key, Value: c.Value, Version: s.state.currentVersion() + growth, Copy: Copy{
-		Stored: true, Refined: c.Copy.Refined, Origin: OriginWrite, MigratedAt: parseTime(t.fence.Now), MappingVersion: c.Copy.MappingVersion,
+		Stored: true, Refined: c.Copy.Refined, Origin: OriginWrite, MigratedAt: parseTime(t.fence.Now),
+		MappingVersion: c.Copy.MappingVersion,
 	}}
 }
 
-// putV2 stores a V2 aggregate that a client wrote, with what V1's owner makes of it, once its V1 row, which was before and ought to be v1,
-// is written. mappingVersion is that of the copy it was made of: what an older mapping got wrong is still in it.
-func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1, v2 V2, growth int64, mappingVersion int) (record Record[V2], err error) {
+// putV2 stores a V2 aggregate that a client wrote, with what V1's owner makes of it, once its V1 row, which was before
+// and ought to be v1, is written. mappingVersion is that of the copy it was made of: what an older mapping got wrong is
+// still in it.
+func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1, v2 V2, growth int64,
+	mappingVersion int,
+) (record Record[V2], err error) {
 	key := r.keyOf(r.v2, &v2)
 	record.Value = v2
 	s, found, err := r.after(ctx, t, key, r.changedReferences(before, &v1))
@@ -185,7 +198,10 @@ func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1
 	case s.v1 == nil:
 		return record, r.notKept(before == nil)
 	}
-	if err := r.holdUnguarded(ctx, t, found, before, &v1, func(field string) string { return r.fieldOfV2(v1, field, v2) }); err != nil {
+	if err := r.holdUnguarded(ctx, t, found, before, &v1, func(field string) string {
+		return r.fieldOfV2(v1, field,
+			v2)
+	}); err != nil {
 		return record, err
 	}
 	if err := r.reconcileEffects(ctx, t, &s.key, found.Effects); err != nil {

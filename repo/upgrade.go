@@ -9,17 +9,22 @@ import (
 	"strings"
 )
 
-// The engine's own tables carry a version, in one row. A newer program upgrades them in order, in the transaction in which it
-// creates what is missing; an older one says so and does nothing.
+// The engine's own tables carry a version, in one row. A newer program upgrades them in order, in the transaction in
+// which it creates what is missing; an older one says so and does nothing.
 
-// ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds to upgrades.
+// ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds
+// to upgrades.
 const ownVersion = 7
 
-// upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they start
-// from. They run when the tables that a new database gets are there.
-var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){2: upgradeFrom2, 3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5, 6: upgradeFrom6}
+// upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they
+// start from. They run when the tables that a new database gets are there.
+var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){
+	2: upgradeFrom2,
+	3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5, 6: upgradeFrom6,
+}
 
-// ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried none.
+// ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried
+// none.
 func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
 	// In this order, since another instance may be creating them, all at once.
 	made, err := db.dialect.columns(ctx, s, db.ownTable("coexist_entity"))
@@ -30,7 +35,7 @@ func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
 	if err != nil || len(versioned) == 0 {
 		return 1, db.classify(err)
 	}
-	version, err := number(ctx, s, "SELECT coalesce(max(version), 0) FROM "+db.own.version)
+	version, err := number(ctx, s, db.sql(`SELECT coalesce(max(version), 0) FROM {coexist_schema}`))
 	return version, db.classify(err)
 }
 
@@ -38,15 +43,19 @@ func (db *DB) ownTable(name string) *table { return &table{name: name, sql: db.q
 
 // checkOwnVersion says what to do where the engine's own tables are not of the version that this program knows.
 func checkOwnVersion(installed int64) error {
+	const tables = "Coexist's own tables are" // a name, which begins with a capital letter
 	switch {
 	case installed > ownVersion:
-		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d: a newer one has been here; run that, or a newer one still", installed, ownVersion) //nolint:staticcheck // a name
+		return fmt.Errorf("%s of version %d, and this program knows version %d: "+
+			"a newer one has been here; run that, or a newer one still", tables, installed, ownVersion)
 	case installed == 0:
-		return errors.New("Coexist's own tables are missing: " + adviceToInstall) //nolint:staticcheck // a name
+		return fmt.Errorf("%s missing: %s", tables, adviceToInstall)
 	case installed < ownVersion && upgrades[installed] != nil:
-		return fmt.Errorf("Coexist's own tables are of version %d, and this program knows version %d: to upgrade them %s", installed, ownVersion, adviceToInstall) //nolint:staticcheck // a name
+		return fmt.Errorf("%s of version %d, and this program knows version %d: to upgrade them %s",
+			tables, installed, ownVersion, adviceToInstall)
 	case installed < ownVersion:
-		return fmt.Errorf("Coexist's own tables are of version %d, which was never released, and this program upgrades from version 2 on: go on with the one that made them", installed) //nolint:staticcheck // a name
+		return fmt.Errorf("%s of version %d, which was never released, and this program upgrades from version 2 on: "+
+			"go on with the one that made them", tables, installed)
 	default:
 		return nil
 	}
@@ -69,8 +78,8 @@ func (db *DB) upgrade(ctx context.Context, s session, from int64) ([]string, err
 	return append(all, fmt.Sprintf("UPDATE %s SET version = %d", db.own.version, ownVersion)), nil
 }
 
-// upgradeFrom2 gives each entity a log of marks and a quarantine of its own, whose keys have the type of V1's. Nobody writes to V1
-// meanwhile: a trigger would write to the log that goes.
+// upgradeFrom2 gives each entity a log of marks and a quarantine of its own, whose keys have the type of V1's. Nobody
+// writes to V1 meanwhile: a trigger would write to the log that goes.
 func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 	var unknown []string
 	err := s.query(ctx, func(rows *sql.Rows) error {
@@ -80,12 +89,13 @@ func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 			unknown = append(unknown, name)
 		}
 		return err
-	}, "SELECT name FROM "+db.own.entity+" ORDER BY name")
+	}, db.sql(`SELECT name FROM {coexist_entity} ORDER BY name`))
 	if err != nil {
 		return nil, err
 	}
 	if unknown != nil {
-		return nil, fmt.Errorf("the database knows the entities %s, which this program does not describe: upgrade Coexist's own tables with one that does", strings.Join(unknown, ", "))
+		return nil, fmt.Errorf(
+			"the database knows the entities %s, which this program does not describe: upgrade Coexist's own tables with one that does", strings.Join(unknown, ", "))
 	}
 	marks, quarantine := db.qualify("coexist_mark"), db.qualify("coexist_quarantine")
 	var statements []string
@@ -94,23 +104,28 @@ func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 		statements = append(statements, db.dialect.lockV1(e)...)
 	}
 	for _, e := range db.entities {
-		const markColumns, quarantineColumns = "kind, floor, bypass, at", "code, field, message, mapping_version, attempts, first_seen_at, last_seen_at"
+		const markColumns, quarantineColumns = "kind, floor, bypass, at",
+			"code, field, message, mapping_version, attempts, first_seen_at, last_seen_at"
 		statements = append(statements,
-			"INSERT INTO "+e.markTable+" (id, key, "+markColumns+") SELECT id, "+e.asKey("key")+", "+markColumns+" FROM "+marks+" WHERE entity = "+literal(e.name),
-			"INSERT INTO "+e.quarantineTable+" (key, "+quarantineColumns+") SELECT "+e.asKey("key")+", "+quarantineColumns+" FROM "+quarantine+
-				" WHERE entity = "+literal(e.name))
+			e.sql(`INSERT INTO {mark} (id, key, {markColumns}) SELECT id, {asKey}, {markColumns} FROM {marks}
+				WHERE entity = {name}`, "markColumns", markColumns, "asKey", e.asKey("key"), "marks", marks),
+			e.sql(`INSERT INTO {quarantine} (key, {quarantineColumns}) SELECT {asKey}, {quarantineColumns}
+				FROM {shared} WHERE entity = {name}`, "quarantineColumns", quarantineColumns,
+				"asKey", e.asKey("key"), "shared", quarantine))
 		triggers, err := db.dialect.capture(ctx, s, e, captureOutdated)
 		if err != nil {
 			return nil, err
 		}
 		statements = append(statements, triggers...)
 	}
-	return append(statements, "DROP TABLE "+marks, "DROP TABLE "+quarantine), nil
+	return append(statements, fill(`DROP TABLE {marks}`, "marks", marks), fill(`DROP TABLE {quarantine}`,
+		"quarantine", quarantine)), nil
 }
 
-// upgradeFrom3 gives each entity a place for its capture's fingerprint. What capture is then it takes for what it has been.
+// upgradeFrom3 gives each entity a place for its capture's fingerprint. What capture is then it takes for what it has
+// been.
 func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
-	statements := []string{"ALTER TABLE " + db.own.entity + " ADD COLUMN capture_fingerprint text"}
+	statements := []string{db.sql(`ALTER TABLE {coexist_entity} ADD COLUMN capture_fingerprint text`)}
 	for _, e := range db.entities {
 		_, fingerprint := db.dialect.capture6(e)
 		statements = append(statements, e.record(fingerprint)...)
@@ -122,26 +137,31 @@ func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
 func upgradeFrom4(_ context.Context, db *DB, _ session) ([]string, error) {
 	var statements []string
 	for _, e := range db.entities {
-		statements = append(statements, "DROP INDEX IF EXISTS "+db.qualify(ownTable(e.name, "mark_open")))
+		statements = append(statements, fill(`DROP INDEX IF EXISTS {qualify}`,
+			"qualify", db.qualify(ownTable(e.name, "mark_open"))))
 	}
 	return statements, nil
 }
 
-// upgradeFrom5 is for capture functions that everybody could put on a table of his own, and so leave marks of our rows. upgradeFrom6 replaces
-// them.
+// upgradeFrom5 is for capture functions that everybody could put on a table of his own, and so leave marks of our rows.
+// upgradeFrom6 replaces them.
 func upgradeFrom5(context.Context, *DB, session) ([]string, error) { return nil, nil }
 
-// upgradeFrom6 tells own writes by key: triggers under other names, which leave marks of what our writes cause besides, with a token.
+// upgradeFrom6 tells own writes by key: triggers under other names, which leave marks of what our writes cause besides,
+// with a token.
 func upgradeFrom6(ctx context.Context, db *DB, s session) ([]string, error) {
 	var statements []string
 	add := func(name, column, declared string) error {
-		columns, err := db.dialect.columns(ctx, s, &table{name: strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`), sql: name})
+		columns, err := db.dialect.columns(ctx, s,
+			&table{name: strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`), sql: name})
 		if _, there := columns[column]; err == nil && len(columns) > 0 && !there {
-			statements = append(statements, "ALTER TABLE "+name+" ADD COLUMN "+column+" "+declared)
+			statements = append(statements, fill(`ALTER TABLE {name} ADD COLUMN {column} {declared}`, "name", name,
+				"column", column, "declared", declared))
 		}
 		return err
 	}
-	if err := errors.Join(add(db.own.entity, "seeds", "bigint NOT NULL DEFAULT 0"), add(db.own.finding, "reason", "text"), add(db.own.writer, "token", "text")); err != nil {
+	if err := errors.Join(add(db.own.entity, "seeds", "bigint NOT NULL DEFAULT 0"), add(db.own.finding, "reason",
+		"text"), add(db.own.writer, "token", "text")); err != nil {
 		return nil, err
 	}
 	for _, e := range db.entities {
@@ -163,8 +183,11 @@ func upgradeFrom6(ctx context.Context, db *DB, s session) ([]string, error) {
 			return nil, err
 		}
 		whole, fingerprint := db.dialect.capture6(e)
-		broken := "EXISTS (SELECT 1 FROM " + db.own.entity + " x WHERE x.name = " + literal(e.name) + " AND NOT (coalesce(x.capture_fingerprint, '') = " + fingerprint + " AND " + whole + "))"
-		statements = slices.Concat(statements, db.dialect.lockV1(e), e.gap(broken), dropped, created, e.record(db.dialect.fingerprint(e)))
+		broken := e.sql(`EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
+			AND NOT (coalesce(x.capture_fingerprint, '') = {fingerprint} AND {whole}))`,
+			"fingerprint", fingerprint, "whole", whole)
+		statements = slices.Concat(statements, db.dialect.lockV1(e), e.gap(broken), dropped, created,
+			e.record(db.dialect.fingerprint(e)))
 	}
 	return statements, nil
 }

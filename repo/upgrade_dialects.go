@@ -8,7 +8,8 @@ import (
 
 // What captured writes up to version 6 of the engine's own tables: triggers named after the table.
 
-// errEarlierCapture means that such a trigger, which an instance of an earlier version has made again, takes our write for another program's.
+// errEarlierCapture means that such a trigger, which an instance of an earlier version has made again, takes our write
+// for another program's.
 var errEarlierCapture = errors.New("a trigger of an earlier version rejects the write")
 
 func (postgres) capture6(e *entity) (captured, fingerprint string) {
@@ -19,39 +20,50 @@ func (postgres) capture6(e *entity) (captured, fingerprint string) {
 		if t.root {
 			names, n = names+", 'coexist_capture_key'", "6"
 		}
-		whole = append(whole, "EXISTS (SELECT 1 FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE c.oid = to_regclass("+literal(e.db.qualify(t.table))+") AND c.relkind = 'r'"+
-			" AND NOT EXISTS (SELECT 1 FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid))"+
-			" HAVING count(*) FILTER (WHERE t.tgname IN ('coexist_capture', 'coexist_capture_truncate') AND t.tgenabled IN ('O', 'A')) = 2"+
-			" OR count(*) FILTER (WHERE t.tgname IN ("+names+") AND t.tgenabled IN ('O', 'A') OR t.tgname = 'coexist_capture' AND t.tgenabled = 'R') = "+n+")")
+		whole = append(whole, fill(`EXISTS (SELECT 1 FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid
+			WHERE c.oid = to_regclass({qualify}) AND c.relkind = 'r' AND NOT EXISTS (SELECT 1 FROM pg_inherits i
+			WHERE c.oid IN (i.inhparent, i.inhrelid)) HAVING count(*) FILTER (WHERE t.tgname IN
+			('coexist_capture', 'coexist_capture_truncate') AND t.tgenabled IN ('O', 'A')) = 2
+			OR count(*) FILTER (WHERE t.tgname IN ({names}) AND t.tgenabled IN ('O', 'A')
+			OR t.tgname = 'coexist_capture' AND t.tgenabled = 'R') = {n})`,
+			"qualify", literal(e.db.qualify(t.table)), "names", names, "n", n))
 	}
-	return "(" + strings.Join(whole, " AND ") + ")", postgresFingerprint(e, func(capturedTable) string { return "coexist_capture" })
+	return "(" + strings.Join(whole, " AND ") + ")",
+		postgresFingerprint(e, func(capturedTable) string { return "coexist_capture" })
 }
 
 func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		on := e.db.qualify(t.table)
-		names, err := texts(ctx, s, "SELECT quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid = to_regclass(?) AND NOT t.tgisinternal AND starts_with(CAST(t.tgname AS text), 'coexist_capture') ORDER BY 1", on)
+		names, err := texts(ctx, s,
+			"SELECT quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid = to_regclass(?) AND NOT t.tgisinternal AND starts_with(CAST(t.tgname AS text), 'coexist_capture') ORDER BY 1", on)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			statements = append(statements, "DROP TRIGGER IF EXISTS "+name+" ON "+on)
+			statements = append(statements, fill(`DROP TRIGGER IF EXISTS {name} ON {on}`, "name", name, "on", on))
 		}
-		// A stranger may have put the function on a table of his own, and lock that: it is made one that does nothing, and dropped only where
-		// nothing uses it any more.
+		// A stranger may have put the function on a table of his own, and lock that: it is made one that does nothing,
+		// and dropped only where nothing uses it any more.
 		function := e.db.qualify("coexist_capture_" + t.table)
-		used, err := texts(ctx, s, "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tgfoid = p.oid AND NOT c.oid = ANY (SELECT to_regclass(n.name) FROM json_array_elements_text(CAST(? AS json)) n(name)))"+
-			" THEN 'used' ELSE 'free' END FROM pg_proc p WHERE p.oid = to_regproc(?)", jsonList(e.db.v1Tables()), function)
+		used, err := texts(ctx, s, `SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c
+			ON c.oid = t.tgrelid WHERE t.tgfoid = p.oid AND NOT c.oid = ANY (SELECT to_regclass(n.name)
+			FROM json_array_elements_text(CAST(? AS json)) n(name))) THEN 'used' ELSE 'free' END FROM pg_proc p
+			WHERE p.oid = to_regproc(?)`, jsonList(e.db.v1Tables()), function)
 		switch {
 		case err != nil:
 			return nil, err
 		case len(used) == 0:
 		case used[0] == "used":
-			statements = append(statements, "CREATE OR REPLACE FUNCTION "+function+"() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $coexist$BEGIN RETURN NULL; END$coexist$",
-				"REVOKE ALL ON FUNCTION "+function+"() FROM PUBLIC")
+			statements = append(statements, fill(`CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE
+				plpgsql SET search_path = pg_catalog, pg_temp AS $coexist$BEGIN RETURN NULL; END$coexist$`,
+				"function", function),
+				fill(`REVOKE ALL ON FUNCTION {function}() FROM PUBLIC`, "function", function))
 		default:
-			statements = append(statements, "DO $coexist$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgfoid = to_regproc("+literal(function)+")) THEN DROP FUNCTION IF EXISTS "+function+"(); END IF; END $coexist$")
+			statements = append(statements, fill(`DO $coexist$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger t
+				WHERE t.tgfoid = to_regproc({function})) THEN DROP FUNCTION IF EXISTS {function2}(); END IF; END
+				$coexist$`, "function", literal(function), "function2", function))
 		}
 	}
 	return statements, nil
@@ -60,14 +72,17 @@ func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]strin
 func (d postgres) looseKeys(e *entity) []string {
 	declared := d.keyType(e.v1.key)
 	return []string{
-		"ALTER TABLE " + e.markTable + " ALTER COLUMN key TYPE " + declared,
-		"ALTER TABLE " + e.quarantineTable + " ALTER COLUMN key TYPE " + declared,
+		e.sql(`ALTER TABLE {mark} ALTER COLUMN key TYPE {declared}`, "declared", declared),
+		e.sql(`ALTER TABLE {quarantine} ALTER COLUMN key TYPE {declared}`, "declared", declared),
 	}
 }
 
 func (sqlite) capture6(e *entity) (captured, fingerprint string) {
 	names := func(t capturedTable) []string {
-		return []string{"coexist_capture_" + t.table + "_insert", "coexist_capture_" + t.table + "_delete", "coexist_capture_" + t.table + "_update"}
+		return []string{
+			"coexist_capture_" + t.table + "_insert", "coexist_capture_" + t.table + "_delete",
+			"coexist_capture_" + t.table + "_update",
+		}
 	}
 	return sqliteWhole(e, names), sqliteFingerprint(e, names)
 }
@@ -76,12 +91,13 @@ func (sqlite) dropCapture6(ctx context.Context, s session, e *entity) ([]string,
 	var statements []string
 	for _, t := range e.captured() {
 		names, err := texts(ctx, s, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?)",
-			"coexist_capture_"+t.table+"_insert", "coexist_capture_"+t.table+"_delete", "coexist_capture_"+t.table+"_update")
+			"coexist_capture_"+t.table+"_insert", "coexist_capture_"+t.table+"_delete", "coexist_capture_"+
+				t.table+"_update")
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			statements = append(statements, "DROP TRIGGER IF EXISTS "+quote(name))
+			statements = append(statements, fill(`DROP TRIGGER IF EXISTS {name}`, "name", quote(name)))
 		}
 	}
 	return statements, nil

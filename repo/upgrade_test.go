@@ -20,8 +20,8 @@ var (
 	ownTables2Postgres string
 )
 
-// leftByVersion2 makes a database as version 2 has left it in MIGRATE: one copy fresh and refined, one stale, one row that cannot
-// be converted, one that was deleted, one that has not migrated.
+// leftByVersion2 makes a database as version 2 has left it in MIGRATE: one copy fresh and refined, one stale, one row
+// that cannot be converted, one that was deleted, one that has not migrated.
 func leftByVersion2(t *testing.T, url string) {
 	t.Helper()
 	script := ownTables2SQLite
@@ -47,8 +47,8 @@ func leftByVersion2(t *testing.T, url string) {
 	)
 }
 
-// A newer program brings the engine's own tables up to its version and loses nothing of what they say, also where several start
-// at once.
+// A newer program brings the engine's own tables up to its version and loses nothing of what they say, also where
+// several start at once.
 func TestOwnTablesAreUpgraded(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -84,7 +84,8 @@ func TestDDLUpgradesOwnTables(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		leftByVersion2(t, url)
 		b := repotest.DescribeNotes(t, url, repotest.Setup{Phase: repo.Migrate})
-		if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "to upgrade them start the server with --auto-migrate, or run what `coexist ddl` prints") {
+		if err := b.DB.Check(t.Context()); err == nil || !strings.Contains(err.Error(),
+			"to upgrade them start the server with --auto-migrate, or run what `coexist ddl` prints") {
 			t.Errorf("before the upgrade: %v", err)
 		}
 		script, err := b.DB.DDL(t.Context())
@@ -135,7 +136,8 @@ func wantUpgraded(t *testing.T, url string) {
 	if capture, err := b.Control.Capture(t.Context(), "NOTE"); err != nil || !capture.Enabled {
 		t.Errorf("%+v, %v", capture, err)
 	}
-	repotest.Exec(t, raw, "UPDATE notes SET title = 'past us' WHERE id = 'fresh'", "INSERT INTO comments (id, note_id, words) VALUES (1, 'fresh', 'x')")
+	repotest.Exec(t, raw, "UPDATE notes SET title = 'past us' WHERE id = 'fresh'",
+		"INSERT INTO comments (id, note_id, words) VALUES (1, 'fresh', 'x')")
 	if r := agree(t, b, "fresh"); r.Value.Headline != "past us" || *r.Value.PinnedReason != "pinned" {
 		t.Errorf("%+v", r)
 	}
@@ -153,19 +155,22 @@ func TestVersion5DropsAnIndex(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
 		fresh := catalog(t, url, everyTable)
-		repotest.Exec(t, repotest.Raw(t, url), "DROP INDEX coexist_note_mark_all", "DROP INDEX coexist_note_mark_change",
-			"CREATE INDEX coexist_note_mark_open ON coexist_note_mark (at) WHERE kind IN ('CHANGE', 'ALL_STALE')", "UPDATE coexist_schema SET version = 4")
+		repotest.Exec(t, repotest.Raw(t, url), "DROP INDEX coexist_note_mark_all",
+			"DROP INDEX coexist_note_mark_change",
+			"CREATE INDEX coexist_note_mark_open ON coexist_note_mark (at) WHERE kind IN ('CHANGE', 'ALL_STALE')",
+			"UPDATE coexist_schema SET version = 4")
 		if err := b.DB.Install(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if after := catalog(t, url, everyTable); !slices.Equal(fresh, after) {
-			t.Errorf("the upgrade leaves\n%s\nwhere a new database has\n%s", strings.Join(after, "\n"), strings.Join(fresh, "\n"))
+			t.Errorf("the upgrade leaves\n%s\nwhere a new database has\n%s", strings.Join(after, "\n"),
+				strings.Join(fresh, "\n"))
 		}
 	})
 }
 
-// The lock on V1 in upgradeFrom2: an old program's trigger writes to the log that goes, so the upgrade waits for who is in
-// flight, and takes over what that has left; who comes meanwhile waits, and fails with nothing.
+// The lock on V1 in upgradeFrom2: an old program's trigger writes to the log that goes, so the upgrade waits for who is
+// in flight, and takes over what that has left; who comes meanwhile waits, and fails with nothing.
 func TestUpgradeWaitsForOldPrograms(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
@@ -182,7 +187,8 @@ func TestUpgradeWaitsForOldPrograms(t *testing.T) {
 	installed := make(chan error, 1)
 	go func() { installed <- b.DB.Install(context.Background()) }()
 	repotest.Until(t, "the upgrade waits", func() bool {
-		return repotest.One[int64](t, raw, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+		return repotest.One[int64](t, raw,
+			"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
 	})
 	if _, err := old.ExecContext(t.Context(), "UPDATE notes SET title = 'in flight too' WHERE id = 'new'"); err != nil {
 		t.Errorf("the old program: %v", err)
@@ -193,7 +199,8 @@ func TestUpgradeWaitsForOldPrograms(t *testing.T) {
 	if err := <-installed; err != nil {
 		t.Fatal(err)
 	}
-	if r := agree(t, repotest.OpenNotes(t, url, repotest.Setup{}), "fresh"); r.Value.Headline != "in flight" || *r.Value.PinnedReason != "pinned" {
+	if r := agree(t, repotest.OpenNotes(t, url, repotest.Setup{}), "fresh"); r.Value.Headline != "in flight" ||
+		*r.Value.PinnedReason != "pinned" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -222,7 +229,8 @@ func TestOwnTablesOfAnotherVersion(t *testing.T) {
 				t.Errorf("Check after %s: %v", c.made, err)
 			}
 			if after := catalog(t, url, everyTable); !slices.Equal(before, after) {
-				t.Errorf("it has changed something, from\n%s\nto\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+				t.Errorf("it has changed something, from\n%s\nto\n%s", strings.Join(before, "\n"),
+					strings.Join(after, "\n"))
 			}
 		}
 	})

@@ -42,17 +42,17 @@ const (
 	usageBatch     = 500
 )
 
-// RecordV1Usage counts an operation that asks for the V1 shape. It only touches memory, a bounded amount of it: names are made
-// printable and cut at 100 characters, and beyond 100 clients at once, 50 versions and 200 operations of each, they are
-// counted as "other". Work takes the counts to the database.
+// RecordV1Usage counts an operation that asks for the V1 shape. It only touches memory, a bounded amount of it: names
+// are made printable and cut at 100 characters, and beyond 100 clients at once, 50 versions and 200 operations of each,
+// they are counted as "other". Work takes the counts to the database.
 func (c *Control) RecordV1Usage(use V1Use) { c.db.usage.record(use, time.Now()) }
 
-// V1Operations returns how many operations RecordV1Usage has counted in this process, by client. A client that was not seen
-// for ten minutes may be missing where others have taken its place.
+// V1Operations returns how many operations RecordV1Usage has counted in this process, by client. A client that was not
+// seen for ten minutes may be missing where others have taken its place.
 func (c *Control) V1Operations() map[string]int64 { return c.db.usage.operations() }
 
-// keepV1Usage takes what RecordV1Usage has counted to the database every few seconds until ctx ends, and then once more. Any
-// number of instances add up. While the database is away counts wait in memory.
+// keepV1Usage takes what RecordV1Usage has counted to the database every few seconds until ctx ends, and then once
+// more. Any number of instances add up. While the database is away counts wait in memory.
 func (c *Control) keepV1Usage(ctx context.Context) {
 	failed := false
 	var forgotten time.Time
@@ -70,9 +70,9 @@ func (c *Control) keepV1Usage(ctx context.Context) {
 	}
 }
 
-// V1Usage returns who has asked for the V1 shape of an entity since a point in time, the zero time for ever: the 1000 that were
-// seen last, newest first. What this instance has counted is in it; what others have counted may come a few seconds later. It
-// fails with ErrNotFound for an unknown entity.
+// V1Usage returns who has asked for the V1 shape of an entity since a point in time, the zero time for ever: the 1000
+// that were seen last, newest first. What this instance has counted is in it; what others have counted may come a few
+// seconds later. It fails with ErrNotFound for an unknown entity.
 func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) ([]V1Usage, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -102,16 +102,19 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 		u.FirstSeenAt, u.LastSeenAt = u.FirstSeenAt.UTC(), u.LastSeenAt.UTC()
 		usage = append(usage, u)
 		return err
-	}, "SELECT CAST("+d.object([]member{
-		{"clientName", "u.client_name"},
-		{"clientVersion", "u.client_version"},
-		{"operationName", "u.operation_name"},
-		{"field", "u.field"},
-		{"count", "u.count"},
-		{"firstSeenAt", "u.first_seen_at"},
-		{"lastSeenAt", "u.last_seen_at"},
-	})+" AS text) FROM "+c.db.own.usage+" u WHERE u.entity = ? AND u.last_seen_at >= "+d.scalar(&column{declared: "timestamptz"})+
-		" ORDER BY u.last_seen_at DESC, u.count DESC, u.client_name, u.client_version, u.operation_name, u.field LIMIT "+strconv.Itoa(maxUsageListed),
+	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_v1_usage} u WHERE u.entity = ?
+		AND u.last_seen_at >= {scalar} ORDER BY u.last_seen_at DESC, u.count DESC, u.client_name,
+		u.client_version, u.operation_name, u.field LIMIT {maxUsageListed}`,
+		"object", d.object([]member{
+			{"clientName", "u.client_name"},
+			{"clientVersion", "u.client_version"},
+			{"operationName", "u.operation_name"},
+			{"field", "u.field"},
+			{"count", "u.count"},
+			{"firstSeenAt", "u.first_seen_at"},
+			{"lastSeenAt", "u.last_seen_at"},
+		}),
+		"scalar", d.scalar(&column{declared: "timestamptz"}), "maxUsageListed", strconv.Itoa(maxUsageListed)),
 		e.name, argument)
 	return usage, err
 }
@@ -156,8 +159,10 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 	for i, k := range keys {
 		c := counts[k]
 		rows[i] = map[string]any{
-			"entity": k.entity, "client_name": k.client, "client_version": k.version, "operation_name": k.operation, "field": k.field,
-			"count": c.count, "first_seen_at": c.first.UTC().Format(usageTimeStamp), "last_seen_at": c.last.UTC().Format(usageTimeStamp),
+			"entity": k.entity, "client_name": k.client, "client_version": k.version, "operation_name": k.operation,
+			"field": k.field,
+			"count": c.count, "first_seen_at": c.first.UTC().Format(usageTimeStamp),
+			"last_seen_at": c.last.UTC().Format(usageTimeStamp),
 		}
 	}
 	argument, err := json.Marshal(rows)
@@ -166,17 +171,27 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 	}
 	from, value := db.dialect.records(usageColumns)
 	named := func(name string) string {
-		return "CASE WHEN k.entity IS NOT NULL OR n.rows < " + strconv.Itoa(maxUsageRows) + " THEN " + value(name) + " ELSE " + literal(otherClients) + " END"
+		return fill(`CASE WHEN k.entity IS NOT NULL OR n.rows < {maxUsageRows} THEN {value.name}
+			ELSE {otherClients} END`, "maxUsageRows", strconv.Itoa(maxUsageRows), "value.name", value(name),
+			"otherClients", literal(otherClients))
 	}
-	statement := "INSERT INTO " + db.own.usage + " AS u (entity, client_name, client_version, operation_name, field, count, first_seen_at, last_seen_at)" +
-		" SELECT " + value("entity") + ", " + named("client_name") + ", " + named("client_version") + ", " + named("operation_name") + ", " + value("field") +
-		", sum(" + value("count") + "), min(" + value("first_seen_at") + "), max(" + value("last_seen_at") + ") FROM " + from +
-		" CROSS JOIN (SELECT count(*) AS rows FROM " + db.own.usage + ") n" +
-		" LEFT JOIN " + db.own.usage + " k ON k.entity = " + value("entity") + " AND k.client_name = " + value("client_name") +
-		" AND k.client_version = " + value("client_version") + " AND k.operation_name = " + value("operation_name") + " AND k.field = " + value("field") +
-		" WHERE true GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 ON CONFLICT (entity, client_name, client_version, operation_name, field) DO UPDATE SET count = u.count + excluded.count," +
-		" first_seen_at = CASE WHEN excluded.first_seen_at < u.first_seen_at THEN excluded.first_seen_at ELSE u.first_seen_at END," +
-		" last_seen_at = CASE WHEN excluded.last_seen_at > u.last_seen_at THEN excluded.last_seen_at ELSE u.last_seen_at END"
+	statement := db.sql(`INSERT INTO {coexist_v1_usage} AS u (entity, client_name, client_version, operation_name,
+		field, count, first_seen_at, last_seen_at) SELECT {value.entity}, {named}, {named2}, {named3},
+		{value.field}, sum({value.count}), min({value.first_seen_at}), max({value.last_seen_at}) FROM {from} CROSS
+		JOIN (SELECT count(*) AS rows FROM {coexist_v1_usage}) n LEFT JOIN {coexist_v1_usage} k
+		ON k.entity = {value.entity} AND k.client_name = {value.client_name}
+		AND k.client_version = {value.client_version} AND k.operation_name = {value.operation_name}
+		AND k.field = {value.field} WHERE true GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+		ON CONFLICT (entity, client_name, client_version, operation_name, field) DO UPDATE
+		SET count = u.count + excluded.count, first_seen_at = CASE
+		WHEN excluded.first_seen_at < u.first_seen_at THEN excluded.first_seen_at
+		ELSE u.first_seen_at END, last_seen_at = CASE WHEN excluded.last_seen_at > u.last_seen_at THEN
+		excluded.last_seen_at ELSE u.last_seen_at END`, "value.entity", value("entity"),
+		"named", named("client_name"), "named2", named("client_version"), "named3", named("operation_name"),
+		"value.field", value("field"), "value.count", value("count"),
+		"value.first_seen_at", value("first_seen_at"), "value.last_seen_at", value("last_seen_at"), "from", from,
+		"value.client_name", value("client_name"), "value.client_version", value("client_version"),
+		"value.operation_name", value("operation_name"))
 	return db.autonomously(ctx, func(s session) error {
 		_, err := s.exec(ctx, statement, string(argument))
 		return err
@@ -186,7 +201,8 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 // forgetUsage drops what nobody has done for long.
 func (db *DB) forgetUsage(ctx context.Context) error {
 	return db.autonomously(ctx, func(s session) error {
-		_, err := s.exec(ctx, "DELETE FROM "+db.own.usage+" WHERE last_seen_at < "+db.dialect.scalar(&column{declared: "timestamptz"}),
+		_, err := s.exec(ctx, db.sql(`DELETE FROM {coexist_v1_usage} WHERE last_seen_at < {scalar}`,
+			"scalar", db.dialect.scalar(&column{declared: "timestamptz"})),
 			`"`+time.Now().Add(-usageKept).UTC().Format(usageTimeStamp)+`"`)
 		return err
 	})

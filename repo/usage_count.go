@@ -70,7 +70,8 @@ type clientDetails struct{ versions, operations nameSet }
 
 func newUsageCounter() *usageCounter {
 	return &usageCounter{
-		clients: nameSet{limit: maxClients}, details: map[string]*clientDetails{}, totals: map[string]int64{}, waiting: map[usageKey]usageCount{},
+		clients: nameSet{limit: maxClients}, details: map[string]*clientDetails{}, totals: map[string]int64{},
+		waiting: map[usageKey]usageCount{},
 	}
 }
 
@@ -155,7 +156,8 @@ func (s *nameSet) admit(name string, now time.Time) (admitted, gone string) {
 		s.seen = map[string]time.Time{}
 	}
 	if _, known := s.seen[name]; !known && len(s.seen) >= s.limit {
-		oldest := slices.MinFunc(slices.Collect(maps.Keys(s.seen)), func(a, b string) int { return s.seen[a].Compare(s.seen[b]) })
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(s.seen)),
+			func(a, b string) int { return s.seen[a].Compare(s.seen[b]) })
 		if now.Sub(s.seen[oldest]) < idleAfter {
 			return otherClients, ""
 		}
@@ -166,7 +168,8 @@ func (s *nameSet) admit(name string, now time.Time) (admitted, gone string) {
 	return name, gone
 }
 
-// usageText makes a name that may be printed, of limited length, of whatever a client sends; substitute where nothing is left.
+// usageText makes a name that may be printed, of limited length, of whatever a client sends; substitute where nothing
+// is left.
 func usageText(text, substitute string) string {
 	if len(text) > 4*maxUsageText {
 		text = text[:4*maxUsageText]

@@ -30,7 +30,10 @@ func TestUsageText(t *testing.T) {
 func TestUsageOfAFloodOfNames(t *testing.T) {
 	u := newUsageCounter()
 	now := time.Now()
-	use := V1Use{ClientName: "shop", ClientVersion: "1", OperationName: "Q", Fields: []V1Field{{"NOTE", "NoteV1.title"}}}
+	use := V1Use{
+		ClientName: "shop", ClientVersion: "1", OperationName: "Q",
+		Fields: []V1Field{{"NOTE", "NoteV1.title"}},
+	}
 	u.record(use, now)
 	for i := range 30_000 {
 		flood := use
@@ -51,8 +54,10 @@ func TestUsageOfAFloodOfNames(t *testing.T) {
 	}
 	own := u.waiting[usageKey{"NOTE", "shop", "1", "Q", "NoteV1.title"}]
 	others := u.waiting[usageKey{"NOTE", "other", "other", "other", "NoteV1.title"}]
-	if total != 60_001 || own.count != 30_002 || others.count == 0 || len(u.waiting) > 1000 || len(u.details) > maxClients || len(u.totals) > maxClients+1 {
-		t.Errorf("%d in all, %d own, %d others, in %d counts of %d clients", total, own.count, others.count, len(u.waiting), len(u.details))
+	if total != 60_001 || own.count != 30_002 || others.count == 0 || len(u.waiting) > 1000 ||
+		len(u.details) > maxClients || len(u.totals) > maxClients+1 {
+		t.Errorf("%d in all, %d own, %d others, in %d counts of %d clients", total, own.count, others.count,
+			len(u.waiting), len(u.details))
 	}
 	late := use
 	late.ClientName = "late"

@@ -40,7 +40,10 @@ func TestV1UsageAddsUp(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		began := time.Now().Add(-time.Second)
-		benches := []*repotest.Bench{repotest.OpenNotes(t, url, repotest.Setup{}), repotest.OpenNotes(t, url, repotest.Setup{})}
+		benches := []*repotest.Bench{
+			repotest.OpenNotes(t, url, repotest.Setup{}),
+			repotest.OpenNotes(t, url, repotest.Setup{}),
+		}
 		benches[0].Control.RecordV1Usage(useOf("first", "", "", "NoteV1.title"))
 		if got := usage(t, benches[0])["first|unknown||NoteV1.title"]; got != 1 {
 			t.Errorf("its own use is counted %d times", got)
@@ -70,7 +73,8 @@ func TestV1UsageAddsUp(t *testing.T) {
 		const half = int64(workers * each) // of either version, from both instances
 		want := fmt.Sprint(map[string]int64{
 			"first|unknown||NoteV1.title": 1,
-			"shop|0|List|NoteV1.title":    half, "shop|1|List|NoteV1.title": half, "shop|0|List|NoteV1.body": half, "shop|1|List|NoteV1.body": half,
+			"shop|0|List|NoteV1.title":    half, "shop|1|List|NoteV1.title": half, "shop|0|List|NoteV1.body": half,
+			"shop|1|List|NoteV1.body": half,
 		})
 		if got := fmt.Sprint(usage(t, other)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -80,10 +84,14 @@ func TestV1UsageAddsUp(t *testing.T) {
 			t.Fatalf("since the start: %+v, %v", list, err)
 		}
 		last := list[len(list)-1]
-		if last.ClientName != "first" || last.FirstSeenAt.Before(began) || last.LastSeenAt.After(time.Now()) || list[0].FirstSeenAt.After(list[0].LastSeenAt) {
+		if last.ClientName != "first" || last.FirstSeenAt.Before(began) || last.LastSeenAt.After(time.Now()) ||
+			list[0].FirstSeenAt.After(list[0].LastSeenAt) {
 			t.Errorf("the newest is not first, or times are wrong: %+v", list)
 		}
-		for since, n := range map[time.Time]int{last.LastSeenAt: 5, last.LastSeenAt.Add(time.Millisecond): 4, time.Now().Add(time.Hour): 0, time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 36000)): 5} {
+		for since, n := range map[time.Time]int{
+			last.LastSeenAt: 5, last.LastSeenAt.Add(time.Millisecond): 4,
+			time.Now().Add(time.Hour): 0, time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 36000)): 5,
+		} {
 			if list, err := other.Control.V1Usage(t.Context(), "NOTE", since); err != nil || len(list) != n {
 				t.Errorf("since %v there are %d, want %d (%v)", since, len(list), n, err)
 			}
@@ -104,7 +112,10 @@ func TestV1UsageOfStrangeNames(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
 		b := repotest.OpenNotes(t, url, repotest.Setup{})
-		for _, name := range []string{"", "a\x00b", "'; DROP TABLE coexist_v1_usage; --", `"quoted" \ {"json": 1}`, "\xff", strings.Repeat("長", 1000)} {
+		for _, name := range []string{
+			"", "a\x00b", "'; DROP TABLE coexist_v1_usage; --", `"quoted" \ {"json": 1}`,
+			"\xff", strings.Repeat("長", 1000),
+		} {
 			b.Control.RecordV1Usage(useOf(name, name, name, "NoteV1.title"))
 		}
 		got := usage(t, b)
@@ -138,8 +149,10 @@ func TestV1UsageIsBounded(t *testing.T) {
 			b.Control.RecordV1Usage(useOf(client, "1", "List", "NoteV1.title"))
 		}
 		got := usage(t, b)
-		if got["shop|1|List|NoteV1.title"] != 2 || got["other|other|other|NoteV1.title"] != 2 || got["late|1|List|NoteV1.title"] != 0 {
-			t.Errorf("in a full table: shop %d, others %d", got["shop|1|List|NoteV1.title"], got["other|other|other|NoteV1.title"])
+		if got["shop|1|List|NoteV1.title"] != 2 || got["other|other|other|NoteV1.title"] != 2 ||
+			got["late|1|List|NoteV1.title"] != 0 {
+			t.Errorf("in a full table: shop %d, others %d", got["shop|1|List|NoteV1.title"],
+				got["other|other|other|NoteV1.title"])
 		}
 		if len(got) != 1000 {
 			t.Errorf("%d are listed", len(got))
@@ -175,7 +188,8 @@ func TestV1UsageWaitsForTheDatabase(t *testing.T) {
 		rename("coexist_v1_usage", "away")
 		for range 3 {
 			b.Control.RecordV1Usage(useOf("shop", "1", "List", "NoteV1.title"))
-			if _, err := b.Control.V1Usage(t.Context(), "NOTE", time.Time{}); err == nil || errors.Is(err, repo.ErrNotFound) {
+			if _, err := b.Control.V1Usage(t.Context(), "NOTE", time.Time{}); err == nil ||
+				errors.Is(err, repo.ErrNotFound) {
 				t.Errorf("without a table: %v", err)
 			}
 		}

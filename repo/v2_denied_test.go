@@ -7,15 +7,17 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// The V2 half of a write fails for a technical reason, here a right that was revoked: reads are answered, a write is in both shapes or in none and
-// its client is told, a sweep fails with the reason and puts nobody in quarantine for it. Once the reason is gone all catches up.
+// The V2 half of a write fails for a technical reason, here a right that was revoked: reads are answered, a write is in
+// both shapes or in none and its client is told, a sweep fails with the reason and puts nobody in quarantine for it.
+// Once the reason is gone all catches up.
 func TestV2CannotBeWritten(t *testing.T) {
 	t.Parallel()
 	url := repotest.Postgres(t)
 	raw := repotest.Raw(t, url)
 	repotest.OpenNotes(t, url, repotest.Setup{Phase: repo.Migrate})
 	role := repotest.NewRole(t, url)
-	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role, "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
+	repotest.Exec(t, raw, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role,
+		"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
 	b := repotest.OpenNotes(t, repotest.WithUser(t, url, role), repotest.Setup{})
 	insert(t, b, note("a", "a"), note("b", "b"), note("c", "c"))
 	agree(t, b, "b")
@@ -28,7 +30,10 @@ func TestV2CannotBeWritten(t *testing.T) {
 		if err != nil || len(page.Items) != 3 || page.Items[0].Err != nil {
 			t.Errorf("a list: %+v, %v", page, err)
 		}
-		if err := errOf(b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: "new", Headline: "new", Labels: []repotest.Label{{Rank: 1, Name: "x"}}})); err == nil {
+		if err := errOf(b.Notes.CreateV2(t.Context(), repotest.NoteV2{
+			ID: "new", Headline: "new",
+			Labels: []repotest.Label{{Rank: 1, Name: "x"}},
+		})); err == nil {
 			t.Error("a create succeeds")
 		}
 		if err := errOf(b.Notes.CreateV1(t.Context(), note("new", "new"))); err == nil {
@@ -36,7 +41,8 @@ func TestV2CannotBeWritten(t *testing.T) {
 		}
 		wantErr(t, errOf(b.Notes.GetV1(t.Context(), "new")), repo.ErrNotFound)
 		for _, key := range []string{"a", "b"} {
-			if err := errOf(b.Notes.UpdateV1(t.Context(), key, func(n *repotest.NoteV1) error { n.Title = "lost"; n.Tags = n.Tags[1:]; return nil })); err == nil {
+			if err := errOf(b.Notes.UpdateV1(t.Context(), key,
+				func(n *repotest.NoteV1) error { n.Title = "lost"; n.Tags = n.Tags[1:]; return nil })); err == nil {
 				t.Errorf("an update of %s succeeds", key)
 			}
 			if v1 := getV1(t, b, key); v1.Title != key || len(v1.Tags) != 2 {

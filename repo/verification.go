@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// A verification walks both shapes key by key. One statement sees both sides of a key and its marks, so a difference without
-// a mark is no passing one; it is looked at again under lock all the same before it is reported.
+// A verification walks both shapes key by key. One statement sees both sides of a key and its marks, so a difference
+// without a mark is no passing one; it is looked at again under lock all the same before it is reported.
 
 // verdict is what a verification decides of a key.
 type verdict struct {
@@ -51,7 +51,8 @@ func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
 	return verdict{}
 }
 
-// prepareVerification reads the next keys of either shape. Where it finds fault, it looks again in the batch's transaction.
+// prepareVerification reads the next keys of either shape. Where it finds fault, it looks again in the batch's
+// transaction.
 func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
 	b, read, err := r.readBatch(ctx, wantBoth, r.bothKeys(c, limit), limit)
 	if err != nil {
@@ -86,8 +87,8 @@ func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c
 	return b, nil
 }
 
-// lookAgain looks at suspects under lock, and repairs them if asked. Rows that others have locked it looks at without, and
-// does not repair.
+// lookAgain looks at suspects under lock, and repairs them if asked. Rows that others have locked it looks at without,
+// and does not repair.
 func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []string, repair bool) ([]Finding, error) {
 	if len(suspects) == 0 {
 		return nil, nil
@@ -113,7 +114,8 @@ func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []st
 		}
 		finding := Finding{Key: key, Kind: v.kind, Fields: v.fields}
 		hasV1 := s.v1 != nil || s.v1Err != nil
-		if repair && r.needsMapping(t.fence) == nil && (locked[0][key] || !hasV1) && (locked[1][key] || !s.state.hasCopy) {
+		if repair && r.needsMapping(t.fence) == nil && (locked[0][key] || !hasV1) &&
+			(locked[1][key] || !s.state.hasCopy) {
 			if err := r.repair(ctx, t, s, &finding, wanted); err != nil {
 				return nil, err
 			}
@@ -134,7 +136,8 @@ func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []st
 	return faults, err
 }
 
-// lockFree locks the rows of keys that nobody else has locked, on the leading side first, and returns which: V1's and V2's.
+// lockFree locks the rows of keys that nobody else has locked, on the leading side first, and returns which: V1's and
+// V2's.
 func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]map[string]bool, err error) {
 	sides := []side{sideV1, sideV2}
 	if t.fence.leader() == sideV2 {
@@ -147,15 +150,20 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 		}
 		locked[side] = map[string]bool{}
 		key := "t." + quote(root.key.name)
-		if err := e.returnKeysOf(ctx, t, locked[side], "SELECT CAST("+key+" AS text) FROM "+root.sql+" t WHERE "+key+" IN (SELECT k.key FROM (%s) k) ORDER BY "+key+e.db.dialect.skipLocked(), keys); err != nil {
+		if err := e.returnKeysOf(ctx, t, locked[side], fill(`SELECT CAST({key} AS text) FROM {root} t
+			WHERE {key} IN (SELECT k.key FROM (%s) k) ORDER BY {key}{skipLocked}`, "key", key, "root", root.sql,
+			"skipLocked", e.db.dialect.skipLocked()), keys); err != nil {
 			return locked, err
 		}
 	}
 	return locked, nil
 }
 
-// repair brings a row up to the side that leads, and says so in the finding, or why it cannot. What V1 should then hold it notes in wanted.
-func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding, wanted map[string]*V1) error {
+// repair brings a row up to the side that leads, and says so in the finding, or why it cannot. What V1 should then hold
+// it notes in wanted.
+func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding,
+	wanted map[string]*V1,
+) error {
 	if t.fence.leader() == sideV2 {
 		return r.repairV1(ctx, t, s, finding, wanted)
 	}
@@ -180,7 +188,9 @@ func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2],
 }
 
 // repairV1 never deletes a V1 row that V2 lacks, unless a tombstone proves the delete.
-func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding, wanted map[string]*V1) error {
+func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding,
+	wanted map[string]*V1,
+) error {
 	if s.v2 == nil {
 		if !s.state.gone() {
 			return nil

@@ -31,7 +31,8 @@ func found(t *testing.T, b *repotest.Bench, run repo.Run) []string {
 
 func wantFound(t *testing.T, b *repotest.Bench, run repo.Run, behind, faults int64, want ...string) {
 	t.Helper()
-	if got := found(t, b, run); !slices.Equal(got, want) || run.Status != repo.Succeeded || run.Behind != behind || run.Faults != faults || run.Red() != (faults > 0) {
+	if got := found(t, b, run); !slices.Equal(got, want) || run.Status != repo.Succeeded || run.Behind != behind ||
+		run.Faults != faults || run.Red() != (faults > 0) {
 		t.Errorf("%s finds %q (%+v)\nwant %q, behind %d, faults %d", run.Kind, got, run, want, behind, faults)
 	}
 }
@@ -50,17 +51,22 @@ func TestVerificationInMigrate(t *testing.T) {
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
 		raw := repotest.Raw(t, b.URL)
 		wantFound(t, b, verify(t, b, false), 0, 0)
-		insert(t, b, note("fine", "x: y"), note("root", "x"), note("child", "x"), note("upgrade", "x"), note("orphan", "x"), note("stale", "x"), note("gone", "x"), note("refined", "x"))
+		insert(t, b, note("fine", "x: y"), note("root", "x"), note("child", "x"), note("upgrade", "x"),
+			note("orphan", "x"), note("stale", "x"), note("gone", "x"), note("refined", "x"))
 		clean(t, b, sweep(t, b, repo.SweepRequest{}))
 		updateV2(t, b, "refined", pin)
 		insert(t, b, note("missing", "x"))
 		wantFound(t, b, verify(t, b, false), 1, 0, "missing MISSING")
 		spoil(t, b)
-		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us' WHERE id = 'stale'", "DELETE FROM note_tags WHERE note_id = 'gone'", "DELETE FROM notes WHERE id = 'gone'")
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us' WHERE id = 'stale'",
+			"DELETE FROM note_tags WHERE note_id = 'gone'", "DELETE FROM notes WHERE id = 'gone'")
 		setCaptureQuietly(t, b, false)
 		repotest.Exec(t, raw, "DELETE FROM note_tags WHERE note_id = 'orphan'", "DELETE FROM notes WHERE id = 'orphan'")
 		setCaptureQuietly(t, b, true)
-		behind := []string{"child DIFFERENT tags", "gone STALE", "missing MISSING", "orphan ORPHAN", "root DIFFERENT title priority", "stale STALE", "upgrade DIFFERENT pinnedReason"}
+		behind := []string{
+			"child DIFFERENT tags", "gone STALE", "missing MISSING", "orphan ORPHAN",
+			"root DIFFERENT title priority", "stale STALE", "upgrade DIFFERENT pinnedReason",
+		}
 		run := verify(t, b, false)
 		if got := found(t, b, run); len(got) != len(behind) || run.Faults != 4 || run.Behind != 3 {
 			t.Errorf("it finds %q, want %q", got, behind)
@@ -75,7 +81,8 @@ func TestVerificationInMigrate(t *testing.T) {
 		v1 := v1Tables(t, raw)
 		repaired := verify(t, b, true)
 		for _, line := range found(t, b, repaired) {
-			if strings.HasSuffix(line, "repaired") != (strings.Contains(line, "DIFFERENT") || strings.Contains(line, "ORPHAN")) {
+			if strings.HasSuffix(line, "repaired") != (strings.Contains(line, "DIFFERENT") ||
+				strings.Contains(line, "ORPHAN")) {
 				t.Errorf("repaired? %s", line)
 			}
 		}
@@ -108,7 +115,8 @@ func TestVerificationInMigrate(t *testing.T) {
 // setCaptureQuietly leaves no mark: what happens meanwhile nobody sees but a verification.
 func setCaptureQuietly(t *testing.T, b *repotest.Bench, on bool) {
 	t.Helper()
-	repotest.Exec(t, repotest.Raw(t, b.URL), fmt.Sprintf("UPDATE coexist_entity SET capture = %v WHERE name = 'NOTE'", on))
+	repotest.Exec(t, repotest.Raw(t, b.URL), fmt.Sprintf("UPDATE coexist_entity SET capture = %v WHERE name = 'NOTE'",
+		on))
 }
 
 func TestVerificationInCutover(t *testing.T) {
@@ -120,15 +128,19 @@ func TestVerificationInCutover(t *testing.T) {
 		updateV2(t, b, "root", pin)
 		wantFound(t, b, verify(t, b, false), 0, 0)
 		setCaptureQuietly(t, b, false)
-		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us', body = NULL WHERE id = 'root'", "DELETE FROM note_tags WHERE note_id = 'child' AND rank = 1",
-			"DELETE FROM note_tags WHERE note_id = 'orphan'", "DELETE FROM notes WHERE id = 'orphan'", "INSERT INTO notes (id, title, priority) VALUES ('extra', 'x', 1)")
+		repotest.Exec(t, raw, "UPDATE notes SET title = 'past us', body = NULL WHERE id = 'root'",
+			"DELETE FROM note_tags WHERE note_id = 'child' AND rank = 1",
+			"DELETE FROM note_tags WHERE note_id = 'orphan'", "DELETE FROM notes WHERE id = 'orphan'",
+			"INSERT INTO notes (id, title, priority) VALUES ('extra', 'x', 1)")
 		setCaptureQuietly(t, b, true)
 		run := verify(t, b, false)
-		if got := found(t, b, run); run.Faults != 4 || len(got) != 4 || got[0][:15] != "child DIFFERENT" || got[1] != "extra MISSING" || got[2] != "orphan ORPHAN" || got[3] != "root DIFFERENT title body" {
+		if got := found(t, b, run); run.Faults != 4 || len(got) != 4 || got[0][:15] != "child DIFFERENT" ||
+			got[1] != "extra MISSING" || got[2] != "orphan ORPHAN" || got[3] != "root DIFFERENT title body" {
 			t.Errorf("it finds %q", got)
 		}
 		copiesBefore := getV2(t, b, "root")
-		if got := found(t, b, verify(t, b, true)); len(got) != 4 || got[1] != "extra MISSING" || got[2] != "orphan ORPHAN repaired" || got[3] != "root DIFFERENT title body repaired" {
+		if got := found(t, b, verify(t, b, true)); len(got) != 4 || got[1] != "extra MISSING" ||
+			got[2] != "orphan ORPHAN repaired" || got[3] != "root DIFFERENT title body repaired" {
 			t.Errorf("it repairs %q", got)
 		}
 		if after := getV2(t, b, "root"); !repo.Identical(after, copiesBefore) {
@@ -169,7 +181,10 @@ func TestAPassingDifferenceIsNoFinding(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.HasPrefix(b.URL, "sqlite") {
-			b.Before("BEGIN IMMEDIATE", func() { repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE notes_v2 SET headline = 'x' WHERE id = 'a'") })
+			b.Before("BEGIN IMMEDIATE", func() {
+				repotest.Exec(t, repotest.Raw(t, b.URL),
+					"UPDATE notes_v2 SET headline = 'x' WHERE id = 'a'")
+			})
 		}
 		stop := work(t, b)
 		defer stop()
@@ -206,11 +221,15 @@ func TestVerificationIsVoidOnceThePhaseHasChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantErr(t, errOf(b.Control.StartVerification(t.Context(), repo.VerificationRequest{Entity: "NOTE", Actor: "test"})), repo.ErrRunAlreadyActive)
+		wantErr(t, errOf(b.Control.StartVerification(t.Context(), repo.VerificationRequest{
+			Entity: "NOTE",
+			Actor:  "test",
+		})), repo.ErrRunAlreadyActive)
 		b.SetPhase(repo.Expand)
 		b.SetPhase(repo.Migrate)
 		work(t, b)
-		if run = ended(t, b, run); run.Status != repo.Failed || run.Error == nil || !strings.Contains(*run.Error, "start another") {
+		if run = ended(t, b, run); run.Status != repo.Failed || run.Error == nil || !strings.Contains(*run.Error,
+			"start another") {
 			t.Errorf("the run ends as %+v", run)
 		}
 	})
@@ -222,18 +241,30 @@ func TestRunsInTheirPhasesOnly(t *testing.T) {
 		ctx := t.Context()
 		insert(t, b, note("a", "x"))
 		kinds := map[repo.RunKind]func() (repo.Run, error){
-			repo.Sweep:     func() (repo.Run, error) { return b.Control.StartSweep(ctx, repo.SweepRequest{Entity: "NOTE"}) },
-			repo.Rehearsal: func() (repo.Run, error) { return b.Control.StartRehearsal(ctx, repo.RunRequest{Entity: "NOTE"}) },
+			repo.Sweep: func() (repo.Run, error) {
+				return b.Control.StartSweep(ctx,
+					repo.SweepRequest{Entity: "NOTE"})
+			},
+			repo.Rehearsal: func() (repo.Run, error) {
+				return b.Control.StartRehearsal(ctx,
+					repo.RunRequest{Entity: "NOTE"})
+			},
 			repo.Verification: func() (repo.Run, error) {
 				return b.Control.StartVerification(ctx, repo.VerificationRequest{Entity: "NOTE"})
 			},
-			repo.Restore: func() (repo.Run, error) { return b.Control.StartRestore(ctx, repo.RunRequest{Entity: "NOTE"}) },
+			repo.Restore: func() (repo.Run, error) {
+				return b.Control.StartRestore(ctx,
+					repo.RunRequest{Entity: "NOTE"})
+			},
 		}
 		for _, phase := range []repo.Phase{repo.Expand, repo.Migrate, repo.Cutover, repo.Contract} {
 			advance(t, b, phase)
 			for kind, start := range kinds {
 				run, err := start()
-				allowed := map[repo.RunKind]string{repo.Sweep: "MIGRATE", repo.Rehearsal: "EXPAND MIGRATE", repo.Verification: "MIGRATE CUTOVER", repo.Restore: "CONTRACT"}[kind]
+				allowed := map[repo.RunKind]string{
+					repo.Sweep: "MIGRATE", repo.Rehearsal: "EXPAND MIGRATE",
+					repo.Verification: "MIGRATE CUTOVER", repo.Restore: "CONTRACT",
+				}[kind]
 				if !strings.Contains(allowed, string(phase)) {
 					wantErr(t, err, repo.ErrWrongPhase)
 					continue
@@ -258,7 +289,8 @@ func TestRehearsal(t *testing.T) {
 		notes[7].Priority, notes[120].Priority = repotest.BadPriority, repotest.BadPriority
 		insert(t, b, notes...)
 		run := rehearse(t, b)
-		if run.Status != repo.Succeeded || run.Done != 130 || run.Total != 130 || run.Migrated != 0 || run.Quarantined != 2 || copies(t, b) != 0 {
+		if run.Status != repo.Succeeded || run.Done != 130 || run.Total != 130 || run.Migrated != 0 ||
+			run.Quarantined != 2 || copies(t, b) != 0 {
 			t.Errorf("the rehearsal is %+v, with %d copies", run, copies(t, b))
 		}
 		if list := quarantined(t, b); len(list) != 2 || list[0].Key != "k007" || *list[0].Field != "priority" {

@@ -27,8 +27,8 @@ func finish(t *testing.T, b *repotest.Bench, start func() (repo.Run, error)) rep
 	return ended(t, b, run)
 }
 
-// walked is one thing that a client does, and what must come of it in each phase. Each is done to a note of its own, id, which
-// has lived through all phases before.
+// walked is one thing that a client does, and what must come of it in each phase. Each is done to a note of its own,
+// id, which has lived through all phases before.
 type walked struct {
 	name string
 	do   func(ctx context.Context, b *repotest.Bench, id string) error
@@ -51,8 +51,14 @@ func v2IsClosed(phase repo.Phase) error {
 func always(err error) func(repo.Phase) error { return func(repo.Phase) error { return err } }
 
 var walks = []walked{
-	{"read V1", func(ctx context.Context, b *repotest.Bench, id string) error { return errOf(b.Notes.GetV1(ctx, id)) }, always(nil), 0, nil},
-	{"read V2", func(ctx context.Context, b *repotest.Bench, id string) error { return errOf(b.Notes.GetV2(ctx, id)) }, always(nil), 0, nil},
+	{
+		"read V1", func(ctx context.Context, b *repotest.Bench, id string) error { return errOf(b.Notes.GetV1(ctx, id)) },
+		always(nil), 0, nil,
+	},
+	{
+		"read V2", func(ctx context.Context, b *repotest.Bench, id string) error { return errOf(b.Notes.GetV2(ctx, id)) },
+		always(nil), 0, nil,
+	},
 	{"read what is not there", func(ctx context.Context, b *repotest.Bench, id string) error {
 		return errOf(b.Notes.GetV2(ctx, id+"?"))
 	}, always(repo.ErrNotFound), 0, nil},
@@ -76,7 +82,8 @@ var walks = []walked{
 		return errOf(b.Notes.UpdateV2(ctx, id, nil, func(n *repotest.NoteV2) error { n.Headline += "2"; return nil }))
 	}, v2IsClosed, 1, func(v1 *repotest.NoteV1, v2 *repotest.NoteV2) { v1.Title += "2"; v2.Headline += "2" }},
 	{"update what only V2 knows", func(ctx context.Context, b *repotest.Bench, id string) error {
-		return errOf(b.Notes.UpdateV2(ctx, id, nil, func(n *repotest.NoteV2) error { *n.PinnedReason += "!"; return nil }))
+		return errOf(b.Notes.UpdateV2(ctx, id, nil,
+			func(n *repotest.NoteV2) error { *n.PinnedReason += "!"; return nil }))
 	}, v2IsClosed, 1, func(_ *repotest.NoteV1, v2 *repotest.NoteV2) { v2.PinnedReason = new(*v2.PinnedReason + "!") }},
 	{"update what is not there", func(ctx context.Context, b *repotest.Bench, id string) error {
 		return errOf(b.Notes.UpdateV1(ctx, id+"?", func(*repotest.NoteV1) error { return nil }))
@@ -127,8 +134,8 @@ var walks = []walked{
 	}},
 }
 
-// Every case walks through every phase, forth and back, with the same checks for both shapes, read by key, in a batch and in a
-// list, with cursors that outlive the phases, and with versions that never fall.
+// Every case walks through every phase, forth and back, with the same checks for both shapes, read by key, in a batch
+// and in a list, with cursors that outlive the phases, and with versions that never fall.
 func TestWalkThroughAllPhases(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Expand, func(t *testing.T, b *repotest.Bench) {
@@ -163,8 +170,10 @@ func TestWalkThroughAllPhases(t *testing.T) {
 			}
 			for i, key := range keys {
 				s, v1, r := notes[key], getV1(t, by, key), getV2(t, by, key)
-				if !repo.Identical(v1, s.v1) || !repo.Identical(r.Value, s.v2) || !repo.Identical(many[i].Value.Value, s.v2) {
-					t.Errorf("%s, %s: %s is\n%+v\n%+v\nwant\n%+v\n%+v", phase, when, walks[i].name, v1, r.Value, s.v1, s.v2)
+				if !repo.Identical(v1, s.v1) || !repo.Identical(r.Value, s.v2) ||
+					!repo.Identical(many[i].Value.Value, s.v2) {
+					t.Errorf("%s, %s: %s is\n%+v\n%+v\nwant\n%+v\n%+v", phase, when, walks[i].name, v1,
+						r.Value, s.v1, s.v2)
 				}
 				if r.Version != s.version || many[i].Value.Version != s.version {
 					t.Errorf("%s, %s: %s is at version %d, want %d", phase, when, walks[i].name, r.Version, s.version)
@@ -177,11 +186,13 @@ func TestWalkThroughAllPhases(t *testing.T) {
 				}
 				v2, err := by.Notes.ListV2(ctx, q)
 				if err != nil || len(v1.Items) != len(keys) || len(v2.Items) != len(keys) {
-					t.Fatalf("%s, %s: %d and %d of %d notes are listed, %v", phase, when, len(v1.Items), len(v2.Items), len(keys), err)
+					t.Fatalf("%s, %s: %d and %d of %d notes are listed, %v", phase, when, len(v1.Items),
+						len(v2.Items), len(keys), err)
 				}
 				for i := range v1.Items {
 					s := notes[v1.Items[i].Value.ID]
-					if v1.Items[i].Err != nil || v2.Items[i].Err != nil || !repo.Identical(v1.Items[i].Value, s.v1) || !repo.Identical(v2.Items[i].Value.Value, s.v2) {
+					if v1.Items[i].Err != nil || v2.Items[i].Err != nil || !repo.Identical(v1.Items[i].Value, s.v1) ||
+						!repo.Identical(v2.Items[i].Value.Value, s.v2) {
 						t.Errorf("%s, %s: listed as %+v and %+v", phase, when, v1.Items[i], v2.Items[i])
 					}
 				}

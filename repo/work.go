@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/cenkalti/backoff/v5"
 )
 
 // converter is what runs need of a Repository, whose types they do not know.
@@ -14,9 +16,11 @@ type converter interface {
 	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
 	// refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction.
 	refreshCopies(ctx context.Context, t *tx, keys []string) error
-	// restoreV1 brings V1's rows up to V2, where V1 is being rebuilt and its owner has changed them in this transaction, which writes own anyway.
+	// restoreV1 brings V1's rows up to V2, where V1 is being rebuilt and its owner has changed them in this
+	// transaction, which writes own anyway.
 	restoreV1(ctx context.Context, t *tx, own *string, keys []string) error
-	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key. What it returns is to be called afterwards.
+	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key. What it returns is to be called
+	// afterwards.
 	beforeDelete(ctx context.Context, t *tx, key string) (finish func(context.Context) error, err error)
 }
 
@@ -30,7 +34,8 @@ type batch struct {
 	writes []string
 	// apply does the work in the batch's transaction.
 	apply func(context.Context, *tx) (outcome, error)
-	// refuse is apply for a batch of one row that the database has refused with an error; nil where that is no row's fault.
+	// refuse is apply for a batch of one row that the database has refused with an error; nil where that is no row's
+	// fault.
 	refuse func(context.Context, *tx, error) (outcome, error)
 }
 
@@ -47,7 +52,8 @@ const (
 	batchPatience = 30 * time.Second
 )
 
-// nextBatchSize follows the target: it doubles while batches take less than half of it, and halves when they take longer.
+// nextBatchSize follows the target: it doubles while batches take less than half of it, and halves when they take
+// longer.
 func nextBatchSize(size int, took time.Duration) int {
 	switch {
 	case took < batchTarget/2:
@@ -78,9 +84,9 @@ func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
 	// Coexistence ends.
 }
 
-// Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and every
-// two seconds what was started elsewhere or was left by a process that died. It takes to the database what RecordV1Usage has counted. Any
-// number of processes may work.
+// Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and
+// every two seconds what was started elsewhere or was left by a process that died. It takes to the database what
+// RecordV1Usage has counted. Any number of processes may work.
 func (c *Control) Work(ctx context.Context) error {
 	const every = 2 * time.Second
 	var workers sync.WaitGroup
@@ -129,11 +135,11 @@ func (c *Control) Work(ctx context.Context) error {
 	}
 }
 
-// workOn is one worker of a run: it works on chunk after chunk until there is no more for it to do. What fails is tried again;
-// what keeps failing ends the run.
+// workOn is one worker of a run: it works on chunk after chunk until there is no more for it to do. What fails is tried
+// again; what keeps failing ends the run.
 func (e *entity) workOn(ctx context.Context, run Run) {
 	const tries = 8
-	w := worker{size: firstBatch, most: maxBatch}
+	w := worker{size: firstBatch, most: maxBatch, waits: newBackOff()}
 	if size := int(e.firstBatch.Load()); size > 0 {
 		w.size = size
 	}
@@ -148,14 +154,14 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 		if err == nil {
 			continue
 		}
-		_, busy := errors.AsType[*busyError](err)
 		if errors.Is(err, errLeaseLost) {
-			e.firstBatch.Store(int64(max(1, w.size/2))) // it took longer than the lease: the next worker begins with less
+			// it took longer than the lease: the next worker begins with less
+			e.firstBatch.Store(int64(max(1, w.size/2)))
 		}
 		switch {
 		case errors.Is(err, errLeaseLost), errors.Is(err, errRunStopped), errors.Is(err, errTooMany), ctx.Err() != nil:
 			return
-		case busy, passes(err):
+		case isBusy(err), passes(err):
 			w.failed++ // but never give up: the database will be back
 			e.waits(ctx, run, &w, err)
 		default:
@@ -163,9 +169,10 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 				e.fail(ctx, run, err)
 				return
 			}
-			e.db.logger.ErrorContext(ctx, "a batch failed and is tried again", "run", run.ID, "entity", e.name, "error", err)
+			e.db.logger.ErrorContext(ctx, "a batch failed and is tried again", "run", run.ID, "entity",
+				e.name, "error", err)
 		}
-		if pause(ctx, backOff(w.failed)) != nil {
+		if pause(ctx, w.waits.NextBackOff()) != nil {
 			return
 		}
 	}
@@ -173,32 +180,38 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 
 // worker is what a worker of a run goes by.
 type worker struct {
-	size   int    // of the next batch
-	most   int    // of any batch
-	failed int    // batches one after another
+	size   int // of the next batch
+	most   int // of any batch
+	failed int // batches one after another
+	waits  *backoff.ExponentialBackOff
 	after  string // the key behind which the last batch began
 }
 
-// waits says what a run waits for, in its throttledBy too where the database lets it. Batches that took longer than the database lets a
-// statement take are halved, and do not grow that large again.
+// waits says what a run waits for, in its throttledBy too where the database lets it. Batches that took longer than the
+// database lets a statement take are halved, and do not grow that large again.
 func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
 	cause := CauseOf(err)
-	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause, "rows", w.size, "after", w.after, "error", err)
+	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause,
+		"rows", w.size, "after", w.after, "error", err)
 	if cause == CauseBusy {
 		return
 	}
 	why := fmt.Sprintf("the database (%s): %s", cause, firstLine(err))
 	if cause == CauseTimeout {
-		why = fmt.Sprintf("a time limit of the database, which cancels batches of %d rows, the last one behind key %q (%s): %s", w.size, w.after, cause, firstLine(err))
+		why = fmt.Sprintf(
+			"a time limit of the database, which cancels batches of %d rows, the last one behind key %q (%s): %s",
+			w.size, w.after, cause, firstLine(err))
 		w.most = max(1, w.size/2)
 		w.size = w.most
 	}
 	e.throttled(ctx, run.ID, &why)
 }
 
-// throttled notes why a run is slower than it could be, nil for nothing. Whoever waits for the database may not be able to tell it.
+// throttled notes why a run is slower than it could be, nil for nothing. Whoever waits for the database may not be able
+// to tell it.
 func (e *entity) throttled(ctx context.Context, run int64, why *string) {
-	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, "UPDATE "+e.db.own.run+" SET throttled_by = ? WHERE id = ? AND status = 'RUNNING'", why, run); err != nil {
+	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by =
+		? WHERE id = ? AND status = 'RUNNING'`), why, run); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot say what a run waits for", "run", run, "error", err)
 	}
 }
@@ -253,6 +266,7 @@ func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) e
 			e.throttled(ctx, run.ID, nil)
 		}
 		w.failed = 0
+		w.waits.Reset()
 		if next == nil {
 			e.analyze(ctx, run)
 			return nil
@@ -270,7 +284,10 @@ const mostUnknown = 10
 
 // mayBeRow reports whether an error of a batch may be the fault of one of its rows: whatever says nothing else.
 func mayBeRow(err error) bool {
-	for _, not := range []error{ErrUnavailable, ErrPhaseChanged, errLeaseLost, errRunStopped, errTooMany, context.Canceled} {
+	for _, not := range []error{
+		ErrUnavailable, ErrPhaseChanged, errLeaseLost, errRunStopped, errTooMany,
+		context.Canceled,
+	} {
 		if errors.Is(err, not) {
 			return false
 		}
@@ -278,10 +295,11 @@ func mayBeRow(err error) bool {
 	return err != nil
 }
 
-// analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until then plans
-// are made for empty tables. It is no more than a help.
+// analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until
+// then plans are made for empty tables. It is no more than a help.
 func (e *entity) analyze(ctx context.Context, run Run) {
-	ended, err := number(ctx, e.db.reading(), "SELECT count(*) FROM "+e.db.own.run+" WHERE id = ? AND kind = 'SWEEP' AND status = 'SUCCEEDED'", run.ID)
+	ended, err := number(ctx, e.db.reading(), e.db.sql(`SELECT count(*) FROM {coexist_run} WHERE id = ?
+		AND kind = 'SWEEP' AND status = 'SUCCEEDED'`), run.ID)
 	if err != nil || ended == 0 {
 		return
 	}
@@ -297,8 +315,8 @@ func (e *entity) growing() []string {
 	return tables
 }
 
-// analyzeOutgrown keeps plans from being those of an empty table while a sweep fills V2, or another program's statement marks a
-// million rows: each read would go over all of them until the database's own daemon comes.
+// analyzeOutgrown keeps plans from being those of an empty table while a sweep fills V2, or another program's statement
+// marks a million rows: each read would go over all of them until the database's own daemon comes.
 func (e *entity) analyzeOutgrown(ctx context.Context) {
 	outgrown, err := e.db.dialect.outgrown(ctx, e.db.reading(), e.growing())
 	if err != nil {
@@ -322,13 +340,14 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	// A lease that is not given back is not renewed.
-	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, "UPDATE "+e.db.own.chunk+" SET leased_until = "+leaseless+
-		" WHERE run_id = ? AND number = ? AND token = ?", c.RunID, c.Number, c.Token); err != nil {
+	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, e.db.sql(`UPDATE {coexist_chunk}
+		SET leased_until = {leaseless} WHERE run_id = ? AND number = ? AND token = ?`, "leaseless", leaseless), c.RunID, c.Number, c.Token); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
 	}
 }
 
-// pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as the run's.
+// pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as
+// the run's.
 func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
 	wait := e.db.dialect.minPause()
 	if rate := c.rate(); rate > 0 {
@@ -338,10 +357,12 @@ func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) e
 		return pause(ctx, wait)
 	}
 	s := session{db: e.db, gorm: e.db.writer}
-	if _, err := s.exec(ctx, "UPDATE "+e.db.own.run+" SET throttled_by = 'maxRowsPerSecond' WHERE id = ? AND status = 'RUNNING' AND throttled_by IS NULL", c.RunID); err != nil {
+	if _, err := s.exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by = 'maxRowsPerSecond' WHERE id = ?
+		AND status = 'RUNNING' AND throttled_by IS NULL`), c.RunID); err != nil {
 		return err
 	}
-	if _, err := s.exec(ctx, "UPDATE "+e.db.own.chunk+" SET busy_ms = busy_ms + ? WHERE run_id = ? AND number = ?", wait.Milliseconds(), c.RunID, c.Number); err != nil {
+	if _, err := s.exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET busy_ms = busy_ms + ? WHERE run_id = ?
+		AND number = ?`), wait.Milliseconds(), c.RunID, c.Number); err != nil {
 		return err
 	}
 	return pause(ctx, wait)

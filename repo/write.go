@@ -15,8 +15,8 @@ func (r *Repository[V1, V2]) see(ctx context.Context, t *tx, key string) (*seen[
 	return found[key], err
 }
 
-// readLocked reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the side that leads has no
-// such row, and is busy where the row came after the lock.
+// readLocked reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the side that
+// leads has no such row, and is busy where the row came after the lock.
 func (r *Repository[V1, V2]) readLocked(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
 	s, err := r.see(ctx, t, key)
 	switch {
@@ -31,7 +31,8 @@ func (r *Repository[V1, V2]) readLocked(ctx context.Context, t *tx, key string) 
 	}
 }
 
-// dual reports whether a write that V1 leads goes to both shapes. An instance with a mapping older than the entity's leaves V2 alone.
+// dual reports whether a write that V1 leads goes to both shapes. An instance with a mapping older than the entity's
+// leaves V2 alone.
 func (e *entity) dual(t *tx) bool {
 	return t.fence.migrates() && t.fence.MappingVersion <= e.mappingVersion
 }
@@ -52,8 +53,8 @@ func (e *entity) mayWriteV2(t *tx) error {
 	return e.needsMapping(t.fence)
 }
 
-// acceptable checks what a client wants to write over before, which is nil for a create. A fault that was there before is
-// no fault of the client's.
+// acceptable checks what a client wants to write over before, which is nil for a create. A fault that was there before
+// is no fault of the client's.
 func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	if before != nil && r.keyOf(r.v1, before) != r.keyOf(r.v1, after) {
 		return inputError(Faulty(r.v1.key.field(""), "cannot be changed"))
@@ -70,23 +71,26 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	return refused(validate(before), validate(after))
 }
 
-// canonicalize makes Numbers what their columns will make of them, so that both shapes get the same. The caller's values stay as they are.
+// canonicalize makes Numbers what their columns will make of them, so that both shapes get the same. The caller's
+// values stay as they are.
 func (r *Repository[V1, V2]) canonicalize(before, after *V1) error {
 	differs := false
-	err := r.v1.canonicalizeNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
-		differs = differs || string(held) != number.String()
-		return nil
-	})
+	err := r.v1.canonicalizeNumbers(r.db.dialect, before, after,
+		func(number reflect.Value, held Number, _ string) error {
+			differs = differs || string(held) != number.String()
+			return nil
+		})
 	if err != nil || !differs {
 		return err
 	}
 	if *after, err = deepCopy(*after); err != nil {
 		return err
 	}
-	return r.v1.canonicalizeNumbers(r.db.dialect, before, after, func(number reflect.Value, held Number, _ string) error {
-		number.SetString(string(held))
-		return nil
-	})
+	return r.v1.canonicalizeNumbers(r.db.dialect, before, after,
+		func(number reflect.Value, held Number, _ string) error {
+			number.SetString(string(held))
+			return nil
+		})
 }
 
 // validate calls the model's own validation, if it has one.
@@ -97,7 +101,8 @@ func validate(model any) error {
 	return nil
 }
 
-// writeV1 writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all of it.
+// writeV1 writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all
+// of it.
 func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 	if d.empty() {
 		return nil
@@ -140,7 +145,8 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 		for i := range d.children {
 			c := &d.children[i]
 			for _, rows := range e.inOrder(c) {
-				if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), c.updatedColumns, ""), rows); err != nil {
+				if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), c.updatedColumns, ""),
+					rows); err != nil {
 					return err
 				}
 			}
@@ -174,18 +180,22 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 
 // withheld is the error of a write of which V1 keeps nothing.
 func (e *entity) withheld(key, what string) error {
-	return &ConflictError{fmt.Sprintf("V1 keeps %s %s as it was: a trigger or a rule of its owner's withholds the %s", e.name, key, what)}
+	return &ConflictError{fmt.Sprintf("V1 keeps %s %s as it was: a trigger or a rule of its owner's withholds the %s",
+		e.name, key, what)}
 }
 
-// What a write adds to the version: an aggregate that is created starts where it stands, above the floor of its tombstone.
+// What a write adds to the version: an aggregate that is created starts where it stands, above the floor of its
+// tombstone.
 const (
 	created = 0
 	changed = 1
 )
 
-// refreshCopy brings the copy up to the V1 aggregate that the transaction has just written in the place of before, nil for a new one, and
-// returns what V1 has made of it. Where it cannot, or must not, it leaves a mark.
-func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, written *V1, growth int64) (v1 V1, err error) {
+// refreshCopy brings the copy up to the V1 aggregate that the transaction has just written in the place of before, nil
+// for a new one, and returns what V1 has made of it. Where it cannot, or must not, it leaves a mark.
+func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, written *V1,
+	growth int64,
+) (v1 V1, err error) {
 	key := r.keyOf(r.v1, written)
 	s, found, err := r.after(ctx, t, key, r.changedReferences(before, written))
 	if err != nil {
@@ -226,7 +236,8 @@ func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, wri
 // notKept is the error of a write after which V1 has no row of the key.
 func (r *Repository[V1, V2]) notKept(created bool) error {
 	if created {
-		return notRepresentable(Faulty(r.v1.key.field(""), "V1 does not keep a row with this key: a trigger or a rule of its owner's withholds it, or changes the key"))
+		return notRepresentable(Faulty(r.v1.key.field(""),
+			"V1 does not keep a row with this key: a trigger or a rule of its owner's withholds it, or changes the key"))
 	}
 	return &ConflictError{"V1 has no such row after the write: a trigger of its owner's has removed it"}
 }
@@ -335,7 +346,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		}
 	}
 	if s.hasCopy {
-		gone, err := t.exec(ctx, "DELETE FROM "+e.v2.sql+" WHERE "+quote(e.v2.key.name)+" = "+e.asKey("?")+" AND "+seqColumn+" = ?", key, s.seq)
+		gone, err := t.exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key, s.seq)
 		if err != nil {
 			return err
 		}
@@ -356,17 +367,19 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
 	for i, at := range e.v1Places() {
 		for _, c := range e.late(e.v1.all()[i]) {
-			if _, err := t.exec(ctx, "UPDATE "+at.table+" SET "+quote(c.name)+" = NULL WHERE "+at.column+" = "+e.asKey("?")+" AND "+quote(c.name)+" IS NOT NULL", key); err != nil {
+			if _, err := t.exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {column2} = {?}
+				AND {column} IS NOT NULL`, "table", at.table, "column", quote(c.name), "column2", at.column), key); err != nil {
 				return err
 			}
 		}
 	}
 	for _, c := range slices.Backward(e.childrenInOrder()) {
-		if _, err := t.exec(ctx, "DELETE FROM "+c.sql+" WHERE "+quote(c.parentKey)+" = "+e.asKey("?"), key); err != nil {
+		if _, err := t.exec(ctx, e.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.sql,
+			"parentKey", quote(c.parentKey)), key); err != nil {
 			return err
 		}
 	}
-	_, err := t.exec(ctx, "DELETE FROM "+e.v1.sql+" WHERE "+quote(e.v1.key.name)+" = "+e.asKey("?"), key)
+	_, err := t.exec(ctx, e.sql(`DELETE FROM {v1} WHERE {v1.key} = {?}`), key)
 	return err
 }
 
@@ -377,5 +390,6 @@ func (e *entity) deleteStatement(table string, match []column) string {
 	for i, c := range match {
 		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
 	}
-	return "DELETE FROM " + table + " AS t WHERE EXISTS (SELECT 1 FROM " + from + " WHERE " + strings.Join(matches, " AND ") + ")"
+	return fill(`DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} WHERE {matches})`, "table", table,
+		"from", from, "matches", strings.Join(matches, " AND "))
 }

@@ -40,12 +40,16 @@ func faultsOf(err error) []*repo.ConversionError {
 	}
 	var faults []*repo.ConversionError
 	for _, fault := range conversion.Faults {
-		faults = append(faults, &repo.ConversionError{Entity: conversion.Entity, Key: conversion.Key, FieldError: fault})
+		faults = append(faults, &repo.ConversionError{
+			Entity: conversion.Entity, Key: conversion.Key,
+			FieldError: fault,
+		})
 	}
 	return faults
 }
 
-// addFaults adds an error for each field at fault that is asked for among fields, those of a row below the place that is being resolved.
+// addFaults adds an error for each field at fault that is asked for among fields, those of a row below the place that
+// is being resolved.
 func addFaults(ctx context.Context, err error, fields []graphql.CollectedField, below ...any) {
 	for _, fault := range faultsOf(err) {
 		name, _, _ := strings.Cut(fault.Field, "[") // an element of it
@@ -115,7 +119,8 @@ func failedEdges(ctx context.Context, page repo.AnyPage, rows int, edge string) 
 		for i := range rows {
 			switch err := page.Failure(i); {
 			case len(faultsOf(err)) > 0:
-				fields := graphql.CollectFields(graphql.GetOperationContext(ctx), field.Selections, []string{field.Definition.Type.Name()})
+				fields := graphql.CollectFields(graphql.GetOperationContext(ctx), field.Selections,
+					[]string{field.Definition.Type.Name()})
 				addFaults(ctx, err, fields, i, field.Alias)
 			case err != nil:
 				addErrorAt(ctx, err, i, field.Alias)

@@ -48,7 +48,8 @@ func TestSchema(t *testing.T) {
 				deprecated++
 			}
 			for _, a := range f.Arguments {
-				if (a.Name == "first" || a.Name == "last") && !strings.Contains(f.Description+a.Description, "0 to 100") {
+				if (a.Name == "first" || a.Name == "last") && !strings.Contains(f.Description+
+					a.Description, "0 to 100") {
 					t.Errorf("%s.%s(%s:) does not say how far it goes", name, f.Name, a.Name)
 				}
 			}
@@ -59,8 +60,9 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// shouldBeDeprecated reports whether a field belongs to V1 and may be deprecated: what leads there, and what may be null in it. A
-// type with nothing but deprecated members looks empty to tools that do not ask for those, and what an input requires cannot be.
+// shouldBeDeprecated reports whether a field belongs to V1 and may be deprecated: what leads there, and what may be
+// null in it. A type with nothing but deprecated members looks empty to tools that do not ask for those, and what an
+// input requires cannot be.
 func shouldBeDeprecated(of *ast.Definition, f *ast.FieldDefinition) bool {
 	isV1 := strings.Index(of.Name, "V1") > 0 // V1Usage is about V1, and stays
 	return isV1 && !f.Type.NonNull || strings.HasSuffix(f.Name, "V1")
@@ -85,8 +87,10 @@ func TestListsAreCapped(t *testing.T) {
 		s.customers(sampleCustomers(1)...)
 		s.orders(sampleOrders(1, 1)...)
 		for _, list := range []string{
-			"customersV1(%s) { nodes { customerId } }", "customersV2(%s) { nodes { customerId } }", "ordersV1(%s) { nodes { orderId } }", "ordersV2(%s) { nodes { orderId } }",
-			`customerV1(customerId: "ALFKI") { orders(%s) { nodes { orderId } } }`, `customerV2(customerId: "ALFKI") { orders(%s) { nodes { orderId } } }`,
+			"customersV1(%s) { nodes { customerId } }", "customersV2(%s) { nodes { customerId } }",
+			"ordersV1(%s) { nodes { orderId } }", "ordersV2(%s) { nodes { orderId } }",
+			`customerV1(customerId: "ALFKI") { orders(%s) { nodes { orderId } } }`,
+			`customerV2(customerId: "ALFKI") { orders(%s) { nodes { orderId } } }`,
 		} {
 			for _, wrong := range []struct{ arguments, field string }{
 				{"first: -1", "first"},
@@ -105,11 +109,13 @@ func TestListsAreCapped(t *testing.T) {
 		}
 		for _, list := range []string{"history(%s) { at }", "runs(%s) { id }", "quarantine(%s) { totalCount }"} {
 			for _, wrong := range []string{"first: -1", "first: 101"} {
-				s.fails("{ migration(entity: ORDER) { "+strings.Replace(list, "%s", wrong, 1)+" } }", nil, "BAD_USER_INPUT", "first")
+				s.fails("{ migration(entity: ORDER) { "+strings.Replace(list, "%s", wrong, 1)+" } }", nil,
+					"BAD_USER_INPUT", "first")
 			}
 		}
 		many := slices.Repeat([]string{"x"}, 101)
 		s.fails("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", vars{"ids": many}, "BAD_USER_INPUT", "ids")
-		s.fails("query($ids: [ID!]!) { customersV2(filter: {keys: $ids}) { totalCount } }", vars{"ids": many}, "BAD_USER_INPUT", "filter.keys")
+		s.fails("query($ids: [ID!]!) { customersV2(filter: {keys: $ids}) { totalCount } }", vars{"ids": many},
+			"BAD_USER_INPUT", "filter.keys")
 	})
 }

@@ -11,7 +11,8 @@ import (
 func newCustomerV1(c models.CustomerV1, family *siblings) *graph.CustomerV1 {
 	family.add(&c.CustomerID)
 	return &graph.CustomerV1{
-		CustomerID: c.CustomerID, CompanyName: c.CompanyName, ContactName: c.ContactName, ContactTitle: c.ContactTitle, Address: c.Address, City: c.City,
+		CustomerID: c.CustomerID, CompanyName: c.CompanyName, ContactName: c.ContactName, ContactTitle: c.ContactTitle,
+		Address: c.Address, City: c.City,
 		Region: c.Region, PostalCode: c.PostalCode, Country: c.Country, Phone: c.Phone, Fax: c.Fax, Siblings: family,
 	}
 }
@@ -20,12 +21,14 @@ func newCustomerV2(r repo.Record[models.CustomerV2], family *siblings) *graph.Cu
 	family.add(&r.Key)
 	c := &graph.CustomerV2{
 		ID: globalID(customerNode, r.Key), CustomerID: r.Key, Name: r.Value.Name,
-		Contacts: []graph.Contact{}, Addresses: []graph.Address{}, Phones: []graph.Phone{}, Version: int(r.Version), Copy: copyOf(r.Copy),
+		Contacts: []graph.Contact{}, Addresses: []graph.Address{}, Phones: []graph.Phone{}, Version: int(r.Version),
+		Copy:     copyOf(r.Copy),
 		Siblings: family,
 	}
 	for _, contact := range r.Value.Contacts {
 		c.Contacts = append(c.Contacts, graph.Contact{
-			DisplayName: contact.DisplayName, GivenName: contact.GivenName, FamilyName: contact.FamilyName, Title: contact.Title,
+			DisplayName: contact.DisplayName, GivenName: contact.GivenName, FamilyName: contact.FamilyName,
+			Title: contact.Title,
 		})
 	}
 	for _, a := range r.Value.Addresses {
@@ -39,7 +42,8 @@ func newCustomerV2(r repo.Record[models.CustomerV2], family *siblings) *graph.Cu
 
 func address(kind graph.AddressKind, p models.Postal) *graph.Address {
 	return &graph.Address{
-		Kind: kind, Street: p.Street, Locality: p.Locality, Region: p.Region, PostalCode: p.PostalCode, Country: p.Country, CountryCode: p.CountryCode,
+		Kind: kind, Street: p.Street, Locality: p.Locality, Region: p.Region, PostalCode: p.PostalCode,
+		Country: p.Country, CountryCode: p.CountryCode,
 	}
 }
 
@@ -53,7 +57,9 @@ func (q query) CustomerV2(ctx context.Context, customerID string) (*graph.Custom
 	return absent(newCustomerV2(c, &siblings{}), err)
 }
 
-func (q query) CustomersV1(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *graph.CustomerOrderBy, filter *graph.CustomerFilter) (*graph.CustomerV1Connection, error) {
+func (q query) CustomersV1(ctx context.Context, first *int, after *string, last *int, before *string,
+	orderBy *graph.CustomerOrderBy, filter *graph.CustomerFilter,
+) (*graph.CustomerV1Connection, error) {
 	asked, err := customerQuery(first, after, last, before, orderBy, filter)
 	if err != nil {
 		return nil, err
@@ -65,7 +71,9 @@ func (q query) CustomersV1(ctx context.Context, first *int, after *string, last 
 	return customersV1(page, &siblings{}), nil
 }
 
-func (q query) CustomersV2(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *graph.CustomerOrderBy, filter *graph.CustomerFilter) (*graph.CustomerV2Connection, error) {
+func (q query) CustomersV2(ctx context.Context, first *int, after *string, last *int, before *string,
+	orderBy *graph.CustomerOrderBy, filter *graph.CustomerFilter,
+) (*graph.CustomerV2Connection, error) {
 	asked, err := customerQuery(first, after, last, before, orderBy, filter)
 	if err != nil {
 		return nil, err
@@ -77,7 +85,9 @@ func (q query) CustomersV2(ctx context.Context, first *int, after *string, last 
 	return customersV2(page, &siblings{}), nil
 }
 
-func customerQuery(first *int, after *string, last *int, before *string, orderBy *graph.CustomerOrderBy, filter *graph.CustomerFilter) (repo.Query, error) {
+func customerQuery(first *int, after *string, last *int, before *string, orderBy *graph.CustomerOrderBy,
+	filter *graph.CustomerFilter,
+) (repo.Query, error) {
 	q := repo.Query{First: first, Last: last, After: after, Before: before}
 	if orderBy != nil {
 		q.Desc = orderBy.Direction == graph.OrderDirectionDesc
@@ -109,7 +119,8 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 		}
 		where = append(where, repo.Predicate{
 			V1: repo.In("country", spellings...),
-			V2: repo.FirstChild("customer_v2_addresses", repo.In("country_code", code), repo.In("kind", string(models.AddressMain)), repo.In("v2_only", false)),
+			V2: repo.FirstChild("customer_v2_addresses", repo.In("country_code", code),
+				repo.In("kind", string(models.AddressMain)), repo.In("v2_only", false)),
 		})
 	}
 	if keys, ok := filter.Keys.ValueOK(); ok && keys != nil {
@@ -127,7 +138,10 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 }
 
 func customersV1(p *repo.Page[models.CustomerV1], family *siblings) *graph.CustomerV1Connection {
-	c := &graph.CustomerV1Connection{Edges: []graph.CustomerV1Edge{}, Nodes: []*graph.CustomerV1{}, PageInfo: pageInfo(p), Page: p}
+	c := &graph.CustomerV1Connection{
+		Edges: []graph.CustomerV1Edge{}, Nodes: []*graph.CustomerV1{},
+		PageInfo: pageInfo(p), Page: p,
+	}
 	for i := range p.Items {
 		n := node(&p.Items[i], family, newCustomerV1)
 		c.Nodes = append(c.Nodes, n)
@@ -137,7 +151,10 @@ func customersV1(p *repo.Page[models.CustomerV1], family *siblings) *graph.Custo
 }
 
 func customersV2(p *repo.Page[repo.Record[models.CustomerV2]], family *siblings) *graph.CustomerV2Connection {
-	c := &graph.CustomerV2Connection{Edges: []graph.CustomerV2Edge{}, Nodes: []*graph.CustomerV2{}, PageInfo: pageInfo(p), Page: p}
+	c := &graph.CustomerV2Connection{
+		Edges: []graph.CustomerV2Edge{}, Nodes: []*graph.CustomerV2{},
+		PageInfo: pageInfo(p), Page: p,
+	}
 	for i := range p.Items {
 		n := node(&p.Items[i], family, newCustomerV2)
 		c.Nodes = append(c.Nodes, n)
@@ -174,28 +191,35 @@ func (customerV2Connection) TotalCount(ctx context.Context, c *graph.CustomerV2C
 	return total(ctx, c.Page)
 }
 
-func (r customerV1) Orders(ctx context.Context, c *graph.CustomerV1, first *int, after *string, last *int, before *string) (*graph.OrderV1Connection, error) {
+func (r customerV1) Orders(ctx context.Context, c *graph.CustomerV1, first *int, after *string, last *int,
+	before *string,
+) (*graph.OrderV1Connection, error) {
 	asked := repo.Query{First: first, After: after, Last: last, Before: before}
 	return ordersOf(ctx, c.Siblings, c.CustomerID, asked, r.Resolver.Orders.ListGroupsV1, ordersV1)
 }
 
-func (r customerV2) Orders(ctx context.Context, c *graph.CustomerV2, first *int, after *string, last *int, before *string) (*graph.OrderV2Connection, error) {
+func (r customerV2) Orders(ctx context.Context, c *graph.CustomerV2, first *int, after *string, last *int,
+	before *string,
+) (*graph.OrderV2Connection, error) {
 	asked := repo.Query{First: first, After: after, Last: last, Before: before}
 	return ordersOf(ctx, c.Siblings, c.CustomerID, asked, r.Resolver.Orders.ListGroupsV2, ordersV2)
 }
 
-// ordersOf returns a customer's page of orders. The pages of all siblings are read at once, and their orders are siblings.
+// ordersOf returns a customer's page of orders. The pages of all siblings are read at once, and their orders are
+// siblings.
 func ordersOf[T, C any](
 	ctx context.Context, of any, customerID string, asked repo.Query,
-	list func(ctx context.Context, column string, keys []string, q repo.Query) ([]*repo.Page[T], error), convert func(*repo.Page[T], *siblings) *C,
+	list func(ctx context.Context, column string, keys []string, q repo.Query) ([]*repo.Page[T], error),
+	convert func(*repo.Page[T], *siblings) *C,
 ) (*C, error) {
-	connections, err := together(ctx, of, pageName(asked), func(ctx context.Context, keys []string) (map[string]*C, error) {
-		pages, err := list(ctx, customerColumn, keys, asked)
-		connections, family := make(map[string]*C, len(pages)), &siblings{}
-		for i, p := range pages {
-			connections[keys[i]] = convert(p, family)
-		}
-		return connections, err
-	})
+	connections, err := together(ctx, of, pageName(asked),
+		func(ctx context.Context, keys []string) (map[string]*C, error) {
+			pages, err := list(ctx, customerColumn, keys, asked)
+			connections, family := make(map[string]*C, len(pages)), &siblings{}
+			for i, p := range pages {
+				connections[keys[i]] = convert(p, family)
+			}
+			return connections, err
+		})
 	return connections[customerID], err
 }

@@ -37,34 +37,46 @@ func TestCustomer(t *testing.T) {
 			`{"updateCustomerV2":{"customer":{"version":2,"contacts":[{"displayName":"Isabel de Castro"},{"displayName":"Ana Moreno"}],"copy":{"refined":true,"origin":"WRITE"}}}}`)
 		s.want(`{ customerV1(customerId: "ANTON") { companyName contactName phone fax address } }`, nil,
 			`{"customerV1":{"companyName":"Antonio and Daughter","contactName":"Isabel de Castro","phone":"1","fax":"3","address":"Mataderos  2312"}}`)
-		s.refused(`mutation { updateCustomerV2(input: {customerId: "ANTON", expectedVersion: 1, name: "Late"}) { customer { name } } }`, nil, "STALE_VERSION", "")
+		s.refused(
+			`mutation { updateCustomerV2(input: {customerId: "ANTON", expectedVersion: 1, name: "Late"}) { customer { name } } }`, nil, "STALE_VERSION", "")
 
 		// V1 leaves what is absent, clears what is null, and keeps what it cannot say.
-		s.want(`mutation { updateCustomerV1(input: {customerId: "ANTON", contactName: "Isabel Castro"}) { customer { contactName contactTitle } } }`, nil,
+		s.want(
+			`mutation { updateCustomerV1(input: {customerId: "ANTON", contactName: "Isabel Castro"}) { customer { contactName contactTitle } } }`, nil,
 			`{"updateCustomerV1":{"customer":{"contactName":"Isabel Castro","contactTitle":"Owner"}}}`)
-		s.want(`mutation { updateCustomerV1(input: {customerId: "ANTON", contactTitle: null, region: null}) { customer { contactName contactTitle city } } }`, nil,
+		s.want(
+			`mutation { updateCustomerV1(input: {customerId: "ANTON", contactTitle: null, region: null}) { customer { contactName contactTitle city } } }`, nil,
 			`{"updateCustomerV1":{"customer":{"contactName":"Isabel Castro","contactTitle":null,"city":"London"}}}`)
-		s.want(`{ customerV2(customerId: "ANTON") { contacts { displayName familyName title } phones { kind number } version copy { refined } } }`, nil,
+		s.want(
+			`{ customerV2(customerId: "ANTON") { contacts { displayName familyName title } phones { kind number } version copy { refined } } }`, nil,
 			`{"customerV2":{"contacts":[{"displayName":"Isabel Castro","familyName":"Castro","title":null},{"displayName":"Ana Moreno","familyName":"Moreno","title":null}],
 			"phones":[{"kind":"VOICE","number":"1"},{"kind":"MOBILE","number":"2"},{"kind":"FAX","number":"3"}],"version":4,"copy":{"refined":true}}}`)
 
 		// In V2, too: absent leaves, null clears a list, an empty update changes nothing.
-		s.want(`mutation { updateCustomerV2(input: {customerId: "ANTON", phones: null}) { customer { name phones { number } contacts { displayName } version } } }`, nil,
+		s.want(
+			`mutation { updateCustomerV2(input: {customerId: "ANTON", phones: null}) { customer { name phones { number } contacts { displayName } version } } }`, nil,
 			`{"updateCustomerV2":{"customer":{"name":"Antonio and Daughter","phones":[],"contacts":[{"displayName":"Isabel Castro"},{"displayName":"Ana Moreno"}],"version":5}}}`)
-		s.want(`mutation { updateCustomerV2(input: {customerId: "ANTON"}) { customer { version } } }`, nil, `{"updateCustomerV2":{"customer":{"version":5}}}`)
-		s.want(`mutation { updateCustomerV1(input: {customerId: "ANTON"}) { customer { phone } } }`, nil, `{"updateCustomerV1":{"customer":{"phone":null}}}`)
+		s.want(`mutation { updateCustomerV2(input: {customerId: "ANTON"}) { customer { version } } }`, nil,
+			`{"updateCustomerV2":{"customer":{"version":5}}}`)
+		s.want(`mutation { updateCustomerV1(input: {customerId: "ANTON"}) { customer { phone } } }`, nil,
+			`{"updateCustomerV1":{"customer":{"phone":null}}}`)
 		s.want(`{ customerV2(customerId: "ANTON") { version } }`, nil, `{"customerV2":{"version":5}}`)
 
 		// A key that is free again starts above the version that it had.
-		s.refused(`mutation { deleteCustomerV2(customerId: "ANTON", expectedVersion: 4) { deletedKey } }`, nil, "STALE_VERSION", "")
-		s.want(`mutation { deleteCustomerV2(customerId: "ANTON", expectedVersion: 5) { deletedKey } }`, nil, `{"deleteCustomerV2":{"deletedKey":"ANTON"}}`)
-		s.want(`{ customerV1(customerId: "ANTON") { city } customerV2(customerId: "ANTON") { name } }`, nil, `{"customerV1":null,"customerV2":null}`)
+		s.refused(`mutation { deleteCustomerV2(customerId: "ANTON", expectedVersion: 4) { deletedKey } }`, nil,
+			"STALE_VERSION", "")
+		s.want(`mutation { deleteCustomerV2(customerId: "ANTON", expectedVersion: 5) { deletedKey } }`, nil,
+			`{"deleteCustomerV2":{"deletedKey":"ANTON"}}`)
+		s.want(`{ customerV1(customerId: "ANTON") { city } customerV2(customerId: "ANTON") { name } }`, nil,
+			`{"customerV1":null,"customerV2":null}`)
 		s.want(`mutation { createCustomerV2(input: {customerId: "ANTON", name: "Again", addresses: [{kind: BILLING, countryCode: "GB"}, {countryCode: "US", locality: "Portland"}]})
 			{ customer { name version addresses { kind country countryCode } copy { origin refined } } } }`, nil,
 			`{"createCustomerV2":{"customer":{"name":"Again","version":6,"addresses":[{"kind":"BILLING","country":"UK","countryCode":"GB"},{"kind":"MAIN","country":"USA","countryCode":"US"}],
 			"copy":{"origin":"WRITE","refined":true}}}}`)
-		s.want(`{ customerV1(customerId: "ANTON") { city country contactName } }`, nil, `{"customerV1":{"city":"Portland","country":"USA","contactName":null}}`)
-		s.want(`mutation { deleteCustomerV1(customerId: "ANTON") { deletedKey } }`, nil, `{"deleteCustomerV1":{"deletedKey":"ANTON"}}`)
+		s.want(`{ customerV1(customerId: "ANTON") { city country contactName } }`, nil,
+			`{"customerV1":{"city":"Portland","country":"USA","contactName":null}}`)
+		s.want(`mutation { deleteCustomerV1(customerId: "ANTON") { deletedKey } }`, nil,
+			`{"deleteCustomerV1":{"deletedKey":"ANTON"}}`)
 		if rows := s.dump(v2Tables...); strings.Contains(rows, "ANTON") {
 			t.Errorf("V2 keeps %s", rows)
 		}
@@ -78,12 +90,14 @@ func TestCustomerKeyIsMade(t *testing.T) {
 		var got struct {
 			A, B struct{ Customer struct{ CustomerID string } }
 		}
-		s.into(&got, `mutation { a: createCustomerV1(input: {companyName: "A"}) { customer { customerId } } b: createCustomerV2(input: {name: "B"}) { customer { customerId } } }`, nil)
+		s.into(&got,
+			`mutation { a: createCustomerV1(input: {companyName: "A"}) { customer { customerId } } b: createCustomerV2(input: {name: "B"}) { customer { customerId } } }`, nil)
 		a, b := got.A.Customer.CustomerID, got.B.Customer.CustomerID
 		if len(a) == 0 || len(a) > 5 || len(b) == 0 || len(b) > 5 || a == b {
 			t.Errorf("got keys %q and %q", a, b)
 		}
-		s.want(`query($a: ID!, $b: ID!) { a: customerV2(customerId: $a) { name } b: customerV1(customerId: $b) { companyName } }`, vars{"a": a, "b": b},
+		s.want(
+			`query($a: ID!, $b: ID!) { a: customerV2(customerId: $a) { name } b: customerV1(customerId: $b) { companyName } }`, vars{"a": a, "b": b},
 			`{"a":{"name":"A"},"b":{"companyName":"B"}}`)
 	})
 }
@@ -98,12 +112,14 @@ func TestCopy(t *testing.T) {
 		const converted = `{"customerV2":{"version":1,"copy":{"stored":false,"refined":false,"origin":null,"mappingVersion":1}}}`
 		s.want(one, nil, converted)
 		s.want(`{ customersV2 { nodes { copy { stored migratedAt } } } }`, nil,
-			`{"customersV2":{"nodes":[`+strings.TrimSuffix(strings.Repeat(`{"copy":{"stored":false,"migratedAt":null}},`, 4), ",")+`]}}`)
+			`{"customersV2":{"nodes":[`+strings.TrimSuffix(
+				strings.Repeat(`{"copy":{"stored":false,"migratedAt":null}},`, 4), ",")+`]}}`)
 		if rows := s.dump(v2Tables...); strings.Contains(rows, "ALFKI") {
 			t.Errorf("EXPAND stored %s", rows)
 		}
 		s.phase(repo.Migrate)
-		s.want(one, nil, `{"customerV2":{"version":1,"copy":{"stored":true,"refined":false,"origin":"READ","mappingVersion":1}}}`)
+		s.want(one, nil,
+			`{"customerV2":{"version":1,"copy":{"stored":true,"refined":false,"origin":"READ","mappingVersion":1}}}`)
 		s.get(`{ customersV2 { nodes { name } } }`, nil)
 		var got struct {
 			CustomersV2 struct {
@@ -123,13 +139,17 @@ func TestCopy(t *testing.T) {
 			}
 		}
 		// In EXPAND a copy that is there turns stale by a write, and what is read is V1's, with what V2 adds.
-		s.get(`mutation { updateCustomerV2(input: {customerId: "ALFKI", contacts: [{givenName: "Maria", familyName: "Anders"}, {givenName: "Second", familyName: "One"}]}) { customer { name } } }`, nil)
+		s.get(
+			`mutation { updateCustomerV2(input: {customerId: "ALFKI", contacts: [{givenName: "Maria", familyName: "Anders"}, {givenName: "Second", familyName: "One"}]}) { customer { name } } }`, nil)
 		s.phase(repo.Expand)
-		s.get(`mutation { updateCustomerV1(input: {customerId: "ALFKI", companyName: "Alfreds"}) { customer { city } } }`, nil)
+		s.get(
+			`mutation { updateCustomerV1(input: {customerId: "ALFKI", companyName: "Alfreds"}) { customer { city } } }`,
+			nil)
 		s.want(`{ customerV2(customerId: "ALFKI") { name contacts { displayName } copy { stored } } }`, nil,
 			`{"customerV2":{"name":"Alfreds","contacts":[{"displayName":"Maria Anders"},{"displayName":"Second One"}],"copy":{"stored":false}}}`)
 		s.phase(repo.Migrate)
-		s.want(`{ customerV2(customerId: "ALFKI") { name contacts { displayName } copy { stored refined origin } version } }`, nil,
+		s.want(
+			`{ customerV2(customerId: "ALFKI") { name contacts { displayName } copy { stored refined origin } version } }`, nil,
 			`{"customerV2":{"name":"Alfreds","contacts":[{"displayName":"Maria Anders"},{"displayName":"Second One"}],"copy":{"stored":true,"refined":true,"origin":"READ"},"version":3}}`)
 	})
 }
@@ -139,11 +159,14 @@ func TestACustomerWithoutAName(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(models.CustomerV1{CustomerID: "OLD", CompanyName: ""})
-		s.want(`mutation { updateCustomerV1(input: {customerId: "OLD", city: "Bonn"}) { customer { companyName city } } }`, nil,
+		s.want(
+			`mutation { updateCustomerV1(input: {customerId: "OLD", city: "Bonn"}) { customer { companyName city } } }`,
+			nil,
 			`{"updateCustomerV1":{"customer":{"companyName":"","city":"Bonn"}}}`)
 		s.want(`{ customerV2(customerId: "OLD") { name addresses { locality } copy { stored } } }`, nil,
 			`{"customerV2":{"name":"","addresses":[{"locality":"Bonn"}],"copy":{"stored":true}}}`)
-		s.refused(`mutation { createCustomerV1(input: {customerId: "NEW", companyName: ""}) { customer { city } } }`, nil, "BAD_USER_INPUT", "companyName")
+		s.refused(`mutation { createCustomerV1(input: {customerId: "NEW", companyName: ""}) { customer { city } } }`,
+			nil, "BAD_USER_INPUT", "companyName")
 	})
 }
 
@@ -153,11 +176,15 @@ func TestAContactWithoutAName(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(models.CustomerV1{CustomerID: "OLD", CompanyName: "Old", ContactTitle: new("Owner")})
 		const contacts = `contacts { displayName givenName familyName title }`
-		s.want(`{ customerV2(customerId: "OLD") { `+contacts+` } }`, nil, `{"customerV2":{"contacts":[{"displayName":"","givenName":"","familyName":"","title":"Owner"}]}}`)
-		s.want(`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: "Owner"}]}) { customer { `+contacts+` } } }`, nil,
+		s.want(`{ customerV2(customerId: "OLD") { `+contacts+` } }`, nil,
+			`{"customerV2":{"contacts":[{"displayName":"","givenName":"","familyName":"","title":"Owner"}]}}`)
+		s.want(
+			`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: "Owner"}]}) { customer { `+contacts+` } } }`, nil,
 			`{"updateCustomerV2":{"customer":{"contacts":[{"displayName":"","givenName":"","familyName":"","title":"Owner"}]}}}`)
-		s.want(`{ customerV1(customerId: "OLD") { contactName contactTitle } }`, nil, `{"customerV1":{"contactName":null,"contactTitle":"Owner"}}`)
-		s.refused(`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: ""}]}) { customer { name } } }`, nil,
+		s.want(`{ customerV1(customerId: "OLD") { contactName contactTitle } }`, nil,
+			`{"customerV1":{"contactName":null,"contactTitle":"Owner"}}`)
+		s.refused(
+			`mutation { updateCustomerV2(input: {customerId: "OLD", contacts: [{displayName: "", givenName: "", familyName: "", title: ""}]}) { customer { name } } }`, nil,
 			"BAD_USER_INPUT", "contacts[0].displayName")
 	})
 }
@@ -170,8 +197,10 @@ func TestCustomerLists(t *testing.T) {
 			return models.CustomerV1{CustomerID: key, CompanyName: name, Country: country}
 		}
 		s.customers(
-			named("A", "Delta 50%", new("UK")), named("B", "Bravo", new("Germany")), named("C", "alpha", nil), named("D", "Charlie_x", new("United Kingdom")),
-			named("E", "Bravo", new("UK")), named("F", `Back\slash`, new("USA")), named("G", "BRAVO", new("Germany")), named("H", "Ärger", new("Austria")),
+			named("A", "Delta 50%", new("UK")), named("B", "Bravo", new("Germany")), named("C", "alpha", nil),
+			named("D", "Charlie_x", new("United Kingdom")),
+			named("E", "Bravo", new("UK")), named("F", `Back\slash`, new("USA")), named("G", "BRAVO", new("Germany")),
+			named("H", "Ärger", new("Austria")),
 		)
 		for _, phase := range forthAndBack {
 			s.enter(phase)
@@ -205,18 +234,26 @@ func TestCustomerLists(t *testing.T) {
 				for _, shape := range []string{"V1", "V2"} {
 					got := s.list("customers"+shape, "customerId", c.arguments)
 					if got.keys() != c.keys || got.TotalCount != c.total {
-						t.Errorf("%s in %s: customers%s(%s): got %s of %d, want %s of %d", s.t.Name(), phase, shape, c.arguments, got.keys(), got.TotalCount, c.keys, c.total)
+						t.Errorf("%s in %s: customers%s(%s): got %s of %d, want %s of %d", s.t.Name(), phase, shape,
+							c.arguments, got.keys(), got.TotalCount, c.keys, c.total)
 					}
 				}
 			}
 		}
-		s.walk("customers", "customerId", "", `orderBy: {direction: DESC}`, `orderBy: {field: NAME}`, `orderBy: {field: NAME, direction: DESC}`)
-		s.fails(`{ customersV2(filter: {countryCode: "UK"}) { totalCount } }`, nil, "BAD_USER_INPUT", "filter.countryCode")
-		s.fails(`{ customersV1(filter: {countryCode: "gb"}) { totalCount } }`, nil, "BAD_USER_INPUT", "filter.countryCode")
-		byKey, byName := s.list("customersV1", "customerId", ""), s.list("customersV1", "customerId", "orderBy: {field: NAME}")
-		s.fails(fmt.Sprintf(`{ customersV2(orderBy: {field: NAME}, after: %q) { totalCount } }`, byKey.Edges[1].Cursor), nil, "BAD_USER_INPUT", "after")
-		s.fails(fmt.Sprintf(`{ customersV2(before: %q) { totalCount } }`, byName.Edges[1].Cursor), nil, "BAD_USER_INPUT", "before")
-		s.fails(fmt.Sprintf(`{ ordersV2(before: %q) { totalCount } }`, byKey.Edges[1].Cursor), nil, "BAD_USER_INPUT", "before")
+		s.walk("customers", "customerId", "", `orderBy: {direction: DESC}`, `orderBy: {field: NAME}`,
+			`orderBy: {field: NAME, direction: DESC}`)
+		s.fails(`{ customersV2(filter: {countryCode: "UK"}) { totalCount } }`, nil, "BAD_USER_INPUT",
+			"filter.countryCode")
+		s.fails(`{ customersV1(filter: {countryCode: "gb"}) { totalCount } }`, nil, "BAD_USER_INPUT",
+			"filter.countryCode")
+		byKey, byName := s.list("customersV1", "customerId", ""), s.list("customersV1", "customerId",
+			"orderBy: {field: NAME}")
+		s.fails(fmt.Sprintf(`{ customersV2(orderBy: {field: NAME}, after: %q) { totalCount } }`, byKey.Edges[1].Cursor),
+			nil, "BAD_USER_INPUT", "after")
+		s.fails(fmt.Sprintf(`{ customersV2(before: %q) { totalCount } }`, byName.Edges[1].Cursor), nil,
+			"BAD_USER_INPUT", "before")
+		s.fails(fmt.Sprintf(`{ ordersV2(before: %q) { totalCount } }`, byKey.Edges[1].Cursor), nil,
+			"BAD_USER_INPUT", "before")
 	})
 }
 
@@ -249,8 +286,10 @@ func (s *server) list(field, key, arguments string) *page {
 		arguments = "(" + arguments + ")"
 	}
 	var got struct{ List page }
-	s.into(&got, fmt.Sprintf(`{ list: %s%s { edges { cursor node { key: %s } } nodes { key: %s } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount } }`,
-		field, arguments, key, key), nil)
+	s.into(&got,
+		fmt.Sprintf(
+			`{ list: %s%s { edges { cursor node { key: %s } } nodes { key: %s } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } totalCount } }`,
+			field, arguments, key, key), nil)
 	p := &got.List
 	for i, e := range p.Edges {
 		if len(p.Nodes) != len(p.Edges) || e.Node != p.Nodes[i] {
@@ -264,8 +303,8 @@ func (s *server) list(field, key, arguments string) *page {
 	return p
 }
 
-// walk goes through a list page by page, forth and back, with another shape for each page, and through all phases while it
-// does: what it sees is the list.
+// walk goes through a list page by page, forth and back, with another shape for each page, and through all phases while
+// it does: what it sees is the list.
 func (s *server) walk(list, key string, orders ...string) {
 	s.t.Helper()
 	shapes := []string{"V1", "V2"}
@@ -278,7 +317,8 @@ func (s *server) walk(list, key string, orders ...string) {
 			s.enter(forthAndBack[step%(len(forthAndBack)-1)])
 			step++
 			size = fmt.Sprintf("first: %d", 1+i%2)
-			p := s.list(list+shapes[i%2], key, strings.TrimPrefix(strings.Join([]string{order, size, cursor}, ", "), ", "))
+			p := s.list(list+shapes[i%2], key, strings.TrimPrefix(strings.Join([]string{order, size, cursor}, ", "),
+				", "))
 			forth = append(forth, p.keys())
 			if p.PageInfo.HasPreviousPage != (i > 0) || p.TotalCount != len(whole.Nodes) {
 				s.t.Errorf("page %d of %s(%s): %+v", i, list, order, p)
@@ -293,7 +333,8 @@ func (s *server) walk(list, key string, orders ...string) {
 			s.enter(forthAndBack[step%(len(forthAndBack)-1)])
 			step++
 			size = fmt.Sprintf("last: %d", 1+i%2)
-			p := s.list(list+shapes[i%2], key, strings.TrimPrefix(strings.Join([]string{order, size, cursor}, ", "), ", "))
+			p := s.list(list+shapes[i%2], key, strings.TrimPrefix(strings.Join([]string{order, size, cursor}, ", "),
+				", "))
 			back = append([]string{p.keys()}, back...)
 			if p.PageInfo.HasNextPage != (i > 0) {
 				s.t.Errorf("page %d back of %s(%s): %+v", i, list, order, p)
@@ -306,7 +347,8 @@ func (s *server) walk(list, key string, orders ...string) {
 		if strings.Join(forth, " ") != whole.keys() || strings.Join(back, " ") != whole.keys() {
 			s.t.Errorf("%s(%s): forth %v, back %v, want %s", list, order, forth, back, whole.keys())
 		}
-		between := s.list(list+"V2", key, strings.TrimPrefix(fmt.Sprintf("%s, after: %q, before: %q", order, whole.Edges[0].Cursor, whole.Edges[len(whole.Edges)-1].Cursor), ", "))
+		between := s.list(list+"V2", key, strings.TrimPrefix(fmt.Sprintf("%s, after: %q, before: %q", order,
+			whole.Edges[0].Cursor, whole.Edges[len(whole.Edges)-1].Cursor), ", "))
 		if len(between.Nodes) != len(whole.Nodes)-2 {
 			s.t.Errorf("%s(%s) between its ends: %s", list, order, between.keys())
 		}

@@ -9,14 +9,18 @@ import (
 	"github.com/alwaysup/coexist/models"
 )
 
-func (m mutation) CreateCustomerV1(ctx context.Context, in graph.CreateCustomerV1Input) (*graph.CustomerV1Payload, error) {
+func (m mutation) CreateCustomerV1(ctx context.Context,
+	in graph.CreateCustomerV1Input,
+) (*graph.CustomerV1Payload, error) {
 	key, err := keyForCreate("customerId", in.CustomerID)
 	if err != nil {
 		return nil, err
 	}
 	c, err := m.Customers.CreateV1(ctx, models.CustomerV1{
-		CustomerID: key, CompanyName: in.CompanyName, ContactName: in.ContactName.Value(), ContactTitle: in.ContactTitle.Value(),
-		Address: in.Address.Value(), City: in.City.Value(), Region: in.Region.Value(), PostalCode: in.PostalCode.Value(), Country: in.Country.Value(),
+		CustomerID: key, CompanyName: in.CompanyName, ContactName: in.ContactName.Value(),
+		ContactTitle: in.ContactTitle.Value(),
+		Address:      in.Address.Value(), City: in.City.Value(), Region: in.Region.Value(),
+		PostalCode: in.PostalCode.Value(), Country: in.Country.Value(),
 		Phone: in.Phone.Value(), Fax: in.Fax.Value(),
 	})
 	if err != nil {
@@ -25,7 +29,9 @@ func (m mutation) CreateCustomerV1(ctx context.Context, in graph.CreateCustomerV
 	return &graph.CustomerV1Payload{Customer: newCustomerV1(c, &siblings{})}, nil
 }
 
-func (m mutation) UpdateCustomerV1(ctx context.Context, in graph.UpdateCustomerV1Input) (*graph.CustomerV1Payload, error) {
+func (m mutation) UpdateCustomerV1(ctx context.Context,
+	in graph.UpdateCustomerV1Input,
+) (*graph.CustomerV1Payload, error) {
 	c, err := m.Customers.UpdateV1(ctx, in.CustomerID, func(c *models.CustomerV1) error {
 		set(&c.ContactName, in.ContactName)
 		set(&c.ContactTitle, in.ContactTitle)
@@ -48,13 +54,16 @@ func (m mutation) DeleteCustomerV1(ctx context.Context, customerID string) (*gra
 	return deleted(customerID, m.Customers.Delete(ctx, customerID, nil))
 }
 
-func (m mutation) CreateCustomerV2(ctx context.Context, in graph.CreateCustomerV2Input) (*graph.CustomerV2Payload, error) {
+func (m mutation) CreateCustomerV2(ctx context.Context,
+	in graph.CreateCustomerV2Input,
+) (*graph.CustomerV2Payload, error) {
 	key, err := keyForCreate("customerId", in.CustomerID)
 	if err != nil {
 		return nil, err
 	}
 	r, err := m.Customers.CreateV2(ctx, models.CustomerV2{
-		CustomerID: key, Name: in.Name, Contacts: contacts(in.Contacts.Value()), Addresses: addresses(in.Addresses.Value()), Phones: phones(in.Phones.Value()),
+		CustomerID: key, Name: in.Name, Contacts: contacts(in.Contacts.Value()),
+		Addresses: addresses(in.Addresses.Value()), Phones: phones(in.Phones.Value()),
 	})
 	if err != nil {
 		return nil, err
@@ -62,7 +71,9 @@ func (m mutation) CreateCustomerV2(ctx context.Context, in graph.CreateCustomerV
 	return &graph.CustomerV2Payload{Customer: newCustomerV2(r, &siblings{})}, nil
 }
 
-func (m mutation) UpdateCustomerV2(ctx context.Context, in graph.UpdateCustomerV2Input) (*graph.CustomerV2Payload, error) {
+func (m mutation) UpdateCustomerV2(ctx context.Context,
+	in graph.UpdateCustomerV2Input,
+) (*graph.CustomerV2Payload, error) {
 	r, err := m.Customers.UpdateV2(ctx, in.CustomerID, version(in.ExpectedVersion), func(c *models.CustomerV2) error {
 		if list, ok := in.Contacts.ValueOK(); ok {
 			c.Contacts = contacts(list)
@@ -81,7 +92,9 @@ func (m mutation) UpdateCustomerV2(ctx context.Context, in graph.UpdateCustomerV
 	return &graph.CustomerV2Payload{Customer: newCustomerV2(r, &siblings{})}, nil
 }
 
-func (m mutation) DeleteCustomerV2(ctx context.Context, customerID string, expectedVersion *int) (*graph.DeletePayload, error) {
+func (m mutation) DeleteCustomerV2(ctx context.Context, customerID string,
+	expectedVersion *int,
+) (*graph.DeletePayload, error) {
 	return deleted(customerID, m.Customers.Delete(ctx, customerID, version(graphql.OmittableOf(expectedVersion))))
 }
 
@@ -103,8 +116,9 @@ func addresses(in []graph.AddressInput) []models.Address {
 
 func postal(a graph.AddressInput) models.Postal {
 	return models.Postal{
-		Street: a.Street.Value(), Locality: a.Locality.Value(), Region: a.Region.Value(), PostalCode: a.PostalCode.Value(),
-		Country: a.Country.Value(), CountryCode: a.CountryCode.Value(),
+		Street: a.Street.Value(), Locality: a.Locality.Value(), Region: a.Region.Value(),
+		PostalCode: a.PostalCode.Value(),
+		Country:    a.Country.Value(), CountryCode: a.CountryCode.Value(),
 	}.Completed()
 }
 

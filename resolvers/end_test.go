@@ -7,8 +7,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// V2 in CONTRACT through GraphQL: reads, lists, writes and relations. scripts/check-end.sh runs it once more on an engine without the
-// coexistence steps, and without V1's tables.
+// V2 in CONTRACT through GraphQL: reads, lists, writes and relations. scripts/check-end.sh runs it once more on an
+// engine without the coexistence steps, and without V1's tables.
 func TestV2Alone(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {
@@ -33,14 +33,20 @@ func TestV2Alone(t *testing.T) {
 			`"nodes":[{"orderId":"1","lines":[{"total":{"amount":"83.30"}}],"customer":{"name":"Alfreds Futterkiste"}}]}},"none":null,`+
 			`"all":{"totalCount":2,"nodes":[{"customerId":"BONAP"},{"customerId":"ALFKI"}]},"some":{"totalCount":1,"nodes":[{"customerId":"BONAP"}]},`+
 			`"orders":{"nodes":[{"orderId":"1","customer":{"customerId":"ALFKI"}},{"orderId":"2","customer":{"customerId":"ALFKI"}}]}}`)
-		s.want(`mutation { updateCustomerV2(input: {customerId: "ALFKI", expectedVersion: 1, name: "a name of more than the forty characters that V1 had room for"}) { customer { version } } }`, nil,
+		s.want(
+			`mutation { updateCustomerV2(input: {customerId: "ALFKI", expectedVersion: 1, name: "a name of more than the forty characters that V1 had room for"}) { customer { version } } }`, nil,
 			`{"updateCustomerV2":{"customer":{"version":2}}}`)
-		s.fails(`mutation { updateCustomerV2(input: {customerId: "ALFKI", expectedVersion: 1, name: "late"}) { customer { version } } }`, nil, "STALE_VERSION", "")
-		s.fails(`mutation { createCustomerV2(input: {customerId: "ALFKI", name: "again"}) { customer { version } } }`, nil, "ALREADY_EXISTS", "")
-		s.fails(`mutation { createOrderV2(input: {customerId: "NOONE", lines: []}) { order { orderId } } }`, nil, "BAD_USER_INPUT", "customerId")
+		s.fails(
+			`mutation { updateCustomerV2(input: {customerId: "ALFKI", expectedVersion: 1, name: "late"}) { customer { version } } }`, nil, "STALE_VERSION", "")
+		s.fails(`mutation { createCustomerV2(input: {customerId: "ALFKI", name: "again"}) { customer { version } } }`,
+			nil, "ALREADY_EXISTS", "")
+		s.fails(`mutation { createOrderV2(input: {customerId: "NOONE", lines: []}) { order { orderId } } }`, nil,
+			"BAD_USER_INPUT", "customerId")
 		s.fails(`mutation { deleteCustomerV2(customerId: "ALFKI") { deletedKey } }`, nil, "CONFLICT", "")
-		s.want(`mutation { c: deleteOrderV2(orderId: "1") { deletedKey } d: deleteOrderV2(orderId: "2") { deletedKey } a: deleteCustomerV2(customerId: "ALFKI") { deletedKey } }`, nil,
+		s.want(
+			`mutation { c: deleteOrderV2(orderId: "1") { deletedKey } d: deleteOrderV2(orderId: "2") { deletedKey } a: deleteCustomerV2(customerId: "ALFKI") { deletedKey } }`, nil,
 			`{"c":{"deletedKey":"1"},"d":{"deletedKey":"2"},"a":{"deletedKey":"ALFKI"}}`)
-		s.want(`{ customersV2 { totalCount } customerV2(customerId: "ALFKI") { name } }`, nil, `{"customersV2":{"totalCount":1},"customerV2":null}`)
+		s.want(`{ customersV2 { totalCount } customerV2(customerId: "ALFKI") { name } }`, nil,
+			`{"customersV2":{"totalCount":1},"customerV2":null}`)
 	})
 }

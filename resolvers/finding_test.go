@@ -9,7 +9,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// findings returns a run's findings, like "DIFFERENT A name repaired", and checks that pages of every size give the same.
+// findings returns a run's findings, like "DIFFERENT A name repaired", and checks that pages of every size give the
+// same.
 func (s *server) findings(id string) []string {
 	s.t.Helper()
 	var whole []string
@@ -77,7 +78,8 @@ func (s *server) verify(repair string, want ...string) run {
 	return r
 }
 
-// A verification finds what differs on either side, names the fields, repairs it after the side that leads, and stays red.
+// A verification finds what differs on either side, names the fields, repairs it after the side that leads, and stays
+// red.
 func TestFindings(t *testing.T) {
 	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
@@ -86,22 +88,28 @@ func TestFindings(t *testing.T) {
 			s.customers(models.CustomerV1{CustomerID: key, CompanyName: key, Country: new("UK"), City: new("Bath")})
 		}
 		s.customers(models.CustomerV1{CustomerID: "Q", CompanyName: "q", Country: new("Atlantis")})
-		s.get(`mutation { updateCustomerV2(input: {customerId: "B", contacts: [{givenName: "Ana", familyName: "One"}, {givenName: "Eva", familyName: "Two"}]}) { customer { name } } }`, nil)
+		s.get(
+			`mutation { updateCustomerV2(input: {customerId: "B", contacts: [{givenName: "Ana", familyName: "One"}, {givenName: "Eva", familyName: "Two"}]}) { customer { name } } }`, nil)
 		s.succeed("startSweep", vars{"entity": "CUSTOMER"})
 		s.exec(`UPDATE customers_v2 SET name = 'wrong' WHERE customer_id = 'A'`)
 		s.exec(`UPDATE customer_v2_contacts SET display_name = 'wrong' WHERE customer_id = 'B' AND family_name = 'One'`)
-		s.exec(`UPDATE customer_v2_contacts SET family_name = 'Three' WHERE customer_id = 'B' AND family_name = 'Two'`) // V2's own
+		// V2's own
+		s.exec(`UPDATE customer_v2_contacts SET family_name = 'Three' WHERE customer_id = 'B' AND family_name = 'Two'`)
 		s.exec(`UPDATE customer_v2_addresses SET country_code = 'AT' WHERE customer_id = 'C'`)
 		s.exec(`UPDATE customers SET company_name = 'D2' WHERE customer_id = 'D'`)
 		// A V2 row that V1 never had.
-		s.get(`mutation { createCustomerV1(input: {customerId: "O", companyName: "o"}) { customer { city } } setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { id } } }`, nil)
+		s.get(
+			`mutation { createCustomerV1(input: {customerId: "O", companyName: "o"}) { customer { city } } setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { id } } }`, nil)
 		s.exec(`DELETE FROM customers WHERE customer_id = 'O'`)
 
-		red := s.verify("NONE", "STALE D", "MISSING Q", "DIFFERENT A companyName", "DIFFERENT B contactName", "DIFFERENT C addresses[0].countryCode", "ORPHAN O")
-		s.want(`query($id: ID!) { run(id: $id) { kind done faults migrated quarantined } }`, vars{"id": red.ID}, `{"run":{"kind":"VERIFICATION","done":7,"faults":4,"migrated":0,"quarantined":0}}`)
+		red := s.verify("NONE", "STALE D", "MISSING Q", "DIFFERENT A companyName", "DIFFERENT B contactName",
+			"DIFFERENT C addresses[0].countryCode", "ORPHAN O")
+		s.want(`query($id: ID!) { run(id: $id) { kind done faults migrated quarantined } }`, vars{"id": red.ID},
+			`{"run":{"kind":"VERIFICATION","done":7,"faults":4,"migrated":0,"quarantined":0}}`)
 		s.want(`{ a: customerV2(customerId: "A") { name } }`, nil, `{"a":{"name":"wrong"}}`) // nothing was touched
 		repaired := s.verify("FROM_SOURCE_OF_TRUTH",
-			"STALE D", "MISSING Q", "DIFFERENT A companyName repaired", "DIFFERENT B contactName repaired", "DIFFERENT C addresses[0].countryCode repaired", "ORPHAN O repaired")
+			"STALE D", "MISSING Q", "DIFFERENT A companyName repaired", "DIFFERENT B contactName repaired",
+			"DIFFERENT C addresses[0].countryCode repaired", "ORPHAN O repaired")
 		s.want(`query($id: ID!) { run(id: $id) { faults } }`, vars{"id": repaired.ID}, `{"run":{"faults":4}}`)
 		s.want(`{ a: customerV2(customerId: "A") { name copy { origin } } b: customerV2(customerId: "B") { contacts { displayName familyName } } c: customerV2(customerId: "C") { addresses { countryCode } }
 			d: customerV2(customerId: "D") { name } o: customerV2(customerId: "O") { name } }`, nil,
@@ -111,7 +119,8 @@ func TestFindings(t *testing.T) {
 		s.verify("NONE", "MISSING Q")
 
 		// Where V2 leads V1 is repaired.
-		s.get(`mutation { setCapture(input: {entity: CUSTOMER, enabled: true}) { migration { id } } updateCustomerV1(input: {customerId: "Q", country: "France"}) { customer { city } } }`, nil)
+		s.get(
+			`mutation { setCapture(input: {entity: CUSTOMER, enabled: true}) { migration { id } } updateCustomerV1(input: {customerId: "Q", country: "France"}) { customer { city } } }`, nil)
 		s.enter(repo.Cutover)
 		s.verify("NONE")
 		s.get(`mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { id } } }`, nil)
@@ -119,7 +128,8 @@ func TestFindings(t *testing.T) {
 		s.exec(`DELETE FROM customers WHERE customer_id = 'B'`)
 		s.exec(`INSERT INTO customers (customer_id, company_name) VALUES ('N', 'n')`)
 		s.verify("NONE", "DIFFERENT A city,country", "ORPHAN B", "MISSING N")
-		s.want(`{ customersV1 { nodes { city } } }`, nil, `{"customersV1":{"nodes":[{"city":"Bath"},{"city":"Bath"},{"city":"Bath"},{"city":"Bath"},{"city":"Bath"},{"city":null}]}}`)
+		s.want(`{ customersV1 { nodes { city } } }`, nil,
+			`{"customersV1":{"nodes":[{"city":"Bath"},{"city":"Bath"},{"city":"Bath"},{"city":"Bath"},{"city":"Bath"},{"city":null}]}}`)
 		// What V2 never had is not deleted from V1.
 		s.verify("FROM_SOURCE_OF_TRUTH", "DIFFERENT A city,country repaired", "ORPHAN B repaired", "MISSING N")
 		s.verify("NONE", "MISSING N")
@@ -127,9 +137,11 @@ func TestFindings(t *testing.T) {
 			t.Errorf("V1 has %v", rows)
 		}
 		for field, arguments := range map[string]string{"first": "first: 101", "after": `after: "x"`} {
-			s.fails(`query($id: ID!) { run(id: $id) { findings(`+arguments+`) { totalCount } } }`, vars{"id": red.ID}, "BAD_USER_INPUT", field)
+			s.fails(`query($id: ID!) { run(id: $id) { findings(`+arguments+`) { totalCount } } }`, vars{"id": red.ID},
+				"BAD_USER_INPUT", field)
 		}
-		s.want(`query($id: ID!) { run(id: $id) { findings(first: 0) { edges { cursor } nodes { key } pageInfo { hasNextPage startCursor } totalCount } } }`, vars{"id": red.ID},
+		s.want(
+			`query($id: ID!) { run(id: $id) { findings(first: 0) { edges { cursor } nodes { key } pageInfo { hasNextPage startCursor } totalCount } } }`, vars{"id": red.ID},
 			`{"run":{"findings":{"edges":[],"nodes":[],"pageInfo":{"hasNextPage":true,"startCursor":null},"totalCount":6}}}`)
 	})
 }

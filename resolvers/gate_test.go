@@ -27,7 +27,8 @@ type blocker struct {
 func (s *server) gate(entity string, to repo.Phase) string {
 	s.t.Helper()
 	var got struct{ Migration struct{ Gate []blocker } }
-	s.into(&got, `query($entity: Entity!, $to: Phase!) { migration(entity: $entity) { gate(to: $to) { code count message exampleKey } } }`, vars{"entity": entity, "to": to})
+	s.into(&got,
+		`query($entity: Entity!, $to: Phase!) { migration(entity: $entity) { gate(to: $to) { code count message exampleKey } } }`, vars{"entity": entity, "to": to})
 	return s.summary(got.Migration.Gate)
 }
 
@@ -40,7 +41,10 @@ func (s *server) summary(blockers []blocker) string {
 			parts[i] += " of " + *b.ExampleKey
 		}
 		advice := false
-		for _, what := range []string{"start one", "start a", "start another", "repair", "switch", "set the phase", "stop them"} {
+		for _, what := range []string{
+			"start one", "start a", "start another", "repair", "switch",
+			"set the phase", "stop them",
+		} {
 			advice = advice || strings.Contains(b.Message, what)
 		}
 		if !advice || b.Count != 1 && !strings.Contains(b.Message, fmt.Sprint(b.Count)) {
@@ -50,8 +54,8 @@ func (s *server) summary(blockers []blocker) string {
 	return strings.Join(parts, ", ")
 }
 
-// closed asks for a step that what is wanted blocks. The gate says it before, the error after, and nothing changes. forced says
-// whether it has been tried by force.
+// closed asks for a step that what is wanted blocks. The gate says it before, the error after, and nothing changes.
+// forced says whether it has been tried by force.
 func (s *server) closed(entity string, to repo.Phase, forced bool, want string) {
 	s.t.Helper()
 	if got := s.gate(entity, to); got != want {
@@ -88,7 +92,8 @@ func (s *server) opens(entity string, to repo.Phase) {
 	if got := s.gate(entity, to); got != "" {
 		s.t.Errorf("the gate of %s to %s: %s", entity, to, got)
 	}
-	s.want(setPhase, vars{"entity": entity, "to": to}, fmt.Sprintf(`{"setPhase":{"migration":{"phase":%q,"incomplete":false}}}`, to))
+	s.want(setPhase, vars{"entity": entity, "to": to},
+		fmt.Sprintf(`{"setPhase":{"migration":{"phase":%q,"incomplete":false}}}`, to))
 }
 
 // What blocks each step is told with what to do, and each goes when that is done. Nothing here is forced.
@@ -96,9 +101,15 @@ func TestGates(t *testing.T) {
 	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(
-			models.CustomerV1{CustomerID: "A", CompanyName: "a", Country: new("UK")}, models.CustomerV1{CustomerID: "B", CompanyName: "b"}, models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},
+			models.CustomerV1{CustomerID: "A", CompanyName: "a", Country: new("UK")}, models.CustomerV1{
+				CustomerID:  "B",
+				CompanyName: "b",
+			}, models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},
 		)
-		s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A"), Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: "1", Quantity: 1, Discount: "0"}}})
+		s.orders(models.OrderV1{
+			OrderID: 1, CustomerID: new("A"),
+			Details: []models.OrderDetailV1{{ProductID: 1, UnitPrice: "1", Quantity: 1, Discount: "0"}},
+		})
 		const customer, order = "CUSTOMER", "ORDER"
 		sweep := func(entity string) { t.Helper(); s.succeed("startSweep", vars{"entity": entity}) }
 		verify := func(entity string, repair string) run {
@@ -112,7 +123,8 @@ func TestGates(t *testing.T) {
 			t.Errorf("the phase in force is blocked by %s", got)
 		}
 		s.closed(customer, repo.Migrate, false, "NOT_REHEARSED 1")
-		if r := s.succeed("startRehearsal", vars{"entity": customer}); r.Done != 3 || r.Quarantined != 1 || r.Migrated != 0 {
+		if r := s.succeed("startRehearsal", vars{"entity": customer}); r.Done != 3 ||
+			r.Quarantined != 1 || r.Migrated != 0 {
 			t.Errorf("the rehearsal ended as %+v", r)
 		}
 		s.succeed("startRehearsal", vars{"entity": order})
@@ -123,7 +135,8 @@ func TestGates(t *testing.T) {
 		s.closed(customer, repo.Cutover, false, "UNMIGRATED 2 of A, QUARANTINED 1 of C, NOT_VERIFIED 1")
 		sweep(customer)
 		s.closed(customer, repo.Cutover, false, "QUARANTINED 1 of C, NOT_VERIFIED 1")
-		s.exec(`UPDATE customers SET country = 'Germany' WHERE customer_id = 'C'`)    // a program of its owner's repairs it
+		// a program of its owner's repairs it
+		s.exec(`UPDATE customers SET country = 'Germany' WHERE customer_id = 'C'`)
 		s.closed(customer, repo.Cutover, false, "QUARANTINED 1 of C, NOT_VERIFIED 1") // nobody has tried again
 		s.exec(`UPDATE customers SET city = 'x' WHERE customer_id = 'B'`)
 		s.closed(customer, repo.Cutover, false, "STALE 1 of B, QUARANTINED 1 of C, NOT_VERIFIED 1")
@@ -140,7 +153,9 @@ func TestGates(t *testing.T) {
 		s.exec(`UPDATE customers SET city = 'y' WHERE customer_id = 'B'`)
 		s.exec(`UPDATE customers SET city = 'z' WHERE customer_id IN ('A', 'B')`)
 		s.closed(customer, repo.Cutover, false, "STALE 2 of A, BYPASS_WRITES 3")
-		s.want(`{ customersV2 { nodes { copy { stored } } } }`, nil, `{"customersV2":{"nodes":[{"copy":{"stored":true}},{"copy":{"stored":true}},{"copy":{"stored":true}}]}}`) // use migrates, too
+		// use migrates, too
+		s.want(`{ customersV2 { nodes { copy { stored } } } }`, nil,
+			`{"customersV2":{"nodes":[{"copy":{"stored":true}},{"copy":{"stored":true}},{"copy":{"stored":true}}]}}`)
 		s.closed(customer, repo.Cutover, false, "BYPASS_WRITES 3")
 		verify(customer, "NONE")
 		s.get(`mutation { setCapture(input: {entity: CUSTOMER, enabled: false}) { migration { id } } }`, nil)
@@ -191,10 +206,13 @@ func TestGates(t *testing.T) {
 		if got := s.findings(red.ID); !slices.Equal(got, []string{"DIFFERENT A addresses[0].locality"}) {
 			t.Errorf("the restore found %q", got)
 		}
-		s.want(`query($id: ID!) { run(id: $id) { kind faults done } }`, vars{"id": red.ID}, `{"run":{"kind":"RESTORE","faults":1,"done":3}}`)
+		s.want(`query($id: ID!) { run(id: $id) { kind faults done } }`, vars{"id": red.ID},
+			`{"run":{"kind":"RESTORE","faults":1,"done":3}}`)
 		s.closed(customer, repo.Cutover, true, "V1_NOT_RESTORED 1 of A")
-		s.refused(`mutation { updateCustomerV2(input: {customerId: "B", addresses: [{locality: "another city beyond V1's column"}]}) { customer { name } } }`, nil, "NOT_REPRESENTABLE_IN_V1", "addresses[0].locality")
-		s.get(`mutation { updateCustomerV2(input: {customerId: "A", addresses: [{locality: "Bath", countryCode: "GB"}]}) { customer { name } } }`, nil)
+		s.refused(
+			`mutation { updateCustomerV2(input: {customerId: "B", addresses: [{locality: "another city beyond V1's column"}]}) { customer { name } } }`, nil, "NOT_REPRESENTABLE_IN_V1", "addresses[0].locality")
+		s.get(
+			`mutation { updateCustomerV2(input: {customerId: "A", addresses: [{locality: "Bath", countryCode: "GB"}]}) { customer { name } } }`, nil)
 		s.closed(customer, repo.Cutover, true, "V1_NOT_RESTORED 1 of A") // until a restore says otherwise
 		s.succeed("startRestore", vars{"entity": customer})
 		s.succeed("startRestore", vars{"entity": order})
@@ -205,7 +223,8 @@ func TestGates(t *testing.T) {
 		s.opens(customer, repo.Migrate)
 		s.opens(order, repo.Expand)
 		s.opens(customer, repo.Expand)
-		if got := s.lines("SELECT city FROM customers WHERE customer_id = 'A'"); len(got) != 1 || !strings.Contains(got[0], "Bath") {
+		if got := s.lines("SELECT city FROM customers WHERE customer_id = 'A'"); len(got) != 1 ||
+			!strings.Contains(got[0], "Bath") {
 			t.Errorf("V1 has %v", got)
 		}
 		if rows := s.lines("SELECT id FROM coexist_phase_change WHERE forced"); len(rows) > 0 {
@@ -218,12 +237,14 @@ func TestGates(t *testing.T) {
 	})
 }
 
-// Force passes warnings and needs a reason. Rows that V2 lacks make the CUTOVER incomplete, and are never forced into CONTRACT.
+// Force passes warnings and needs a reason. Rows that V2 lacks make the CUTOVER incomplete, and are never forced into
+// CONTRACT.
 func TestForce(t *testing.T) {
 	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
 		s.customers(
-			models.CustomerV1{CustomerID: "A", CompanyName: "a"}, models.CustomerV1{CustomerID: "B", CompanyName: "b"}, models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},
+			models.CustomerV1{CustomerID: "A", CompanyName: "a"}, models.CustomerV1{CustomerID: "B", CompanyName: "b"},
+			models.CustomerV1{CustomerID: "C", CompanyName: "c", Country: new("Atlantis")},
 		)
 		const customer = "CUSTOMER"
 		s.setPhase(customer, repo.Migrate)
@@ -232,20 +253,26 @@ func TestForce(t *testing.T) {
 		s.fails(`{ customerV2(customerId: "C") { name } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
 		s.closed(customer, repo.Cutover, false, "UNMIGRATED 1 of B, QUARANTINED 1 of C, NOT_VERIFIED 1, CAPTURE_OFF 1")
 		for _, reason := range []any{nil, "", " \n"} {
-			s.refused(setPhase, vars{"entity": customer, "to": "CUTOVER", "force": true, "reason": reason}, "BAD_USER_INPUT", "reason")
+			s.refused(setPhase, vars{"entity": customer, "to": "CUTOVER", "force": true, "reason": reason},
+				"BAD_USER_INPUT", "reason")
 		}
 		s.get(`mutation { setCapture(input: {entity: CUSTOMER, enabled: true}) { migration { id } } }`, nil)
-		s.want(setPhase, vars{"entity": customer, "to": "CUTOVER", "force": true, "reason": "we know"}, `{"setPhase":{"migration":{"phase":"CUTOVER","incomplete":true}}}`)
+		s.want(setPhase, vars{"entity": customer, "to": "CUTOVER", "force": true, "reason": "we know"},
+			`{"setPhase":{"migration":{"phase":"CUTOVER","incomplete":true}}}`)
 		s.want(`{ migration(entity: CUSTOMER) { incomplete history(first: 1) { from to forced reason } } }`, nil,
 			`{"migration":{"incomplete":true,"history":[{"from":"MIGRATE","to":"CUTOVER","forced":true,"reason":"we know"}]}}`)
 
 		// What V2 lacks is still led by V1; what it has, or gets by use, by V2.
-		s.want(`{ customersV1 { nodes { companyName } } a: customerV2(customerId: "A") { name } b: customerV2(customerId: "B") { name copy { stored } } c: customerV1(customerId: "C") { country } }`, nil,
+		s.want(
+			`{ customersV1 { nodes { companyName } } a: customerV2(customerId: "A") { name } b: customerV2(customerId: "B") { name copy { stored } } c: customerV1(customerId: "C") { country } }`, nil,
 			`{"customersV1":{"nodes":[{"companyName":"a"},{"companyName":"b"},{"companyName":"c"}]},"a":{"name":"a"},"b":{"name":"b","copy":{"stored":true}},"c":{"country":"Atlantis"}}`)
 		s.fails(`{ customerV2(customerId: "C") { name } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
-		s.refused(`mutation { updateCustomerV1(input: {customerId: "C", city: "x"}) { customer { city } } }`, nil, "CONVERSION_FAILED", "country")
-		s.refused(`mutation { updateCustomerV2(input: {customerId: "C", name: "x"}) { customer { name } } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
-		s.want(`mutation { updateCustomerV1(input: {customerId: "A", city: "x"}) { customer { city } } }`, nil, `{"updateCustomerV1":{"customer":{"city":"x"}}}`)
+		s.refused(`mutation { updateCustomerV1(input: {customerId: "C", city: "x"}) { customer { city } } }`, nil,
+			"CONVERSION_FAILED", "country")
+		s.refused(`mutation { updateCustomerV2(input: {customerId: "C", name: "x"}) { customer { name } } }`, nil,
+			"CONVERSION_FAILED", "addresses[0].country")
+		s.want(`mutation { updateCustomerV1(input: {customerId: "A", city: "x"}) { customer { city } } }`, nil,
+			`{"updateCustomerV1":{"customer":{"city":"x"}}}`)
 		if _, err := s.raw.ExecContext(t.Context(), `UPDATE customers SET city = 'y'`); err == nil {
 			t.Error("a program could write past the server in CUTOVER")
 		}
@@ -254,14 +281,18 @@ func TestForce(t *testing.T) {
 
 		// Complete once the last is repaired, and asked for again.
 		s.get(`mutation { updateCustomerV1(input: {customerId: "C", country: "Germany"}) { customer { city } } }`, nil)
-		s.want(setPhase, vars{"entity": customer, "to": "CUTOVER", "force": true, "reason": "all there"}, `{"setPhase":{"migration":{"phase":"CUTOVER","incomplete":false}}}`)
-		s.want(setPhase, vars{"entity": customer, "to": "CUTOVER"}, `{"setPhase":{"migration":{"phase":"CUTOVER","incomplete":false}}}`) // no change
+		s.want(setPhase, vars{"entity": customer, "to": "CUTOVER", "force": true, "reason": "all there"},
+			`{"setPhase":{"migration":{"phase":"CUTOVER","incomplete":false}}}`)
+		// no change
+		s.want(setPhase, vars{"entity": customer, "to": "CUTOVER"},
+			`{"setPhase":{"migration":{"phase":"CUTOVER","incomplete":false}}}`)
 		s.want(`{ migration(entity: CUSTOMER) { history { from to forced reason } } }`, nil, `{"migration":{"history":[{"from":"CUTOVER","to":"CUTOVER","forced":true,"reason":"all there"},
 			{"from":"MIGRATE","to":"CUTOVER","forced":true,"reason":"we know"},{"from":"EXPAND","to":"MIGRATE","forced":true,"reason":"a test"}]}}`)
 	})
 }
 
-// A step that an old program's transaction keeps waiting says who that is, has changed nothing, and goes once that has ended.
+// A step that an old program's transaction keeps waiting says who that is, has changed nothing, and goes once that has
+// ended.
 func TestBlockedStep(t *testing.T) {
 	t.Parallel() // it waits for long
 	url := repotest.Postgres(t)
@@ -274,7 +305,10 @@ func TestBlockedStep(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close() //nolint:errcheck // it only read
-	for _, statement := range []string{"SET application_name = 'nightly job'", "BEGIN", "UPDATE customers SET city = city", "UPDATE orders SET freight = freight"} {
+	for _, statement := range []string{
+		"SET application_name = 'nightly job'", "BEGIN",
+		"UPDATE customers SET city = city", "UPDATE orders SET freight = freight",
+	} {
 		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -282,14 +316,16 @@ func TestBlockedStep(t *testing.T) {
 	before := s.everything()
 	var both sync.WaitGroup
 	for _, operation := range []string{
-		`mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`, `mutation { setCapture(input: {entity: ORDER, enabled: false}) { migration { phase } } }`,
+		`mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`,
+		`mutation { setCapture(input: {entity: ORDER, enabled: false}) { migration { phase } } }`,
 	} {
 		both.Go(func() {
 			f := s.fails(operation, nil, "BUSY", "")
 			by, _ := f.Extensions["blockedBy"].([]any)
 			if len(by) != 1 {
 				t.Errorf("%s: blocked by %v", operation, by)
-			} else if it, _ := by[0].(map[string]any); it["application"] != "nightly job" || it["pid"] == nil || seesOthers && (it["state"] != "idle in transaction" || it["since"] == nil) {
+			} else if it, _ := by[0].(map[string]any); it["application"] != "nightly job" || it["pid"] == nil ||
+				seesOthers && (it["state"] != "idle in transaction" || it["since"] == nil) {
 				t.Errorf("%s: blocked by %v", operation, it)
 			}
 			for _, part := range []string{"nightly job", "in a transaction", "end them"} {
@@ -308,5 +344,6 @@ func TestBlockedStep(t *testing.T) {
 	if after := s.dump("coexist_entity", "coexist_phase_change"); !strings.Contains(before, after) {
 		t.Errorf("it has changed something:\n%s", after)
 	}
-	s.want(`mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`, nil, `{"setPhase":{"migration":{"phase":"EXPAND"}}}`)
+	s.want(`mutation { setPhase(input: {entity: CUSTOMER, to: EXPAND}) { migration { phase } } }`, nil,
+		`{"setPhase":{"migration":{"phase":"EXPAND"}}}`)
 }

@@ -11,8 +11,9 @@ import (
 
 func migrationOf(m repo.Migration) *graph.Migration {
 	return &graph.Migration{
-		ID: globalID(migrationNode, m.Entity), Entity: graph.Entity(m.Entity), Phase: graph.Phase(m.Phase), PhaseChangedAt: m.PhaseChangedAt,
-		Incomplete: m.Incomplete, MappingVersion: m.MappingVersion,
+		ID: globalID(migrationNode, m.Entity), Entity: graph.Entity(m.Entity), Phase: graph.Phase(m.Phase),
+		PhaseChangedAt: m.PhaseChangedAt,
+		Incomplete:     m.Incomplete, MappingVersion: m.MappingVersion,
 	}
 }
 
@@ -54,12 +55,17 @@ func (m migration) History(ctx context.Context, obj *graph.Migration, first *int
 	history, err := m.Control.History(ctx, string(obj.Entity), *first)
 	answer := make([]graph.PhaseChange, len(history))
 	for i, h := range history {
-		answer[i] = graph.PhaseChange{From: graph.Phase(h.From), To: graph.Phase(h.To), At: h.At, Actor: h.Actor, Reason: h.Reason, Forced: h.Forced}
+		answer[i] = graph.PhaseChange{
+			From: graph.Phase(h.From), To: graph.Phase(h.To), At: h.At, Actor: h.Actor,
+			Reason: h.Reason, Forced: h.Forced,
+		}
 	}
 	return answer, err
 }
 
-func (m migration) Runs(ctx context.Context, obj *graph.Migration, kind *graph.RunKind, first *int) ([]graph.Run, error) {
+func (m migration) Runs(ctx context.Context, obj *graph.Migration, kind *graph.RunKind,
+	first *int,
+) ([]graph.Run, error) {
 	var of repo.RunKind
 	if kind != nil {
 		of = repo.RunKind(*kind)
@@ -72,7 +78,9 @@ func (m migration) Runs(ctx context.Context, obj *graph.Migration, kind *graph.R
 	return answer, err
 }
 
-func (m migration) Quarantine(ctx context.Context, obj *graph.Migration, first *int, after *string) (*graph.QuarantineConnection, error) {
+func (m migration) Quarantine(ctx context.Context, obj *graph.Migration, first *int,
+	after *string,
+) (*graph.QuarantineConnection, error) {
 	start := ""
 	if after != nil {
 		start = *after
@@ -86,11 +94,13 @@ func (m migration) Quarantine(ctx context.Context, obj *graph.Migration, first *
 	}
 	answer := &graph.QuarantineConnection{
 		Edges: []graph.QuarantineEdge{}, Nodes: []graph.QuarantineEntry{},
-		PageInfo: &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil}, TotalCount: int(page.Total),
+		PageInfo:   &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil},
+		TotalCount: int(page.Total),
 	}
 	for _, e := range page.Entries {
 		entry := graph.QuarantineEntry{
-			Key: e.Key, Code: e.Code, Field: e.Field, Message: e.Message, MappingVersion: e.MappingVersion, Attempts: e.Attempts,
+			Key: e.Key, Code: e.Code, Field: e.Field, Message: e.Message, MappingVersion: e.MappingVersion,
+			Attempts:    e.Attempts,
 			FirstSeenAt: e.FirstSeenAt.UTC(), LastSeenAt: e.LastSeenAt.UTC(),
 		}
 		answer.Nodes = append(answer.Nodes, entry)
@@ -123,7 +133,10 @@ func (m migration) Gate(ctx context.Context, obj *graph.Migration, to graph.Phas
 func blockersOf(blockers []repo.Blocker) []graph.Blocker {
 	answer := make([]graph.Blocker, len(blockers))
 	for i, b := range blockers {
-		answer[i] = graph.Blocker{Code: graph.BlockerCode(b.Code), Count: b.Count, Message: b.Message, ExampleKey: b.ExampleKey}
+		answer[i] = graph.Blocker{
+			Code: graph.BlockerCode(b.Code), Count: b.Count, Message: b.Message,
+			ExampleKey: b.ExampleKey,
+		}
 	}
 	return answer
 }
@@ -150,7 +163,8 @@ func (m mutation) SetCapture(ctx context.Context, input graph.SetCaptureInput) (
 func (m mutation) SetPhase(ctx context.Context, input graph.SetPhaseInput) (*graph.SetPhasePayload, error) {
 	force, _ := given(input.Force)
 	changed, err := m.Control.SetPhase(ctx, repo.PhaseRequest{
-		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(), Actor: auth.IdentityOf(ctx).Name,
+		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(),
+		Actor: auth.IdentityOf(ctx).Name,
 	})
 	if err != nil {
 		return nil, extended(err)

@@ -17,7 +17,8 @@ func TestPhases(t *testing.T) {
 	repotest.Each(t, func(t *testing.T, url string) {
 		s := newServer(t, url, repo.Expand)
 		const set = `mutation($to: Phase!, $force: Boolean, $reason: String) { setPhase(input: {entity: CUSTOMER, to: $to, force: $force, reason: $reason}) { migration { entity phase } } }`
-		s.want(`{ migrations { entity phase incomplete mappingVersion history { to } runs { id } quarantine { totalCount } } }`, nil,
+		s.want(
+			`{ migrations { entity phase incomplete mappingVersion history { to } runs { id } quarantine { totalCount } } }`, nil,
 			`{"migrations":[{"entity":"CUSTOMER","phase":"EXPAND","incomplete":false,"mappingVersion":1,"history":[],"runs":[],"quarantine":{"totalCount":0}},
 			{"entity":"ORDER","phase":"EXPAND","incomplete":false,"mappingVersion":1,"history":[],"runs":[],"quarantine":{"totalCount":0}}]}`)
 		for _, to := range []repo.Phase{repo.Cutover, repo.Contract} {
@@ -26,15 +27,21 @@ func TestPhases(t *testing.T) {
 		s.refused(set, vars{"to": "MIGRATE", "reason": "all is ready"}, "GATE_CLOSED", "")
 		s.refused(set, vars{"to": "MIGRATE", "force": true}, "BAD_USER_INPUT", "reason")
 		s.refused(set, vars{"to": "MIGRATE", "force": true, "reason": " "}, "BAD_USER_INPUT", "reason")
-		s.want(set, vars{"to": "MIGRATE", "force": true, "reason": "all is ready"}, `{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"MIGRATE"}}}`)
-		s.want(set, vars{"to": "MIGRATE", "reason": "again"}, `{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"MIGRATE"}}}`) // no change
+		s.want(set, vars{"to": "MIGRATE", "force": true, "reason": "all is ready"},
+			`{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"MIGRATE"}}}`)
+		// no change
+		s.want(set, vars{"to": "MIGRATE", "reason": "again"},
+			`{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"MIGRATE"}}}`)
 		s.refused(set, vars{"to": "CONTRACT", "force": true}, "BAD_USER_INPUT", "to")
 		s.refused(set, vars{"to": "EXPAND", "reason": strings.Repeat("ä", 1001)}, "BAD_USER_INPUT", "reason")
 		s.refused(set, vars{"to": "EXPAND", "reason": "a\x00b"}, "BAD_USER_INPUT", "reason")
 		s.refused(set, vars{"to": "BACK"}, "BAD_USER_INPUT", "to")
-		s.want(set, vars{"to": "EXPAND", "force": true, "reason": strings.Repeat("ä", 1000)}, `{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"EXPAND"}}}`)
-		s.want(set, vars{"to": "MIGRATE", "force": true, "reason": "again"}, `{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"MIGRATE"}}}`)
-		s.want(`{ migration(entity: CUSTOMER) { history { from to actor reason forced } last: history(first: 1) { to } none: history(first: 0) { to } } migrations { phase history { to } } }`, nil,
+		s.want(set, vars{"to": "EXPAND", "force": true, "reason": strings.Repeat("ä", 1000)},
+			`{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"EXPAND"}}}`)
+		s.want(set, vars{"to": "MIGRATE", "force": true, "reason": "again"},
+			`{"setPhase":{"migration":{"entity":"CUSTOMER","phase":"MIGRATE"}}}`)
+		s.want(
+			`{ migration(entity: CUSTOMER) { history { from to actor reason forced } last: history(first: 1) { to } none: history(first: 0) { to } } migrations { phase history { to } } }`, nil,
 			`{"migration":{"history":[{"from":"EXPAND","to":"MIGRATE","actor":"operator","reason":"again","forced":true},
 			{"from":"MIGRATE","to":"EXPAND","actor":"operator","reason":"`+strings.Repeat("ä", 1000)+`","forced":false},
 			{"from":"EXPAND","to":"MIGRATE","actor":"operator","reason":"all is ready","forced":true}],"last":[{"to":"MIGRATE"}],"none":[]},
@@ -46,7 +53,8 @@ func TestPhases(t *testing.T) {
 			}
 		}
 		s.into(&got, `{ migration(entity: CUSTOMER) { phaseChangedAt history { at } } }`, nil)
-		if m := got.Migration; m.PhaseChangedAt.Before(m.History[1].At) || m.PhaseChangedAt.After(m.History[0].At) || m.PhaseChangedAt.Location() != time.UTC || m.History[0].At.Before(m.History[2].At) {
+		if m := got.Migration; m.PhaseChangedAt.Before(m.History[1].At) || m.PhaseChangedAt.After(m.History[0].At) ||
+			m.PhaseChangedAt.Location() != time.UTC || m.History[0].At.Before(m.History[2].At) {
 			t.Errorf("times are %+v", m)
 		}
 	})
@@ -57,17 +65,21 @@ func TestProgress(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(10)...)
-		s.customers(models.CustomerV1{CustomerID: "BAD1", Country: new("Atlantis")}, models.CustomerV1{CustomerID: "BAD2", Country: new("Mu")})
+		s.customers(models.CustomerV1{CustomerID: "BAD1", Country: new("Atlantis")},
+			models.CustomerV1{CustomerID: "BAD2", Country: new("Mu")})
 		progress := func(exact bool, want string) {
 			t.Helper()
-			s.want(`query($exact: Boolean) { migration(entity: CUSTOMER, exact: $exact) { progress { total migrated remaining stale quarantined byOrigin { origin count } exact fraction } } }`,
+			s.want(
+				`query($exact: Boolean) { migration(entity: CUSTOMER, exact: $exact) { progress { total migrated remaining stale quarantined byOrigin { origin count } exact fraction } } }`,
 				vars{"exact": exact}, `{"migration":{"progress":`+want+`}}`)
 		}
-		progress(true, `{"total":12,"migrated":0,"remaining":12,"stale":0,"quarantined":0,"byOrigin":[],"exact":true,"fraction":0}`)
+		progress(true,
+			`{"total":12,"migrated":0,"remaining":12,"stale":0,"quarantined":0,"byOrigin":[],"exact":true,"fraction":0}`)
 		s.get(`{ customerV2(customerId: "ALFKI") { name } }`, nil)
 		s.get(`mutation { updateCustomerV2(input: {customerId: "S0001", name: "x"}) { customer { name } } }`, nil)
 		s.fails(`{ customerV2(customerId: "BAD1") { name } }`, nil, "CONVERSION_FAILED", "addresses[0].country")
-		progress(true, `{"total":12,"migrated":2,"remaining":9,"stale":0,"quarantined":1,"byOrigin":[{"origin":"READ","count":1},{"origin":"WRITE","count":1}],"exact":true,"fraction":0.16666666666666666}`)
+		progress(true,
+			`{"total":12,"migrated":2,"remaining":9,"stale":0,"quarantined":1,"byOrigin":[{"origin":"READ","count":1},{"origin":"WRITE","count":1}],"exact":true,"fraction":0.16666666666666666}`)
 		s.ask(`{ customersV2 { nodes { name } } }`, nil)
 		progress(true, `{"total":12,"migrated":10,"remaining":0,"stale":0,"quarantined":2,
 			"byOrigin":[{"origin":"LIST","count":8},{"origin":"READ","count":1},{"origin":"WRITE","count":1}],"exact":true,"fraction":0.8333333333333334}`)
@@ -146,7 +158,8 @@ func TestQuarantine(t *testing.T) {
 				}
 				keys = append(keys, e.Node.Key)
 			}
-			if q.TotalCount != 5 || q.PageInfo.HasPreviousPage != (i > 0) || *q.PageInfo.StartCursor != q.Edges[0].Cursor {
+			if q.TotalCount != 5 || q.PageInfo.HasPreviousPage != (i > 0) ||
+				*q.PageInfo.StartCursor != q.Edges[0].Cursor {
 				t.Errorf("page %d: %+v", i, q)
 			}
 			if after = q.PageInfo.EndCursor; !q.PageInfo.HasNextPage {
@@ -156,7 +169,8 @@ func TestQuarantine(t *testing.T) {
 		if got := strings.Join(keys, " "); got != "K0 K1 K2 K3 K4" {
 			t.Errorf("got %s", got)
 		}
-		s.want(page, vars{"first": 0}, `{"migration":{"quarantine":{"edges":[],"nodes":[],"pageInfo":{"hasNextPage":true,"hasPreviousPage":false,"startCursor":null,"endCursor":null},"totalCount":5}}}`)
+		s.want(page, vars{"first": 0},
+			`{"migration":{"quarantine":{"edges":[],"nodes":[],"pageInfo":{"hasNextPage":true,"hasPreviousPage":false,"startCursor":null,"endCursor":null},"totalCount":5}}}`)
 	})
 }
 
@@ -186,9 +200,12 @@ func TestNoTime(t *testing.T) {
 	t.Parallel()
 	eachServer(t, func(t *testing.T, s *server) {
 		for _, value := range []string{`"yesterday"`, `"2026-13-01T00:00:00Z"`, `5`, `true`} {
-			s.fails(`{ migration(entity: CUSTOMER) { v1Usage(since: `+value+`) { field } } }`, nil, "BAD_USER_INPUT", "since")
+			s.fails(`{ migration(entity: CUSTOMER) { v1Usage(since: `+value+`) { field } } }`, nil,
+				"BAD_USER_INPUT", "since")
 		}
-		s.fails(`query($since: DateTime) { migration(entity: CUSTOMER) { v1Usage(since: $since) { field } } }`, vars{"since": "yesterday"}, "BAD_USER_INPUT", "since")
-		s.want(`{ migration(entity: CUSTOMER) { v1Usage(since: "2026-01-31T12:00:00Z") { field } } }`, nil, `{"migration":{"v1Usage":[]}}`)
+		s.fails(`query($since: DateTime) { migration(entity: CUSTOMER) { v1Usage(since: $since) { field } } }`,
+			vars{"since": "yesterday"}, "BAD_USER_INPUT", "since")
+		s.want(`{ migration(entity: CUSTOMER) { v1Usage(since: "2026-01-31T12:00:00Z") { field } } }`, nil,
+			`{"migration":{"v1Usage":[]}}`)
 	})
 }

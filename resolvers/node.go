@@ -84,7 +84,8 @@ type readNodes func(ctx context.Context, keys []string) ([]graph.Node, []error, 
 
 // rowNodes is the readNodes of an entity: rows that are read together are siblings.
 func rowNodes[T any, N graph.Node](
-	ctx context.Context, keys []string, read func(context.Context, []string) ([]repo.Result[T], error), convert func(T, *siblings) N,
+	ctx context.Context, keys []string, read func(context.Context, []string) ([]repo.Result[T], error),
+	convert func(T, *siblings) N,
 ) ([]graph.Node, []error, error) {
 	rows, err := read(ctx, keys)
 	if err != nil {
@@ -133,7 +134,8 @@ func (q query) runNodes(ctx context.Context, keys []string) ([]graph.Node, []err
 	})
 }
 
-// forOperators is read for operators; others get an error for each key. It is what the directive @operator is for a field.
+// forOperators is read for operators; others get an error for each key. It is what the directive @operator is for a
+// field.
 func forOperators(read readNodes) readNodes {
 	return func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
 		if err := auth.Require(ctx, auth.Operator); err != nil {

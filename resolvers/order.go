@@ -12,8 +12,10 @@ import (
 func newOrderV1(o models.OrderV1, family *siblings) *graph.OrderV1 {
 	family.add(o.CustomerID)
 	return &graph.OrderV1{
-		OrderID: o.OrderID, CustomerID: o.CustomerID, EmployeeID: o.EmployeeID, OrderDate: o.OrderDate, RequiredDate: o.RequiredDate, ShippedDate: o.ShippedDate,
-		ShipVia: o.ShipVia, Freight: o.Freight, ShipName: o.ShipName, ShipAddress: o.ShipAddress, ShipCity: o.ShipCity, ShipRegion: o.ShipRegion,
+		OrderID: o.OrderID, CustomerID: o.CustomerID, EmployeeID: o.EmployeeID, OrderDate: o.OrderDate,
+		RequiredDate: o.RequiredDate, ShippedDate: o.ShippedDate,
+		ShipVia: o.ShipVia, Freight: o.Freight, ShipName: o.ShipName, ShipAddress: o.ShipAddress, ShipCity: o.ShipCity,
+		ShipRegion:     o.ShipRegion,
 		ShipPostalCode: o.ShipPostalCode, ShipCountry: o.ShipCountry, Details: o.Details, Siblings: family,
 	}
 }
@@ -22,9 +24,12 @@ func newOrderV2(r repo.Record[models.OrderV2], family *siblings) *graph.OrderV2 
 	v := r.Value
 	family.add(v.CustomerID)
 	o := &graph.OrderV2{
-		ID: globalID(orderNode, r.Key), OrderID: r.Key, CustomerID: v.CustomerID, EmployeeID: v.EmployeeID, Status: graph.OrderStatusPlaced,
-		PlacedOn: v.PlacedOn, RequiredBy: v.RequiredBy, ShippedOn: v.ShippedOn, Lines: []graph.OrderLine{}, Total: money(v.Total()), Note: v.Note,
-		Shipment: &graph.Shipment{CarrierID: v.Shipment.CarrierID, Recipient: v.Shipment.Recipient}, Version: int(r.Version), Copy: copyOf(r.Copy),
+		ID: globalID(orderNode, r.Key), OrderID: r.Key, CustomerID: v.CustomerID, EmployeeID: v.EmployeeID,
+		Status:   graph.OrderStatusPlaced,
+		PlacedOn: v.PlacedOn, RequiredBy: v.RequiredBy, ShippedOn: v.ShippedOn, Lines: []graph.OrderLine{},
+		Total: money(v.Total()), Note: v.Note,
+		Shipment: &graph.Shipment{CarrierID: v.Shipment.CarrierID, Recipient: v.Shipment.Recipient},
+		Version:  int(r.Version), Copy: copyOf(r.Copy),
 		Siblings: family,
 	}
 	if v.Shipped() {
@@ -38,7 +43,8 @@ func newOrderV2(r repo.Record[models.OrderV2], family *siblings) *graph.OrderV2 
 	}
 	for _, l := range v.Lines {
 		o.Lines = append(o.Lines, graph.OrderLine{
-			ProductID: l.ProductID, UnitPrice: money(models.Amount(l.UnitPrice)), Quantity: l.Quantity, Discount: l.Discount, Total: money(l.Total()),
+			ProductID: l.ProductID, UnitPrice: money(models.Amount(l.UnitPrice)), Quantity: l.Quantity,
+			Discount: l.Discount, Total: money(l.Total()),
 		})
 	}
 	return o
@@ -58,7 +64,9 @@ func (q query) OrderV2(ctx context.Context, orderID string) (*graph.OrderV2, err
 	return absent(newOrderV2(o, &siblings{}), err)
 }
 
-func (q query) OrdersV1(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *graph.OrderOrderBy, filter *graph.OrderFilter) (*graph.OrderV1Connection, error) {
+func (q query) OrdersV1(ctx context.Context, first *int, after *string, last *int, before *string,
+	orderBy *graph.OrderOrderBy, filter *graph.OrderFilter,
+) (*graph.OrderV1Connection, error) {
 	asked, err := orderQuery(first, after, last, before, orderBy, filter)
 	if err != nil {
 		return nil, err
@@ -70,7 +78,9 @@ func (q query) OrdersV1(ctx context.Context, first *int, after *string, last *in
 	return ordersV1(page, &siblings{}), nil
 }
 
-func (q query) OrdersV2(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *graph.OrderOrderBy, filter *graph.OrderFilter) (*graph.OrderV2Connection, error) {
+func (q query) OrdersV2(ctx context.Context, first *int, after *string, last *int, before *string,
+	orderBy *graph.OrderOrderBy, filter *graph.OrderFilter,
+) (*graph.OrderV2Connection, error) {
 	asked, err := orderQuery(first, after, last, before, orderBy, filter)
 	if err != nil {
 		return nil, err
@@ -82,7 +92,9 @@ func (q query) OrdersV2(ctx context.Context, first *int, after *string, last *in
 	return ordersV2(page, &siblings{}), nil
 }
 
-func orderQuery(first *int, after *string, last *int, before *string, orderBy *graph.OrderOrderBy, filter *graph.OrderFilter) (repo.Query, error) {
+func orderQuery(first *int, after *string, last *int, before *string, orderBy *graph.OrderOrderBy,
+	filter *graph.OrderFilter,
+) (repo.Query, error) {
 	q := repo.Query{First: first, Last: last, After: after, Before: before}
 	if orderBy != nil {
 		q.Desc = orderBy.Direction == graph.OrderDirectionDesc
@@ -98,8 +110,8 @@ func orderQuery(first *int, after *string, last *int, before *string, orderBy *g
 	return q, err
 }
 
-// orderPredicates are pairs that pick the same orders in either shape. Dates are compared as the database compares them:
-// SQLite keeps them as text, whose order is that of the days.
+// orderPredicates are pairs that pick the same orders in either shape. Dates are compared as the database compares
+// them: SQLite keeps them as text, whose order is that of the days.
 func orderPredicates(filter graph.OrderFilter) ([]repo.Predicate, error) {
 	var where []repo.Predicate
 	pair := func(v1, v2 repo.Condition) { where = append(where, repo.Predicate{V1: v1, V2: v2}) }
@@ -126,7 +138,10 @@ func orderPredicates(filter graph.OrderFilter) ([]repo.Predicate, error) {
 }
 
 func ordersV1(p *repo.Page[models.OrderV1], family *siblings) *graph.OrderV1Connection {
-	c := &graph.OrderV1Connection{Edges: []graph.OrderV1Edge{}, Nodes: []*graph.OrderV1{}, PageInfo: pageInfo(p), Page: p}
+	c := &graph.OrderV1Connection{
+		Edges: []graph.OrderV1Edge{}, Nodes: []*graph.OrderV1{},
+		PageInfo: pageInfo(p), Page: p,
+	}
 	for i := range p.Items {
 		n := node(&p.Items[i], family, newOrderV1)
 		c.Nodes = append(c.Nodes, n)
@@ -136,7 +151,10 @@ func ordersV1(p *repo.Page[models.OrderV1], family *siblings) *graph.OrderV1Conn
 }
 
 func ordersV2(p *repo.Page[repo.Record[models.OrderV2]], family *siblings) *graph.OrderV2Connection {
-	c := &graph.OrderV2Connection{Edges: []graph.OrderV2Edge{}, Nodes: []*graph.OrderV2{}, PageInfo: pageInfo(p), Page: p}
+	c := &graph.OrderV2Connection{
+		Edges: []graph.OrderV2Edge{}, Nodes: []*graph.OrderV2{},
+		PageInfo: pageInfo(p), Page: p,
+	}
 	for i := range p.Items {
 		n := node(&p.Items[i], family, newOrderV2)
 		c.Nodes = append(c.Nodes, n)

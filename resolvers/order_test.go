@@ -20,7 +20,8 @@ func TestOrder(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *server) {
 		s.customers(sampleCustomers(2)...)
 		s.want(`mutation { createOrderV1(input: {orderId: "7", customerId: "ALFKI", employeeId: 5, orderDate: "1996-07-04", requiredDate: "1996-08-01", shipVia: 3, freight: 32.38,
-			shipName: "Vins", shipAddress: "59 rue de l'Abbaye", shipCity: "Reims", shipPostalCode: "51100", shipCountry: "France",
+			shipName: "Vins", shipAddress: "59 rue de l'Abbaye", shipCity: "Reims",
+			shipPostalCode: "51100", shipCountry: "France",
 			details: [{productId: 42, unitPrice: 9.8, quantity: 10, discount: 0.15}, {productId: 11, unitPrice: 14, quantity: 12}]})
 			{ order { orderId freight shippedDate shipRegion details { productId unitPrice quantity discount } customer { companyName } } } }`, nil,
 			`{"createOrderV1":{"order":{"orderId":"7","freight":32.38,"shippedDate":null,"shipRegion":null,
@@ -42,7 +43,8 @@ func TestOrder(t *testing.T) {
 			`{"orderV1":{"shippedDate":"1996-07-16","details":[{"productId":11,"quantity":12},{"productId":42,"quantity":1}]}}`)
 		s.want(`mutation { updateOrderV1(input: {orderId: "7", employeeId: null, shipVia: null, details: [{productId: 1, unitPrice: 1, quantity: 1}, {productId: 42, unitPrice: 9.8, quantity: 2, discount: 0.15}]})
 			{ order { employeeId shipVia shipName customerId } } }`, nil, `{"updateOrderV1":{"order":{"employeeId":null,"shipVia":null,"shipName":"Vins","customerId":"ALFKI"}}}`)
-		s.want(`{ orderV2(orderId: "7") { note lines { productId quantity } shipment { carrierId freight { amount } } version } }`, nil,
+		s.want(
+			`{ orderV2(orderId: "7") { note lines { productId quantity } shipment { carrierId freight { amount } } version } }`, nil,
 			`{"orderV2":{"note":"ring twice","lines":[{"productId":42,"quantity":2},{"productId":1,"quantity":1}],"shipment":{"carrierId":null,"freight":{"amount":"32.38"}},"version":3}}`)
 
 		// A shipment given replaces the whole shipment; null clears it.
@@ -50,24 +52,35 @@ func TestOrder(t *testing.T) {
 			{ order { shipment { carrierId recipient address { kind street country countryCode } freight { amount } } customerId note } } }`, nil,
 			`{"updateOrderV2":{"order":{"shipment":{"carrierId":null,"recipient":"Vins","address":{"kind":"SHIPPING","street":null,"country":"France","countryCode":"FR"},"freight":{"amount":"0.10"}},
 			"customerId":"ALFKI","note":"ring twice"}}}`)
-		s.want(`{ orderV1(orderId: "7") { freight shipName shipAddress shipCountry } }`, nil, `{"orderV1":{"freight":0.1,"shipName":"Vins","shipAddress":null,"shipCountry":"France"}}`)
-		s.want(`mutation { updateOrderV2(input: {orderId: "7", shipment: null, customerId: null, note: null}) { order { shipment { recipient address { street } freight { amount } } customer { name } note } } }`, nil,
+		s.want(`{ orderV1(orderId: "7") { freight shipName shipAddress shipCountry } }`, nil,
+			`{"orderV1":{"freight":0.1,"shipName":"Vins","shipAddress":null,"shipCountry":"France"}}`)
+		s.want(
+			`mutation { updateOrderV2(input: {orderId: "7", shipment: null, customerId: null, note: null}) { order { shipment { recipient address { street } freight { amount } } customer { name } note } } }`, nil,
 			`{"updateOrderV2":{"order":{"shipment":{"recipient":null,"address":null,"freight":null},"customer":null,"note":null}}}`)
-		s.want(`{ orderV1(orderId: "7") { customerId customer { city } shipName freight } }`, nil, `{"orderV1":{"customerId":null,"customer":null,"shipName":null,"freight":null}}`)
-		s.want(`mutation { updateOrderV2(input: {orderId: "7", lines: null}) { order { lines { quantity } version } } }`, nil, `{"updateOrderV2":{"order":{"lines":[],"version":6}}}`)
+		s.want(`{ orderV1(orderId: "7") { customerId customer { city } shipName freight } }`, nil,
+			`{"orderV1":{"customerId":null,"customer":null,"shipName":null,"freight":null}}`)
+		s.want(
+			`mutation { updateOrderV2(input: {orderId: "7", lines: null}) { order { lines { quantity } version } } }`,
+			nil, `{"updateOrderV2":{"order":{"lines":[],"version":6}}}`)
 
-		s.refused(`mutation { deleteOrderV2(orderId: "7", expectedVersion: 1) { deletedKey } }`, nil, "STALE_VERSION", "")
-		s.want(`mutation { deleteOrderV2(orderId: "7", expectedVersion: 6) { deletedKey } }`, nil, `{"deleteOrderV2":{"deletedKey":"7"}}`)
-		s.want(`{ orderV1(orderId: "7") { freight } orderV2(orderId: "7") { note } }`, nil, `{"orderV1":null,"orderV2":null}`)
-		if rows := s.lines("SELECT order_id FROM order_details UNION ALL SELECT order_id FROM order_v2_lines"); len(rows) > 0 {
+		s.refused(`mutation { deleteOrderV2(orderId: "7", expectedVersion: 1) { deletedKey } }`, nil,
+			"STALE_VERSION", "")
+		s.want(`mutation { deleteOrderV2(orderId: "7", expectedVersion: 6) { deletedKey } }`, nil,
+			`{"deleteOrderV2":{"deletedKey":"7"}}`)
+		s.want(`{ orderV1(orderId: "7") { freight } orderV2(orderId: "7") { note } }`, nil,
+			`{"orderV1":null,"orderV2":null}`)
+		if rows := s.lines("SELECT order_id FROM order_details UNION ALL SELECT order_id FROM order_v2_lines"); len(
+			rows) > 0 {
 			t.Errorf("child rows are left: %v", rows)
 		}
-		s.want(`mutation { createOrderV2(input: {orderId: "7", customerId: "ALFKI", lines: []}) { order { version total { amount } lines { productId } shipment { address { street } } } } }`, nil,
+		s.want(
+			`mutation { createOrderV2(input: {orderId: "7", customerId: "ALFKI", lines: []}) { order { version total { amount } lines { productId } shipment { address { street } } } } }`, nil,
 			`{"createOrderV2":{"order":{"version":7,"total":{"amount":"0.00"},"lines":[],"shipment":{"address":null}}}}`)
 		s.want(`mutation { deleteOrderV1(orderId: "7") { deletedKey } }`, nil, `{"deleteOrderV1":{"deletedKey":"7"}}`)
 		// The server goes on above the highest key.
 		s.orders(models.OrderV1{OrderID: 40})
-		s.want(`mutation { a: createOrderV1(input: {details: []}) { order { orderId } } b: createOrderV2(input: {lines: []}) { order { orderId } } }`, nil,
+		s.want(
+			`mutation { a: createOrderV1(input: {details: []}) { order { orderId } } b: createOrderV2(input: {lines: []}) { order { orderId } } }`, nil,
 			`{"a":{"order":{"orderId":"41"}},"b":{"order":{"orderId":"42"}}}`)
 	})
 }
@@ -76,13 +89,19 @@ func TestOrder(t *testing.T) {
 func TestOrderLists(t *testing.T) {
 	t.Parallel()
 	eachWorking(t, func(t *testing.T, s *server) {
-		s.customers(models.CustomerV1{CustomerID: "A"}, models.CustomerV1{CustomerID: "B"}, models.CustomerV1{CustomerID: "C"})
+		s.customers(models.CustomerV1{CustomerID: "A"}, models.CustomerV1{CustomerID: "B"},
+			models.CustomerV1{CustomerID: "C"})
 		placed := func(id int, customer string, on, shipped *models.Date) models.OrderV1 {
-			return models.OrderV1{OrderID: models.OrderID(id), CustomerID: &customer, OrderDate: on, ShippedDate: shipped}
+			return models.OrderV1{
+				OrderID: models.OrderID(id), CustomerID: &customer, OrderDate: on,
+				ShippedDate: shipped,
+			}
 		}
 		s.orders(
-			placed(2, "A", new(models.Date("1996-07-05")), nil), placed(9, "A", new(models.Date("1996-07-04")), new(models.Date("1996-07-09"))),
-			placed(10, "B", new(models.Date("1996-07-04")), nil), placed(11, "A", nil, nil), placed(100, "B", new(models.Date("1997-01-01")), new(models.Date("1997-01-02"))),
+			placed(2, "A", new(models.Date("1996-07-05")), nil), placed(9, "A", new(models.Date("1996-07-04")),
+				new(models.Date("1996-07-09"))),
+			placed(10, "B", new(models.Date("1996-07-04")), nil), placed(11, "A", nil, nil),
+			placed(100, "B", new(models.Date("1997-01-01")), new(models.Date("1997-01-02"))),
 			models.OrderV1{OrderID: 101},
 		)
 		for _, phase := range forthAndBack {
@@ -108,7 +127,8 @@ func TestOrderLists(t *testing.T) {
 				for _, shape := range []string{"V1", "V2"} {
 					got := s.list("orders"+shape, "orderId", c.arguments)
 					if got.keys() != c.keys || got.TotalCount != c.total {
-						t.Errorf("in %s: orders%s(%s): got %s of %d, want %s of %d", phase, shape, c.arguments, got.keys(), got.TotalCount, c.keys, c.total)
+						t.Errorf("in %s: orders%s(%s): got %s of %d, want %s of %d", phase, shape, c.arguments,
+							got.keys(), got.TotalCount, c.keys, c.total)
 					}
 				}
 			}
@@ -124,7 +144,8 @@ func TestOrderLists(t *testing.T) {
 					"after":{"nodes":[{"orderId":"11"}],"pageInfo":{"hasNextPage":false},"totalCount":3},"last":{"nodes":[{"orderId":"11"}],"pageInfo":{"hasNextPage":false},"totalCount":3}}}`, shape))
 			}
 		}
-		s.walk("orders", "orderId", "", `orderBy: {direction: DESC}`, `orderBy: {field: DATE}`, `orderBy: {field: DATE, direction: DESC}`)
+		s.walk("orders", "orderId", "", `orderBy: {direction: DESC}`, `orderBy: {field: DATE}`,
+			`orderBy: {field: DATE, direction: DESC}`)
 	})
 }
 
@@ -135,13 +156,15 @@ func TestStatements(t *testing.T) {
 		s := newServer(t, url, repo.Migrate)
 		s.customers(sampleCustomers(120)...)
 		s.orders(sampleOrders(400, 120)...)
-		// send returns the statements of a query, and whether it has stored copies, or has run out of the patience for it.
+		// send returns the statements of a query, and whether it has stored copies, or has run out of the patience for
+		// it.
 		send := func(query string) (n int, stored, gaveUp bool) {
 			t.Helper()
 			statements := s.counted(func() { s.get(query, nil) })
 			return len(statements), slices.Contains(statements, "COMMIT"), slices.Contains(statements, "ROLLBACK")
 		}
-		// costCold is the number of statements of a query while nothing has migrated, and cost when all has that it reads.
+		// costCold is the number of statements of a query while nothing has migrated, and cost when all has that it
+		// reads.
 		costCold := func(query string) (n int) {
 			t.Helper()
 			repotest.Until(t, "all is stored", func() bool {
@@ -168,15 +191,31 @@ func TestStatements(t *testing.T) {
 			name, cold, fresh string
 			most              int
 		}{
-			{"orders with customers", `ordersV2(%s) { nodes { orderId total { amount } customer { name } } }`, `ordersV2(first: %d) { nodes { orderId total { amount } customer { name } } }`, 2},
 			{
-				"customers with orders with customers", `customersV2(%s) { nodes { name orders { nodes { orderId customer { name } } } } }`,
+				"orders with customers", `ordersV2(%s) { nodes { orderId total { amount } customer { name } } }`,
+				`ordersV2(first: %d) { nodes { orderId total { amount } customer { name } } }`, 2,
+			},
+			{
+				"customers with orders with customers",
+				`customersV2(%s) { nodes { name orders { nodes { orderId customer { name } } } } }`,
 				`customersV2(first: %d) { nodes { name orders { nodes { orderId customer { name } } } } }`, 3,
 			},
-			{"V1 orders with customers", "", `ordersV1(first: %d) { nodes { orderId details { productId } customer { companyName } } }`, 2},
-			{"V1 customers with orders", "", `customersV1(first: %d) { nodes { city orders { nodes { orderId customer { city } } } } }`, 3},
-			{"edges", "", `customersV2(first: %d) { edges { node { orders { edges { node { customer { name } } } } } } }`, 3},
-			{"deeper", "", `ordersV2(first: %d) { nodes { customer { orders(last: 3) { nodes { customer { orders { totalCount } } } } } } }`, 6},
+			{
+				"V1 orders with customers", "",
+				`ordersV1(first: %d) { nodes { orderId details { productId } customer { companyName } } }`, 2,
+			},
+			{
+				"V1 customers with orders", "",
+				`customersV1(first: %d) { nodes { city orders { nodes { orderId customer { city } } } } }`, 3,
+			},
+			{
+				"edges", "",
+				`customersV2(first: %d) { edges { node { orders { edges { node { customer { name } } } } } } }`, 3,
+			},
+			{
+				"deeper", "",
+				`ordersV2(first: %d) { nodes { customer { orders(last: 3) { nodes { customer { orders { totalCount } } } } } } }`, 6,
+			},
 			{"counts", "", `customersV2(first: %d) { totalCount nodes { orders { totalCount } } }`, 4},
 		} {
 			if list.cold != "" {

@@ -19,10 +19,13 @@ func (m mutation) CreateOrderV1(ctx context.Context, in graph.CreateOrderV1Input
 		return nil, err
 	}
 	o, err := m.Orders.CreateV1(ctx, models.OrderV1{
-		OrderID: key, CustomerID: in.CustomerID.Value(), EmployeeID: in.EmployeeID.Value(), OrderDate: in.OrderDate.Value(), RequiredDate: in.RequiredDate.Value(),
-		ShippedDate: in.ShippedDate.Value(), ShipVia: in.ShipVia.Value(), Freight: in.Freight.Value(), ShipName: in.ShipName.Value(), ShipAddress: in.ShipAddress.Value(),
-		ShipCity: in.ShipCity.Value(), ShipRegion: in.ShipRegion.Value(), ShipPostalCode: in.ShipPostalCode.Value(), ShipCountry: in.ShipCountry.Value(),
-		Details: details(in.Details),
+		OrderID: key, CustomerID: in.CustomerID.Value(), EmployeeID: in.EmployeeID.Value(),
+		OrderDate: in.OrderDate.Value(), RequiredDate: in.RequiredDate.Value(),
+		ShippedDate: in.ShippedDate.Value(), ShipVia: in.ShipVia.Value(), Freight: in.Freight.Value(),
+		ShipName: in.ShipName.Value(), ShipAddress: in.ShipAddress.Value(),
+		ShipCity: in.ShipCity.Value(), ShipRegion: in.ShipRegion.Value(), ShipPostalCode: in.ShipPostalCode.Value(),
+		ShipCountry: in.ShipCountry.Value(),
+		Details:     details(in.Details),
 	})
 	if err != nil {
 		return nil, err
@@ -70,8 +73,10 @@ func (m mutation) CreateOrderV2(ctx context.Context, in graph.CreateOrderV2Input
 		return nil, err
 	}
 	r, err := m.Orders.CreateV2(ctx, models.OrderV2{
-		OrderID: key, CustomerID: in.CustomerID.Value(), EmployeeID: in.EmployeeID.Value(), PlacedOn: in.PlacedOn.Value(), RequiredBy: in.RequiredBy.Value(),
-		ShippedOn: in.ShippedOn.Value(), Shipment: shipment(in.Shipment.Value()), Lines: lines(in.Lines), Note: in.Note.Value(),
+		OrderID: key, CustomerID: in.CustomerID.Value(), EmployeeID: in.EmployeeID.Value(),
+		PlacedOn: in.PlacedOn.Value(), RequiredBy: in.RequiredBy.Value(),
+		ShippedOn: in.ShippedOn.Value(), Shipment: shipment(in.Shipment.Value()), Lines: lines(in.Lines),
+		Note: in.Note.Value(),
 	})
 	if err != nil {
 		return nil, err
@@ -101,7 +106,9 @@ func (m mutation) UpdateOrderV2(ctx context.Context, in graph.UpdateOrderV2Input
 	return &graph.OrderV2Payload{Order: newOrderV2(r, &siblings{})}, nil
 }
 
-func (m mutation) DeleteOrderV2(ctx context.Context, orderID string, expectedVersion *int) (*graph.DeletePayload, error) {
+func (m mutation) DeleteOrderV2(ctx context.Context, orderID string,
+	expectedVersion *int,
+) (*graph.DeletePayload, error) {
 	return deleted(orderID, m.Orders.Delete(ctx, orderID, version(graphql.OmittableOf(expectedVersion))))
 }
 
@@ -109,7 +116,10 @@ func (m mutation) DeleteOrderV2(ctx context.Context, orderID string, expectedVer
 func details(in []graph.OrderDetailV1Input) []models.OrderDetailV1 {
 	list := make([]models.OrderDetailV1, len(in))
 	for i, d := range in {
-		list[i] = models.OrderDetailV1{ProductID: d.ProductID, UnitPrice: d.UnitPrice, Quantity: d.Quantity, Discount: d.Discount}
+		list[i] = models.OrderDetailV1{
+			ProductID: d.ProductID, UnitPrice: d.UnitPrice, Quantity: d.Quantity,
+			Discount: d.Discount,
+		}
 	}
 	return list
 }
@@ -117,7 +127,10 @@ func details(in []graph.OrderDetailV1Input) []models.OrderDetailV1 {
 func lines(in []graph.OrderLineInput) []models.OrderLine {
 	list := make([]models.OrderLine, len(in))
 	for i, l := range in {
-		list[i] = models.OrderLine{ProductID: l.ProductID, UnitPrice: l.UnitPrice, Quantity: l.Quantity, Discount: l.Discount}
+		list[i] = models.OrderLine{
+			ProductID: l.ProductID, UnitPrice: l.UnitPrice, Quantity: l.Quantity,
+			Discount: l.Discount,
+		}
 	}
 	return list
 }

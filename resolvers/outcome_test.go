@@ -9,8 +9,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// A connection that dies between COMMIT and its answer: the client is told that nobody knows, and how to look; nothing is tried
-// again behind its back, and nothing is there in one shape only, or twice.
+// A connection that dies between COMMIT and its answer: the client is told that nobody knows, and how to look; nothing
+// is tried again behind its back, and nothing is there in one shape only, or twice.
 func TestCommitWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	for _, committed := range []bool{true, false} {
@@ -21,7 +21,10 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 			proxy := repotest.NewProxy(t, url)
 			s := openServer(t, proxy.URL, repo.Migrate)
 			s.install()
-			s.customers(models.CustomerV1{CustomerID: "ALFKI", CompanyName: "Alfreds Futterkiste", Country: new("Germany")})
+			s.customers(models.CustomerV1{
+				CustomerID: "ALFKI", CompanyName: "Alfreds Futterkiste",
+				Country: new("Germany"),
+			})
 
 			// fails sends a mutation whose COMMIT gets no answer. It returns the key that the client is told.
 			fails := func(mutation string) string {
@@ -31,7 +34,8 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 				if len(a.Errors) == 0 {
 					t.Fatalf("%s succeeds", mutation)
 				}
-				if len(a.Errors) > 1 || a.Errors[0].code() != "UNAVAILABLE" || a.Errors[0].Extensions["outcome"] != "UNKNOWN" {
+				if len(a.Errors) > 1 || a.Errors[0].code() != "UNAVAILABLE" ||
+					a.Errors[0].Extensions["outcome"] != "UNKNOWN" {
 					t.Fatalf("%s: %+v", mutation, a)
 				}
 				proxy.AwaitCut()
@@ -61,14 +65,17 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 			if key := fails(create); key != "ZZTOP" {
 				t.Errorf("the key is %q", key)
 			}
-			there("Customer", `{ v1: customerV1(customerId: "ZZTOP") { __typename } v2: customerV2(customerId: "ZZTOP") { __typename } }`)
+			there("Customer",
+				`{ v1: customerV1(customerId: "ZZTOP") { __typename } v2: customerV2(customerId: "ZZTOP") { __typename } }`)
 			retried(create, "ALREADY_EXISTS")
 
-			order := fails(`mutation { createOrderV2(input: {customerId: "ALFKI", lines: [{productId: 1, unitPrice: "1.00", quantity: 1}]}) { order { orderId } } }`)
+			order := fails(
+				`mutation { createOrderV2(input: {customerId: "ALFKI", lines: [{productId: 1, unitPrice: "1.00", quantity: 1}]}) { order { orderId } } }`)
 			if order == "" {
 				t.Error("no key is told")
 			}
-			there("Order", `{ v1: orderV1(orderId: "`+order+`") { __typename } v2: orderV2(orderId: "`+order+`") { __typename } }`)
+			there("Order", `{ v1: orderV1(orderId: "`+order+`") { __typename } v2: orderV2(orderId: "`+order+
+				`") { __typename } }`)
 
 			s.want(`{ customerV2(customerId: "ALFKI") { version } }`, nil, `{"customerV2":{"version":1}}`)
 			const update = `mutation { updateCustomerV2(input: {customerId: "ALFKI", expectedVersion: 1, name: "Alfreds"}) { customer { name } } }`
@@ -76,7 +83,8 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 				t.Errorf("an update tells the key %q", key)
 			}
 			retried(update, "STALE_VERSION")
-			s.want(`{ customerV1(customerId: "ALFKI") { companyName } customerV2(customerId: "ALFKI") { version } }`, nil,
+			s.want(`{ customerV1(customerId: "ALFKI") { companyName } customerV2(customerId: "ALFKI") { version } }`,
+				nil,
 				`{"customerV1":{"companyName":"Alfreds"},"customerV2":{"version":2}}`)
 
 			const n = 300
@@ -86,13 +94,16 @@ func TestCommitWithoutAnAnswer(t *testing.T) {
 			}
 			s.customers(rows...)
 			total := len(s.lines("SELECT customer_id FROM customers"))
-			left := len(s.lines("SELECT customer_id FROM customers WHERE customer_id NOT IN (SELECT customer_id FROM customers_v2)"))
+			left := len(
+				s.lines(
+					"SELECT customer_id FROM customers WHERE customer_id NOT IN (SELECT customer_id FROM customers_v2)"))
 			started := s.sweep(vars{"entity": "CUSTOMER"})
 			proxy.CutNextCommit(committed)
 			s.work()
 			proxy.AwaitCut()
 			states := s.follow(started.ID)
-			if last := states[len(states)-1]; last.Status != "SUCCEEDED" || last.Total != total || last.Done != total || last.Migrated != left {
+			if last := states[len(states)-1]; last.Status != "SUCCEEDED" || last.Total != total || last.Done != total ||
+				last.Migrated != left {
 				t.Errorf("%d of %d are to be migrated: %+v", left, total, last)
 			}
 		})

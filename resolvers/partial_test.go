@@ -9,12 +9,14 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// C14. Bytes that are no text in V1, which SQLite lets be in any column: that field is null with an error at its path, where it is asked for, and all
-// others are served: by key, in lists, and of who refers to it. V2 of the row stays an error. The guard is salvage.
+// C14. Bytes that are no text in V1, which SQLite lets be in any column: that field is null with an error at its path,
+// where it is asked for, and all others are served: by key, in lists, and of who refers to it. V2 of the row stays an
+// error. The guard is salvage.
 func TestBytesThatAreNoText(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, repotest.SQLite(t), repo.Migrate)
-	s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a", City: new("Porto"), Country: new("Portugal")}, models.CustomerV1{CustomerID: "B", CompanyName: "b", City: new("Lyon")})
+	s.customers(models.CustomerV1{CustomerID: "A", CompanyName: "a", City: new("Porto"), Country: new("Portugal")},
+		models.CustomerV1{CustomerID: "B", CompanyName: "b", City: new("Lyon")})
 	s.orders(models.OrderV1{OrderID: 1, CustomerID: new("A")})
 	s.exec("UPDATE customers SET city = x'00ff', address = CAST(x'4de9' AS TEXT) WHERE customer_id = 'A'")
 	for query, c := range map[string]struct {
@@ -22,11 +24,13 @@ func TestBytesThatAreNoText(t *testing.T) {
 		paths []string
 	}{
 		`{ customerV1(customerId: "A") { companyName town: city address country } }`: {
-			`{"customerV1":{"companyName":"a","town":null,"address":null,"country":"Portugal"}}`, []string{"customerV1.address", "customerV1.town"},
+			`{"customerV1":{"companyName":"a","town":null,"address":null,"country":"Portugal"}}`,
+			[]string{"customerV1.address", "customerV1.town"},
 		},
 		`{ customerV1(customerId: "A") { companyName country } }`: {`{"customerV1":{"companyName":"a","country":"Portugal"}}`, nil},
 		`{ customersV1 { nodes { customerId city } } }`: {
-			`{"customersV1":{"nodes":[{"customerId":"A","city":null},{"customerId":"B","city":"Lyon"}]}}`, []string{"customersV1.nodes.0.city"},
+			`{"customersV1":{"nodes":[{"customerId":"A","city":null},{"customerId":"B","city":"Lyon"}]}}`,
+			[]string{"customersV1.nodes.0.city"},
 		},
 		`{ customersV1 { edges { who: node { customerId address } } } }`: {
 			`{"customersV1":{"edges":[{"who":{"customerId":"A","address":null}},{"who":{"customerId":"B","address":null}}]}}`, []string{"customersV1.edges.0.who.address"},

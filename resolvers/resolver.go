@@ -1,6 +1,6 @@
 // Package resolvers answers the GraphQL schema with the engine of package repo: one file per noun. A resolver reads its
-// input, calls the engine and returns its errors as they are: package server translates them once, at the edge. What is the sample's is in sample.go and
-// in the files of its nouns.
+// input, calls the engine and returns its errors as they are: package server translates them once, at the edge. What is
+// the sample's is in sample.go and in the files of its nouns.
 package resolvers
 
 import (
@@ -21,8 +21,8 @@ type Resolver struct {
 
 var _ graph.ResolverRoot = (*Resolver)(nil)
 
-// New describes the entities to db, which in a database that has not seen them start in the phase initial. It does not touch
-// the database.
+// New describes the entities to db, which in a database that has not seen them start in the phase initial. It does not
+// touch the database.
 func New(db *repo.DB, initial repo.Phase) (*Resolver, error) {
 	entities, err := newEntities(db, initial)
 	if err != nil {

@@ -14,8 +14,10 @@ import (
 func runOf(r repo.Run) *graph.Run {
 	return &graph.Run{
 		ID: runID(r.ID), Kind: graph.RunKind(r.Kind), Entity: graph.Entity(r.Entity), Status: graph.RunStatus(r.Status),
-		StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Actor: r.Actor, Total: r.Total, Done: r.Done, Migrated: r.Migrated, Quarantined: r.Quarantined,
-		RowsPerSecond: r.RowsPerSecond, EtaSeconds: r.ETASeconds, Workers: r.Workers, MaxRowsPerSecond: r.MaxRowsPerSecond, ThrottledBy: r.ThrottledBy, Error: r.Error, Faults: r.Faults,
+		StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Actor: r.Actor, Total: r.Total, Done: r.Done,
+		Migrated: r.Migrated, Quarantined: r.Quarantined,
+		RowsPerSecond: r.RowsPerSecond, EtaSeconds: r.ETASeconds, Workers: r.Workers,
+		MaxRowsPerSecond: r.MaxRowsPerSecond, ThrottledBy: r.ThrottledBy, Error: r.Error, Faults: r.Faults,
 	}
 }
 
@@ -48,7 +50,9 @@ func (m mutation) StartRehearsal(ctx context.Context, input graph.StartRunInput)
 	return runPayload(m.Control.StartRehearsal(ctx, request))
 }
 
-func (m mutation) StartVerification(ctx context.Context, input graph.StartVerificationInput) (*graph.RunPayload, error) {
+func (m mutation) StartVerification(ctx context.Context,
+	input graph.StartVerificationInput,
+) (*graph.RunPayload, error) {
 	limits, err := limitsOf(input.Workers, input.MaxRowsPerSecond)
 	if err != nil {
 		return nil, err
@@ -71,7 +75,8 @@ func (m mutation) StartRestore(ctx context.Context, input graph.StartRunInput) (
 func runRequest(ctx context.Context, input graph.StartRunInput) (repo.RunRequest, error) {
 	limits, err := limitsOf(input.Workers, input.MaxRowsPerSecond)
 	return repo.RunRequest{
-		Entity: string(input.Entity), Workers: limits.workers, MaxRowsPerSecond: limits.rowsPerSecond, Actor: auth.IdentityOf(ctx).Name,
+		Entity: string(input.Entity), Workers: limits.workers, MaxRowsPerSecond: limits.rowsPerSecond,
+		Actor: auth.IdentityOf(ctx).Name,
 	}, err
 }
 
@@ -97,7 +102,9 @@ func atLeastOne(field string, n graphql.Omittable[*int]) (int, error) {
 	}
 }
 
-func (r run) Findings(ctx context.Context, obj *graph.Run, first *int, after *string) (*graph.FindingConnection, error) {
+func (r run) Findings(ctx context.Context, obj *graph.Run, first *int,
+	after *string,
+) (*graph.FindingConnection, error) {
 	id, err := parseRunID(obj.ID)
 	if err != nil {
 		return nil, err
@@ -112,7 +119,8 @@ func (r run) Findings(ctx context.Context, obj *graph.Run, first *int, after *st
 	}
 	answer := &graph.FindingConnection{
 		Edges: []graph.FindingEdge{}, Nodes: []graph.Finding{},
-		PageInfo: &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil}, TotalCount: int(page.Total),
+		PageInfo:   &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil},
+		TotalCount: int(page.Total),
 	}
 	for _, f := range page.Findings {
 		finding := graph.Finding{Key: f.Key, Kind: graph.FindingKind(f.Kind), Fields: f.Fields, Repaired: f.Repaired}
@@ -148,7 +156,9 @@ func (m mutation) TuneRun(ctx context.Context, input graph.TuneRunInput) (*graph
 	}))
 }
 
-func changeRun(ctx context.Context, id string, change func(context.Context, int64) (repo.Run, error)) (*graph.RunPayload, error) {
+func changeRun(ctx context.Context, id string, change func(context.Context,
+	int64) (repo.Run, error),
+) (*graph.RunPayload, error) {
 	n, err := parseRunID(id)
 	if err != nil {
 		return nil, err

@@ -29,7 +29,8 @@ const allOfRun = `{ id kind entity status startedAt finishedAt actor total done 
 func (s *server) sweep(input vars) run {
 	s.t.Helper()
 	var got struct{ StartSweep struct{ Run run } }
-	s.into(&got, `mutation($input: StartSweepInput!) { startSweep(input: $input) { run `+allOfRun+` } }`, vars{"input": input})
+	s.into(&got, `mutation($input: StartSweepInput!) { startSweep(input: $input) { run `+allOfRun+` } }`,
+		vars{"input": input})
 	return got.StartSweep.Run
 }
 
@@ -67,12 +68,14 @@ func TestSweep(t *testing.T) {
 		s.customers(models.CustomerV1{CustomerID: "BAD", Country: new("Atlantis")})
 		s.get(`{ customerV2(customerId: "ALFKI") { name } }`, nil)
 		started := s.sweep(vars{"entity": "CUSTOMER", "workers": 2})
-		if started.Kind != "SWEEP" || started.Entity != "CUSTOMER" || started.Actor != "operator" || started.Workers != 2 || started.MaxRowsPerSecond != nil {
+		if started.Kind != "SWEEP" || started.Entity != "CUSTOMER" || started.Actor != "operator" ||
+			started.Workers != 2 || started.MaxRowsPerSecond != nil {
 			t.Errorf("got %+v", started)
 		}
 		states := s.follow(started.ID)
 		last := states[len(states)-1]
-		if last.Status != "SUCCEEDED" || last.Total != 301 || last.Done != 301 || last.Migrated != 299 || last.Quarantined != 1 ||
+		if last.Status != "SUCCEEDED" || last.Total != 301 || last.Done != 301 || last.Migrated != 299 ||
+			last.Quarantined != 1 ||
 			last.FinishedAt == nil || last.Error != nil || last.EtaSeconds != nil || last.RowsPerSecond <= 0 {
 			t.Errorf("it ended as %+v", last)
 		}
@@ -84,18 +87,22 @@ func TestSweep(t *testing.T) {
 		if after := s.follow(started.ID); len(after) != 1 || after[0].Status != "SUCCEEDED" {
 			t.Errorf("one that follows late sees %+v", after)
 		}
-		s.want(`{ migration(entity: CUSTOMER, exact: true) { progress { total migrated remaining stale quarantined byOrigin { origin count } } quarantine { nodes { key attempts } } } }`, nil,
+		s.want(
+			`{ migration(entity: CUSTOMER, exact: true) { progress { total migrated remaining stale quarantined byOrigin { origin count } } quarantine { nodes { key attempts } } } }`, nil,
 			`{"migration":{"progress":{"total":301,"migrated":300,"remaining":0,"stale":0,"quarantined":1,"byOrigin":[{"origin":"READ","count":1},{"origin":"SWEEP","count":299}]},
 			"quarantine":{"nodes":[{"key":"BAD","attempts":1}]}}}`)
 		for _, mutation := range []string{"pauseRun", "resumeRun", "cancelRun"} {
-			s.refused(`mutation($id: ID!) { m: `+mutation+`(id: $id) { run { id } } }`, vars{"id": started.ID}, "CONFLICT", "")
+			s.refused(`mutation($id: ID!) { m: `+mutation+`(id: $id) { run { id } } }`,
+				vars{"id": started.ID}, "CONFLICT", "")
 		}
 		// There is nothing left to do for the next.
 		second := s.follow(s.sweep(vars{"entity": "CUSTOMER"}).ID)
-		if last := second[len(second)-1]; last.Status != "SUCCEEDED" || last.Migrated != 0 || last.Done != 301 || last.Quarantined != 1 {
+		if last := second[len(second)-1]; last.Status != "SUCCEEDED" || last.Migrated != 0 || last.Done != 301 ||
+			last.Quarantined != 1 {
 			t.Errorf("the second sweep ended as %+v", last)
 		}
-		s.want(`{ migration(entity: CUSTOMER) { runs { migrated } none: runs(kind: VERIFICATION) { id } last: runs(kind: SWEEP, first: 1) { migrated } } }`, nil,
+		s.want(
+			`{ migration(entity: CUSTOMER) { runs { migrated } none: runs(kind: VERIFICATION) { id } last: runs(kind: SWEEP, first: 1) { migrated } } }`, nil,
 			`{"migration":{"runs":[{"migrated":0},{"migrated":299}],"none":[],"last":[{"migrated":0}]}}`)
 		// Copies of an older mapping version are made anew on request; there are none.
 		third := s.follow(s.sweep(vars{"entity": "CUSTOMER", "olderThanMappingVersion": 1}).ID)
@@ -116,7 +123,8 @@ func TestRunControl(t *testing.T) {
 		}
 		s.refused(`mutation { startSweep(input: {entity: CUSTOMER}) { run { id } } }`, nil, "RUN_ALREADY_ACTIVE", "")
 		for range 2 {
-			if r := s.changeRun("pauseRun", first.ID); r.Status != "PAUSED" || r.EtaSeconds != nil || r.FinishedAt != nil {
+			if r := s.changeRun("pauseRun", first.ID); r.Status != "PAUSED" || r.EtaSeconds != nil ||
+				r.FinishedAt != nil {
 				t.Errorf("it was paused as %+v", r)
 			}
 		}
@@ -137,8 +145,9 @@ func TestRunControl(t *testing.T) {
 		if states := s.follow(slow.ID); len(states) != 1 || states[0].Status != "CANCELLED" {
 			t.Errorf("got %+v", states)
 		}
-		s.refused(`mutation($id: ID!) { resumeRun(id: $id) { run { id } } }`, vars{"id": slow.ID}, "CONFLICT", "")
-		s.want(`{ migration(entity: CUSTOMER, exact: true) { progress { migrated } } }`, nil, `{"migration":{"progress":{"migrated":50}}}`)
+		s.fails(`mutation($id: ID!) { resumeRun(id: $id) { run { id } } }`, vars{"id": slow.ID}, "CONFLICT", "")
+		s.want(`{ migration(entity: CUSTOMER, exact: true) { progress { migrated } } }`, nil,
+			`{"migration":{"progress":{"migrated":50}}}`)
 		if again := s.follow(s.sweep(vars{"entity": "CUSTOMER"}).ID); again[len(again)-1].Status != "SUCCEEDED" {
 			t.Errorf("got %+v", again)
 		}
@@ -163,7 +172,8 @@ func TestSweepIsRefused(t *testing.T) {
 		s.phase(repo.Expand)
 		s.refused(start, vars{"input": vars{"entity": "ORDER"}}, "WRONG_PHASE", "")
 		sub := s.subscribe(`subscription($id: ID!) { runProgress(id: $id) { id } }`, vars{"id": globalID("Run", "99")})
-		if a, _ := sub.next(); len(a.Errors) != 1 || a.Errors[0].code() != "BAD_USER_INPUT" || a.Errors[0].field() != "id" {
+		if a, _ := sub.next(); len(a.Errors) != 1 || a.Errors[0].code() != "BAD_USER_INPUT" ||
+			a.Errors[0].field() != "id" {
 			t.Errorf("got %+v", a)
 		}
 	})
@@ -215,13 +225,16 @@ func TestKindsOfRuns(t *testing.T) {
 					s.refused(start, vars{"input": vars{"entity": "CUSTOMER", field: wrong}}, "BAD_USER_INPUT", field)
 				}
 				r := s.start(k.mutation, vars{"entity": "CUSTOMER", "workers": 3, "maxRowsPerSecond": 1000})
-				if r.Kind != k.kind || r.Status != "RUNNING" || r.Total != 5 || r.Done != 0 || r.Workers != 3 || *r.MaxRowsPerSecond != 1000 || r.Actor != "operator" {
+				if r.Kind != k.kind || r.Status != "RUNNING" || r.Total != 5 || r.Done != 0 || r.Workers != 3 ||
+					*r.MaxRowsPerSecond != 1000 || r.Actor != "operator" {
 					t.Errorf("in %s it started as %+v", phase, r)
 				}
 				s.refused(start, vars{"input": vars{"entity": "CUSTOMER"}}, "RUN_ALREADY_ACTIVE", "")
 				s.changeRun("pauseRun", r.ID)
 				s.refused(start, vars{"input": vars{"entity": "CUSTOMER"}}, "RUN_ALREADY_ACTIVE", "")
-				if other := s.changeRun("cancelRun", s.start(k.mutation, vars{"entity": "ORDER"}).ID); other.Status != "CANCELLED" || other.FinishedAt == nil {
+				if other := s.changeRun("cancelRun",
+					s.start(k.mutation, vars{"entity": "ORDER"}).ID); other.Status != "CANCELLED" ||
+					other.FinishedAt == nil {
 					t.Errorf("in %s that of orders was cancelled as %+v", phase, other)
 				}
 				active = append(active, r)
@@ -233,16 +246,19 @@ func TestKindsOfRuns(t *testing.T) {
 				s.refused(`mutation($id: ID!) { cancelRun(id: $id) { run { id } } }`, vars{"id": r.ID}, "CONFLICT", "")
 			}
 		}
-		s.want(`{ migration(entity: CUSTOMER) { runs { kind } s: runs(kind: SWEEP) { kind } r: runs(kind: REHEARSAL) { kind status } v: runs(kind: VERIFICATION, first: 1) { kind } x: runs(kind: RESTORE) { kind status } } }`, nil,
+		s.want(
+			`{ migration(entity: CUSTOMER) { runs { kind } s: runs(kind: SWEEP) { kind } r: runs(kind: REHEARSAL) { kind status } v: runs(kind: VERIFICATION, first: 1) { kind } x: runs(kind: RESTORE) { kind status } } }`, nil,
 			`{"migration":{"runs":[{"kind":"RESTORE"},{"kind":"VERIFICATION"},{"kind":"VERIFICATION"},{"kind":"VERIFICATION"},{"kind":"REHEARSAL"},{"kind":"SWEEP"},{"kind":"REHEARSAL"}],"s":[{"kind":"SWEEP"}],
 			"r":[{"kind":"REHEARSAL","status":"CANCELLED"},{"kind":"REHEARSAL","status":"CANCELLED"}],"v":[{"kind":"VERIFICATION"}],"x":[{"kind":"RESTORE","status":"CANCELLED"}]}}`)
 		// A restore that was cancelled is void: what V2 alone has been told since, V1 need not hold.
-		s.get(`mutation { updateCustomerV2(input: {customerId: "ALFKI", addresses: [{locality: "a city beyond V1's column"}]}) { customer { name } } }`, nil)
+		s.get(
+			`mutation { updateCustomerV2(input: {customerId: "ALFKI", addresses: [{locality: "a city beyond V1's column"}]}) { customer { name } } }`, nil)
 		s.closed("CUSTOMER", repo.Cutover, true, "V1_NOT_RESTORED 1")
 		// A phase change makes a verification worthless.
 		s.work()
 		states := s.follow(doomed.ID)
-		if last := states[len(states)-1]; last.Status != "FAILED" || last.Error == nil || !strings.Contains(*last.Error, "phase") {
+		if last := states[len(states)-1]; last.Status != "FAILED" || last.Error == nil ||
+			!strings.Contains(*last.Error, "phase") {
 			t.Errorf("a verification that a phase change overtook ended as %+v", last)
 		}
 	})

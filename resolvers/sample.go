@@ -22,8 +22,9 @@ const customerColumn = "customer_id"
 // newEntities gives each entity the name that the schema's enum Entity has for it.
 func newEntities(db *repo.DB, initial repo.Phase) (e Entities, err error) {
 	e.Customers, err = repo.New(db, repo.Definition[models.CustomerV1, models.CustomerV2]{
-		Name: string(graph.EntityCustomer), Mapping: models.CustomerMapping{}, InitialPhase: initial, NewKey: models.CustomerKey,
-		Sorts: map[string]repo.Sort{string(graph.CustomerSortName): {V1: "company_name", V2: "name"}},
+		Name: string(graph.EntityCustomer), Mapping: models.CustomerMapping{}, InitialPhase: initial,
+		NewKey: models.CustomerKey,
+		Sorts:  map[string]repo.Sort{string(graph.CustomerSortName): {V1: "company_name", V2: "name"}},
 	})
 	if err != nil {
 		return e, err
@@ -95,13 +96,21 @@ func (r *Resolver) OrderV2Connection() graph.OrderV2ConnectionResolver { return 
 
 // setEntityCosts says which fields of the entities are lists, and how long they may get.
 func setEntityCosts(c *graph.ComplexityRoot) {
-	c.CustomerV1.Orders = func(child int, first *int, _ *string, last *int, _ *string) int { return page(child, first, last) }
+	c.CustomerV1.Orders = func(child int, first *int, _ *string, last *int,
+		_ *string,
+	) int {
+		return page(child, first, last)
+	}
 	c.CustomerV2.Orders = c.CustomerV1.Orders
-	c.Query.CustomersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.CustomerOrderBy, _ *graph.CustomerFilter) int {
+	c.Query.CustomersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.CustomerOrderBy,
+		_ *graph.CustomerFilter,
+	) int {
 		return page(child, first, last)
 	}
 	c.Query.CustomersV2 = c.Query.CustomersV1
-	c.Query.OrdersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.OrderOrderBy, _ *graph.OrderFilter) int {
+	c.Query.OrdersV1 = func(child int, first *int, _ *string, last *int, _ *string, _ *graph.OrderOrderBy,
+		_ *graph.OrderFilter,
+	) int {
 		return page(child, first, last)
 	}
 	c.Query.OrdersV2 = c.Query.OrdersV1

@@ -87,7 +87,10 @@ func openServerThrough(t *testing.T, url, way string, phase repo.Phase, options 
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema := graph.NewExecutableSchema(graph.Config{Resolvers: s.Resolver, Directives: resolvers.Directives(), Complexity: resolvers.Costs()})
+	schema := graph.NewExecutableSchema(graph.Config{
+		Resolvers: s.Resolver, Directives: resolvers.Directives(),
+		Complexity: resolvers.Costs(),
+	})
 	web, err := httpserver.New(schema, s.db, s.Control, httpserver.Options{Logger: logger})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +188,10 @@ func (s *server) lines(query string) []string {
 // v1Tables and v2Tables are those of the sample.
 var (
 	v1Tables = []string{"customers", "orders", "order_details"}
-	v2Tables = []string{"customers_v2", "customer_v2_contacts", "customer_v2_addresses", "customer_v2_phones", "orders_v2", "order_v2_lines"}
+	v2Tables = []string{
+		"customers_v2", "customer_v2_contacts", "customer_v2_addresses", "customer_v2_phones",
+		"orders_v2", "order_v2_lines",
+	}
 )
 
 // dump is what tables hold.
@@ -198,12 +204,17 @@ func (s *server) dump(tables ...string) string {
 	return all.String()
 }
 
-// everything is what all tables hold that a write may change. A lease is not in it: a worker gives its last one back a moment
-// after its run has ended.
+// everything is what all tables hold that a write may change. A lease is not in it: a worker gives its last one back a
+// moment after its run has ended.
 func (s *server) everything() string {
 	s.t.Helper()
-	chunks := s.lines("SELECT run_id, number, stage, position, finished, done, migrated, quarantined, behind, faults FROM coexist_chunk")
-	return s.dump(slices.Concat(v1Tables, v2Tables, []string{"coexist_customer_mark", "coexist_order_mark", "coexist_customer_quarantine", "coexist_order_quarantine", "coexist_entity", "coexist_phase_change", "coexist_run"})...) +
+	chunks := s.lines(
+		"SELECT run_id, number, stage, position, finished, done, migrated, quarantined, behind, faults FROM coexist_chunk")
+	return s.dump(slices.Concat(v1Tables, v2Tables, []string{
+		"coexist_customer_mark", "coexist_order_mark",
+		"coexist_customer_quarantine", "coexist_order_quarantine", "coexist_entity", "coexist_phase_change",
+		"coexist_run",
+	})...) +
 		"coexist_chunk:\n" + strings.Join(chunks, "\n") + "\n"
 }
 
@@ -222,38 +233,6 @@ func (s *server) counted(f func()) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.statements)
-}
-
-// answer is what the server answers.
-type answer struct {
-	t      *testing.T
-	Data   json.RawMessage `json:"data"`
-	Errors []failure       `json:"errors"`
-}
-
-type failure struct {
-	Message    string         `json:"message"`
-	Path       []any          `json:"path"`
-	Extensions map[string]any `json:"extensions"`
-}
-
-// path is the error's path, like "nodes.1.name".
-func (f failure) path() string {
-	steps := make([]string, len(f.Path))
-	for i, step := range f.Path {
-		steps[i] = fmt.Sprint(step)
-	}
-	return strings.Join(steps, ".")
-}
-
-func (f failure) field() string {
-	field, _ := f.Extensions["field"].(string)
-	return field
-}
-
-func (f failure) code() string {
-	code, _ := f.Extensions["code"].(string)
-	return code
 }
 
 // ask sends an operation.
@@ -299,30 +278,19 @@ func (s *server) into(target any, query string, v vars) {
 	}
 }
 
-// want sends an operation that must not fail, and compares its data. A read that would have to wait for long stores no copy: where one is
-// to be stored it reads until that is so.
+// want sends an operation that must not fail, and compares its data. A read that would have to wait for long stores no
+// copy: where one is to be stored it reads until that is so.
 func (s *server) want(query string, v vars, want string) {
 	s.t.Helper()
 	got := s.get(query, v)
 	for range 50 {
-		if !strings.Contains(want, `"stored":true`) || !strings.Contains(got, `"stored":false`) || strings.HasPrefix(query, "mutation") {
+		if !strings.Contains(want, `"stored":true`) || !strings.Contains(got, `"stored":false`) ||
+			strings.HasPrefix(query, "mutation") {
 			break
 		}
 		got = s.get(query, v)
 	}
 	same(s.t, got, want)
-}
-
-// same compares JSON documents; blanks between their parts do not count.
-func same(t *testing.T, got, want string) {
-	t.Helper()
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, []byte(want)); err != nil {
-		t.Fatalf("%v in %s", err, want)
-	}
-	if got != compact.String() {
-		t.Errorf("got  %s\nwant %s", got, compact.String())
-	}
 }
 
 // refused sends an operation that must fail with one error, and leave every table as it was.
@@ -335,82 +303,18 @@ func (s *server) refused(query string, v vars, code, field string) {
 	}
 }
 
-// changes are the lines that only one of two dumps has.
-func changes(before, after string) string {
-	was, is := strings.Split(before, "\n"), strings.Split(after, "\n")
-	var all []string
-	for _, line := range was {
-		if !slices.Contains(is, line) {
-			all = append(all, "- "+line)
-		}
-	}
-	for _, line := range is {
-		if !slices.Contains(was, line) {
-			all = append(all, "+ "+line)
-		}
-	}
-	return strings.Join(all, "\n")
-}
-
 // fails sends an operation that must fail with one error.
 func (s *server) fails(query string, v vars, code, field string) failure {
 	s.t.Helper()
 	return s.ask(query, v).failed(code, field)
 }
 
-func (a answer) failed(code, field string) failure {
-	a.t.Helper()
-	if len(a.Errors) != 1 {
-		a.t.Errorf("got %d errors, want 1: %+v, with data %s", len(a.Errors), a.Errors, a.Data)
-		return failure{}
-	}
-	f := a.Errors[0]
-	if f.code() != code || f.field() != field || f.Message == "" {
-		a.t.Errorf("got %s at %q: %s\nwant %s at %q", f.code(), f.field(), f.Message, code, field)
-	}
-	return f
-}
-
 // phase sets the phase of both entities.
 func (s *server) phase(to repo.Phase) {
 	s.t.Helper()
-	s.get(`mutation($to: Phase!) { a: setPhase(input: {entity: CUSTOMER, to: $to, force: true, reason: "a test"}) { migration { id } } b: setPhase(input: {entity: ORDER, to: $to, force: true, reason: "a test"}) { migration { id } } }`,
+	s.get(
+		`mutation($to: Phase!) { a: setPhase(input: {entity: CUSTOMER, to: $to, force: true, reason: "a test"}) { migration { id } } b: setPhase(input: {entity: ORDER, to: $to, force: true, reason: "a test"}) { migration { id } } }`,
 		vars{"to": to})
-}
-
-// syncBuffer is a log that many goroutines write.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// sampleCustomers are the first of the sample.
-func sampleCustomers(n int) []models.CustomerV1 {
-	rows := make([]models.CustomerV1, n)
-	for i := range rows {
-		rows[i] = models.SampleCustomer(1, i)
-	}
-	return rows
-}
-
-func sampleOrders(n, customers int) []models.OrderV1 {
-	rows := make([]models.OrderV1, n)
-	for i := range rows {
-		rows[i] = models.SampleOrder(1, i, customers)
-	}
-	return rows
 }
 
 // eachServer runs f on both databases, in MIGRATE.

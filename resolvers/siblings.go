@@ -8,8 +8,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// siblings are rows that were read together, in however many lists. What one of them refers to is read for all of them at
-// once, so a query costs a number of statements that depends on its depth alone. They live as long as the answer.
+// siblings are rows that were read together, in however many lists. What one of them refers to is read for all of them
+// at once, so a query costs a number of statements that depends on its depth alone. They live as long as the answer.
 type siblings struct {
 	keys  []string // what the rows refer to: customers by their own keys, orders by their customers'
 	known map[string]bool
@@ -31,7 +31,9 @@ func (s *siblings) add(key *string) {
 }
 
 // together returns what read returns for all keys: it is called by who comes first with the name.
-func together[A any](ctx context.Context, of any, name string, read func(context.Context, []string) (map[string]A, error)) (map[string]A, error) {
+func together[A any](ctx context.Context, of any, name string,
+	read func(context.Context, []string) (map[string]A, error),
+) (map[string]A, error) {
 	s, ok := of.(*siblings)
 	if !ok {
 		return nil, errors.New("a row without siblings")
@@ -55,7 +57,8 @@ func together[A any](ctx context.Context, of any, name string, read func(context
 
 // referred returns the row with a key that one of the siblings refers to, nil where there is none.
 func referred[T, N any](
-	ctx context.Context, of any, key *string, read func(context.Context, []string) ([]repo.Result[T], error), convert func(T, *siblings) *N,
+	ctx context.Context, of any, key *string, read func(context.Context, []string) ([]repo.Result[T], error),
+	convert func(T, *siblings) *N,
 ) (*N, error) {
 	if key == nil {
 		return nil, nil //nolint:nilnil // null is GraphQL's answer for what is not there

@@ -13,14 +13,15 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// eachStock runs f on both databases with the world's Northwind in V1, in MIGRATE; on PostgreSQL alone where statements are given
-// that change the stock. Where COEXIST_NORTHWIND names no folder that
-// has it, nothing runs.
+// eachStock runs f on both databases with the world's Northwind in V1, in MIGRATE; on PostgreSQL alone where statements
+// are given that change the stock. Where COEXIST_NORTHWIND names no folder that has it, nothing runs.
 func eachStock(t *testing.T, made []string, f func(t *testing.T, s *server)) {
 	t.Helper()
 	folder := os.Getenv("COEXIST_NORTHWIND")
 	if folder == "" {
-		fmt.Fprintf(os.Stderr, "WARNING: %s: COEXIST_NORTHWIND names no folder with northwind.sql: nothing is tested with the real data\n", t.Name())
+		fmt.Fprintf(os.Stderr,
+			"WARNING: %s: COEXIST_NORTHWIND names no folder with northwind.sql: nothing is tested with the real data\n",
+			t.Name())
 		return
 	}
 	each := repotest.Each
@@ -64,21 +65,23 @@ func (s *server) keysOf(arguments string) string {
 	return strings.Join(keys, " ")
 }
 
-// nameContains is an exact substring: no letter means another, whatever the database, the column's collation, and whether
-// rows have migrated.
+// nameContains is an exact substring: no letter means another, whatever the database, the column's collation, and
+// whether rows have migrated.
 func TestNameContainsInStock(t *testing.T) {
 	t.Parallel()
 	for name, made := range map[string][]string{
 		"stock": nil,
 		"any case": {
-			"CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)", "ALTER TABLE customers ALTER company_name TYPE varchar(40) COLLATE anycase",
+			"CREATE COLLATION anycase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+			"ALTER TABLE customers ALTER company_name TYPE varchar(40) COLLATE anycase",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachStock(t, made, func(t *testing.T, s *server) {
 				for round := range 2 {
 					for text, want := range map[string]string{
-						`%`: "", `_`: "", `\\`: "", `'`: "BONAP BSBEV LACOR LAMAI LETSS TRAIH", `Comidas`: "BOLID CACTU PERIC", `Kön`: "KOENE", `comidas`: "", `kÖn`: "",
+						`%`: "", `_`: "", `\\`: "", `'`: "BONAP BSBEV LACOR LAMAI LETSS TRAIH",
+						`Comidas`: "BOLID CACTU PERIC", `Kön`: "KOENE", `comidas`: "", `kÖn`: "",
 						`KOENE`: "",
 					} {
 						got := s.keysOf(`filter: {nameContains: "` + text + `"}, first: 100`)
@@ -95,8 +98,8 @@ func TestNameContainsInStock(t *testing.T) {
 	}
 }
 
-// A cursor whose row has gone still pages on, in either shape, and page info is true at the edges. What makes no sense is
-// refused at its argument.
+// A cursor whose row has gone still pages on, in either shape, and page info is true at the edges. What makes no sense
+// is refused at its argument.
 func TestPagesOfStock(t *testing.T) {
 	t.Parallel()
 	eachStock(t, nil, func(t *testing.T, s *server) {
@@ -109,11 +112,13 @@ func TestPagesOfStock(t *testing.T) {
 		}
 		list := func(field, arguments string) page {
 			var got struct{ List page }
-			s.into(&got, `{ list: `+field+`(`+arguments+`) { nodes { customerId } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`, nil)
+			s.into(&got, `{ list: `+field+`(`+arguments+
+				`) { nodes { customerId } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }`, nil)
 			return got.List
 		}
 		first := list("customersV1", "first: 10")
-		if last := first.Nodes[9].CustomerID; last != "BOTTM" || !first.PageInfo.HasNextPage || first.PageInfo.HasPreviousPage {
+		if last := first.Nodes[9].CustomerID; last != "BOTTM" || !first.PageInfo.HasNextPage ||
+			first.PageInfo.HasPreviousPage {
 			t.Errorf("%+v", first)
 		}
 		s.exec("DELETE FROM order_details WHERE order_id IN (SELECT order_id FROM orders WHERE customer_id = 'BOTTM')")
@@ -121,7 +126,8 @@ func TestPagesOfStock(t *testing.T) {
 		s.exec("DELETE FROM customers WHERE customer_id = 'BOTTM'")
 		for _, field := range []string{"customersV2", "customersV1"} {
 			second := list(field, `first: 10, after: "`+first.PageInfo.EndCursor+`"`)
-			if second.Nodes[0].CustomerID != "BSBEV" || !second.PageInfo.HasPreviousPage || !second.PageInfo.HasNextPage {
+			if second.Nodes[0].CustomerID != "BSBEV" || !second.PageInfo.HasPreviousPage ||
+				!second.PageInfo.HasNextPage {
 				t.Errorf("%s: %+v", field, second)
 			}
 			before := list(field, `last: 10, before: "`+first.PageInfo.StartCursor+`"`)
@@ -133,7 +139,9 @@ func TestPagesOfStock(t *testing.T) {
 				t.Errorf("%s back: %+v", field, back)
 			}
 			end := list(field, `last: 1`)
-			if after := list(field, `first: 5, after: "`+end.PageInfo.EndCursor+`"`); end.Nodes[0].CustomerID != "WOLZA" || end.PageInfo.HasNextPage || len(after.Nodes) != 0 || after.PageInfo.HasNextPage || !after.PageInfo.HasPreviousPage {
+			if after := list(field, `first: 5, after: "`+end.PageInfo.EndCursor+
+				`"`); end.Nodes[0].CustomerID != "WOLZA" || end.PageInfo.HasNextPage || len(after.Nodes) != 0 ||
+				after.PageInfo.HasNextPage || !after.PageInfo.HasPreviousPage {
 				t.Errorf("%s at the end: %+v, %+v", field, end, after)
 			}
 		}
@@ -160,8 +168,8 @@ func TestPagesOfStock(t *testing.T) {
 	})
 }
 
-// Progress says what is so on a table that is empty, and on one that other programs fill and empty while it is swept: never no
-// number, never more than all, and all only when nothing is left.
+// Progress says what is so on a table that is empty, and on one that other programs fill and empty while it is swept:
+// never no number, never more than all, and all only when nothing is left.
 func TestProgressAtTheEdges(t *testing.T) {
 	t.Parallel()
 	eachStock(t, nil, func(t *testing.T, s *server) {
@@ -176,7 +184,8 @@ func TestProgressAtTheEdges(t *testing.T) {
 		s.want(counts, nil, nothing)
 		for _, start := range []string{"startRehearsal", "startSweep", "startVerification"} {
 			r := s.finish(start, vars{"entity": "CUSTOMER"})
-			if r.Status != "SUCCEEDED" || r.Total != 0 || r.Done != 0 || r.RowsPerSecond != 0 || r.EtaSeconds != nil && *r.EtaSeconds != 0 {
+			if r.Status != "SUCCEEDED" || r.Total != 0 || r.Done != 0 || r.RowsPerSecond != 0 || r.EtaSeconds != nil &&
+				*r.EtaSeconds != 0 {
 				t.Errorf("%s: %+v", start, r)
 			}
 		}
@@ -204,7 +213,8 @@ func TestProgressAtTheEdges(t *testing.T) {
 				t.Fatalf("%v, %+v", err, a)
 			}
 			last = got.RunProgress
-			if last.Done > last.Total || last.Total < 0 || last.Migrated > last.Done || last.EtaSeconds != nil && *last.EtaSeconds < 0 {
+			if last.Done > last.Total || last.Total < 0 || last.Migrated > last.Done || last.EtaSeconds != nil &&
+				*last.EtaSeconds < 0 {
 				t.Errorf("a sweep says %+v", last)
 			}
 			switch step {
@@ -224,7 +234,8 @@ func TestProgressAtTheEdges(t *testing.T) {
 			}
 			s.into(&p, counts, nil)
 			now := p.Migration.Progress
-			if now.Total < 0 || now.Remaining < 0 || now.Stale < 0 || now.Fraction == nil || *now.Fraction > 1 || *now.Fraction == 1 && now.Remaining+now.Stale > 0 ||
+			if now.Total < 0 || now.Remaining < 0 || now.Stale < 0 || now.Fraction == nil || *now.Fraction > 1 ||
+				*now.Fraction == 1 && now.Remaining+now.Stale > 0 ||
 				now.Migrated+now.Remaining+now.Stale+now.Quarantined != now.Total {
 				t.Errorf("progress says %+v", now)
 			}
@@ -233,6 +244,7 @@ func TestProgressAtTheEdges(t *testing.T) {
 			t.Errorf("the sweep ends %+v", last)
 		}
 		s.finish("startSweep", vars{"entity": "CUSTOMER"})
-		s.want(counts, nil, `{"migration":{"progress":{"total":1200,"migrated":1200,"remaining":0,"stale":0,"quarantined":0,"fraction":1,"exact":true}}}`)
+		s.want(counts, nil,
+			`{"migration":{"progress":{"total":1200,"migrated":1200,"remaining":0,"stale":0,"quarantined":0,"fraction":1,"exact":true}}}`)
 	})
 }

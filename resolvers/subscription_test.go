@@ -23,7 +23,8 @@ type message struct {
 // subscribe opens a subscription over graphql-transport-ws.
 func (s *server) subscribe(query string, v vars) *subscription {
 	s.t.Helper()
-	conn, response, err := websocket.Dial(s.t.Context(), strings.Replace(s.http.URL, "http", "ws", 1)+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	conn, response, err := websocket.Dial(s.t.Context(), strings.Replace(s.http.URL, "http", "ws", 1)+"/graphql",
+		&websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}})
 	if err != nil {
 		s.t.Fatal(err)
 	}

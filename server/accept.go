@@ -20,8 +20,8 @@ func (f answerForm) mediaType() string {
 	return [...]string{"application/json", "application/graphql-response+json", "text/event-stream"}[f]
 }
 
-// negotiate picks the form that the lines of an Accept header prefer: that of the highest weight, among equals the one that is
-// named first. A client that says nothing gets application/json. False means that it takes none.
+// negotiate picks the form that the lines of an Accept header prefer: that of the highest weight, among equals the one
+// that is named first. A client that says nothing gets application/json. False means that it takes none.
 func negotiate(lines []string) (answerForm, bool) {
 	accept := strings.Join(lines, ",")
 	if strings.TrimSpace(accept) == "" {
@@ -38,8 +38,8 @@ func negotiate(lines []string) (answerForm, bool) {
 	return best, bestWeight > 0
 }
 
-// judge returns the weight of a form and the place where it is named, by the most specific range that matches (RFC 9110, section 12.5.1).
-// A range with an asterisk never asks for a stream.
+// judge returns the weight of a form and the place where it is named, by the most specific range that matches (RFC
+// 9110, section 12.5.1). A range with an asterisk never asks for a stream.
 func judge(ranges []string, form answerForm) (weight float64, place int) {
 	specific := 0
 	for i, text := range ranges {

@@ -46,12 +46,13 @@ func refuseCaller(w http.ResponseWriter, err error) {
 	refuse(w, http.StatusUnauthorized, CodeUnauthenticated, err.Error())
 }
 
-// guardHost refuses host names that are not loopback ones where everyone who reaches a loopback address is an operator: a page of
-// another site may have had its own name point here.
+// guardHost refuses host names that are not loopback ones where everyone who reaches a loopback address is an operator:
+// a page of another site may have had its own name point here.
 func guardHost(open bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if open && !auth.IsLoopbackHost(r.Host) {
-			refuse(w, http.StatusForbidden, CodeForbidden, "without credentials this server answers only to loopback names, such as 127.0.0.1 and localhost")
+			refuse(w, http.StatusForbidden, CodeForbidden,
+				"without credentials this server answers only to loopback names, such as 127.0.0.1 and localhost")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits say what one client may do. A client is a name, where it has shown credentials, else an address; of an IPv6 address the part
-// that a network is given. Zero is no limit.
+// Limits say what one client may do. A client is a name, where it has shown credentials, else an address; of an IPv6
+// address the part that a network is given. Zero is no limit.
 type Limits struct {
-	// Rate is how many operations a second a client may send, over HTTP and sockets together; as many more at once after a pause.
+	// Rate is how many operations a second a client may send, over HTTP and sockets together; as many more at once
+	// after a pause.
 	Rate int
 	// Operations is how many queries and mutations of a client may run at once.
 	Operations int

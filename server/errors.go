@@ -38,15 +38,16 @@ const (
 	CodeWrongPhase       = "WRONG_PHASE"
 )
 
-// Extended is an error of a resolver that adds to the extensions of its answer, besides the code that the engine's error in it has.
+// Extended is an error of a resolver that adds to the extensions of its answer, besides the code that the engine's
+// error in it has.
 type Extended interface {
 	error
 	Extensions() map[string]any
 }
 
-// presentError returns the function that makes every error of an answer: it translates the engine's errors into codes, with
-// the field at fault, and hides what it does not know. That is logged with a reference, which is all that the client gets. Why the database is
-// unavailable it tells the client in one word, and troubles.
+// presentError returns the function that makes every error of an answer: it translates the engine's errors into codes,
+// with the field at fault, and hides what it does not know. That is logged with a reference, which is all that the
+// client gets. Why the database is unavailable it tells the client in one word, and troubles.
 func presentError(logger *slog.Logger, troubles *troubles) graphql.ErrorPresenterFunc {
 	return func(ctx context.Context, err error) *gqlerror.Error {
 		presented := graphql.DefaultErrorPresenter(ctx, err)
@@ -58,11 +59,13 @@ func presentError(logger *slog.Logger, troubles *troubles) graphql.ErrorPresente
 		}
 		code, message, field := translate(cause)
 		if at := argumentAt(ctx, presented); at != "" && code == CodeInternal {
-			code, message = CodeInput, cause.Error() // a value that its type cannot read, such as a name that is none of an enum's
+			// a value that its type cannot read, such as a name that is none of an enum's
+			code, message = CodeInput, cause.Error()
 		}
 		if code == CodeInternal {
 			reference := rand.Text()[:12]
-			logger.ErrorContext(ctx, "internal error", "reference", reference, "operation", operationName(ctx), "path", presented.Path.String(), "error", cause)
+			logger.ErrorContext(ctx, "internal error", "reference", reference, "operation", operationName(ctx), "path",
+				presented.Path.String(), "error", cause)
 			message = "internal error, reference " + reference
 		}
 		why := repo.CauseOf(cause)
@@ -108,7 +111,8 @@ func argumentAt(ctx context.Context, err *gqlerror.Error) string {
 	return string(name)
 }
 
-// atInput returns where in the arguments of a field the error's path ends, and cuts that off: a path leads to a place in the answer.
+// atInput returns where in the arguments of a field the error's path ends, and cuts that off: a path leads to a place
+// in the answer.
 func atInput(ctx context.Context, err *gqlerror.Error) string {
 	field := graphql.GetFieldContext(ctx)
 	if field == nil {
@@ -164,8 +168,9 @@ const errStreams = "must subscribe to exactly one stream"
 
 // codes are those of the engine's errors whose message says all.
 var codes = map[error]string{
-	repo.ErrNotFound: CodeNotFound, repo.ErrAlreadyExists: CodeAlreadyExists, repo.ErrConflict: CodeConflict, repo.ErrStaleVersion: CodeStaleVersion,
-	repo.ErrV2NotOpen: CodeV2NotOpen, repo.ErrPhaseChanged: CodeConflict, repo.ErrWrongPhase: CodeWrongPhase,
+	repo.ErrNotFound: CodeNotFound, repo.ErrAlreadyExists: CodeAlreadyExists, repo.ErrConflict: CodeConflict,
+	repo.ErrStaleVersion: CodeStaleVersion,
+	repo.ErrV2NotOpen:    CodeV2NotOpen, repo.ErrPhaseChanged: CodeConflict, repo.ErrWrongPhase: CodeWrongPhase,
 	repo.ErrRunAlreadyActive: CodeRunAlreadyActive, repo.ErrRunEnded: CodeConflict,
 }
 
@@ -209,11 +214,14 @@ func translate(err error) (code, message, field string) {
 	case errors.Is(err, repo.ErrOutcomeUnknown):
 		return CodeUnavailable, "the connection to the database was lost while it committed: look whether it has happened before you try again", ""
 	case errors.Is(err, repo.ErrAltered):
-		return CodeUnavailable, "a table in the database has been altered, and does not fit this version of the server: its log says which", ""
+		return CodeUnavailable,
+			"a table in the database has been altered, and does not fit this version of the server: its log says which",
+			""
 	case errors.Is(err, repo.ErrHiddenRows):
 		return CodeUnavailable, repo.ErrHiddenRows.Error(), ""
 	case errors.Is(err, repo.ErrUnavailable):
-		return CodeUnavailable, cmp.Or(unavailable[repo.CauseOf(err)], "the database is unavailable: try again later"), ""
+		return CodeUnavailable, cmp.Or(unavailable[repo.CauseOf(err)], "the database is unavailable: try again later"),
+			""
 	case errors.Is(err, context.DeadlineExceeded):
 		return CodeUnavailable, "it took too long: ask for less, or try again later", ""
 	case errors.Is(err, context.Canceled):

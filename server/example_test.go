@@ -20,7 +20,8 @@ import (
 	"github.com/alwaysup/coexist/server"
 )
 
-// A program of its own serves its schema. Here it is the sample's, on a database that has just been made, for those who have a token.
+// A program of its own serves its schema. Here it is the sample's, on a database that has just been made, for those who
+// have a token.
 func Example() {
 	if err := example(context.Background()); err != nil {
 		log.Fatal(err)
@@ -77,7 +78,10 @@ func example(ctx context.Context) error {
 		return err
 	}
 
-	s, err := server.New(schema, db, root.Control, server.Options{Auth: auth.New(tokens), Limits: server.Limits{Rate: 100}})
+	s, err := server.New(schema, db, root.Control, server.Options{
+		Auth:   auth.New(tokens),
+		Limits: server.Limits{Rate: 100},
+	})
 	if err != nil {
 		return err
 	}

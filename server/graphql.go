@@ -14,8 +14,9 @@ import (
 	"github.com/vektah/gqlparser/v2/formatter"
 )
 
-// LoadSchema returns a schema as clients see it: without @defer, which would lose data over plain JSON, and without what gqlgen's code
-// generation reads. Give it to the configuration of the executable schema. It panics where the source is no schema.
+// LoadSchema returns a schema as clients see it: without @defer, which would lose data over plain JSON, and without
+// what gqlgen's code generation reads. Give it to the configuration of the executable schema. It panics where the
+// source is no schema.
 func LoadSchema(source *ast.Source) *ast.Schema {
 	schema := gqlparser.MustLoadSchema(source)
 	delete(schema.Directives, "defer")

@@ -11,8 +11,8 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// What a request may be. Most of it is judged before a document is validated, since validating takes time that grows with the
-// square of the document's fields.
+// What a request may be. Most of it is judged before a document is validated, since validating takes time that grows
+// with the square of the document's fields.
 const (
 	// MaxBody limits a request's body, and a message on a socket, in bytes.
 	MaxBody = 1 << 20
@@ -32,16 +32,18 @@ const (
 	MaxDepth = 20
 	// MaxIntrospection limits what is asked of the schema, by the weights of introspectionWeights.
 	MaxIntrospection = 1_000_000
-	// MaxInputList limits a list in the variables: what is stored is read again, by many at once. Those in a document have few tokens.
+	// MaxInputList limits a list in the variables: what is stored is read again, by many at once. Those in a document
+	// have few tokens.
 	MaxInputList = 1000
 	// MaxComplexity limits the fields of an answer.
 	MaxComplexity = 50_000
 )
 
-// introspectionWeights says about how many elements the lists of introspection have. A question about the members of the types
-// of members multiplies them, and gqlgen's complexity counts nothing of it.
+// introspectionWeights says about how many elements the lists of introspection have. A question about the members of
+// the types of members multiplies them, and gqlgen's complexity counts nothing of it.
 var introspectionWeights = map[string]int{
-	"types": 150, "fields": 12, "inputFields": 12, "args": 4, "enumValues": 8, "possibleTypes": 4, "interfaces": 2, "directives": 8,
+	"types": 150, "fields": 12, "inputFields": 12, "args": 4, "enumValues": 8, "possibleTypes": 4,
+	"interfaces": 2, "directives": 8,
 }
 
 // documentLimits is an extension that refuses documents which ask for too much, or would take long merely to validate.
@@ -72,7 +74,9 @@ func (l documentLimits) MutateOperationParameters(_ context.Context, params *gra
 		return nil
 	}
 	if len(params.Query) > MaxDocument {
-		return gqlerror.Errorf("the document has %d bytes, possible are %d: ask for less at once, and send values as variables", len(params.Query), MaxDocument)
+		return gqlerror.Errorf(
+			"the document has %d bytes, possible are %d: ask for less at once, and send values as variables",
+			len(params.Query), MaxDocument)
 	}
 	if hasLoneSurrogate(params.Query) {
 		return gqlerror.Errorf("%s", loneSurrogate)
@@ -133,7 +137,8 @@ func judgeSize(document *ast.QueryDocument) *gqlerror.Error {
 		}
 	}
 	if whole.introspection > MaxIntrospection {
-		return gqlerror.Errorf("the document asks for too much of the schema: ask for less at once, or take it from /schema.graphqls")
+		return gqlerror.Errorf(
+			"the document asks for too much of the schema: ask for less at once, or take it from /schema.graphqls")
 	}
 	return nil
 }
@@ -151,7 +156,8 @@ type documentSize struct {
 // and is the size of two selections side by side.
 func (s documentSize) and(o documentSize) documentSize {
 	return documentSize{
-		top: min(s.top+o.top, MaxRootFields+1), fields: min(s.fields+o.fields, MaxFields+1), aliases: min(s.aliases+o.aliases, MaxAliases+1),
+		top: min(s.top+o.top, MaxRootFields+1), fields: min(s.fields+o.fields, MaxFields+1),
+		aliases:    min(s.aliases+o.aliases, MaxAliases+1),
 		directives: min(s.directives+o.directives, MaxDirectives+1), depth: max(s.depth, o.depth),
 		introspection: min(s.introspection+o.introspection, MaxIntrospection+1),
 	}
@@ -180,7 +186,8 @@ func (m measure) selections(set ast.SelectionSet) documentSize {
 
 func (m measure) field(f *ast.Field) documentSize {
 	inside := m.selections(f.SelectionSet)
-	inside.introspection *= max(introspectionWeights[f.Name], 1) // at most that of one list beyond the limit, so it never overflows
+	// at most that of one list beyond the limit, so it never overflows
+	inside.introspection *= max(introspectionWeights[f.Name], 1)
 	inside.depth++
 	inside.top = 0
 	self := documentSize{top: 1, fields: 1, directives: len(f.Directives), introspection: 1}
@@ -202,8 +209,8 @@ func (m measure) fragment(name string) documentSize {
 	return m.known[name]
 }
 
-// cost is an extension that says in each answer what it cost, of what is possible, so that clients see it coming. Events of
-// subscriptions do not say it.
+// cost is an extension that says in each answer what it cost, of what is possible, so that clients see it coming.
+// Events of subscriptions do not say it.
 type cost struct{}
 
 // ExtensionName is part of gqlgen's interface.

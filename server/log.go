@@ -34,8 +34,8 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
-// LogHandler returns a handler that adds to each record the id of the request to which it belongs, where the record was logged with that
-// request's context.
+// LogHandler returns a handler that adds to each record the id of the request to which it belongs, where the record was
+// logged with that request's context.
 func LogHandler(next slog.Handler) slog.Handler { return requestLog{next} }
 
 type requestLog struct{ slog.Handler }
@@ -56,8 +56,9 @@ func (l requestLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup is part of slog.Handler.
 func (l requestLog) WithGroup(name string) slog.Handler { return requestLog{l.Handler.WithGroup(name)} }
 
-// operationLog is an extension that logs operations: those of operators that change something always, others for those who look for
-// a fault (level debug). It logs neither documents nor variables, which may hold what is nobody's business.
+// operationLog is an extension that logs operations: those of operators that change something always, others for those
+// who look for a fault (level debug). It logs neither documents nor variables, which may hold what is nobody's
+// business.
 type operationLog struct{ logger *slog.Logger }
 
 // ExtensionName is part of gqlgen's interface.
@@ -70,7 +71,8 @@ func (operationLog) Validate(graphql.ExecutableSchema) error { return nil }
 func (l operationLog) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	request := graphql.GetOperationContext(ctx)
 	level := slog.LevelDebug
-	if request.Operation != nil && request.Operation.Operation == ast.Mutation && forOperators(request.Operation.SelectionSet) {
+	if request.Operation != nil && request.Operation.Operation == ast.Mutation &&
+		forOperators(request.Operation.SelectionSet) {
 		level = slog.LevelInfo
 	}
 	if !l.logger.Enabled(ctx, level) {
@@ -94,8 +96,10 @@ func (l operationLog) InterceptResponse(ctx context.Context, next graphql.Respon
 		name = request.Operation.Name
 	}
 	client, version := nameOfClient(ctx, request)
-	l.logger.LogAttrs(ctx, level, "operation", slog.String("kind", kind), slog.String("name", name), slog.Any("fields", rootNames(request)),
-		slog.String("actor", auth.IdentityOf(ctx).Name), slog.String("client", client), slog.String("client_version", version),
+	l.logger.LogAttrs(ctx, level, "operation", slog.String("kind", kind), slog.String("name", name),
+		slog.Any("fields", rootNames(request)),
+		slog.String("actor", auth.IdentityOf(ctx).Name), slog.String("client", client),
+		slog.String("client_version", version),
 		slog.Duration("took", time.Since(request.Stats.OperationStart)), slog.Any("errors", codes))
 	return response
 }

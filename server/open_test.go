@@ -15,7 +15,8 @@ import (
 	"github.com/alwaysup/coexist/server"
 )
 
-// Without credentials everybody is an operator: nobody but this machine may reach such a server, and no page of any origin may use it.
+// Without credentials everybody is an operator: nobody but this machine may reach such a server, and no page of any
+// origin may use it.
 func TestAnOpenServerIsForThisMachine(t *testing.T) {
 	t.Parallel()
 	db, err := repo.Open(t.Context(), repotest.SQLite(t), repo.Config{})
@@ -27,7 +28,8 @@ func TestAnOpenServerIsForThisMachine(t *testing.T) {
 		return gqlparser.MustLoadSchema(&ast.Source{Input: "type Query { ok: Boolean }"})
 	}}
 	for _, address := range []string{"0.0.0.0:0", "[::]:0", ":0"} {
-		if listener, err := server.Listen(address, server.Options{}); err == nil || !strings.Contains(err.Error(), "without credentials") {
+		if listener, err := server.Listen(address, server.Options{}); err == nil || !strings.Contains(err.Error(),
+			"without credentials") {
 			t.Errorf("%s: %v, %v", address, listener, err)
 		}
 		listener, err := net.Listen("tcp", address) //nolint:noctx // it ends with the test

@@ -13,9 +13,12 @@ import (
 // CheckOrigin fails for a text that is no origin: a scheme and a host, and a port where there is one, or * for all.
 func CheckOrigin(origin string) error {
 	u, err := url.Parse(origin)
-	whole := err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && origin == u.Scheme+"://"+u.Host && !strings.Contains(origin, "*")
+	whole := err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && origin == u.Scheme+"://"+
+		u.Host && !strings.Contains(origin, "*")
 	if origin != "*" && !whole {
-		return fmt.Errorf("%.100q: an origin is a scheme and a host, and a port where there is one, such as https://shop.example.org", origin)
+		return fmt.Errorf(
+			"%.100q: an origin is a scheme and a host, and a port where there is one, such as https://shop.example.org",
+			origin)
 	}
 	return nil
 }
@@ -56,7 +59,8 @@ func (o origins) guard(next http.Handler) http.Handler {
 		AllowedMethods: []string{http.MethodGet, http.MethodPost},
 		AllowedHeaders: []string{
 			"Accept", "Content-Type", "Authorization", requestIDHeader,
-			"apollographql-client-name", "apollographql-client-version", "x-client-name", "x-client-version", "apollo-require-preflight",
+			"apollographql-client-name", "apollographql-client-version", "x-client-name", "x-client-version",
+			"apollo-require-preflight",
 		},
 		ExposedHeaders: []string{requestIDHeader, "Retry-After"},
 		MaxAge:         600,
@@ -64,5 +68,6 @@ func (o origins) guard(next http.Handler) http.Handler {
 }
 
 func refuseOrigin(w http.ResponseWriter) {
-	refuse(w, http.StatusForbidden, CodeForbidden, "a page of another origin may not use this server: --cors-origin lets it")
+	refuse(w, http.StatusForbidden, CodeForbidden,
+		"a page of another origin may not use this server: --cors-origin lets it")
 }

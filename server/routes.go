@@ -45,9 +45,9 @@ func writeText(w http.ResponseWriter, status int, content string) {
 	_, _ = w.Write([]byte(content)) // a client that hangs up is none of our business
 }
 
-// readiness answers 200 when the database answers and knows the entities, else 503. With copies that cannot be stored the server
-// is ready, since it answers reads; so it is where the database lets nobody write, or requests for an entity wait for its tables. What is wrong
-// stands in the answer.
+// readiness answers 200 when the database answers and knows the entities, else 503. With copies that cannot be stored
+// the server is ready, since it answers reads; so it is where the database lets nobody write, or requests for an entity
+// wait for its tables. What is wrong stands in the answer.
 func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
@@ -71,14 +71,16 @@ func (s *Server) degraded(readOnly bool) string {
 		lines.WriteString("degraded: the database is read-only for this server, so that nothing can be written\n")
 	}
 	for _, crowd := range s.control.Crowds() {
-		fmt.Fprintf(&lines, "degraded: %d requests wait for tables of %s, the first for %.0f s\n", crowd.Waiting, crowd.Entity, crowd.Longest.Seconds())
+		fmt.Fprintf(&lines, "degraded: %d requests wait for tables of %s, the first for %.0f s\n", crowd.Waiting,
+			crowd.Entity, crowd.Longest.Seconds())
 	}
 	for _, cause := range s.troubles.recent() {
 		fmt.Fprintf(&lines, "degraded: requests were UNAVAILABLE in the last minute, cause %s, see the log\n", cause)
 	}
 	for _, f := range s.control.StoreFailures() {
 		if f.FailingSince != nil {
-			fmt.Fprintf(&lines, "degraded: copies of %s cannot be stored since %s, see the log\n", f.Entity, f.FailingSince.UTC().Format(time.RFC3339))
+			fmt.Fprintf(&lines, "degraded: copies of %s cannot be stored since %s, see the log\n", f.Entity,
+				f.FailingSince.UTC().Format(time.RFC3339))
 		}
 	}
 	return lines.String()
@@ -100,14 +102,16 @@ func behind(ctx context.Context, control *repo.Control) string {
 	}
 	var lines strings.Builder
 	for _, entity := range entities {
-		fmt.Fprintf(&lines, "degraded: a newer version of the mapping of %s is in use than this server has: replace it\n", entity)
+		fmt.Fprintf(&lines,
+			"degraded: a newer version of the mapping of %s is in use than this server has: replace it\n", entity)
 	}
 	return lines.String()
 }
 
 // compress compresses answers of some size for clients that take that. Streams are sent as they come.
 var compress = func() func(http.Handler) http.HandlerFunc {
-	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1400), gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.EnableZstd(false),
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1400), gzhttp.CompressionLevel(gzip.BestSpeed),
+		gzhttp.EnableZstd(false),
 		gzhttp.ContentTypes([]string{"application/json", "application/graphql-response+json", "text/plain"}))
 	if err != nil {
 		panic(err) // only for options that make no sense

@@ -1,6 +1,7 @@
-// Package server serves a GraphQL schema with a repo.DB behind it over HTTP: queries and mutations, subscriptions by WebSocket and
-// server-sent events, the schema, health, metrics and the playground. It says who may ask for what and how much of it, counts who asks for
-// the V1 shape, turns the engine's errors into codes, and does the work on runs. It knows no entity.
+// Package server serves a GraphQL schema with a repo.DB behind it over HTTP: queries and mutations, subscriptions by
+// WebSocket and server-sent events, the schema, health, metrics and the playground. It says who may ask for what and
+// how much of it, counts who asks for the V1 shape, turns the engine's errors into codes, and does the work on runs. It
+// knows no entity.
 package server
 
 import (
@@ -20,10 +21,11 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Options say who may use a server, from where, and how much. The zero Options are for a loopback address: everybody who reaches it is an
-// operator, without limits.
+// Options say who may use a server, from where, and how much. The zero Options are for a loopback address: everybody
+// who reaches it is an operator, without limits.
 type Options struct {
-	// Logger is told what operators change and what fails; LogHandler adds the id of the request. Nil is slog.Default().
+	// Logger is told what operators change and what fails; LogHandler adds the id of the request. Nil is
+	// slog.Default().
 	Logger *slog.Logger
 	// Auth says who asks. Nil is an open one: everybody is an operator, and only loopback names are answered.
 	Auth *auth.Authenticator
@@ -33,7 +35,8 @@ type Options struct {
 	Limits Limits
 }
 
-// Validate fails for an origin that is none and for a limit below zero. It speaks of them as the flags of `coexist serve`.
+// Validate fails for an origin that is none and for a limit below zero. It speaks of them as the flags of `coexist
+// serve`.
 func (o Options) Validate() error {
 	for _, origin := range o.Origins {
 		if err := CheckOrigin(origin); err != nil {
@@ -41,7 +44,8 @@ func (o Options) Validate() error {
 		}
 	}
 	if min(o.Limits.Rate, o.Limits.Operations, o.Limits.Subscriptions) < 0 {
-		return errors.New("--client-rate, --client-operations and --client-subscriptions cannot be negative: 0 is for any number")
+		return errors.New(
+			"--client-rate, --client-operations and --client-subscriptions cannot be negative: 0 is for any number")
 	}
 	return nil
 }
@@ -52,16 +56,18 @@ func (o Options) open() bool { return o.Auth == nil || o.Auth.Open() }
 // checkOpen fails where everybody is an operator and every page in a browser could ask.
 func (o Options) checkOpen() error {
 	if o.open() && slices.Contains(o.Origins, "*") {
-		return errors.New("refusing --cors-origin=* without credentials, since every page in a browser here would be an operator: name the origins, or give --tokens-file or --oidc-issuer")
+		return errors.New(
+			"refusing --cors-origin=* without credentials, since every page in a browser here would be an operator: name the origins, or give --tokens-file or --oidc-issuer")
 	}
 	return nil
 }
 
-// checkAddress fails for an address that others can reach while everybody is an operator. A Host header can be forged, so that routes alone
-// do not keep others out.
+// checkAddress fails for an address that others can reach while everybody is an operator. A Host header can be forged,
+// so that routes alone do not keep others out.
 func (o Options) checkAddress(address net.Addr) error {
 	if tcp, ok := address.(*net.TCPAddr); ok && o.open() && !tcp.IP.IsLoopback() {
-		return fmt.Errorf("refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file or --oidc-issuer, or a loopback address such as 127.0.0.1:8080", address)
+		return fmt.Errorf(
+			"refusing to listen on %s without credentials, since everyone who reaches it would be an operator: give --tokens-file or --oidc-issuer, or a loopback address such as 127.0.0.1:8080", address)
 	}
 	return nil
 }
@@ -87,7 +93,8 @@ func Listen(addr string, options Options) (net.Listener, error) {
 
 // Server is an HTTP server with the background work of an engine. Make one with New.
 type Server struct {
-	// Handler answers all paths, for a program that mounts it in a server of its own. Serve does more: the work on runs, and a clean end.
+	// Handler answers all paths, for a program that mounts it in a server of its own. Serve does more: the work on
+	// runs, and a clean end.
 	http.Handler
 	db       *repo.DB
 	control  *repo.Control
@@ -104,8 +111,9 @@ const (
 	maxHeader = 64 << 10
 )
 
-// New returns a server of a schema whose resolvers use db and control. LoadSchema makes the schema as clients should see it. It fails where the
-// options' Validate does, and for the origin * without Auth, since every page in a browser would be an operator. It does not touch the database.
+// New returns a server of a schema whose resolvers use db and control. LoadSchema makes the schema as clients should
+// see it. It fails where the options' Validate does, and for the origin * without Auth, since every page in a browser
+// would be an operator. It does not touch the database.
 func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, options Options) (*Server, error) {
 	if err := errors.Join(options.Validate(), options.checkOpen()); err != nil {
 		return nil, err
@@ -124,17 +132,19 @@ func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, op
 	return s, nil
 }
 
-// Serve answers requests and does the work of runs until ctx ends. Then it ends subscriptions, waits for requests in flight,
-// for ten seconds at most, and stops the work at the end of its transaction: what is not committed is done again after the
-// next start, and nothing is counted twice. It refuses a listener that others can reach while everybody is an operator.
+// Serve answers requests and does the work of runs until ctx ends. Then it ends subscriptions, waits for requests in
+// flight, for ten seconds at most, and stops the work at the end of its transaction: what is not committed is done
+// again after the next start, and nothing is counted twice. It refuses a listener that others can reach while everybody
+// is an operator.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if err := s.options.checkAddress(listener.Addr()); err != nil {
 		return err
 	}
 	// No ReadTimeout or WriteTimeout: they would cut streams. Each answer sets its own.
 	web := &http.Server{
-		Handler: s.Handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
+		Handler: s.Handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup

@@ -30,7 +30,8 @@ type socketTransport struct {
 func (s *Server) newSocketTransport() socketTransport {
 	limit := int64(MaxBody)
 	return socketTransport{transport.Websocket{
-		Implementation: acceptor{streams: s.streams}, InitFunc: admission(s.options.Auth, s.clients), InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
+		Implementation: acceptor{streams: s.streams}, InitFunc: admission(s.options.Auth, s.clients),
+		InitTimeout: 10 * time.Second, PingPongInterval: 15 * time.Second,
 		PayloadReadLimit: &limit,
 	}, s}
 }
@@ -49,8 +50,10 @@ func isSocket(r *http.Request) bool {
 func canUpgrade(r *http.Request) bool {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	connection := strings.ToLower(strings.Join(r.Header.Values("Connection"), ","))
-	return r.Method == http.MethodGet && r.ProtoAtLeast(1, 1) && err == nil && len(key) == 16 && len(r.Header.Values("Sec-WebSocket-Key")) == 1 &&
-		r.Header.Get("Sec-WebSocket-Version") == "13" && slices.ContainsFunc(strings.Split(connection, ","), func(option string) bool { return strings.TrimSpace(option) == "upgrade" })
+	return r.Method == http.MethodGet && r.ProtoAtLeast(1, 1) && err == nil && len(key) == 16 &&
+		len(r.Header.Values("Sec-WebSocket-Key")) == 1 &&
+		r.Header.Get("Sec-WebSocket-Version") == "13" && slices.ContainsFunc(strings.Split(connection, ","),
+		func(option string) bool { return strings.TrimSpace(option) == "upgrade" })
 }
 
 // Do is part of gqlgen's interface.
@@ -70,7 +73,8 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 		return
 	}
 	defer leave()
-	place := &t.server.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets // until it is known whose the socket is
+	// until it is known whose the socket is
+	place := &t.server.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets
 	if !place.take() {
 		refuseClient(w, errSockets)
 		return
@@ -103,27 +107,29 @@ func sessionOf(ctx context.Context) *socketSession {
 	return session
 }
 
-// closeForbidden is the protocol's code for a socket whose credentials are not good, or no longer. Clients ask for new ones, and
-// come back after a while.
+// closeForbidden is the protocol's code for a socket whose credentials are not good, or no longer. Clients ask for new
+// ones, and come back after a while.
 const closeForbidden = 4403
 
 // closeTooMany is that of a client with too many sockets.
 const closeTooMany = 4429
 
-// admission lets a socket in whose connection_init, or else the request that opened it, shows credentials, and closes it when
-// they end.
+// admission lets a socket in whose connection_init, or else the request that opened it, shows credentials, and closes
+// it when they end.
 func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitFunc {
 	return func(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
 		who, known := auth.CallerOf(ctx)
 		if header := payload.Authorization(); !a.Open() && (header != "" || !known) {
 			var err error
 			if who, err = a.Authenticate(ctx, header); err != nil {
-				return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, "Forbidden"), closeForbidden), nil, err
+				return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, "Forbidden"), closeForbidden),
+					nil, err
 			}
 		}
 		session, places := sessionOf(ctx), &clients.of(who.Client).sockets
 		if !places.take() {
-			return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, errSockets.Error()), closeTooMany), nil, errSockets
+			return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, errSockets.Error()), closeTooMany),
+				nil, errSockets
 		}
 		session.place.giveBack()
 		session.place = places
@@ -140,9 +146,12 @@ func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitF
 type acceptor struct{ streams *streams }
 
 // Accept is part of gqlgen's interface. The origin has been looked at.
-func (a acceptor) Accept(w http.ResponseWriter, r *http.Request, o transport.WebsocketAcceptOptions) (transport.WebsocketConn, error) {
+func (a acceptor) Accept(w http.ResponseWriter, r *http.Request,
+	o transport.WebsocketAcceptOptions,
+) (transport.WebsocketConn, error) {
 	o.Subprotocols = []string{socketProtocol}
-	conn, err := transport.CoderWebsocketImplementation{AcceptOptions: websocket.AcceptOptions{InsecureSkipVerify: true}}.Accept(w, r, o)
+	options := websocket.AcceptOptions{InsecureSkipVerify: true}
+	conn, err := transport.CoderWebsocketImplementation{AcceptOptions: options}.Accept(w, r, o)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +166,8 @@ type fullConn interface {
 	transport.WebsocketReadDeadliner
 }
 
-// socket is a connection that tells clients to come back when it is the server that goes away: after a normal closure, which
-// is what gqlgen has for it, they take their subscriptions for complete.
+// socket is a connection that tells clients to come back when it is the server that goes away: after a normal closure,
+// which is what gqlgen has for it, they take their subscriptions for complete.
 type socket struct {
 	fullConn
 	session *socketSession
@@ -211,5 +220,8 @@ func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.Operat
 
 // tooMuch is the answer to an operation of a client that does too much.
 func tooMuch(err error) graphql.ResponseHandler {
-	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{Message: err.Error(), Extensions: map[string]any{"code": CodeUnavailable}}}})
+	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{
+		Message:    err.Error(),
+		Extensions: map[string]any{"code": CodeUnavailable},
+	}}})
 }

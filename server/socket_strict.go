@@ -17,8 +17,9 @@ const (
 	closeSameID     = 4409
 )
 
-// strictConn is a connection on which a client keeps to the protocol, or is told so by a close frame: gqlgen takes an id that is in use for
-// another operation, whose streams nobody could end then, and ends a socket without a word for what is no message.
+// strictConn is a connection on which a client keeps to the protocol, or is told so by a close frame: gqlgen takes an
+// id that is in use for another operation, whose streams nobody could end then, and ends a socket without a word for
+// what is no message.
 type strictConn struct {
 	endOnce
 	ids *operationIDs
@@ -70,7 +71,10 @@ func (c strictConn) NextReader() (int, io.Reader, error) {
 			return kind, nil, c.closeFor(closeSameID, "Subscriber for "+shortened(*m.ID)+" already exists")
 		case m.Type == "subscribe" && hasLoneSurrogate(string(m.Payload)):
 			c.ids.end(*m.ID)
-			refusal := map[string]any{"id": *m.ID, "type": "error", "payload": gqlerror.List{{Message: loneSurrogate, Extensions: map[string]any{"code": CodeInput}}}}
+			refusal := map[string]any{
+				"id": *m.ID, "type": "error",
+				"payload": gqlerror.List{{Message: loneSurrogate, Extensions: map[string]any{"code": CodeInput}}},
+			}
 			if err := c.fullConn.WriteJSON(refusal); err != nil {
 				return kind, nil, err
 			}
@@ -103,7 +107,8 @@ func (c strictConn) WriteJSON(v any) error {
 	return c.endOnce.WriteJSON(v)
 }
 
-// begin takes an id for an operation. It returns false where it is in use; where its client has ended that, it waits until it has ended.
+// begin takes an id for an operation. It returns false where it is in use; where its client has ended that, it waits
+// until it has ended.
 func (o *operationIDs) begin(id string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

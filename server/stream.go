@@ -35,8 +35,8 @@ func newStreams() *streams {
 	return s
 }
 
-// join returns a context of the stream's own, which ends with ctx and with stop, and a function to call at its end. It returns
-// false after stop.
+// join returns a context of the stream's own, which ends with ctx and with stop, and a function to call at its end. It
+// returns false after stop.
 func (s *streams) join(ctx context.Context) (context.Context, func(), bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,9 +80,12 @@ func (s *streams) wait(ctx context.Context) error {
 // heartbeat is how often a stream without events shows that it is alive, to the client and to proxies in between.
 const heartbeat = 15 * time.Second
 
-// stream answers by server-sent events, as https://github.com/enisdenjo/graphql-sse has them in its "distinct connections
-// mode". A stream that ends because the server stops, or because the caller's credentials have ended, has no event "complete", so that clients connect again.
-func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor, operation *graphql.OperationContext, errs gqlerror.List) {
+// stream answers by server-sent events, as https://github.com/enisdenjo/graphql-sse has them in its "distinct
+// connections mode". A stream that ends because the server stops, or because the caller's credentials have ended, has
+// no event "complete", so that clients connect again.
+func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
+	operation *graphql.OperationContext, errs gqlerror.List,
+) {
 	ctx, leave, ok := t.streams.join(graphql.WithOperationContext(r.Context(), operation))
 	if !ok {
 		refuse(w, http.StatusServiceUnavailable, CodeUnavailable, "the server is stopping")

@@ -8,8 +8,8 @@ import (
 // loneSurrogate is what somebody gets whose text has half of a character: Go would make U+FFFD of it, and store that.
 const loneSurrogate = `a text has half of a character: an escape \uD800 to \uDFFF without its other half`
 
-// hasLoneSurrogate reports whether a string in JSON, or in a GraphQL document, has an escape that is half of a surrogate pair. GraphQL's comments and
-// block strings have no such escapes.
+// hasLoneSurrogate reports whether a string in JSON, or in a GraphQL document, has an escape that is half of a
+// surrogate pair. GraphQL's comments and block strings have no such escapes.
 func hasLoneSurrogate(text string) bool {
 	if !strings.Contains(text, `\u`) {
 		return false

@@ -13,7 +13,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever clients send.
+// telemetry counts GraphQL operations, as an extension of the GraphQL server. Its labels have few values, whatever
+// clients send.
 type telemetry struct {
 	registry *prometheus.Registry
 	http     *prometheus.CounterVec
@@ -26,10 +27,12 @@ func newTelemetry() *telemetry {
 	t := &telemetry{
 		registry: prometheus.NewRegistry(),
 		http: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coexist_http_requests_total", Help: "HTTP requests by status, those that were refused too. A stream counts when it ends.",
+			Name: "coexist_http_requests_total",
+			Help: "HTTP requests by status, those that were refused too. A stream counts when it ends.",
 		}, []string{"code"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "coexist_graphql_requests_total", Help: "GraphQL requests by operation: query, mutation, subscription, or invalid.",
+			Name: "coexist_graphql_requests_total",
+			Help: "GraphQL requests by operation: query, mutation, subscription, or invalid.",
 		}, []string{"operation"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "coexist_graphql_errors_total", Help: "Errors in GraphQL answers, by their code.",
@@ -81,7 +84,8 @@ func (t *telemetry) InterceptResponse(ctx context.Context, next graphql.Response
 	case operation.Operation == nil:
 		t.requests.WithLabelValues("invalid").Inc()
 	case operation.Operation.Operation != ast.Subscription:
-		t.duration.WithLabelValues(string(operation.Operation.Operation)).Observe(graphql.Now().Sub(operation.Stats.OperationStart).Seconds())
+		t.duration.WithLabelValues(string(operation.Operation.Operation)).Observe(
+			graphql.Now().Sub(operation.Stats.OperationStart).Seconds())
 	}
 	return response
 }
@@ -91,7 +95,8 @@ type storeFailures struct{ control *repo.Control }
 
 var (
 	storeFailuresMetric = prometheus.NewDesc("coexist_copy_store_failures_total",
-		"Stores of copies that failed for a technical reason, such as a missing right or a full disk.", []string{"entity"}, nil)
+		"Stores of copies that failed for a technical reason, such as a missing right or a full disk.",
+		[]string{"entity"}, nil)
 	storeFailingMetric = prometheus.NewDesc("coexist_copy_store_failing",
 		"1 while the last store of copies failed for a technical reason.", []string{"entity"}, nil)
 )
@@ -109,7 +114,8 @@ func (s storeFailures) Collect(metrics chan<- prometheus.Metric) {
 		if f.FailingSince != nil {
 			failing = 1
 		}
-		metrics <- prometheus.MustNewConstMetric(storeFailuresMetric, prometheus.CounterValue, float64(f.Total), f.Entity)
+		metrics <- prometheus.MustNewConstMetric(storeFailuresMetric, prometheus.CounterValue,
+			float64(f.Total), f.Entity)
 		metrics <- prometheus.MustNewConstMetric(storeFailingMetric, prometheus.GaugeValue, failing, f.Entity)
 	}
 }
@@ -117,7 +123,8 @@ func (s storeFailures) Collect(metrics chan<- prometheus.Metric) {
 // unavailableTotal counts errors with the code UNAVAILABLE by their cause, as a metric.
 type unavailableTotal struct{ troubles *troubles }
 
-var unavailableMetric = prometheus.NewDesc("coexist_unavailable_total", "Errors with the code UNAVAILABLE, by their cause.", []string{"cause"}, nil)
+var unavailableMetric = prometheus.NewDesc("coexist_unavailable_total",
+	"Errors with the code UNAVAILABLE, by their cause.", []string{"cause"}, nil)
 
 // Describe is part of Prometheus's interface.
 func (unavailableTotal) Describe(metrics chan<- *prometheus.Desc) { metrics <- unavailableMetric }
@@ -125,6 +132,7 @@ func (unavailableTotal) Describe(metrics chan<- *prometheus.Desc) { metrics <- u
 // Collect is part of Prometheus's interface.
 func (u unavailableTotal) Collect(metrics chan<- prometheus.Metric) {
 	for cause, total := range u.troubles.total() {
-		metrics <- prometheus.MustNewConstMetric(unavailableMetric, prometheus.CounterValue, float64(total), string(cause))
+		metrics <- prometheus.MustNewConstMetric(unavailableMetric, prometheus.CounterValue,
+			float64(total), string(cause))
 	}
 }

@@ -27,8 +27,9 @@ const (
 	transferTime = 30 * time.Second
 )
 
-// httpTransport answers GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), in the form that the client
-// prefers: application/json, application/graphql-response+json, or server-sent events, which alone can answer a subscription.
+// httpTransport answers GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), in the form that the
+// client prefers: application/json, application/graphql-response+json, or server-sent events, which alone can answer a
+// subscription.
 type httpTransport struct {
 	streams *streams
 	clients *clients
@@ -60,7 +61,8 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	defer func() { place.giveBack() }()
 	form, acceptable := negotiate(r.Header.Values("Accept"))
 	if !acceptable {
-		refuse(w, http.StatusNotAcceptable, CodeInput, "accept application/graphql-response+json, application/json or text/event-stream")
+		refuse(w, http.StatusNotAcceptable, CodeInput,
+			"accept application/graphql-response+json, application/json or text/event-stream")
 		return
 	}
 	params, refused := readParams(w, r)
@@ -151,12 +153,13 @@ func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *ba
 	return params, refused
 }
 
-// limitBodyTime limits how long a client may take to send a body. The deadline stays where the body is not read to its end: Go's server
-// reads on then, before it sends the answer.
+// limitBodyTime limits how long a client may take to send a body. The deadline stays where the body is not read to its
+// end: Go's server reads on then, before it sends the answer.
 func limitBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(transferTime)) // a connection without deadlines has none to miss
+			// a connection without deadlines has none to miss
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(transferTime))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -168,7 +171,10 @@ func readURL(query string, params *graphql.RawParams) *badRequest {
 		return &badRequest{http.StatusBadRequest, "the URL cannot be read"}
 	}
 	params.Query, params.OperationName = values.Get("query"), values.Get("operationName")
-	for name, target := range map[string]*map[string]any{"variables": &params.Variables, "extensions": &params.Extensions} {
+	for name, target := range map[string]*map[string]any{
+		"variables":  &params.Variables,
+		"extensions": &params.Extensions,
+	} {
 		if hasLoneSurrogate(values.Get(name)) {
 			return &badRequest{http.StatusBadRequest, loneSurrogate}
 		}
@@ -205,9 +211,13 @@ func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams)
 		Extensions    map[string]any `json:"extensions"`
 	}
 	if decodeJSON(string(body), &fields) != nil {
-		return &badRequest{http.StatusBadRequest, "the body must be one JSON object, with query and operationName as strings, variables and extensions as objects"}
+		return &badRequest{
+			http.StatusBadRequest,
+			"the body must be one JSON object, with query and operationName as strings, variables and extensions as objects",
+		}
 	}
-	params.Query, params.OperationName, params.Variables, params.Extensions = fields.Query, fields.OperationName, fields.Variables, fields.Extensions
+	params.Query, params.OperationName, params.Variables, params.Extensions = fields.Query, fields.OperationName,
+		fields.Variables, fields.Extensions
 	return nil
 }
 
@@ -234,17 +244,22 @@ type refusal struct {
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	setHeaders(w.Header())
 	if status != http.StatusBadRequest {
-		// The body may not have been read: else Go's server would do so before it answers, at the pace of whoever sends it.
+		// The body may not have been read: else Go's server would do so before it answers, at the pace of whoever sends
+		// it.
 		w.Header().Set("Connection", "close")
 	}
 	// Clients read an answer of this type whatever its status is; one of application/json some throw away.
-	writeJSON(w, responseJSON, status, refusal{Errors: gqlerror.List{{Message: message, Extensions: map[string]any{"code": code}}}})
+	writeJSON(w, responseJSON, status, refusal{Errors: gqlerror.List{{
+		Message:    message,
+		Extensions: map[string]any{"code": code},
+	}}})
 }
 
 func writeJSON(w http.ResponseWriter, form answerForm, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil { // nothing that a resolver returns does this
-		status, body = http.StatusInternalServerError, []byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
+		status, body = http.StatusInternalServerError,
+			[]byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
 	}
 	w.Header().Set("Content-Type", form.mediaType()+"; charset=utf-8")
 	// A client that hangs up or that does not read is none of our business.

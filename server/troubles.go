@@ -10,7 +10,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// troubles keeps why answers were UNAVAILABLE, and logs each cause once a minute at most. It is safe for concurrent use.
+// troubles keeps why answers were UNAVAILABLE, and logs each cause once a minute at most. It is safe for concurrent
+// use.
 type troubles struct {
 	logger *slog.Logger
 	mu     sync.Mutex
@@ -27,7 +28,8 @@ func newTroubles(logger *slog.Logger) *troubles {
 	return &troubles{logger: logger, causes: map[repo.Cause]*trouble{}}
 }
 
-// troubleTime is how long a cause is told after it was seen last, and the least time between two lines of the log about it.
+// troubleTime is how long a cause is told after it was seen last, and the least time between two lines of the log about
+// it.
 const troubleTime = time.Minute
 
 // note counts an error that is an ErrUnavailable.
@@ -46,7 +48,8 @@ func (t *troubles) note(ctx context.Context, cause repo.Cause, err error) {
 		return
 	}
 	seen.logged = now
-	t.logger.ErrorContext(ctx, "the database is unavailable for what was asked", "cause", cause, "times", seen.count, "operation", operationName(ctx), "error", err)
+	t.logger.ErrorContext(ctx, "the database is unavailable for what was asked", "cause", cause, "times", seen.count,
+		"operation", operationName(ctx), "error", err)
 }
 
 // total counts the errors of a cause since the process began.

@@ -15,9 +15,9 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// v1Usage is an extension that counts which client asks for which field of the V1 shape. What an operation asks for is worked
-// out once for each document in the query cache: all that it selects, whatever variables skip, since it is what the client's
-// code says that has to change.
+// v1Usage is an extension that counts which client asks for which field of the V1 shape. What an operation asks for is
+// worked out once for each document in the query cache: all that it selects, whatever variables skip, since it is what
+// the client's code says that has to change.
 type v1Usage struct {
 	control *repo.Control
 	schema  *v1Schema
@@ -61,7 +61,8 @@ func (u *v1Usage) fields(operation *ast.OperationDefinition) []repo.V1Field {
 	return fields
 }
 
-// nameOfClient is what a client says of itself: in the headers of its request, or in the payload that opened its socket.
+// nameOfClient is what a client says of itself: in the headers of its request, or in the payload that opened its
+// socket.
 func nameOfClient(ctx context.Context, request *graphql.OperationContext) (name, version string) {
 	payload := transport.GetInitPayload(ctx)
 	said := func(what string) string {
@@ -76,8 +77,8 @@ type v1Schema struct {
 	fields map[*ast.FieldDefinition]repo.V1Field
 }
 
-// newV1Schema finds them: their type, or their own name in a type that has both shapes, has V1 in its name, after the name of the
-// entity.
+// newV1Schema finds them: their type, or their own name in a type that has both shapes, has V1 in its name, after the
+// name of the entity.
 func newV1Schema(schema *ast.Schema) *v1Schema {
 	var entities []string
 	if enum := schema.Types["Entity"]; enum != nil {
@@ -99,7 +100,8 @@ func newV1Schema(schema *ast.Schema) *v1Schema {
 	return found
 }
 
-// entityIn is the entity in a name such as OrderDetailV1, customersV1 or deleteCustomerV1, "" where there is none; the longest of several.
+// entityIn is the entity in a name such as OrderDetailV1, customersV1 or deleteCustomerV1, "" where there is none; the
+// longest of several.
 func entityIn(name string, entities []string) string {
 	before, _, isV1 := strings.Cut(name, "V1")
 	if !isV1 {
@@ -107,15 +109,16 @@ func entityIn(name string, entities []string) string {
 	}
 	entity := ""
 	for _, e := range entities {
-		if len(e) > len(entity) && strings.Contains(strings.ToLower(before), strings.ToLower(strings.ReplaceAll(e, "_", ""))) {
+		if len(e) > len(entity) && strings.Contains(strings.ToLower(before),
+			strings.ToLower(strings.ReplaceAll(e, "_", ""))) {
 			entity = e
 		}
 	}
 	return entity
 }
 
-// fieldsOf returns the V1 fields that an operation selects, through fragments too, each once, in the order of their names.
-// The operation must have been validated.
+// fieldsOf returns the V1 fields that an operation selects, through fragments too, each once, in the order of their
+// names. The operation must have been validated.
 func (s *v1Schema) fieldsOf(operation *ast.OperationDefinition) []repo.V1Field {
 	found := map[repo.V1Field]bool{}
 	walked := map[*ast.FragmentDefinition]bool{}
@@ -149,10 +152,12 @@ func (s *v1Schema) fieldsOf(operation *ast.OperationDefinition) []repo.V1Field {
 	return fields
 }
 
-// v1Operations describes the operations that ask for the V1 shape, as a metric. Its clients are as few as the engine keeps apart.
+// v1Operations describes the operations that ask for the V1 shape, as a metric. Its clients are as few as the engine
+// keeps apart.
 type v1Operations struct{ control *repo.Control }
 
-var v1OperationsMetric = prometheus.NewDesc("coexist_v1_operations_total", "GraphQL operations that asked for the V1 shape, by client.", []string{"client"}, nil)
+var v1OperationsMetric = prometheus.NewDesc("coexist_v1_operations_total",
+	"GraphQL operations that asked for the V1 shape, by client.", []string{"client"}, nil)
 
 // Describe is part of Prometheus's interface.
 func (v1Operations) Describe(metrics chan<- *prometheus.Desc) { metrics <- v1OperationsMetric }

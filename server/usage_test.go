@@ -61,7 +61,8 @@ func TestEveryV1FieldIsCounted(t *testing.T) {
 		for _, f := range definition.Fields {
 			counted := v1.fields[f]
 			want := ""
-			isV1 := strings.Contains(definition.Name, "V1") && definition.Name != "V1Usage" || strings.HasSuffix(f.Name, "V1")
+			isV1 := strings.Contains(definition.Name, "V1") && definition.Name != "V1Usage" ||
+				strings.HasSuffix(f.Name, "V1")
 			if name := strings.ToLower(definition.Name + f.Name); isV1 {
 				want = "ORDER"
 				if strings.Contains(strings.ToLower(definition.Name), "customer") || !strings.Contains(name, "order") {

@@ -49,7 +49,10 @@ func NewProvider(t *testing.T) *Provider {
 func (p *Provider) Publish(keys map[string]*rsa.PrivateKey) {
 	server := &oidctest.Server{}
 	for id, key := range keys {
-		server.PublicKeys = append(server.PublicKeys, oidctest.PublicKey{PublicKey: key.Public(), KeyID: id, Algorithm: oidc.RS256})
+		server.PublicKeys = append(server.PublicKeys, oidctest.PublicKey{
+			PublicKey: key.Public(), KeyID: id,
+			Algorithm: oidc.RS256,
+		})
 	}
 	server.SetIssuer(p.URL)
 	p.serves.Store(server)
@@ -69,7 +72,8 @@ func NewKey(t *testing.T) *rsa.PrivateKey {
 func (p *Provider) Claims(t *testing.T, changes map[string]any) string {
 	t.Helper()
 	all := map[string]any{
-		"iss": p.URL, "aud": []string{Audience}, "sub": "4711", "exp": time.Now().Add(time.Hour).Unix(), "roles": []string{"staff", "operator"},
+		"iss": p.URL, "aud": []string{Audience}, "sub": "4711", "exp": time.Now().Add(time.Hour).Unix(),
+		"roles": []string{"staff", "operator"},
 	}
 	maps.Copy(all, changes)
 	maps.DeleteFunc(all, func(_ string, v any) bool { return v == nil })
@@ -82,7 +86,8 @@ func (p *Provider) Claims(t *testing.T, changes map[string]any) string {
 
 // Handmade is a token with a header of its own, signed by sign.
 func Handmade(header, claims string, sign func(string) []byte) string {
-	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
+		base64.RawURLEncoding.EncodeToString([]byte(claims))
 	return text + "." + base64.RawURLEncoding.EncodeToString(sign(text))
 }
 

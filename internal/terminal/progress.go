@@ -57,7 +57,8 @@ func (b *ProgressBar) width() int {
 	return width
 }
 
-// within cuts a line off that is longer than a terminal is wide, less one: a line that is broken cannot be written over. A width of 0 is none.
+// within cuts a line off that is longer than a terminal is wide, less one: a line that is broken cannot be written
+// over. A width of 0 is none.
 func within(line string, width int) string {
 	runes := []rune(line)
 	if width <= 1 || len(runes) < width {
@@ -82,5 +83,6 @@ func drawBar(done, total int64) string {
 		part = min(float64(done)/float64(total), 1)
 	}
 	full := int(part * width)
-	return fmt.Sprintf("[%s%s] %3d %% %d/%d", strings.Repeat("#", full), strings.Repeat(".", width-full), int(part*100), done, total)
+	return fmt.Sprintf("[%s%s] %3d %% %d/%d", strings.Repeat("#", full), strings.Repeat(".", width-full),
+		int(part*100), done, total)
 }

@@ -278,7 +278,8 @@ func (m *model) trigger(w *world, i, k int, s statement, kind uint8) bool {
 	if a.snapshot.taken == 1 && !m.sqlite {
 		if oldest := a.queue[0].kind == opBypassOldest; oldest && m.has(triggerNeedsBarrier) {
 			return true // the barrier is not there
-		} else if !oldest && m.has(triggerLocksPhase) && (a.snapshot.entities[e].phase >= cutover) != (in.phase >= cutover) {
+		} else if !oldest && m.has(triggerLocksPhase) &&
+			(a.snapshot.entities[e].phase >= cutover) != (in.phase >= cutover) {
 			return true // FOR SHARE of the barrier: could not serialize access
 		}
 		in = a.snapshot.entities[e]

@@ -17,8 +17,10 @@ func (m *model) commit(w *world, i int) {
 	before := w.meanings
 	w.db = w.view(i)
 	for k, wrote := range a.tx.wrote {
-		if wrote&(1<<partCopy) != 0 && a.tx.slots[k].copy.there == 1 && a.saw[k].slot.entry == 1 && w.db.slots[k].entry == 1 {
-			m.violate("Quarantine lists what cannot be converted: %s has converted key %d, which stays listed", a.queue[0], k)
+		if wrote&(1<<partCopy) != 0 && a.tx.slots[k].copy.there == 1 && a.saw[k].slot.entry == 1 &&
+			w.db.slots[k].entry == 1 {
+			m.violate("Quarantine lists what cannot be converted: %s has converted key %d, which stays listed",
+				a.queue[0], k)
 		}
 	}
 	w.db.flag = 0
@@ -79,19 +81,23 @@ func (m *model) mayCommit(w *world, a *actor) {
 		}
 		in := w.db.entities[m.entityOf(int(f.key))]
 		if a.ours() && (in.phase != a.under.phase || in.epoch != a.under.epoch) {
-			m.violate("No write under a phase no longer in force: %s was made under %s, and it is %s", a.queue[0], phaseNames[a.under.phase], phaseNames[in.phase])
+			m.violate("No write under a phase no longer in force: %s was made under %s, and it is %s", a.queue[0],
+				phaseNames[a.under.phase], phaseNames[in.phase])
 		}
-		if a.ours() && in.phase >= cutover && (f.kind == effectVal && f.arg == badValue || f.kind == effectIs && valueOf(f.arg) == badValue) {
+		if a.ours() && in.phase >= cutover && (f.kind == effectVal && f.arg == badValue || f.kind == effectIs &&
+			valueOf(f.arg) == badValue) {
 			m.violate("From CUTOVER on V2 holds every write: %s has written what cannot be converted", a.queue[0])
 		}
 		if !a.ours() && in.phase >= cutover {
-			m.violate("No write under a phase no longer in force: another program has written V1 in %s", phaseNames[in.phase])
+			m.violate("No write under a phase no longer in force: another program has written V1 in %s",
+				phaseNames[in.phase])
 		}
 	}
 	for k, wrote := range a.tx.wrote {
 		c := a.tx.slots[k].copy
 		if wrote&(1<<partCopy) != 0 && c.there == 1 && a.mapping < w.db.entities[m.entityOf(k)].mapping && a.ours() {
-			m.violate("No copy by an older mapping: %s has stored one of version %d, and %d is in use", a.queue[0], c.mapping, w.db.entities[m.entityOf(k)].mapping)
+			m.violate("No copy by an older mapping: %s has stored one of version %d, and %d is in use", a.queue[0],
+				c.mapping, w.db.entities[m.entityOf(k)].mapping)
 		}
 	}
 }
@@ -100,7 +106,8 @@ func (m *model) checkWorld(w *world, before [keys]uint8) {
 	d := &w.db
 	for k := range d.slots {
 		if now := m.current(d, k); now != w.meanings[k] {
-			m.violate("Nothing is lost: key %d is %s, and was written to be %s (%s)", k, describe(now), describe(w.meanings[k]), phaseNames[d.entities[m.entityOf(k)].phase])
+			m.violate("Nothing is lost: key %d is %s, and was written to be %s (%s)", k, describe(now),
+				describe(w.meanings[k]), phaseNames[d.entities[m.entityOf(k)].phase])
 		}
 		m.checkCopy(d, k)
 		m.checkVersion(w, k, before[k])
@@ -112,15 +119,18 @@ func (m *model) checkWorld(w *world, before [keys]uint8) {
 
 func (m *model) checkCopy(d *database, k int) {
 	s := m.look(d, k)
-	same := s.slot.root.there == s.slot.copy.there && (s.slot.root.there == 0 || s.slot.root.val == s.slot.copy.val && s.slot.child.value() == s.slot.copy.child)
+	same := s.slot.root.there == s.slot.copy.there && (s.slot.root.there == 0 || s.slot.root.val == s.slot.copy.val &&
+		s.slot.child.value() == s.slot.copy.child)
 	in := d.entities[m.entityOf(k)]
 	switch {
 	case !in.leadByV2() && s.fresh == 1 && s.slot.root.there == 0:
 		m.violate("A fresh copy equals V1: key %d has one, and no V1 row", k)
 	case !in.leadByV2() && s.fresh == 1 && !same:
-		m.violate("A fresh copy equals V1: key %d is %d/%d in V2, %d/%d in V1", k, s.slot.copy.val, s.slot.copy.child, s.slot.root.val, s.slot.child.value())
+		m.violate("A fresh copy equals V1: key %d is %d/%d in V2, %d/%d in V1", k, s.slot.copy.val, s.slot.copy.child,
+			s.slot.root.val, s.slot.child.value())
 	case in.phase == cutover && in.leadByV2() && !same:
-		m.violate("Both shapes agree in CUTOVER: key %d is %v in V2, %v %v in V1", k, s.slot.copy, s.slot.root, s.slot.child)
+		m.violate("Both shapes agree in CUTOVER: key %d is %v in V2, %v %v in V1", k, s.slot.copy,
+			s.slot.root, s.slot.child)
 	}
 }
 
@@ -131,7 +141,8 @@ func (m *model) checkVersion(w *world, k int, before uint8) {
 	s := m.look(&w.db, k)
 	switch {
 	case w.meanings[k] != before && s.version <= w.versions[k]:
-		m.violate("A version grows with each change: key %d became %s with version %d, and %d was there before", k, describe(w.meanings[k]), s.version, w.versions[k])
+		m.violate("A version grows with each change: key %d became %s with version %d, and %d was there before", k,
+			describe(w.meanings[k]), s.version, w.versions[k])
 	case s.version < w.versions[k]:
 		m.violate("A version never falls: key %d went from %d to %d", k, w.versions[k], s.version)
 	}
@@ -205,7 +216,8 @@ func (m *model) settle(w world) {
 func (m *model) checkSwept(d *database, newest uint8) {
 	for k := range d.slots {
 		s := m.look(d, k)
-		convertible := s.slot.root.there == 1 && s.slot.root.val != badValue && (!m.refuses || s.slot.root.val != refusedValue)
+		convertible := s.slot.root.there == 1 && s.slot.root.val != badValue &&
+			(!m.refuses || s.slot.root.val != refusedValue)
 		switch {
 		case s.slot.root.there == 0 && (s.slot.copy.there == 1 || s.changed == 1):
 			m.violate("A whole sweep leaves nothing open: key %d has no V1 row, and a copy or a mark", k)
@@ -214,7 +226,8 @@ func (m *model) checkSwept(d *database, newest uint8) {
 		case convertible && s.slot.copy.facts == 0 && s.slot.copy.mapping < newest:
 			m.violate("A whole sweep leaves nothing open: key %d is of an older mapping", k)
 		case s.slot.root.there == 1 && (s.slot.entry == 1 && s.fresh == 0) == convertible:
-			m.violate("Quarantine lists what cannot be converted: key %d, value %d, listed %v", k, s.slot.root.val, s.slot.entry == 1)
+			m.violate("Quarantine lists what cannot be converted: key %d, value %d, listed %v", k, s.slot.root.val,
+				s.slot.entry == 1)
 		}
 	}
 }

@@ -147,8 +147,8 @@ func lockLeftover(m *model, w *world, i int) move {
 	return next
 }
 
-// readMarks reads the marks of the key once V2's row is ours: the version must pass the floor of a tombstone that somebody may
-// have left a moment ago.
+// readMarks reads the marks of the key once V2's row is ours: the version must pass the floor of a tombstone that
+// somebody may have left a moment ago.
 func readMarks(m *model, w *world, i int) move {
 	a := &w.actors[i]
 	k := a.queue[0].first()
@@ -206,7 +206,8 @@ func deleteRows(m *model, w *world, i int) move {
 	return next
 }
 
-// deleteCopy deletes the copy that was read. Where there was none, one that a storer adds meanwhile comes under the tombstone.
+// deleteCopy deletes the copy that was read. Where there was none, one that a storer adds meanwhile comes under the
+// tombstone.
 func deleteCopy(m *model, w *world, i int) move {
 	a := &w.actors[i]
 	k := a.queue[0].first()

@@ -18,10 +18,10 @@ import (
 // soaked are the databases of the soak.
 var soaked = []string{"sqlite", "postgres"}
 
-// takeOut takes each guard, or only the one that is named, out of the engine itself and soaks what is left, on all databases at
-// once until there is an anomaly or the time is up, unless that is 0. It prints what was found and after how long, with what the
-// model finds beside it, and whether the test that forces the guard's schedule fails, as it should. The engine's files stay as
-// they are: the compiler is given others in their place.
+// takeOut takes each guard, or only the one that is named, out of the engine itself and soaks what is left, on all
+// databases at once until there is an anomaly or the time is up, unless that is 0. It prints what was found and after
+// how long, with what the model finds beside it, and whether the test that forces the guard's schedule fails, as it
+// should. The engine's files stay as they are: the compiler is given others in their place.
 func takeOut(out io.Writer, only string, patience time.Duration) error {
 	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/alwaysup/coexist/repo").Output()
 	if err != nil {
@@ -33,7 +33,8 @@ func takeOut(out io.Writer, only string, patience time.Duration) error {
 		return err
 	}
 	defer os.RemoveAll(work) //nolint:errcheck // no more than a leftover
-	fmt.Fprintf(out, "Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
+	fmt.Fprintf(out,
+		"Without one guard, what the model finds and what the soak finds, for up to %v on each database:\n", patience)
 	var unmissed []string
 	known, taken, soakFound, testFailed := false, 0, 0, 0
 	for _, g := range guardList {
@@ -67,15 +68,16 @@ func takeOut(out io.Writer, only string, patience time.Duration) error {
 	if !known {
 		return fmt.Errorf("there is no guard %q", only)
 	}
-	fmt.Fprintf(out, "Of %d guards that were taken out of the engine, the soak finds %d, and the test of its schedule fails for %d.\n", taken, soakFound, testFailed)
+	fmt.Fprintf(out,
+		"Of %d guards that were taken out of the engine, the soak finds %d, and the test of its schedule fails for %d.\n", taken, soakFound, testFailed)
 	if len(unmissed) > 0 {
 		return fmt.Errorf("no test misses %s", strings.Join(unmissed, ", "))
 	}
 	return nil
 }
 
-// missed prints what goes wrong in the engine without a guard, and reports whether the soak finds something and whether the
-// guard's test fails.
+// missed prints what goes wrong in the engine without a guard, and reports whether the soak finds something and whether
+// the guard's test fails.
 func missed(out io.Writer, engine, work string, g guard, patience time.Duration) (found, fails bool, err error) {
 	list, err := overlay(engine, work, edits[g])
 	if err != nil {
@@ -146,7 +148,8 @@ func testWithout(out io.Writer, engine, list, name string) (fails bool, err erro
 	if folder == "" {
 		folder = "repo"
 	}
-	test := exec.Command("go", "test", "-count=1", "-vet=off", "-timeout", "1m", "-overlay", list, "-run", "^"+name+"$", ".")
+	test := exec.Command("go", "test", "-count=1", "-vet=off", "-timeout", "1m", "-overlay", list, "-run",
+		"^"+name+"$", ".")
 	test.Dir = filepath.Join(filepath.Dir(engine), folder)
 	said, err := test.CombinedOutput()
 	if err == nil {
@@ -156,11 +159,13 @@ func testWithout(out io.Writer, engine, list, name string) (fails bool, err erro
 	if !strings.Contains(string(said), "--- FAIL: "+name) && !strings.Contains(string(said), "panic: test timed out") {
 		return false, fmt.Errorf("%w: %s", err, said)
 	}
-	fmt.Fprintf(out, "  %-9s %8.0f s  %s fails: %s\n", "test", time.Since(began).Seconds(), name, firstFailure(string(said)))
+	fmt.Fprintf(out, "  %-9s %8.0f s  %s fails: %s\n", "test", time.Since(began).Seconds(), name,
+		firstFailure(string(said)))
 	return true, nil
 }
 
-// overlay writes the engine's edited files beside the list of them that the compiler takes, and returns that list's name.
+// overlay writes the engine's edited files beside the list of them that the compiler takes, and returns that list's
+// name.
 func overlay(engine, work string, all []edit) (list string, err error) {
 	files, err := edited(engine, all)
 	if err != nil {
@@ -205,9 +210,13 @@ func edited(engine string, all []edit) (map[string]string, error) {
 var anomalies = regexp.MustCompile(`ANOMALY: ([^\n]{1,200})`)
 
 // soakUntil returns the first line of the first anomaly, "" where there was none, and how long it took to find.
-func soakUntil(engine, program, database string, patience time.Duration) (anomaly string, took time.Duration, err error) {
+func soakUntil(engine, program, database string,
+	patience time.Duration,
+) (anomaly string, took time.Duration, err error) {
 	began := time.Now()
-	soak := exec.Command(program, "-test.run", "TestSoak/"+database+"$", "-test.timeout", (patience + 10*time.Minute).String(), "-soak", patience.String(), "-seed", "1", "-histories", filepath.Join(filepath.Dir(program), database))
+	soak := exec.Command(program, "-test.run", "TestSoak/"+database+"$", "-test.timeout",
+		(patience + 10*time.Minute).String(), "-soak", patience.String(), "-seed", "1", "-histories",
+		filepath.Join(filepath.Dir(program), database))
 	soak.Dir = filepath.Join(engine, "..", "proof", "soak")
 	said, err := soak.CombinedOutput()
 	took = time.Since(began)
@@ -217,7 +226,8 @@ func soakUntil(engine, program, database string, patience time.Duration) (anomal
 	if line := anomalies.FindSubmatch(said); line != nil {
 		return string(line[1]), took, nil
 	}
-	if text := strings.TrimSpace(string(said)); strings.Contains(text, "panic: ") || strings.Contains(text, "--- FAIL") {
+	if text := strings.TrimSpace(string(said)); strings.Contains(text, "panic: ") ||
+		strings.Contains(text, "--- FAIL") {
 		return firstFailure(text), took, nil
 	}
 	return "", took, fmt.Errorf("%w: %s", err, said)

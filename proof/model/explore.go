@@ -104,8 +104,8 @@ func (a *actor) again() {
 	a.todo, a.won, a.failed, a.vanished, a.locked = 0, 0, 0, 0, 0
 }
 
-// hearsNothing makes of a successor one in which the answer to COMMIT was lost, where that makes a difference: a client asks
-// again for what is bound to a version, and the engine, without its guard, for everything.
+// hearsNothing makes of a successor one in which the answer to COMMIT was lost, where that makes a difference: a client
+// asks again for what is bound to a version, and the engine, without its guard, for everything.
 func (m *model) hearsNothing(s *successor, before *world) bool {
 	a := &s.world.actors[s.actor]
 	kind := a.queue[0].kind
@@ -145,7 +145,8 @@ type found struct {
 	trace     []string
 }
 
-// explore visits every world that can be reached in fewer steps than bound, the nearest first, until an invariant is violated.
+// explore visits every world that can be reached in fewer steps than bound, the nearest first, until an invariant is
+// violated.
 func (m *model) explore(start world, bound func() int) found {
 	seen := map[uint64]struct{}{maphash.Comparable(seed, start): {}}
 	nodes := []node{{-1, 0}}

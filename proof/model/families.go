@@ -20,12 +20,15 @@ func pages(family string, sqlite bool) []scenario {
 		{"MIGRATE, one row without a copy, one stale", two(missing, stale, mark{1, 1, markChange, 0})},
 		{"MIGRATE, two stale rows", two(stale, stale, mark{1, 0, markChange, 0}, mark{2, 1, markChange, 0})},
 		{"MIGRATE, one row, one free key", two(migrated, slot{}, mark{1, 1, markGone, 3})},
-		{"MIGRATE, one row gone, one stale", two(slot{copy: freshCopy(1)}, stale, mark{1, 0, markChange, 0}, mark{2, 1, markChange, 0})},
+		{"MIGRATE, one row gone, one stale", two(slot{copy: freshCopy(1)}, stale, mark{1, 0, markChange, 0},
+			mark{2, 1, markChange, 0})},
 	} {
 		batches := []operation{at(op(opReadV2, 0), 3), at(op(opSweep, 0), 3)}
 		single := []operation{
-			op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), at(op(opReadV2, 0), 2), at(op(opUpdateV1, 0), 2), at(op(opUpdateV2, 2), 2), at(op(opDelete, 0), 2), at(op(opCreateV1, 1), 2),
-			op(opBypass, scriptUpdate), op(opBypass, scriptChangeKey), op(opBypass, scriptTruncate), op(opBypass, scriptTruncateInsert), op(opBypassOld, scriptChangeKey),
+			op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), at(op(opReadV2, 0), 2), at(op(opUpdateV1, 0), 2),
+			at(op(opUpdateV2, 2), 2), at(op(opDelete, 0), 2), at(op(opCreateV1, 1), 2),
+			op(opBypass, scriptUpdate), op(opBypass, scriptChangeKey), op(opBypass, scriptTruncate),
+			op(opBypass, scriptTruncateInsert), op(opBypassOld, scriptChangeKey),
 			op(opPhase, expand), op(opPhase, cutover),
 		}
 		base := scenario{family: family, start: start.name, db: start.db, sqlite: sqlite}
@@ -40,10 +43,14 @@ func pages(family string, sqlite bool) []scenario {
 func refusals() []scenario {
 	var all []scenario
 	bad, good := slot{root: root(refusedValue), child: theChild}, slot{root: root(0), child: theChild}
-	for _, start := range []named{{"MIGRATE, the first of two rows is refused", two(bad, good)}, {"MIGRATE, the second of two rows is refused", two(good, bad)}} {
+	for _, start := range []named{
+		{"MIGRATE, the first of two rows is refused", two(bad, good)},
+		{"MIGRATE, the second of two rows is refused", two(good, bad)},
+	} {
 		base := scenario{family: "refused rows", start: start.name, db: start.db, refuses: true}
 		others := []operation{
-			at(op(opReadV2, 0), 3), op(opUpdateV1, 1), at(op(opUpdateV1, 1), 2), op(opDelete, 0), at(op(opDelete, 0), 2), op(opBypass, scriptUpdate), op(opBypass, scriptRefused),
+			at(op(opReadV2, 0), 3), op(opUpdateV1, 1), at(op(opUpdateV1, 1), 2), op(opDelete, 0),
+			at(op(opDelete, 0), 2), op(opBypass, scriptUpdate), op(opBypass, scriptRefused),
 			op(opPhase, expand), op(opPhase, cutover),
 		}
 		all = append(all, combine(base, each(at(op(opSweep, 0), 3)), each(others...), nil)...)
@@ -55,13 +62,25 @@ func refusals() []scenario {
 func references() []scenario {
 	there, missing := slot{root: root(0), copy: withCopy(freshCopy(1), func(c *copyRow) { c.child = 0 })}, slot{}
 	dead := slot{root: root(0)}
-	order := slot{root: rootRow{there: 1, inc: 5}, copy: withCopy(freshCopy(1), func(c *copyRow) { c.child, c.inc = 0, 6 })}
+	order := slot{root: rootRow{there: 1, inc: 5}, copy: withCopy(freshCopy(1),
+		func(c *copyRow) { c.child, c.inc = 0, 6 })}
 	var all []scenario
-	for _, phases := range [][2]uint8{{migrate, migrate}, {cutover, cutover}, {expand, contract}, {migrate, contract}, {cutover, contract}, {contract, contract}} {
+	for _, phases := range [][2]uint8{
+		{migrate, migrate},
+		{cutover, cutover},
+		{expand, contract},
+		{migrate, contract},
+		{cutover, contract},
+		{contract, contract},
+	} {
 		for _, slots := range []struct {
 			name            string
 			customer, order slot
-		}{{"a customer", there, missing}, {"a customer and its order", there, order}, {"an order deleted in CONTRACT", there, dead}} {
+		}{
+			{"a customer", there, missing},
+			{"a customer and its order", there, order},
+			{"an order deleted in CONTRACT", there, dead},
+		} {
 			d := two(slots.customer, slots.order)
 			if slots.order == dead {
 				if phases[1] != contract {
@@ -73,8 +92,12 @@ func references() []scenario {
 			if phases == [2]uint8{cutover, contract} && slots.order == order {
 				d.entities[1].restoring, d.entities[1].restored = 1, 1
 			}
-			base := scenario{family: "references", start: slots.name + ", " + phaseNames[phases[0]] + " and " + phaseNames[phases[1]], db: d, refs: true}
-			clients := []operation{op(opDelete, 0), at(op(opCreateV1, 1), 2), at(op(opCreateV2, 2|1<<4), 2), at(op(opDelete, 0), 2), at(op(opReadV2, 0), 2)}
+			base := scenario{family: "references", start: slots.name + ", " + phaseNames[phases[0]] + " and " +
+				phaseNames[phases[1]], db: d, refs: true}
+			clients := []operation{
+				op(opDelete, 0), at(op(opCreateV1, 1), 2), at(op(opCreateV2, 2|1<<4), 2),
+				at(op(opDelete, 0), 2), at(op(opReadV2, 0), 2),
+			}
 			var operators []operation
 			for k := range 2 {
 				for _, o := range phaseSteps(phases[k]) {
@@ -100,13 +123,24 @@ func incompletes() []scenario {
 			continue
 		}
 		name := "incomplete CUTOVER" + start.name[len("MIGRATE"):]
-		operator := [][]operation{{op(opPhase, cutover)}, {op(opPhase, migrate)}, {op(opPhase, contract)}, {op(opPhase, contract|forced)}, {op(opSweep, 0), op(opPhase, cutover)}, {op(opSweep, 0), op(opPhase, contract)}}
+		operator := [][]operation{
+			{op(opPhase, cutover)},
+			{op(opPhase, migrate)},
+			{op(opPhase, contract)},
+			{op(opPhase, contract|forced)},
+			{op(opSweep, 0), op(opPhase, cutover)},
+			{op(opSweep, 0), op(opPhase, contract)},
+		}
 		others := append(ownOperations(), op(opBypass, scriptUpdate), op(opBypassOld, scriptDelete))
 		base := scenario{family: "incomplete CUTOVER", start: name, db: half(start.db)}
 		all = append(all, combine(base, append(operator, each(others...)...), each(others...), nil)...)
-		forcing := [][]operation{{op(opPhase, cutover|forced), op(opSweep, 0), op(opPhase, cutover), op(opPhase, contract)}, {op(opPhase, cutover|forced), op(opPhase, migrate)}}
+		forcing := [][]operation{{
+			op(opPhase, cutover|forced), op(opSweep, 0), op(opPhase, cutover),
+			op(opPhase, contract),
+		}, {op(opPhase, cutover|forced), op(opPhase, migrate)}}
 		base = scenario{family: "incomplete CUTOVER", start: start.name, db: start.db}
-		all = append(all, combine(base, forcing, each(append(others, op(opBypass, scriptInsert), op(opBypass, scriptDelete))...), nil)...)
+		all = append(all, combine(base, forcing,
+			each(append(others, op(opBypass, scriptInsert), op(opBypass, scriptDelete))...), nil)...)
 	}
 	return all
 }
@@ -118,12 +152,17 @@ func quarantines() []scenario {
 	for _, start := range []named{
 		{"MIGRATE, not convertible", in(migrate, root(badValue), theChild, copyRow{})},
 		{"MIGRATE, not convertible, stale copy", in(migrate, root(badValue), theChild, freshCopy(1), changed)},
-		{"MIGRATE, not convertible, in quarantine", withEntry(in(migrate, root(badValue), theChild, copyRow{}, changed))},
+		{
+			"MIGRATE, not convertible, in quarantine",
+			withEntry(in(migrate, root(badValue), theChild, copyRow{}, changed)),
+		},
 		{"MIGRATE, repaired, still in quarantine", withEntry(in(migrate, root(0), theChild, copyRow{}, changed))},
 	} {
 		ops := []operation{
-			op(opReadV2, 0), op(opSweep, 0), op(opUpdateV1, 0), op(opUpdateV1, badValue), op(opUpdateV2, 2), op(opDelete, 0), op(opCreateV1, 1), op(opBypass, scriptUpdate), op(opBypass, scriptBad),
-			op(opBypass, scriptDeleteInsert), op(opBypass, scriptTruncateInsert), op(opPhase, expand), op(opPhase, cutover), op(opPhase, cutover|forced),
+			op(opReadV2, 0), op(opSweep, 0), op(opUpdateV1, 0), op(opUpdateV1, badValue), op(opUpdateV2, 2),
+			op(opDelete, 0), op(opCreateV1, 1), op(opBypass, scriptUpdate), op(opBypass, scriptBad),
+			op(opBypass, scriptDeleteInsert), op(opBypass, scriptTruncateInsert), op(opPhase, expand),
+			op(opPhase, cutover), op(opPhase, cutover|forced),
 		}
 		base := scenario{family: "quarantine", start: start.name, db: start.db}
 		for i := range ops {
@@ -133,15 +172,29 @@ func quarantines() []scenario {
 	return all
 }
 
-// mappings are about a mapping whose version is raised while instances with the older one, the first actor's, still run.
+// mappings are about a mapping whose version is raised while instances with the older one, the first actor's, still
+// run.
 func mappings() []scenario {
 	var all []scenario
 	for _, start := range starts() {
 		raised := start.db
 		raised.entities[0].mapping = 2
-		older := [][]operation{{op(opReadV1, 0)}, {op(opReadV2, 0)}, {op(opUpdateV1, 1)}, {op(opUpdateV1, badValue)}, {op(opUpdateV2, 2)}, {op(opCreateV1, 1)}, {op(opCreateV2, 2|2<<4)}, {op(opDelete, 0)}, {op(opSweep, 0)}}
+		older := [][]operation{
+			{op(opReadV1, 0)},
+			{op(opReadV2, 0)},
+			{op(opUpdateV1, 1)},
+			{op(opUpdateV1, badValue)},
+			{op(opUpdateV2, 2)},
+			{op(opCreateV1, 1)},
+			{op(opCreateV2, 2|2<<4)},
+			{op(opDelete, 0)},
+			{op(opSweep, 0)},
+		}
 		newer := [][]operation{{op(opSweep, sweepOlder)}, {op(opReadV2, 0)}, {op(opUpdateV1, 1)}, {op(opUpdateV2, 2)}}
-		base := scenario{family: "newer mapping", start: start.name + ", a newer mapping in use", db: raised, older: true}
+		base := scenario{
+			family: "newer mapping", start: start.name + ", a newer mapping in use",
+			db: raised, older: true,
+		}
 		all = append(all, combine(base, older, newer, nil)...)
 		raise := [][]operation{{op(opRaise, 0), op(opSweep, sweepOlder)}, {op(opRaise, 0), op(opUpdateV2, 2)}}
 		base = scenario{family: "newer mapping", start: start.name, db: start.db, older: true}
@@ -155,12 +208,16 @@ func unknowns() []scenario {
 	var all []scenario
 	for _, start := range starts() {
 		asking := each(op(opUpdateExpected, 0), op(opToggleV1, 0))
-		others := []operation{op(opReadV2, 0), op(opUpdateExpected, 0), op(opToggleV1, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), op(opCreateV2, 2|2<<4)}
+		others := []operation{
+			op(opReadV2, 0), op(opUpdateExpected, 0), op(opToggleV1, 0), op(opUpdateV1, 1),
+			op(opUpdateV2, 2), op(opDelete, 0), op(opCreateV2, 2|2<<4),
+		}
 		if start.db.entities[0].phase < cutover {
 			others = append(others, op(opSweep, 0), op(opBypass, scriptUpdate), op(opBypass, scriptDeleteInsert))
 		}
 		others = append(others, phaseSteps(start.db.entities[0].phase)...)
-		all = append(all, combine(scenario{family: "unknown COMMIT", start: start.name, db: start.db}, asking, each(others...), nil)...)
+		all = append(all, combine(scenario{family: "unknown COMMIT", start: start.name, db: start.db}, asking,
+			each(others...), nil)...)
 	}
 	return all
 }
@@ -171,12 +228,19 @@ func replaces() []scenario {
 	for _, start := range starts() {
 		if start.db.entities[0].phase < cutover {
 			base := scenario{family: "SQLite", start: start.name, db: start.db, sqlite: true}
-			all = append(all, combine(base, each(op(opBypass, scriptReplace), op(opBypassOld, scriptReplace)), each(menu(&start.db)...), nil)...)
+			all = append(all, combine(base, each(op(opBypass, scriptReplace), op(opBypassOld, scriptReplace)),
+				each(menu(&start.db)...), nil)...)
 		}
 	}
 	migrated := slot{root: root(0), child: theChild, copy: freshCopy(1)}
-	for _, start := range []named{{"MIGRATE, two rows", two(migrated, migrated)}, {"MIGRATE, two rows, one without a copy", two(migrated, slot{root: root(0), child: theChild})}} {
-		others := []operation{op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), op(opSweep, 0), op(opCreateV1, 1), op(opCreateV2, 2|2<<4)}
+	for _, start := range []named{
+		{"MIGRATE, two rows", two(migrated, migrated)},
+		{"MIGRATE, two rows, one without a copy", two(migrated, slot{root: root(0), child: theChild})},
+	} {
+		others := []operation{
+			op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0),
+			op(opSweep, 0), op(opCreateV1, 1), op(opCreateV2, 2|2<<4),
+		}
 		for i := range others {
 			others[i].keys = 2
 		}
@@ -189,18 +253,25 @@ func replaces() []scenario {
 
 // orphans are copies whose V1 row was deleted while nobody looked.
 func orphans() []scenario {
-	base := scenario{family: "two actors", start: "MIGRATE, an orphan of a gap", db: in(migrate, rootRow{}, childRow{}, freshCopy(1), mark{1, allKeys(0), markAllStale, 0})}
-	return combine(base, each(op(opSweep, 0)), each(op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opDelete, 0), op(opSweep, 0), op(opPhase, cutover), op(opPhase, expand)), nil)
+	base := scenario{family: "two actors", start: "MIGRATE, an orphan of a gap", db: in(migrate, rootRow{}, childRow{},
+		freshCopy(1), mark{1, allKeys(0), markAllStale, 0})}
+	return combine(base, each(op(opSweep, 0)), each(op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1),
+		op(opUpdateV2, 2), op(opDelete, 0), op(opSweep, 0), op(opPhase, cutover), op(opPhase, expand)), nil)
 }
 
 // seeds are rows that come into an entity without any, where nothing leaves marks.
 func seeds() []scenario {
 	var all []scenario
 	for _, phase := range []uint8{expand, migrate} {
-		base := scenario{family: "seeding", start: phaseNames[phase] + ", nothing", db: in(phase, rootRow{}, childRow{}, copyRow{})}
-		others := append(phaseSteps(phase), op(opReadV2, 0), op(opUpdateV2, 2), op(opCreateV2, 2|2<<4), op(opSweep, 0), at(op(opSeed, 0), 3))
+		base := scenario{
+			family: "seeding", start: phaseNames[phase] + ", nothing",
+			db: in(phase, rootRow{}, childRow{}, copyRow{}),
+		}
+		others := append(phaseSteps(phase), op(opReadV2, 0), op(opUpdateV2, 2), op(opCreateV2, 2|2<<4), op(opSweep, 0),
+			at(op(opSeed, 0), 3))
 		walk := []operation{op(opPhase, migrate), op(opPhase, cutover), op(opPhase, contract)}
-		all = append(all, combine(base, each(op(opSeed, 0), at(op(opSeed, 0), 3)), append(each(others...), walk), each(op(opReadV2, 0), at(op(opReadV2, 0), 2), op(opPhase, cutover|forced)))...)
+		all = append(all, combine(base, each(op(opSeed, 0), at(op(opSeed, 0), 3)), append(each(others...), walk),
+			each(op(opReadV2, 0), at(op(opReadV2, 0), 2), op(opPhase, cutover|forced)))...)
 	}
 	return all
 }
@@ -209,7 +280,8 @@ func seeds() []scenario {
 func scenarios() []scenario {
 	var all []scenario
 	for _, family := range [][]scenario{
-		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), references(), incompletes(), quarantines(), mappings(), unknowns(), owners(),
+		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), references(),
+		incompletes(), quarantines(), mappings(), unknowns(), owners(),
 		orphans(), seeds(), pairs("SQLite", true), pages("SQLite", true), replaces(),
 	} {
 		all = append(all, family...)

@@ -1,6 +1,7 @@
 package main
 
-// Locks as PostgreSQL has them. In SQLite whoever writes has the whole database, so that none of them is ever in the way.
+// Locks as PostgreSQL has them. In SQLite whoever writes has the whole database, so that none of them is ever in the
+// way.
 
 // got says how a statement that wants a row ended.
 type got int
@@ -38,9 +39,9 @@ func (d *database) row(k, part int) (there, inc uint8) {
 	}
 }
 
-// take is what UPDATE, DELETE and SELECT FOR … do to one row: what the statement's snapshot does not see is not there; a row
-// that somebody else has locked is waited for; and then it is the row as it is by now, unless it has gone. A row that was
-// deleted and inserted again is another row, which the snapshot does not see.
+// take is what UPDATE, DELETE and SELECT FOR … do to one row: what the statement's snapshot does not see is not there;
+// a row that somebody else has locked is waited for; and then it is the row as it is by now, unless it has gone. A row
+// that was deleted and inserted again is another row, which the snapshot does not see.
 func (w *world) take(i, k, part int, strength uint8) got {
 	t := &w.actors[i].tx
 	v := w.view(i)
@@ -63,8 +64,8 @@ func (w *world) take(i, k, part int, strength uint8) got {
 	return gotRow
 }
 
-// claim is what INSERT does to a key: it waits for whoever has inserted or deleted the row and not yet committed. It returns
-// gotNone where the key is taken.
+// claim is what INSERT does to a key: it waits for whoever has inserted or deleted the row and not yet committed. It
+// returns gotNone where the key is taken.
 func (w *world) claim(i, k, part int) got {
 	there, _ := w.db.row(k, part)
 	for j := range w.actors {

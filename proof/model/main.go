@@ -12,7 +12,8 @@ import (
 func main() {
 	family := flag.String("family", "", "only the scenarios of this family, with all guards")
 	without := flag.String("without", "", "only without this guard, with the shortest trace that is found")
-	engine := flag.Bool("engine", false, "take guards out of the engine itself, and run the test of each one's schedule")
+	engine := flag.Bool("engine", false,
+		"take guards out of the engine itself, and run the test of each one's schedule")
 	soak := flag.Duration("soak", 0, "with -engine: before the test soak each database for so long, such as 1m")
 	flag.Parse()
 	var ok bool
@@ -56,7 +57,8 @@ func whole(out io.Writer, wanted func(*scenario) bool) bool {
 		fmt.Fprintf(out, "  %-20s %9d %11d %10d\n", family, r.scenarios, r.worlds, r.violations)
 		total.add(r)
 	}
-	fmt.Fprintf(out, "  %-20s %9d %11d %10d  in %.0f s\n", "all", total.scenarios, total.worlds, total.violations, time.Since(began).Seconds())
+	fmt.Fprintf(out, "  %-20s %9d %11d %10d  in %.0f s\n", "all", total.scenarios, total.worlds, total.violations,
+		time.Since(began).Seconds())
 	if total.violations > 0 {
 		total.print(out)
 	}
@@ -77,7 +79,8 @@ func removals(out io.Writer) bool {
 		caught++
 		fmt.Fprintf(out, "  %-30s %-52s %2d\n", g.name, r.rule(), len(r.shortest.trace))
 	}
-	fmt.Fprintf(out, "  %d of %d guards are missed when they are not there, in %.0f s\n", caught, len(guardList), time.Since(began).Seconds())
+	fmt.Fprintf(out, "  %d of %d guards are missed when they are not there, in %.0f s\n", caught, len(guardList),
+		time.Since(began).Seconds())
 	return caught == len(guardList)
 }
 

@@ -56,7 +56,10 @@ func TestEveryGuardIsListed(t *testing.T) {
 // TestEveryGuardCanBeTakenOut keeps edits.go in step with the engine and its tests.
 func TestEveryGuardCanBeTakenOut(t *testing.T) {
 	of := map[string]string{} // the text of all tests, by the folder that goes before their names
-	for folder, files := range map[string]string{"": "../../repo/*_test.go", "resolvers/": "../../resolvers/*_test.go"} {
+	for folder, files := range map[string]string{
+		"":           "../../repo/*_test.go",
+		"resolvers/": "../../resolvers/*_test.go",
+	} {
 		found, err := filepath.Glob(files)
 		if err != nil {
 			t.Fatal(err)

@@ -10,12 +10,13 @@ const (
 	opNone = iota
 	opReadV1
 	opReadV2
-	opUpdateV1       // arg is the value
-	opToggleV1       // the other of two values: done twice it is not done; the answer to its COMMIT can be lost
-	opUpdateV2       // arg is facts | (value+1)<<4
-	opUpdateExpected // opToggleV1 in V2's shape of a version that the client has read; it asks again when it hears nothing
-	opCreateV1       // arg is the value
-	opCreateV2       // arg is facts | (value+1)<<4
+	opUpdateV1 // arg is the value
+	opToggleV1 // the other of two values: done twice it is not done; the answer to its COMMIT can be lost
+	opUpdateV2 // arg is facts | (value+1)<<4
+	// opToggleV1 in V2's shape of a version that the client has read; it asks again when it hears nothing
+	opUpdateExpected
+	opCreateV1 // arg is the value
+	opCreateV2 // arg is facts | (value+1)<<4
 	opDelete
 	opSweep
 	opPhase // arg is the phase, forced
@@ -76,8 +77,9 @@ var (
 		{"delete marks, COMMIT", commitWrite},
 	}
 	programs = map[uint8][]step{
-		opReadV1:         {{"read", readAnswer}},
-		opReadV2:         join([]step{{"read", readAnswer}, {"lazy BEGIN, fence, phase", lazyBegin}}, storeSteps, []step{{"children, marks, quarantine, COMMIT", finish}}),
+		opReadV1: {{"read", readAnswer}},
+		opReadV2: join([]step{{"read", readAnswer}, {"lazy BEGIN, fence, phase", lazyBegin}}, storeSteps,
+			[]step{{"children, marks, quarantine, COMMIT", finish}}),
 		opUpdateV1:       updateOwn,
 		opToggleV1:       updateOwn,
 		opUpdateV2:       updateOwn,
@@ -92,9 +94,15 @@ var (
 				{"delete the copy", deleteCopy},
 				{"tombstone, COMMIT", commitDelete},
 			}),
-		opSweep: join(sweepSteps("prepare a batch of the range", prepareRange), []step{{"next batch", nextBatch}}, sweepSteps("prepare a batch of marks", prepareMarks)),
+		opSweep: join(sweepSteps("prepare a batch of the range", prepareRange), []step{{"next batch", nextBatch}},
+			sweepSteps("prepare a batch of marks", prepareMarks)),
 		opPhase: {
-			{"newest mark of all keys", countAll}, {"count", countRows}, {"fence", fencePhase}, {"lock V1's tables", lockTables}, {"gate", setPhase}, {"phase, COMMIT", commitPhase},
+			{"newest mark of all keys", countAll},
+			{"count", countRows},
+			{"fence", fencePhase},
+			{"lock V1's tables", lockTables},
+			{"gate", setPhase},
+			{"phase, COMMIT", commitPhase},
 		},
 		opRaise: {{"raise the mapping's version", raiseMapping}},
 		opRestore: {
@@ -105,16 +113,26 @@ var (
 			{"read", seeRestore},
 			{"write V1, COMMIT", applyRestore},
 		},
-		opPurge:        {{"purge", purge}},
-		opSeed:         {{"BEGIN, fence, phase, insert", insertSeed}, {"count, COMMIT", commitSeed}},
-		opBypass:       {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
-		opBypassOld:    {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
-		opBypassOldest: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {"V1's own trigger, at COMMIT", ownerLate}, {"COMMIT", bypassCommit}},
+		opPurge: {{"purge", purge}},
+		opSeed:  {{"BEGIN, fence, phase, insert", insertSeed}, {"count, COMMIT", commitSeed}},
+		opBypass: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {
+			"V1's own trigger, at COMMIT",
+			ownerLate,
+		}, {"COMMIT", bypassCommit}},
+		opBypassOld: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {
+			"V1's own trigger, at COMMIT",
+			ownerLate,
+		}, {"COMMIT", bypassCommit}},
+		opBypassOldest: {{"statement", bypass}, {"V1's own trigger", ownerNow}, {
+			"V1's own trigger, at COMMIT",
+			ownerLate,
+		}, {"COMMIT", bypassCommit}},
 	}
 )
 
 func sweepSteps(name string, prepare func(*model, *world, int) move) []step {
-	return join([]step{{name, prepare}, {"BEGIN, fence, phase", batchBegin}}, storeSteps, []step{{"fold what has vanished", foldVanished}, {"children, marks, quarantine, COMMIT", finish}})
+	return join([]step{{name, prepare}, {"BEGIN, fence, phase", batchBegin}}, storeSteps,
+		[]step{{"fold what has vanished", foldVanished}, {"children, marks, quarantine, COMMIT", finish}})
 }
 
 func join(lists ...[]step) []step {
@@ -177,8 +195,10 @@ func (op operation) apply(before want) want {
 func (a *actor) ours() bool { return a.queue[0].kind < opBypass }
 
 var operationNames = [...]string{
-	"nothing", "read V1", "read V2", "update V1", "toggle V1", "update V2", "toggle V2 of a version", "create V1", "create V2", "delete", "sweep", "phase", "newer mapping",
-	"restore", "purge", "seed", "another program", "another program, REPEATABLE READ", "another program, a snapshot from before the installation",
+	"nothing", "read V1", "read V2", "update V1", "toggle V1", "update V2", "toggle V2 of a version", "create V1",
+	"create V2", "delete", "sweep", "phase", "newer mapping",
+	"restore", "purge", "seed", "another program", "another program, REPEATABLE READ",
+	"another program, a snapshot from before the installation",
 }
 
 func (op operation) String() string {
@@ -199,5 +219,6 @@ func (op operation) String() string {
 	default:
 		name += fmt.Sprintf(" (%d)", op.arg)
 	}
-	return name + strings.Repeat(" of key 1", int(op.keys>>1)&^int(op.keys)) + strings.Repeat(" of both keys", int(op.keys>>1)&int(op.keys))
+	return name + strings.Repeat(" of key 1", int(op.keys>>1)&^int(op.keys)) + strings.Repeat(" of both keys",
+		int(op.keys>>1)&int(op.keys))
 }

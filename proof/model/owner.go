@@ -36,14 +36,15 @@ func ownerLate(m *model, w *world, i int) move {
 	return m.ownerTrigger(w, i)
 }
 
-// ownerTrigger does what V1's owner wants where this transaction has written key 0's row, and leaves a mark of key 1, which is none of the keys
-// that our transaction writes.
+// ownerTrigger does what V1's owner wants where this transaction has written key 0's row, and leaves a mark of key 1,
+// which is none of the keys that our transaction writes.
 func (m *model) ownerTrigger(w *world, i int) move {
 	a := &w.actors[i]
 	t := &a.tx
 	own, other := t.slots[0].root, 1
 	deletes := m.owner == ownerCascades && own.there == 0
-	if m.owner != ownerTells && m.owner != ownerDefers && !deletes || t.wrote[0]&(1<<partRoot) == 0 || t.wrote[other]&(1<<partRoot) != 0 || a.queue[0].first() == other {
+	if m.owner != ownerTells && m.owner != ownerDefers && !deletes || t.wrote[0]&(1<<partRoot) == 0 ||
+		t.wrote[other]&(1<<partRoot) != 0 || a.queue[0].first() == other {
 		return skip
 	}
 	v := w.view(i)
@@ -96,7 +97,8 @@ func (m *model) ownerTrigger(w *world, i int) move {
 func followEffect(m *model, w *world, i int) move {
 	a := &w.actors[i]
 	other := 1
-	if a.queue[0].first() == other || a.tx.wrote[other]&(1<<partRoot) == 0 || !m.ledByV2(a.under) || !m.has(effectsAreFollowed) || !m.has(ownWritesAreExemptByKey) {
+	if a.queue[0].first() == other || a.tx.wrote[other]&(1<<partRoot) == 0 || !m.ledByV2(a.under) ||
+		!m.has(effectsAreFollowed) || !m.has(ownWritesAreExemptByKey) {
 		return skip
 	}
 	v := w.view(i)
@@ -138,13 +140,15 @@ func followEffect(m *model, w *world, i int) move {
 	if row.there == 0 {
 		row = copyRow{there: 1, inc: w.newInc()}
 	}
-	row.val, row.child, row.facts, row.mapping, row.version, row.seen = c.val, c.child, c.facts, c.mapping, version, s.all
+	row.val, row.child, row.facts, row.mapping, row.version, row.seen = c.val, c.child, c.facts,
+		c.mapping, version, s.all
 	row.seq = m.newSeq(w, &s)
 	a.tx.writeCopy(other, row)
 	return next
 }
 
-// undoEffect brings V1's rows of key 1 up to V2 while V1 is being rebuilt, and drops the marks that the transaction has left.
+// undoEffect brings V1's rows of key 1 up to V2 while V1 is being rebuilt, and drops the marks that the transaction has
+// left.
 func (m *model) undoEffect(w *world, i int, s *sight) move {
 	const other = 1
 	a := &w.actors[i]
@@ -179,8 +183,8 @@ func (t *transaction) withdraw(marks bits) {
 	}
 }
 
-// takeOver is what becomes of a write where V2 leads, once V1 has been read back: what the client has not said V2 takes over from V1, and what it
-// has said and V1 does not keep is refused. It reports whether it is.
+// takeOver is what becomes of a write where V2 leads, once V1 has been read back: what the client has not said V2 takes
+// over from V1, and what it has said and V1 does not keep is refused. It reports whether it is.
 func (m *model) takeOver(w *world, i, k int, held uint8) bool {
 	a := &w.actors[i]
 	v := w.view(i)
@@ -228,28 +232,42 @@ func owners() []scenario {
 		{"MIGRATE, two rows that have migrated", two(there(0), there(0))},
 		{"MIGRATE, one row without a copy", two(there(0), slot{root: root(0), child: theChild})},
 		{"CUTOVER, two rows", led},
-		{"CONTRACT, V1 is being rebuilt, and behind", behind(slot{root: root(0), child: theChild, copy: withCopy(freshCopy(1), func(c *copyRow) { c.val = 1 })})},
-		{"CONTRACT, V1 is being rebuilt, and has a dead row", behind(slot{root: root(0), child: theChild}, mark{1, 1, markGone, 3})},
+		{
+			"CONTRACT, V1 is being rebuilt, and behind",
+			behind(slot{root: root(0), child: theChild, copy: withCopy(freshCopy(1), func(c *copyRow) { c.val = 1 })}),
+		},
+		{"CONTRACT, V1 is being rebuilt, and has a dead row", behind(slot{root: root(0), child: theChild},
+			mark{1, 1, markGone, 3})},
 	} {
 		for owner := uint8(ownerTells); owner <= ownerCascades; owner++ {
 			ours := []operation{op(opUpdateV1, 1), op(opUpdateV2, 2), op(opUpdateV2, 2|2<<4), op(opDelete, 0)}
-			others := []operation{at(op(opReadV2, 0), 3), at(op(opUpdateV1, 1), 2), at(op(opUpdateV2, 2), 2), at(op(opDelete, 0), 2), op(opUpdateV1, 0)}
+			others := []operation{
+				at(op(opReadV2, 0), 3), at(op(opUpdateV1, 1), 2), at(op(opUpdateV2, 2), 2),
+				at(op(opDelete, 0), 2), op(opUpdateV1, 0),
+			}
 			third := []operation{at(op(opReadV2, 0), 2)}
 			switch start.db.entities[0].phase {
 			case contract:
 				restored := []operation{at(op(opRestore, 0), 3), op(opPhase, cutover)}
-				base := scenario{family: familyOwner, start: start.name + ", " + ownerNames[owner], db: start.db, owner: owner}
+				base := scenario{
+					family: familyOwner, start: start.name + ", " + ownerNames[owner],
+					db: start.db, owner: owner,
+				}
 				all = append(all, combine(base, each(ours...), append(each(others...), restored), nil)...)
 				all = append(all, combine(base, each(ours...), each(others[:4]...), [][]operation{restored})...)
 				continue
 			case migrate:
-				others = append(others, at(op(opSweep, 0), 3), op(opBypass, scriptUpdate), at(op(opBypass, scriptUpdate), 2), op(opPhase, cutover), op(opPhase, expand))
+				others = append(others, at(op(opSweep, 0), 3), op(opBypass, scriptUpdate),
+					at(op(opBypass, scriptUpdate), 2), op(opPhase, cutover), op(opPhase, expand))
 				third = append(third, op(opPhase, cutover))
 			default:
 				others = append(others, op(opPhase, migrate))
 				third = append(third, op(opPhase, migrate))
 			}
-			base := scenario{family: familyOwner, start: start.name + ", " + ownerNames[owner], db: start.db, owner: owner}
+			base := scenario{
+				family: familyOwner, start: start.name + ", " + ownerNames[owner],
+				db: start.db, owner: owner,
+			}
 			all = append(all, combine(base, each(ours...), each(others...), nil)...)
 			all = append(all, combine(base, each(ours...), each(others[:4]...), each(third...))...)
 		}
@@ -257,4 +275,7 @@ func owners() []scenario {
 	return all
 }
 
-var ownerNames = [...]string{"", "V1 writes another row too", "V1 writes another row at COMMIT", "V1 keeps deleted rows", "V1 changes what is written", "V1 deletes another row too"}
+var ownerNames = [...]string{
+	"", "V1 writes another row too", "V1 writes another row at COMMIT",
+	"V1 keeps deleted rows", "V1 changes what is written", "V1 deletes another row too",
+}

@@ -35,7 +35,8 @@ func countRows(m *model, w *world, i int) move {
 	if a.under.phase == migrate || a.under.phase == cutover && a.under.incomplete == 1 {
 		for k := range keys {
 			s := m.look(d, k)
-			if m.entityOf(k) == m.entityOf(a.queue[0].first()) && (s.slot.root.there == 1 && s.fresh == 0 || m.orphan(&s) && m.has(gateLooksForOrphans)) || m.husk(d, k) {
+			if m.entityOf(k) == m.entityOf(a.queue[0].first()) && (s.slot.root.there == 1 && s.fresh == 0 ||
+				m.orphan(&s) && m.has(gateLooksForOrphans)) || m.husk(d, k) {
 				a.failed = 1
 			}
 		}
@@ -105,7 +106,8 @@ func lockTables(m *model, w *world, i int) move {
 	return next
 }
 
-// changedSince looks again under the locks, in constant time: whoever lacks a fresh copy since the count has a mark or an entry.
+// changedSince looks again under the locks, in constant time: whoever lacks a fresh copy since the count has a mark or
+// an entry.
 func (m *model) changedSince(d *database, a *actor, e int) {
 	if a.under.phase != migrate && (a.under.phase != cutover || a.under.incomplete == 0) {
 		return
@@ -115,7 +117,8 @@ func (m *model) changedSince(d *database, a *actor, e int) {
 	}
 	for k := range keys {
 		s := m.look(d, k)
-		if m.entityOf(k) == e && (s.changed == 1 || s.slot.entry == 1 && s.slot.root.there == 1 && s.fresh == 0 || m.husk(d, k)) {
+		if m.entityOf(k) == e && (s.changed == 1 || s.slot.entry == 1 && s.slot.root.there == 1 &&
+			s.fresh == 0 || m.husk(d, k)) {
 			a.failed = 1
 		}
 	}
@@ -141,7 +144,8 @@ func setPhase(m *model, w *world, i int) move {
 		return done
 	}
 	if m.refs && m.has(referrerGoesFirst) {
-		if e == 0 && to == contract && d.entities[1].phase != contract || e == 1 && in.phase == contract && d.entities[0].phase == contract {
+		if e == 0 && to == contract && d.entities[1].phase != contract || e == 1 && in.phase == contract &&
+			d.entities[0].phase == contract {
 			return done
 		}
 	}

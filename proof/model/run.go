@@ -35,7 +35,8 @@ func (r *result) print(out io.Writer) {
 		fmt.Fprintf(out, "no violation in %d scenarios\n", r.scenarios)
 		return
 	}
-	fmt.Fprintf(out, "%s\nfrom %s (%s), by %d steps:\n", r.shortest.violation, r.of.start, r.of.family, len(r.shortest.trace))
+	fmt.Fprintf(out, "%s\nfrom %s (%s), by %d steps:\n", r.shortest.violation, r.of.start, r.of.family,
+		len(r.shortest.trace))
 	for _, line := range r.shortest.trace {
 		fmt.Fprintf(out, "  %s\n", line)
 	}

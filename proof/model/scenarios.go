@@ -64,14 +64,17 @@ func starts() []named {
 		{"MIGRATE, no child, no copy", in(migrate, root(0), childRow{}, none)},
 		{"MIGRATE, no child, fresh copy", in(migrate, root(0), childRow{}, bare)},
 		{"MIGRATE, not convertible, in quarantine", withEntry(in(migrate, root(badValue), theChild, none, changed))},
-		{"MIGRATE, a copy under TRUNCATE", in(migrate, rootRow{}, childRow{}, fact, mark{1, allKeys(0), markAllGone, 0})},
-		{"MIGRATE, a fresh copy since TRUNCATE", in(migrate, root(0), theChild, withCopy(fact, func(c *copyRow) { c.seen.gone = 1 }), mark{1, allKeys(0), markAllGone, 0})},
+		{"MIGRATE, a copy under TRUNCATE", in(migrate, rootRow{}, childRow{}, fact,
+			mark{1, allKeys(0), markAllGone, 0})},
+		{"MIGRATE, a fresh copy since TRUNCATE", in(migrate, root(0), theChild,
+			withCopy(fact, func(c *copyRow) { c.seen.gone = 1 }), mark{1, allKeys(0), markAllGone, 0})},
 		{"EXPAND, no copy", in(expand, root(0), theChild, none)},
 		{"EXPAND, fresh copy", in(expand, root(0), theChild, fact)},
 		{"EXPAND, a tombstone", in(expand, rootRow{}, childRow{}, none, gone)},
 		{"CUTOVER, both", in(cutover, root(0), theChild, fact)},
 		{"CUTOVER, a tombstone", in(cutover, rootRow{}, childRow{}, none, gone)},
-		{"CUTOVER, nothing since TRUNCATE", in(cutover, rootRow{}, childRow{}, none, mark{1, allKeys(0), markAllGone, 0})},
+		{"CUTOVER, nothing since TRUNCATE", in(cutover, rootRow{}, childRow{}, none,
+			mark{1, allKeys(0), markAllGone, 0})},
 		{"CONTRACT, V1 is behind", in(contract, root(0), theChild, ahead)},
 		{"CONTRACT, deleted, a dead V1 row", in(contract, root(0), theChild, none, gone)},
 		{"CONTRACT, a V1 row that V2 has never had", in(contract, root(0), theChild, none)},
@@ -86,7 +89,8 @@ func at(o operation, keys uint8) operation { o.keys = keys; return o }
 // ownOperations are those of the engine on one key, but for phases.
 func ownOperations() []operation {
 	return []operation{
-		op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV1, badValue), op(opToggleV1, 0), op(opUpdateV2, 2), op(opUpdateV2, 2|2<<4),
+		op(opReadV1, 0), op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV1, badValue), op(opToggleV1, 0),
+		op(opUpdateV2, 2), op(opUpdateV2, 2|2<<4),
 		op(opCreateV1, 1), op(opCreateV2, 2|2<<4), op(opDelete, 0), op(opSweep, 0), op(opPurge, 0),
 	}
 }
@@ -94,7 +98,8 @@ func ownOperations() []operation {
 func otherPrograms() []operation {
 	var all []operation
 	for _, s := range []uint8{
-		scriptUpdate, scriptUpdateChild, scriptInsertChild, scriptDelete, scriptInsert, scriptDeleteInsert, scriptTruncate, scriptChildThenRow,
+		scriptUpdate, scriptUpdateChild, scriptInsertChild, scriptDelete, scriptInsert, scriptDeleteInsert,
+		scriptTruncate, scriptChildThenRow,
 		scriptTruncateInsert, scriptBad, scriptTruncateChild,
 	} {
 		all = append(all, op(opBypass, s))
@@ -139,7 +144,10 @@ func pairs(family string, sqlite bool) []scenario {
 		ops := menu(&start.db)
 		for i := range ops {
 			for j := i; j < len(ops); j++ {
-				all = append(all, scenario{family: family, start: start.name, db: start.db, sqlite: sqlite, queues: [][]operation{{ops[i]}, {ops[j]}}})
+				all = append(all, scenario{
+					family: family, start: start.name, db: start.db, sqlite: sqlite,
+					queues: [][]operation{{ops[i]}, {ops[j]}},
+				})
 			}
 		}
 	}
@@ -179,14 +187,19 @@ func triples() []scenario {
 	var all []scenario
 	for _, start := range starts() {
 		d := &start.db
-		ops := []operation{op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2), op(opCreateV2, 2|2<<4), op(opDelete, 0)}
+		ops := []operation{
+			op(opReadV2, 0), op(opUpdateV1, 1), op(opUpdateV2, 2),
+			op(opCreateV2, 2|2<<4), op(opDelete, 0),
+		}
 		third := phaseSteps(d.entities[0].phase)
 		if d.entities[0].phase < cutover {
 			ops = append(ops, op(opSweep, 0))
-			third = append(third, op(opBypass, scriptUpdate), op(opBypass, scriptDelete), op(opBypass, scriptDeleteInsert), op(opBypass, scriptTruncateInsert), op(opBypass, scriptInsertChild))
+			third = append(third, op(opBypass, scriptUpdate), op(opBypass, scriptDelete),
+				op(opBypass, scriptDeleteInsert), op(opBypass, scriptTruncateInsert), op(opBypass, scriptInsertChild))
 		}
 		for i := range ops {
-			all = append(all, combine(scenario{family: "three actors", start: start.name, db: *d}, each(ops[i]), each(ops[i:]...), each(append(third, ops[i:]...)...))...)
+			all = append(all, combine(scenario{family: "three actors", start: start.name, db: *d}, each(ops[i]),
+				each(ops[i:]...), each(append(third, ops[i:]...)...))...)
 		}
 	}
 	return all
@@ -203,10 +216,22 @@ func walks() []scenario {
 	}
 	sweep, restore := op(opSweep, 0), op(opRestore, 0)
 	of := map[uint8][][]operation{
-		expand:   {ph(migrate, cutover, migrate, expand), {op(opPhase, migrate), sweep, op(opPhase, cutover), op(opPhase, contract)}},
-		migrate:  {ph(expand, migrate, cutover, migrate), {sweep, op(opPhase, cutover), op(opPhase, migrate), op(opPhase, expand)}, {op(opPhase, cutover), op(opPhase, contract), restore, op(opPhase, cutover)}},
-		cutover:  {ph(migrate, expand, migrate, cutover), {op(opPhase, contract), restore, op(opPhase, cutover), op(opPhase, migrate)}},
-		contract: {{restore, op(opPhase, cutover), op(opPhase, migrate), op(opPhase, expand)}, {restore, op(opPhase, cutover), op(opPhase, contract), restore}},
+		expand: {ph(migrate, cutover, migrate, expand), {
+			op(opPhase, migrate), sweep, op(opPhase, cutover),
+			op(opPhase, contract),
+		}},
+		migrate: {ph(expand, migrate, cutover, migrate), {
+			sweep, op(opPhase, cutover), op(opPhase, migrate),
+			op(opPhase, expand),
+		}, {op(opPhase, cutover), op(opPhase, contract), restore, op(opPhase, cutover)}},
+		cutover: {ph(migrate, expand, migrate, cutover), {
+			op(opPhase, contract), restore, op(opPhase, cutover),
+			op(opPhase, migrate),
+		}},
+		contract: {
+			{restore, op(opPhase, cutover), op(opPhase, migrate), op(opPhase, expand)},
+			{restore, op(opPhase, cutover), op(opPhase, contract), restore},
+		},
 	}
 	var all []scenario
 	for _, start := range starts() {
@@ -215,7 +240,8 @@ func walks() []scenario {
 		others := append(ownOperations(), otherPrograms()...)
 		all = append(all, combine(base, of[phase], each(others...), nil)...)
 		few := []operation{op(opReadV2, 0), op(opUpdateV1, 1), op(opCreateV2, 2|2<<4), op(opDelete, 0)}
-		all = append(all, combine(base, of[phase], each(few...), append(each(few...), []operation{op(opReadV1, 0), op(opUpdateV2, 2)}))...)
+		all = append(all, combine(base, of[phase], each(few...),
+			append(each(few...), []operation{op(opReadV1, 0), op(opUpdateV2, 2)}))...)
 	}
 	return all
 }

@@ -78,7 +78,8 @@ func (e entity) writesV1() bool { return e.phase == cutover || e.restoring == 1 
 // touchesV1 reports whether writers write V1 at all.
 func (e entity) touchesV1() bool { return !e.leadByV2() || e.writesV1() }
 
-// ledByV2 is what the engine takes for the leader: with the guard off, an incomplete CUTOVER is taken for a complete one.
+// ledByV2 is what the engine takes for the leader: with the guard off, an incomplete CUTOVER is taken for a complete
+// one.
 func (m *model) ledByV2(e entity) bool {
 	if !m.has(incompleteIsLedByV1) {
 		e.incomplete = 0
@@ -102,7 +103,10 @@ type conversion struct {
 
 // convert is repo.Repository.convert, for a mapping that cannot remigrate: what a refined copy holds is kept as it is.
 func (m *model) convert(s *sight, mapping uint8) conversion {
-	c := conversion{want{val: s.slot.root.val, child: s.slot.child.value(), mapping: mapping}, s.slot.root.val != badValue}
+	c := conversion{
+		want{val: s.slot.root.val, child: s.slot.child.value(), mapping: mapping},
+		s.slot.root.val != badValue,
+	}
 	if s.slot.copy.there == 1 && s.slot.copy.facts != 0 && (s.gone == 0 || !m.has(goneIsNeverMerged)) {
 		c.facts, c.mapping = s.slot.copy.facts, s.slot.copy.mapping
 	}

@@ -1,7 +1,8 @@
 package main
 
-// A world is everything that an interleaving can depend on: the committed database, and of each actor where it stands, what it
-// has read and what its transaction has written. It holds bytes only, so that it has no padding and is hashed as it lies there.
+// A world is everything that an interleaving can depend on: the committed database, and of each actor where it stands,
+// what it has read and what its transaction has written. It holds bytes only, so that it has no padding and is hashed
+// as it lies there.
 
 const (
 	keys     = 2 // rows of V1 with their copies; with references the second is an order of the first, a customer
@@ -51,7 +52,8 @@ type rootRow struct{ there, inc, val, writes uint8 }
 // childRow is V1's child row.
 type childRow struct{ there, inc, val uint8 }
 
-// copyRow is a V2 aggregate. facts are what V1 cannot express, a set of bits: V2-shaped writes add them, so they tell whether the copy is refined.
+// copyRow is a V2 aggregate. facts are what V1 cannot express, a set of bits: V2-shaped writes add them, so they tell
+// whether the copy is refined.
 type copyRow struct {
 	there, inc, val, child, facts, version, seq, mapping uint8
 	seen                                                 allMarks

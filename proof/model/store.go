@@ -95,8 +95,8 @@ func lazyBegin(m *model, w *world, i int) move {
 	return next
 }
 
-// sawAllMarks reports whether a storer has seen every mark of all keys that there is when it begins. That is no guard here: what it keeps from the
-// truth takes four actors.
+// sawAllMarks reports whether a storer has seen every mark of all keys that there is when it begins. That is no guard
+// here: what it keeps from the truth takes four actors.
 func (m *model) sawAllMarks(w *world, i int) bool {
 	a := &w.actors[i]
 	for k := range keys {
@@ -130,7 +130,8 @@ func insertCopies(m *model, w *world, i int) move {
 	return skip
 }
 
-// updateCopies is UPDATE … WHERE seq = (the one read) RETURNING. A statement that has waited looks at the row once more.
+// updateCopies is UPDATE … WHERE seq = (the one read) RETURNING. A statement that has waited looks at the row once
+// more.
 func updateCopies(m *model, w *world, i int) move {
 	a := &w.actors[i]
 	for k := range keys {
@@ -250,8 +251,8 @@ func finish(m *model, w *world, i int) move {
 	return next
 }
 
-// quarantine lists a row that could not be converted, unless it has changed since: then its copy has another seq, or it has a
-// newer mark.
+// quarantine lists a row that could not be converted, unless it has changed since: then its copy has another seq, or it
+// has a newer mark.
 func (m *model) quarantine(w *world, i, k int, v *database) {
 	a := &w.actors[i]
 	now := m.look(v, k)

@@ -79,7 +79,8 @@ func batchBegin(m *model, w *world, i int) move {
 	}
 	in := w.db.entities[e]
 	switch {
-	case a.queue[0].kind == opSweep && !in.migrates(), a.queue[0].kind == opRestore && (in.phase != contract || in.restoring == 0):
+	case a.queue[0].kind == opSweep && !in.migrates(), a.queue[0].kind == opRestore &&
+		(in.phase != contract || in.restoring == 0):
 		return done // the run fails
 	case in.mapping > a.mapping && m.has(olderMappingStoresNot):
 		return done

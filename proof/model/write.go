@@ -29,7 +29,8 @@ func begin(m *model, w *world, i int) move {
 		return done
 	case op.kind != opDelete && older && a.under.phase >= cutover:
 		return done
-	case m.has(locksMatchPhase) && (a.guess.leadByV2() != a.under.leadByV2() || a.guess.writesV1() != a.under.writesV1()):
+	case m.has(locksMatchPhase) && (a.guess.leadByV2() != a.under.leadByV2() ||
+		a.guess.writesV1() != a.under.writesV1()):
 		a.guess = a.under
 		return retry
 	}
@@ -115,7 +116,8 @@ func lockChild(m *model, w *world, i int) move {
 	}
 }
 
-// readLocked reads the aggregate whose rows are locked. It returns the move that ends the write where there is nothing to write.
+// readLocked reads the aggregate whose rows are locked. It returns the move that ends the write where there is nothing
+// to write.
 func (m *model) lead(w *world, i, k int) (s *sight, ends move) {
 	a := &w.actors[i]
 	s = &a.saw[k]
@@ -301,7 +303,8 @@ func followPut(m *model, w *world, i int) move {
 	return next
 }
 
-// writeBack brings V1's rows up to V2's where V2 leads and writes are dual. While V1 is being restored its row may be missing, or dead.
+// writeBack brings V1's rows up to V2's where V2 leads and writes are dual. While V1 is being restored its row may be
+// missing, or dead.
 func writeBack(m *model, w *world, i int) move {
 	a := &w.actors[i]
 	k := a.queue[0].first()
@@ -364,7 +367,8 @@ func childOf(c copyRow) childRow {
 // unwritten is V1 not taking what V2 holds, as it may for a reference.
 func (m *model) unwritten(w *world, i, k int) move {
 	if !m.refs || k == 0 {
-		m.violate("A write is not refused for what V1 holds: %s finds that V1 does not take key %d", w.actors[i].queue[0], k)
+		m.violate("A write is not refused for what V1 holds: %s finds that V1 does not take key %d",
+			w.actors[i].queue[0], k)
 	}
 	return done
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// oldProgram writes V1's tables in SQL, as if there was no server, until the round's work ends. Two old programs never write
-// the same key at a time, so that what goes wrong with one is no other's fault.
+// oldProgram writes V1's tables in SQL, as if there was no server, until the round's work ends. Two old programs never
+// write the same key at a time, so that what goes wrong with one is no other's fault.
 func (r *round) oldProgram(ctx context.Context, name string, random *rand.Rand) {
 	for ctx.Err() == nil {
 		entity := "NOTE"
@@ -92,11 +92,14 @@ func (r *round) bypass(name, entity, key string, random *rand.Rand) {
 	if entity == "NOTE" && (w.verb == bypassDelete || w.verb == bypassReplace) {
 		r.excuse(key)
 	}
-	r.add(event{who: name, in: input{entity: entity, key: key, verb: w.verb, set: w.set}, out: out, call: call, ret: ret})
+	r.add(event{
+		who: name, in: input{entity: entity, key: key, verb: w.verb, set: w.set}, out: out,
+		call: call, ret: ret,
+	})
 }
 
-// excuse lets comments refer to a note that is not there: where comments are in CONTRACT and notes are not, V1's foreign keys
-// do not keep an old program from deleting what comments in V2 alone refer to.
+// excuse lets comments refer to a note that is not there: where comments are in CONTRACT and notes are not, V1's
+// foreign keys do not keep an old program from deleting what comments in V2 alone refer to.
 func (r *round) excuse(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +109,8 @@ func (r *round) excuse(key string) {
 // deadlock says who waited for whom, and what they do now.
 func (r *round) deadlock(err error) string {
 	pg, _ := errors.AsType[*pgconn.PgError](err)
-	activity := r.texts("SELECT pid || ' ' || application_name || ' ' || state || ' ' || left(query, 200) FROM pg_stat_activity WHERE datname = current_database()")
+	activity := r.texts(
+		"SELECT pid || ' ' || application_name || ' ' || state || ' ' || left(query, 200) FROM pg_stat_activity WHERE datname = current_database()")
 	return pg.Error() + "\n" + pg.Detail + "\n" + strings.Join(activity, "\n")
 }
 
@@ -143,8 +147,8 @@ func (r *round) oldWrite(entity, key string, random *rand.Rand) oldWrite {
 		all.Prio = bad
 	}
 	all.Extra = 0
-	// What is not READ COMMITTED changes root rows, or child rows, and never both: an old program that reads and writes at different
-	// times is not one operation.
+	// What is not READ COMMITTED changes root rows, or child rows, and never both: an old program that reads and writes
+	// at different times is not one operation.
 	isolation := sql.LevelReadCommitted
 	if random.IntN(3) == 0 {
 		isolation = []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable}[random.IntN(2)]
@@ -154,23 +158,38 @@ func (r *round) oldWrite(entity, key string, random *rand.Rand) oldWrite {
 		c := v.commentV1(id(key))
 		update := oldStatement{"UPDATE comments SET words = $1 WHERE id = $2", []any{c.Words, c.ID}}
 		remove := oldStatement{"DELETE FROM comments WHERE id = $1", []any{c.ID}}
-		insert := oldStatement{"INSERT INTO comments (id, note_id, words) VALUES ($1, $2, $3)", []any{c.ID, c.NoteID, c.Words}}
+		insert := oldStatement{
+			"INSERT INTO comments (id, note_id, words) VALUES ($1, $2, $3)",
+			[]any{c.ID, c.NoteID, c.Words},
+		}
 		switch random.IntN(5) {
 		case 0:
 			return oldWrite{verb: bypassInsert, set: all, isolation: isolation, statements: []oldStatement{insert}}
 		case 1:
 			return oldWrite{verb: bypassDelete, set: keepAll, isolation: isolation, statements: []oldStatement{remove}}
 		case 2:
-			return oldWrite{verb: bypassReplace, set: all, isolation: isolation, statements: []oldStatement{remove, insert}}
+			return oldWrite{
+				verb: bypassReplace, set: all, isolation: isolation,
+				statements: []oldStatement{remove, insert},
+			}
 		default:
-			return oldWrite{verb: bypassUpdate, set: set{all.Title, kept, kept, kept}, isolation: isolation, statements: []oldStatement{update}}
+			return oldWrite{
+				verb: bypassUpdate, set: set{all.Title, kept, kept, kept}, isolation: isolation,
+				statements: []oldStatement{update},
+			}
 		}
 	}
 	n := v.noteV1(key)
-	insert := []oldStatement{{"INSERT INTO notes (id, title, body, priority) VALUES ($1, $2, $3, $4)", []any{key, n.Title, n.Body, n.Priority}}}
+	insert := []oldStatement{{
+		"INSERT INTO notes (id, title, body, priority) VALUES ($1, $2, $3, $4)",
+		[]any{key, n.Title, n.Body, n.Priority},
+	}}
 	var tags []oldStatement
 	for _, t := range n.Tags {
-		tags = append(tags, oldStatement{"INSERT INTO note_tags (note_id, rank, name) VALUES ($1, $2, $3)", []any{key, t.Rank, t.Name}})
+		tags = append(tags, oldStatement{
+			"INSERT INTO note_tags (note_id, rank, name) VALUES ($1, $2, $3)",
+			[]any{key, t.Rank, t.Name},
+		})
 	}
 	noTags := oldStatement{"DELETE FROM note_tags WHERE note_id = $1", []any{key}}
 	noRoot := oldStatement{"DELETE FROM notes WHERE id = $1", []any{key}}
@@ -180,27 +199,48 @@ func (r *round) oldWrite(entity, key string, random *rand.Rand) oldWrite {
 	case 0, 1:
 		return oldWrite{verb: bypassInsert, set: all, isolation: isolation, statements: append(insert, tags...)}
 	case 2:
-		return oldWrite{verb: bypassDelete, set: keepAll, isolation: isolation, statements: []oldStatement{noTags, noRoot}, counted: 1}
+		return oldWrite{verb: bypassDelete, set: keepAll, isolation: isolation, statements: []oldStatement{
+			noTags,
+			noRoot,
+		}, counted: 1}
 	case 3:
 		if r.late { // tags that come between the two deletes are the new row's: it locks the row first
-			return oldWrite{verb: bypassReplace, set: all, isolation: sql.LevelReadCommitted, statements: append([]oldStatement{noRoot, noTags, insert[0]}, tags...)}
+			return oldWrite{
+				verb: bypassReplace, set: all, isolation: sql.LevelReadCommitted,
+				statements: append([]oldStatement{noRoot, noTags, insert[0]}, tags...),
+			}
 		}
-		return oldWrite{verb: bypassReplace, set: all, isolation: isolation, statements: append([]oldStatement{noTags, noRoot, insert[0]}, tags...), counted: 1}
+		return oldWrite{
+			verb: bypassReplace, set: all, isolation: isolation,
+			statements: append([]oldStatement{noTags, noRoot, insert[0]}, tags...), counted: 1,
+		}
 	case 4, 5:
-		return oldWrite{verb: bypassUpdate, set: set{all.Title, kept, kept, kept}, isolation: isolation, statements: []oldStatement{title}}
+		return oldWrite{
+			verb: bypassUpdate, set: set{all.Title, kept, kept, kept}, isolation: isolation,
+			statements: []oldStatement{title},
+		}
 	case 6:
-		return oldWrite{verb: bypassUpdate, set: set{all.Title, all.Prio, kept, kept}, isolation: isolation, statements: []oldStatement{title, prio}}
+		return oldWrite{
+			verb: bypassUpdate, set: set{all.Title, all.Prio, kept, kept}, isolation: isolation,
+			statements: []oldStatement{title, prio},
+		}
 	case 7, 8, 9: // child rows alone
 		name := v.tag()
 		if all.Tags == 0 {
 			all.Tags = r.number()
 			name = value{Tags: all.Tags}.tag()
 		}
-		return oldWrite{verb: bypassUpdate, set: set{kept, kept, all.Tags, kept}, isolation: isolation, statements: []oldStatement{
-			{"UPDATE note_tags SET name = $1 WHERE note_id = $2", []any{name, key}},
-		}}
+		return oldWrite{
+			verb: bypassUpdate, set: set{kept, kept, all.Tags, kept}, isolation: isolation,
+			statements: []oldStatement{
+				{"UPDATE note_tags SET name = $1 WHERE note_id = $2", []any{name, key}},
+			},
+		}
 	default: // all of it, the root row first
-		return oldWrite{verb: bypassUpdate, set: set{all.Title, all.Prio, all.Tags, kept}, statements: append([]oldStatement{title, prio, noTags}, tags...), isolation: sql.LevelReadCommitted}
+		return oldWrite{
+			verb: bypassUpdate, set: set{all.Title, all.Prio, all.Tags, kept},
+			statements: append([]oldStatement{title, prio, noTags}, tags...), isolation: sql.LevelReadCommitted,
+		}
 	}
 }
 
@@ -231,7 +271,10 @@ func (r *round) truncate(ctx context.Context, name string) {
 	for _, entity := range []string{"NOTE", "COMMENT"} {
 		for _, key := range keysOf(entity) {
 			r.excuse(key)
-			r.add(event{who: name, in: input{entity: entity, key: key, verb: bypassTruncate, set: keepAll}, out: out, call: call, ret: ret})
+			r.add(event{
+				who: name, in: input{entity: entity, key: key, verb: bypassTruncate, set: keepAll}, out: out,
+				call: call, ret: ret,
+			})
 		}
 	}
 }
@@ -275,7 +318,8 @@ func oldOutcome(err error) code {
 
 func openRaw(url string) (*sql.DB, bool, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		raw, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_foreign_keys=on&_busy_timeout=10000&_txlock=immediate", path))
+		raw, err := sql.Open("sqlite3", fmt.Sprintf("file:%s?_foreign_keys=on&_busy_timeout=10000&_txlock=immediate",
+			path))
 		return raw, false, err
 	}
 	raw, err := sql.Open("pgx", repotest.Pinned(url)+"&application_name=old&target_session_attrs=primary")

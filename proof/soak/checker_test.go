@@ -38,38 +38,87 @@ func TestChecker(t *testing.T) {
 		want  porcupine.CheckResult
 	}{
 		"a write and reads of both shapes": {[]step{
-			{verb: updateV1, set: title, out: v1(changed)}, {verb: getV2, out: v2(changed, 8)}, {verb: getV1, out: v1(changed)},
+			{verb: updateV1, set: title, out: v1(changed)},
+			{verb: getV2, out: v2(changed, 8)},
+			{verb: getV1, out: v1(changed)},
 		}, porcupine.Ok},
-		"lost update": {[]step{{verb: updateV2, set: title, out: v2(changed, 8)}, {verb: getV2, out: v2(pinned, 8)}}, porcupine.Illegal},
+		"lost update": {
+			[]step{{verb: updateV2, set: title, out: v2(changed, 8)}, {verb: getV2, out: v2(pinned, 8)}},
+			porcupine.Illegal,
+		},
 		"a read that overlaps the write": {[]step{
 			{verb: updateV2, set: title, out: v2(changed, 8)}, {verb: getV2, out: v2(pinned, 7), concurrent: true},
 		}, porcupine.Ok},
-		"resurrection":          {[]step{{verb: remove, set: keepAll}, {verb: getV2, out: gone}, {verb: getV2, out: v2(pinned, 7)}}, porcupine.Illegal},
-		"lost pin":              {[]step{{verb: updateV1, set: title, out: v1(changed)}, {verb: getV2, out: v2(changed.with(set{kept, kept, kept, 0}), 8)}}, porcupine.Illegal},
-		"torn aggregate":        {[]step{{verb: getV1, out: v1(torn)}}, porcupine.Illegal},
-		"half a write":          {[]step{{verb: updateV2, set: title, out: v2(changed, 8)}, {verb: getV1, out: v1(pinned)}}, porcupine.Illegal},
-		"version falls":         {[]step{{verb: getV2, out: v2(pinned, 6)}}, porcupine.Illegal},
-		"version stays":         {[]step{{verb: updateV1, set: title, out: v1(changed)}, {verb: getV2, out: v2(changed, 7)}}, porcupine.Illegal},
-		"version expected":      {[]step{{verb: updateV2, set: title, expected: 6, out: v2(changed, 8)}}, porcupine.Illegal},
-		"version refused":       {[]step{{verb: updateV2, set: title, expected: 6, out: output{code: staleVersion}}}, porcupine.Ok},
-		"a phase is taken back": {[]step{{verb: setPhase, to: repo.Cutover}, {verb: lookAtPhase, to: repo.Migrate}}, porcupine.Illegal},
-		"a phase is kept":       {[]step{{verb: setPhase, to: repo.Cutover}, {verb: lookAtPhase, to: repo.Cutover}}, porcupine.Ok},
+		"resurrection": {[]step{
+			{verb: remove, set: keepAll},
+			{verb: getV2, out: gone},
+			{verb: getV2, out: v2(pinned, 7)},
+		}, porcupine.Illegal},
+		"lost pin": {[]step{
+			{verb: updateV1, set: title, out: v1(changed)},
+			{verb: getV2, out: v2(changed.with(set{kept, kept, kept, 0}), 8)},
+		}, porcupine.Illegal},
+		"torn aggregate": {[]step{{verb: getV1, out: v1(torn)}}, porcupine.Illegal},
+		"half a write": {[]step{
+			{verb: updateV2, set: title, out: v2(changed, 8)},
+			{verb: getV1, out: v1(pinned)},
+		}, porcupine.Illegal},
+		"version falls": {[]step{{verb: getV2, out: v2(pinned, 6)}}, porcupine.Illegal},
+		"version stays": {[]step{
+			{verb: updateV1, set: title, out: v1(changed)},
+			{verb: getV2, out: v2(changed, 7)},
+		}, porcupine.Illegal},
+		"version expected": {
+			[]step{{verb: updateV2, set: title, expected: 6, out: v2(changed, 8)}},
+			porcupine.Illegal,
+		},
+		"version refused": {
+			[]step{{verb: updateV2, set: title, expected: 6, out: output{code: staleVersion}}},
+			porcupine.Ok,
+		},
+		"a phase is taken back": {
+			[]step{{verb: setPhase, to: repo.Cutover}, {verb: lookAtPhase, to: repo.Migrate}},
+			porcupine.Illegal,
+		},
+		"a phase is kept": {
+			[]step{{verb: setPhase, to: repo.Cutover}, {verb: lookAtPhase, to: repo.Cutover}},
+			porcupine.Ok,
+		},
 		"V2 is open in EXPAND": {[]step{
 			{verb: setPhase, to: repo.Expand}, {verb: updateV2, set: title, out: v2(changed, 8)},
 		}, porcupine.Illegal},
-		"V2 is not open in MIGRATE": {[]step{{verb: updateV2, set: title, out: output{code: notOpen}}}, porcupine.Illegal},
+		"V2 is not open in MIGRATE": {
+			[]step{{verb: updateV2, set: title, out: output{code: notOpen}}},
+			porcupine.Illegal,
+		},
 		"an old program writes past MIGRATE": {[]step{
 			{verb: setPhase, to: repo.Cutover}, {verb: bypassUpdate, set: title, out: output{rows: 1}},
 		}, porcupine.Illegal},
-		"an old program is rejected in MIGRATE": {[]step{{verb: bypassUpdate, set: title, out: output{code: rejected}}}, porcupine.Illegal},
-		"an old program's write is not seen":    {[]step{{verb: bypassUpdate, set: title, out: output{rows: 1}}, {verb: getV2, out: v2(pinned, 7)}}, porcupine.Illegal},
-		"an old program's write is seen":        {[]step{{verb: bypassUpdate, set: title, out: output{rows: 1}}, {verb: getV2, out: v2(changed, 9)}}, porcupine.Ok},
-		"an unknown write may have happened":    {[]step{{verb: updateV1, set: title, out: output{code: unknown}}, {verb: getV2, out: v2(changed, 8)}}, porcupine.Ok},
+		"an old program is rejected in MIGRATE": {
+			[]step{{verb: bypassUpdate, set: title, out: output{code: rejected}}},
+			porcupine.Illegal,
+		},
+		"an old program's write is not seen": {[]step{
+			{verb: bypassUpdate, set: title, out: output{rows: 1}},
+			{verb: getV2, out: v2(pinned, 7)},
+		}, porcupine.Illegal},
+		"an old program's write is seen": {[]step{
+			{verb: bypassUpdate, set: title, out: output{rows: 1}},
+			{verb: getV2, out: v2(changed, 9)},
+		}, porcupine.Ok},
+		"an unknown write may have happened": {[]step{
+			{verb: updateV1, set: title, out: output{code: unknown}},
+			{verb: getV2, out: v2(changed, 8)},
+		}, porcupine.Ok},
 		"an unknown write may happen later": {[]step{
-			{verb: updateV1, set: title, out: output{code: unknown}}, {verb: getV2, out: v2(pinned, 7)}, {verb: getV2, out: v2(changed, 8)},
+			{verb: updateV1, set: title, out: output{code: unknown}},
+			{verb: getV2, out: v2(pinned, 7)},
+			{verb: getV2, out: v2(changed, 8)},
 		}, porcupine.Ok},
 		"an unknown write happens once": {[]step{
-			{verb: updateV1, set: title, out: output{code: unknown}}, {verb: getV2, out: v2(changed, 8)}, {verb: getV2, out: v2(pinned, 9)},
+			{verb: updateV1, set: title, out: output{code: unknown}},
+			{verb: getV2, out: v2(changed, 8)},
+			{verb: getV2, out: v2(pinned, 9)},
 		}, porcupine.Illegal},
 		"created again below its version": {[]step{
 			{verb: remove, set: keepAll}, {verb: createV2, set: set{1, 2, 3, 4}, out: v2(pinned, 7)},
@@ -77,7 +126,10 @@ func TestChecker(t *testing.T) {
 	} {
 		var events []event
 		for i, s := range c.steps {
-			e := event{in: input{entity: "NOTE", key: "A", verb: s.verb, set: s.set, to: s.to, expected: s.expected}, out: s.out, call: int64(10 * i), ret: int64(10*i + 5)}
+			e := event{
+				in:  input{entity: "NOTE", key: "A", verb: s.verb, set: s.set, to: s.to, expected: s.expected},
+				out: s.out, call: int64(10 * i), ret: int64(10*i + 5),
+			}
 			if s.concurrent {
 				e.call -= 9
 			}
@@ -124,7 +176,8 @@ func TestShorten(t *testing.T) {
 	add(getV1, keepAll, output{value: value{Title: 51}.lineV1("NOTE", "A")})
 	reads(52)
 	short := shorten(state{phase: repo.Migrate}, events, time.Minute)
-	if got := lines(short.events); len(short.events) != 3 || !strings.Contains(got, "UNKNOWN") || !strings.Contains(got, "T51") {
+	if got := lines(short.events); len(short.events) != 3 || !strings.Contains(got, "UNKNOWN") ||
+		!strings.Contains(got, "T51") {
 		t.Errorf("%d operations are left:\n%s", len(short.events), got)
 	}
 	if short.state.value.Title != 51 || len(short.before) != 251 {

@@ -120,7 +120,8 @@ func (r *round) allParts(random *rand.Rand, entity string) set {
 
 func (r *round) prio(random *rand.Rand, entity string) int {
 	if entity == "COMMENT" {
-		return max(0, random.IntN(4*len(noteKeys))-3*len(noteKeys)+1) // mostly about no note, so that notes can be deleted
+		// mostly about no note, so that notes can be deleted
+		return max(0, random.IntN(4*len(noteKeys))-3*len(noteKeys)+1)
 	}
 	return random.IntN(10)
 }
@@ -129,7 +130,8 @@ func (r *round) prio(random *rand.Rand, entity string) int {
 func (r *round) record(who string, c command, reply reply, call, ret int64, versions map[string]int64) {
 	r.count(&r.stats.operations)
 	if reply.Code == internal {
-		r.anomaly("an operation failed with an error that it must not fail with: %s %s: %s", c.Verb, c.Keys, reply.Detail)
+		r.anomaly("an operation failed with an error that it must not fail with: %s %s: %s", c.Verb,
+			c.Keys, reply.Detail)
 	}
 	in := input{entity: c.Entity, verb: c.Verb, set: c.Set}
 	if c.Expected != nil {
@@ -202,7 +204,8 @@ func (r *round) chaos(ctx context.Context, random *rand.Rand) {
 		r.count(&r.stats.databaseKills)
 	case kind < 6:
 		for range 1 + random.IntN(2) {
-			if err := r.fleet.killAndRestart(random.IntN(len(r.fleet.places)), time.Duration(random.IntN(300))*time.Millisecond); err != nil {
+			if err := r.fleet.killAndRestart(random.IntN(len(r.fleet.places)),
+				time.Duration(random.IntN(300))*time.Millisecond); err != nil {
 				r.anomaly("%v", err)
 			}
 			r.count(&r.stats.kills)

@@ -22,10 +22,12 @@ type figures struct {
 	rounds, operations, unavailable, unknown                                          int64
 	histories, undecided                                                              int64
 	kills, stops, databaseKills, phases, contracts, runs, bypass, rejected, truncates int64
-	longestOutage                                                                     time.Duration // from a kill of the database to the first write of a client's that succeeds
-	longestCheck                                                                      time.Duration
-	characters                                                                        map[string]int // rounds, by what V1's owner had made of V1
-	anomalies                                                                         []string
+	// from a kill of the database to the first write of a client's that succeeds
+	longestOutage time.Duration
+	longestCheck  time.Duration
+	// rounds, by what V1's owner had made of V1
+	characters map[string]int
+	anomalies  []string
 }
 
 // table shows figures, a database in a column.
@@ -75,13 +77,15 @@ func table(all []figures) string {
 
 // keep writes a history that is impossible to files, as text and as a picture to open in a browser, and says where.
 func (r *round) keep(entity, key string, short impossible) string {
-	name := filepath.Join(*histories, fmt.Sprintf("soak-%s-%d-%s-%s", r.database.name, r.seed, strings.ToLower(entity), key))
+	name := filepath.Join(*histories, fmt.Sprintf("soak-%s-%d-%s-%s", r.database.name, r.seed,
+		strings.ToLower(entity), key))
 	text := fmt.Sprintf("A history of %s %s on %s that is impossible, shortened to %d operations.\n"+
 		"make soak SEED=%d draws these operations again, in its first round; when they meet is up to the machine.\n\n%s",
 		entity, key, r.database.name, len(short.events), r.seed, short)
 	m := model(short.state)
 	_, info := porcupine.CheckOperationsVerbose(m, operations(short.events), checkPatience)
-	err := errors.Join(os.MkdirAll(*histories, 0o750), os.WriteFile(name+".txt", []byte(text), 0o600), porcupine.VisualizePath(m, info, name+".html"))
+	err := errors.Join(os.MkdirAll(*histories, 0o750), os.WriteFile(name+".txt", []byte(text), 0o600),
+		porcupine.VisualizePath(m, info, name+".html"))
 	if err != nil {
 		return fmt.Sprintf("It cannot be kept: %v", err)
 	}

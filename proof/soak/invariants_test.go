@@ -38,7 +38,8 @@ func (r *round) quiet(t *testing.T, random *rand.Rand) {
 					r.anomaly("a run has failed: %s %d of %s: %s", run.Kind, run.ID, entity, text(run.Error))
 				}
 				if run.Done > int64(len(keysOf(entity))) {
-					r.anomaly("a run has counted rows twice: %s %d of %s: done %d of at most %d", run.Kind, run.ID, entity, run.Done, len(keysOf(entity)))
+					r.anomaly("a run has counted rows twice: %s %d of %s: done %d of at most %d", run.Kind, run.ID,
+						entity, run.Done, len(keysOf(entity)))
 				}
 				if run.Status == repo.Paused {
 					r.ask(random, command{Verb: resumeRun, Run: run.ID})
@@ -60,8 +61,10 @@ func (r *round) quiet(t *testing.T, random *rand.Rand) {
 	})
 	if r.database.postgres {
 		until("no transaction is open and no lock is held", func() bool {
-			return r.number64("SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())")+
-				r.number64("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'") == 0
+			return r.number64(
+				"SELECT count(*) FROM pg_locks l WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())")+
+				r.number64(
+					"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'") == 0
 		})
 		return
 	}
@@ -85,7 +88,8 @@ func (r *round) number64(query string, args ...any) (n int64) {
 func (r *round) invariants(t *testing.T, random *rand.Rand) {
 	for _, entity := range []string{"NOTE", "COMMENT"} {
 		phase := r.phaseOf(random, entity)
-		incomplete := r.number64("SELECT CASE WHEN incomplete THEN 1 ELSE 0 END FROM coexist_entity WHERE name = $1", entity) == 1
+		incomplete := r.number64("SELECT CASE WHEN incomplete THEN 1 ELSE 0 END FROM coexist_entity WHERE name = $1",
+			entity) == 1
 		var v1, v2 map[string]string
 		var err error
 		if entity == "NOTE" {
@@ -133,7 +137,8 @@ func (r *round) invariants(t *testing.T, random *rand.Rand) {
 	r.references()
 }
 
-// agree checks that each fresh copy says what V1 says, that no copy is an orphan and, if all are there, that none is missing.
+// agree checks that each fresh copy says what V1 says, that no copy is an orphan and, if all are there, that none is
+// missing.
 func (r *round) agree(entity string, phase repo.Phase, v1, v2 map[string]string, stale map[string]bool, all bool) {
 	for key, line := range v2 {
 		switch {
@@ -141,7 +146,8 @@ func (r *round) agree(entity string, phase repo.Phase, v1, v2 map[string]string,
 		case v1[key] == "":
 			r.anomaly("%s %s has a fresh copy and no V1 row in %s: %s", entity, key, phase, line)
 		case v1[key] != line:
-			r.anomaly("%s %s has a fresh copy that is wrong in %s: V1 says %s, V2 says %s", entity, key, phase, v1[key], line)
+			r.anomaly("%s %s has a fresh copy that is wrong in %s: V1 says %s, V2 says %s", entity, key,
+				phase, v1[key], line)
 		}
 	}
 	for key, line := range v1 {
@@ -157,11 +163,13 @@ func (r *round) finalRun(t *testing.T, random *rand.Rand, entity string, kind re
 	defer cancel()
 	run, ok := r.runToEnd(ctx, random, entity, kind)
 	if !ok {
-		r.anomaly("a run does not succeed when all is quiet: %s of %s: %s %s", kind, entity, run.Status, text(run.Error))
+		r.anomaly("a run does not succeed when all is quiet: %s of %s: %s %s", kind, entity,
+			run.Status, text(run.Error))
 		return
 	}
 	if run.Done != int64(done) || run.Migrated != int64(migrated) || run.Faults != 0 || run.Quarantined != 0 {
-		r.anomaly("a run when all is quiet counts wrong: %s %d of %s: done %d of %d, migrated %d of %d, faults %d, quarantined %d",
+		r.anomaly(
+			"a run when all is quiet counts wrong: %s %d of %s: done %d of %d, migrated %d of %d, faults %d, quarantined %d",
 			kind, run.ID, entity, run.Done, done, run.Migrated, migrated, run.Faults, run.Quarantined)
 	}
 }
@@ -173,7 +181,8 @@ func (r *round) staleKeys(entity string) map[string]bool {
 	if entity == "COMMENT" {
 		table, marks = "comments_v2", "coexist_comment_mark"
 	}
-	for _, k := range r.texts("SELECT CAST(c.id AS text) FROM " + table + " c WHERE EXISTS (SELECT 1 FROM " + marks + " m WHERE m.key = c.id)" +
+	for _, k := range r.texts("SELECT CAST(c.id AS text) FROM " + table + " c WHERE EXISTS (SELECT 1 FROM " + marks +
+		" m WHERE m.key = c.id)" +
 		" OR c.coexist_gone_seen + c.coexist_stale_seen < (SELECT count(*) FROM " + marks + " m WHERE m.key IS NULL)") {
 		stale[k] = true
 	}
@@ -243,7 +252,8 @@ func (r *round) bothNotes(ctx context.Context) (v1, v2 map[string]string, err er
 		found = append(found, n)
 	}
 	for _, n := range found {
-		labels, err := r.raw.QueryContext(ctx, "SELECT rank, name, hidden FROM notes_v2_labels WHERE id = $1 ORDER BY position", n.ID)
+		labels, err := r.raw.QueryContext(ctx,
+			"SELECT rank, name, hidden FROM notes_v2_labels WHERE id = $1 ORDER BY position", n.ID)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -292,14 +302,18 @@ func (r *round) bothComments(ctx context.Context) (v1, v2 map[string]string, err
 // references checks that what comments refer to, in the shape that leads, is there in the shape that leads.
 func (r *round) references() {
 	leading := func(entity, v1, v2 string) string {
-		if slices.Contains(r.texts("SELECT phase FROM coexist_entity WHERE name = $1 AND NOT incomplete", entity), string(repo.Contract)) ||
-			slices.Contains(r.texts("SELECT phase FROM coexist_entity WHERE name = $1 AND NOT incomplete", entity), string(repo.Cutover)) {
+		if slices.Contains(r.texts("SELECT phase FROM coexist_entity WHERE name = $1 AND NOT incomplete", entity),
+			string(repo.Contract)) ||
+			slices.Contains(r.texts("SELECT phase FROM coexist_entity WHERE name = $1 AND NOT incomplete", entity),
+				string(repo.Cutover)) {
 			return v2
 		}
 		return v1
 	}
-	comments, notes := leading("COMMENT", "SELECT note_id AS about FROM comments", "SELECT about FROM comments_v2"), leading("NOTE", "notes", "notes_v2")
-	dangling := r.texts("SELECT c.about FROM (" + comments + ") c WHERE c.about IS NOT NULL AND NOT EXISTS (SELECT 1 FROM " + notes + " n WHERE n.id = c.about)")
+	comments, notes := leading("COMMENT", "SELECT note_id AS about FROM comments", "SELECT about FROM comments_v2"),
+		leading("NOTE", "notes", "notes_v2")
+	dangling := r.texts("SELECT c.about FROM (" + comments +
+		") c WHERE c.about IS NOT NULL AND NOT EXISTS (SELECT 1 FROM " + notes + " n WHERE n.id = c.about)")
 	for _, key := range dangling {
 		if !r.excused[key] {
 			r.anomaly("a comment refers to note %s, which is not there", key)

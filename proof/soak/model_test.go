@@ -50,8 +50,8 @@ type state struct {
 	gap       bool // capture was off while V2 led: the versions of copies that are stale by that grow on the way back
 }
 
-// model is the specification of one key, for the checker. A step says whether an operation may have had its outcome in a
-// state, and what the state is then.
+// model is the specification of one key, for the checker. A step says whether an operation may have had its outcome in
+// a state, and what the state is then.
 func model(initial state) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return initial },
@@ -113,7 +113,8 @@ func (v value) convertible(entity string) bool { return entity == "COMMENT" || v
 
 // answers holds a V2-shaped answer against the state, which learns the version of it.
 func (s state) answers(in input, out output) (bool, state) {
-	if out.code != "" || out.value != s.value.lineV2(in.entity, in.key) || out.refined != s.refined || !s.may(out.version) {
+	if out.code != "" || out.value != s.value.lineV2(in.entity, in.key) || out.refined != s.refined ||
+		!s.may(out.version) {
 		return false, s
 	}
 	s.version, s.exact = out.version, true
@@ -164,7 +165,8 @@ func (s state) after(in input) (state, bool) {
 		s.exists, s.refined, s.version, s.exact = true, in.verb == createV2, s.version+1, false
 		return s, true
 	case updateV1, updateV2:
-		if !s.exists || in.verb == updateV2 && (s.phase == repo.Expand || !s.value.convertible(in.entity) || in.expected != 0 && !s.may(in.expected)) {
+		if !s.exists || in.verb == updateV2 && (s.phase == repo.Expand || !s.value.convertible(in.entity) ||
+			in.expected != 0 && !s.may(in.expected)) {
 			return s, false
 		}
 		if in.expected != 0 {
@@ -189,7 +191,8 @@ func (s state) after(in input) (state, bool) {
 		}
 		return s.gone(), true
 	case bypassUpdate:
-		if !s.exists || s.leads() || in.set.Tags > 0 && in.set.Title == kept && in.set.Prio == kept && s.value.Tags == 0 {
+		if !s.exists || s.leads() || in.set.Tags > 0 && in.set.Title == kept && in.set.Prio == kept &&
+			s.value.Tags == 0 {
 			return s, false
 		}
 		s.value, s.version, s.exact = s.value.with(in.set), s.version+1, false
@@ -257,7 +260,8 @@ func (s state) write(in input, out output) (bool, state) {
 		return s.leads() && !wanted.convertible(in.entity), s
 	case refused:
 		wanted := s.value.with(in.set)
-		return s.tooLong(wanted) || in.entity == "COMMENT" && (in.set.Prio > 0 || s.restoring && wanted.Prio > 0), s // a note that is not there
+		// a note that is not there
+		return s.tooLong(wanted) || in.entity == "COMMENT" && (in.set.Prio > 0 || s.restoring && wanted.Prio > 0), s
 	default:
 		return false, s
 	}

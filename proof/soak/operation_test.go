@@ -181,7 +181,10 @@ func (v value) noteV1(key string) repotest.NoteV1 {
 }
 
 func (v value) noteV2(key string) repotest.NoteV2 {
-	n := repotest.NoteV2{ID: key, Topic: new(v.topic()), Headline: v.headline(), Text: new(v.body()), Priority: int16(v.Prio)}
+	n := repotest.NoteV2{
+		ID: key, Topic: new(v.topic()), Headline: v.headline(), Text: new(v.body()),
+		Priority: int16(v.Prio),
+	}
 	if v.Tags > 0 {
 		n.Labels = []repotest.Label{{Rank: 1, Name: v.tag()}, {Rank: 2, Name: v.tag()}}
 	}
@@ -218,14 +221,16 @@ func text(s *string) string {
 	return *s
 }
 
-// The lines below are what operations answer, and what the model expects: a torn aggregate is a line that nobody expects.
+// The lines below are what operations answer, and what the model expects: a torn aggregate is a line that nobody
+// expects.
 func lineOfNoteV1(n repotest.NoteV1) string {
 	return fmt.Sprintf("%s %s %d %v", n.Title, text(n.Body), n.Priority, n.Tags)
 }
 
 func lineOfNoteV2(n repotest.NoteV2) string {
 	labels := slices.Clone(n.Labels)
-	return fmt.Sprintf("%s/%s %s %d %v %s", text(n.Topic), n.Headline, text(n.Text), n.Priority, labels, text(n.PinnedReason))
+	return fmt.Sprintf("%s/%s %s %d %v %s", text(n.Topic), n.Headline, text(n.Text), n.Priority, labels,
+		text(n.PinnedReason))
 }
 
 func lineOfCommentV1(c repotest.CommentV1) string { return text(c.NoteID) + " " + c.Words }

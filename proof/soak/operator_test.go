@@ -9,7 +9,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// operator walks the entities forth and back through all phases, with and without force, and starts, pauses and cancels runs.
+// operator walks the entities forth and back through all phases, with and without force, and starts, pauses and cancels
+// runs.
 func (r *round) operator(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		entity := "NOTE"
@@ -20,7 +21,10 @@ func (r *round) operator(ctx context.Context, random *rand.Rand) {
 		case n < 12:
 			r.step(ctx, random, entity)
 		case n < 14:
-			r.run(random, entity, []repo.RunKind{repo.Sweep, repo.Verification, repo.Rehearsal, repo.Restore}[random.IntN(4)])
+			r.run(random, entity, []repo.RunKind{
+				repo.Sweep, repo.Verification, repo.Rehearsal,
+				repo.Restore,
+			}[random.IntN(4)])
 		case n < 17:
 			r.meddle(random, entity)
 		case n < 18:
@@ -83,15 +87,20 @@ func (r *round) change(ctx context.Context, random *rand.Rand, entity string, to
 				return
 			}
 			// What V1's owner has made of V1 only a force passes.
-			force = force || slices.ContainsFunc(reply.Blockers, func(b repo.Blocker) bool { return b.Code == repo.V1Logic })
+			force = force || slices.ContainsFunc(reply.Blockers,
+				func(b repo.Blocker) bool { return b.Code == repo.V1Logic })
 			continue
 		case internal, refused:
-			r.anomaly("a phase change failed with an error that it must not fail with: %s to %s: %s", entity, to, reply.Detail)
+			r.anomaly("a phase change failed with an error that it must not fail with: %s to %s: %s",
+				entity, to, reply.Detail)
 			return
 		default:
 			return
 		}
-		r.addToAll(event{who: "operator", in: input{entity: entity, verb: setPhase, to: to}, out: out, call: call, ret: r.now()})
+		r.addToAll(event{
+			who: "operator", in: input{entity: entity, verb: setPhase, to: to}, out: out,
+			call: call, ret: r.now(),
+		})
 		return
 	}
 }
@@ -106,7 +115,10 @@ func (r *round) open(ctx context.Context, random *rand.Rand, entity string, bloc
 			r.runToEnd(ctx, random, entity, repo.Sweep)
 		case repo.Quarantined:
 			if b.ExampleKey != nil {
-				r.write(random, command{Verb: updateV1, Entity: entity, Keys: []string{*b.ExampleKey}, Set: set{kept, 1, kept, kept}})
+				r.write(random, command{
+					Verb: updateV1, Entity: entity, Keys: []string{*b.ExampleKey},
+					Set: set{kept, 1, kept, kept},
+				})
 			}
 		case repo.NotVerified, repo.BypassWrites, repo.CaptureOff:
 			r.runToEnd(ctx, random, entity, repo.Verification)
@@ -144,11 +156,18 @@ func (r *round) restore(ctx context.Context, random *rand.Rand, entity string) b
 	for _, f := range r.ask(random, command{Verb: lookAtFaults, Run: run.ID}).Findings {
 		switch {
 		case f.Kind == repo.Different && entity == "NOTE":
-			r.write(random, command{Verb: updateV2, Entity: entity, Keys: []string{f.Key}, Set: set{r.number(), kept, kept, kept}})
+			r.write(random, command{
+				Verb: updateV2, Entity: entity, Keys: []string{f.Key},
+				Set: set{r.number(), kept, kept, kept},
+			})
 		case f.Kind == repo.Different: // what it refers to is not in V1
-			r.write(random, command{Verb: updateV2, Entity: entity, Keys: []string{f.Key}, Set: set{kept, 0, kept, kept}})
+			r.write(random, command{
+				Verb: updateV2, Entity: entity, Keys: []string{f.Key},
+				Set: set{kept, 0, kept, kept},
+			})
 		case f.Kind == repo.Missing:
-			r.anomaly("a restore has found a row of V1 with neither copy nor tombstone: %s %s (%s)\n%s", entity, f.Key, text(f.Reason), r.historyOf(entity, f.Key))
+			r.anomaly("a restore has found a row of V1 with neither copy nor tombstone: %s %s (%s)\n%s", entity, f.Key,
+				text(f.Reason), r.historyOf(entity, f.Key))
 		}
 	}
 	_, ok = r.runToEnd(ctx, random, entity, repo.Restore)
@@ -171,7 +190,10 @@ func (r *round) run(random *rand.Rand, entity string, kind repo.RunKind) int64 {
 		if reply.Code == unavailable {
 			out.code = unknown // it may have failed after it had started the run
 		}
-		r.addToAll(event{who: "operator", in: input{entity: entity, verb: restoring}, out: out, call: call, ret: r.now()})
+		r.addToAll(event{
+			who: "operator", in: input{entity: entity, verb: restoring}, out: out,
+			call: call, ret: r.now(),
+		})
 	}
 	switch reply.Code {
 	case "":
@@ -227,7 +249,10 @@ func (r *round) meddle(random *rand.Rand, entity string) {
 			if reply.Code != "" {
 				out.code = unknown
 			}
-			r.addToAll(event{who: "operator", in: input{entity: entity, verb: restoringVoid}, out: out, call: call, ret: r.now()})
+			r.addToAll(event{
+				who: "operator", in: input{entity: entity, verb: restoringVoid}, out: out,
+				call: call, ret: r.now(),
+			})
 		}
 		if reply.Code == internal {
 			r.anomaly("a run cannot be changed: %s %s: %s", do, run.Kind, reply.Detail)

@@ -137,7 +137,8 @@ func (p *process) stop() {
 	}
 }
 
-// fault says what is wrong with a process that nobody has killed and that has ended all the same, or that has logged a race.
+// fault says what is wrong with a process that nobody has killed and that has ended all the same, or that has logged a
+// race.
 func (p *process) fault() error {
 	log := p.log.String()
 	if strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {

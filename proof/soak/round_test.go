@@ -59,8 +59,9 @@ type round struct {
 
 func newRound(d database, f *fleet, raw *sql.DB) *round {
 	r := &round{
-		database: d, fleet: f, raw: raw, began: time.Now(), keyLocks: map[string]*sync.Mutex{}, back: map[string]bool{}, excused: map[string]bool{},
-		events: map[string][]event{}, initial: map[string]state{},
+		database: d, fleet: f, raw: raw, began: time.Now(), keyLocks: map[string]*sync.Mutex{}, back: map[string]bool{},
+		excused: map[string]bool{},
+		events:  map[string][]event{}, initial: map[string]state{},
 	}
 	for _, entity := range []string{"NOTE", "COMMENT"} {
 		for _, key := range keysOf(entity) {
@@ -102,7 +103,8 @@ func (r *round) add(e event) {
 	defer r.mu.Unlock()
 	name := e.in.entity + e.in.key
 	r.events[name] = append(r.events[name], e)
-	if r.killedAt > 0 && e.call > r.killedAt && e.out.code == "" && !e.in.verb.reads() && strings.HasPrefix(e.who, "client") {
+	if r.killedAt > 0 && e.call > r.killedAt && e.out.code == "" && !e.in.verb.reads() &&
+		strings.HasPrefix(e.who, "client") {
 		r.stats.longestOutage = max(r.stats.longestOutage, time.Duration(e.ret-r.killedAt))
 		r.killedAt = 0
 	}
@@ -143,7 +145,10 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 	var workers sync.WaitGroup
 	for place := range r.fleet.places {
 		for i := range 3 {
-			workers.Go(func() { r.client(ctx, place, fmt.Sprintf("client %d.%d", place, i), random(uint64(100+10*place+i))) })
+			workers.Go(func() {
+				r.client(ctx, place, fmt.Sprintf("client %d.%d", place, i),
+					random(uint64(100+10*place+i)))
+			})
 		}
 	}
 	for i := range 2 {
@@ -155,7 +160,8 @@ func (r *round) play(t *testing.T, seed uint64, length time.Duration) {
 	}
 	workers.Wait()
 	if took := r.now() - began; took > int64(length+25*time.Second) && r.quietChaos() {
-		r.anomaly("a round of %v has ended after %v, although nothing was killed or stopped", length, time.Duration(took))
+		r.anomaly("a round of %v has ended after %v, although nothing was killed or stopped", length,
+			time.Duration(took))
 	}
 	if err := r.fleet.faults(); err != nil {
 		r.anomaly("%v", err)
@@ -200,8 +206,8 @@ func (r *round) exec(statements []string) {
 	}
 }
 
-// settle lets what is in flight end, repairs rows that cannot be converted, checks the invariants and reads every key: that is
-// the end of this round's histories and the start of the next.
+// settle lets what is in flight end, repairs rows that cannot be converted, checks the invariants and reads every key:
+// that is the end of this round's histories and the start of the next.
 func (r *round) settle(t *testing.T, random *rand.Rand) {
 	r.quiet(t, random)
 	for _, entity := range []string{"NOTE", "COMMENT"} {
@@ -211,9 +217,13 @@ func (r *round) settle(t *testing.T, random *rand.Rand) {
 	for _, entity := range []string{"NOTE", "COMMENT"} {
 		call := r.now()
 		phase := r.phaseOf(random, entity)
-		r.addToAll(event{who: "the end", in: input{entity: entity, verb: lookAtPhase, to: phase}, call: call, ret: r.now()})
+		r.addToAll(event{
+			who: "the end", in: input{entity: entity, verb: lookAtPhase, to: phase},
+			call: call, ret: r.now(),
+		})
 		var isRestoring bool
-		if err := r.raw.QueryRow("SELECT restoring FROM coexist_entity WHERE name = $1", entity).Scan(&isRestoring); err != nil {
+		if err := r.raw.QueryRow("SELECT restoring FROM coexist_entity WHERE name = $1",
+			entity).Scan(&isRestoring); err != nil {
 			r.anomaly("%v", err)
 		}
 		for _, key := range keysOf(entity) {
@@ -243,7 +253,8 @@ func (r *round) settle(t *testing.T, random *rand.Rand) {
 	}
 }
 
-// floor is what the version of a key has reached as far as this round's history shows: a key that is created again must start above it.
+// floor is what the version of a key has reached as far as this round's history shows: a key that is created again must
+// start above it.
 func (r *round) floor(entity, key string) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -267,7 +278,10 @@ func (r *round) repair(random *rand.Rand, entity string) {
 		for _, a := range reply.Answers {
 			if a.Code == conversionFailed {
 				broken = true
-				r.write(random, command{Verb: updateV1, Entity: entity, Keys: []string{a.Key}, Set: set{kept, 1, kept, kept}})
+				r.write(random, command{
+					Verb: updateV1, Entity: entity, Keys: []string{a.Key},
+					Set: set{kept, 1, kept, kept},
+				})
 			}
 		}
 		if !broken {
@@ -291,11 +305,13 @@ func (r *round) check(t *testing.T) {
 				r.stats.histories++
 			case porcupine.Unknown:
 				r.stats.undecided++
-				t.Logf("%s: the history of %s %s, of %d operations, is undecided after %v", r.database.name, entity, key, len(events), checkPatience)
+				t.Logf("%s: the history of %s %s, of %d operations, is undecided after %v", r.database.name, entity,
+					key, len(events), checkPatience)
 			default:
 				r.stats.histories++
 				short := shorten(initial, events, 2*time.Second)
-				r.anomaly("impossible: %s\nIn the history of %s %s, of %d operations.\n%s%s", short.answer(), entity, key, len(events), short, r.keep(entity, key, short))
+				r.anomaly("impossible: %s\nIn the history of %s %s, of %d operations.\n%s%s", short.answer(), entity,
+					key, len(events), short, r.keep(entity, key, short))
 			}
 			if next, ok := r.initial[name+"/next"]; ok {
 				r.initial[name] = next

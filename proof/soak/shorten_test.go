@@ -23,7 +23,8 @@ func (i impossible) String() string {
 	const most = 15
 	var b strings.Builder
 	if n := len(i.before); n > 0 {
-		fmt.Fprintf(&b, "What led to it, the last %d of %d operations, which is possible:\n%s", min(n, most), n, lines(i.before[max(0, n-most):]))
+		fmt.Fprintf(&b, "What led to it, the last %d of %d operations, which is possible:\n%s", min(n, most), n,
+			lines(i.before[max(0, n-most):]))
 	}
 	fmt.Fprintf(&b, "Then the key is %+v, and this is impossible:\n%s", i.state, lines(i.events))
 	return b.String()
@@ -40,9 +41,9 @@ func (i impossible) answer() string {
 	return describe(last.in, last.out)
 }
 
-// shorten returns a short part of a history that is impossible by itself: its shortest start that is, from the last moment on
-// at which the key was in one state for sure, without the reads and refusals that do not matter. (Leaving out a read, or what
-// did nothing, never makes a history impossible.)
+// shorten returns a short part of a history that is impossible by itself: its shortest start that is, from the last
+// moment on at which the key was in one state for sure, without the reads and refusals that do not matter. (Leaving out
+// a read, or what did nothing, never makes a history impossible.)
 func shorten(initial state, events []event, patience time.Duration) impossible {
 	sorted := slices.Clone(events)
 	slices.SortStableFunc(sorted, func(a, b event) int { return cmp.Compare(a.call, b.call) })
@@ -61,7 +62,8 @@ func shorten(initial state, events []event, patience time.Duration) impossible {
 	short := later(initial, until(sorted, ends[shortest]), patience)
 	for i := 0; i < len(short.events); {
 		e := short.events[i]
-		if e.in.verb.reads() || e.out.code != "" && e.out.code != unknown || strings.HasPrefix(string(e.in.verb), "bypass") && e.out.code == "" && e.out.rows == 0 {
+		if e.in.verb.reads() || e.out.code != "" && e.out.code != unknown || strings.HasPrefix(string(e.in.verb),
+			"bypass") && e.out.code == "" && e.out.rows == 0 {
 			if without := slices.Delete(slices.Clone(short.events), i, i+1); illegal(short.state, without) {
 				short.events = without
 				continue
@@ -72,8 +74,8 @@ func shorten(initial state, events []event, patience time.Duration) impossible {
 	return short
 }
 
-// later lets an impossible history begin as late as it can: at a moment at which every answer was given and the key was in one
-// state, whatever the order of what had been done. What was never answered may still happen after it.
+// later lets an impossible history begin as late as it can: at a moment at which every answer was given and the key was
+// in one state, whatever the order of what had been done. What was never answered may still happen after it.
 func later(initial state, events []event, patience time.Duration) impossible {
 	deadline := time.Now().Add(5 * patience)
 	for i := len(events) - 1; i > 0 && time.Now().Before(deadline); i-- {
@@ -102,7 +104,8 @@ func later(initial state, events []event, patience time.Duration) impossible {
 	return impossible{state: initial, events: events}
 }
 
-// onlyState is the state of a key at a moment at which all that was answered is done. It is false where there may be several.
+// onlyState is the state of a key at a moment at which all that was answered is done. It is false where there may be
+// several.
 func onlyState(initial state, before []event, now int64, patience time.Duration) (state, bool) {
 	const look verb = "look at the state"
 	var found any // the state that does not count any more

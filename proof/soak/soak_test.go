@@ -11,11 +11,13 @@ import (
 )
 
 var (
-	soakFor   = flag.Duration("soak", 15*time.Second, "how long to soak each database")
-	soakSeed  = flag.Uint64("seed", 1, "what the operations are drawn from; 0 for another each time")
-	keepOn    = flag.Bool("keep-on", false, "go on after an anomaly")
-	pooler    = flag.Bool("pooler", false, "let the servers reach PostgreSQL through PgBouncer in transaction mode, and soak nothing else")
-	failovers = flag.Int("failovers", 0, "soak three PostgreSQL servers under Patroni, and nothing else, until the primary was killed so often")
+	soakFor  = flag.Duration("soak", 15*time.Second, "how long to soak each database")
+	soakSeed = flag.Uint64("seed", 1, "what the operations are drawn from; 0 for another each time")
+	keepOn   = flag.Bool("keep-on", false, "go on after an anomaly")
+	pooler   = flag.Bool("pooler", false,
+		"let the servers reach PostgreSQL through PgBouncer in transaction mode, and soak nothing else")
+	failovers = flag.Int("failovers", 0,
+		"soak three PostgreSQL servers under Patroni, and nothing else, until the primary was killed so often")
 	histories = flag.String("histories", os.TempDir(), "the folder for histories that are impossible")
 )
 
@@ -26,8 +28,8 @@ func TestMain(m *testing.M) {
 	repotest.Main(m)
 }
 
-// TestSoak soaks each database in rounds until the time is up or there is an anomaly. A seed draws the same operations again;
-// when they meet is up to the machine.
+// TestSoak soaks each database in rounds until the time is up or there is an anomaly. A seed draws the same operations
+// again; when they meet is up to the machine.
 func TestSoak(t *testing.T) {
 	var all []figures
 	if *failovers > 0 {
@@ -44,7 +46,10 @@ func TestSoak(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
 		c := repotest.StartCluster(t)
 		url := c.Database(t)
-		d := database{name: "postgres", url: url, way: url, postgres: true, processes: 3, kill: c.Kill, restart: c.Restart}
+		d := database{
+			name: "postgres", url: url, way: url, postgres: true, processes: 3, kill: c.Kill,
+			restart: c.Restart,
+		}
 		if *pooler {
 			d.name, d.way, d.pooled = "pgbouncer", repotest.Pooler(t, url), true
 		}
@@ -57,7 +62,10 @@ func TestSoak(t *testing.T) {
 func soakFailovers(t *testing.T) figures {
 	c := repotest.StartReplicated(t)
 	url := c.Database("soak")
-	d := database{name: "failover", url: url, way: url, postgres: true, processes: 3, kill: c.KillPrimary, restart: c.Recover, replicated: true}
+	d := database{
+		name: "failover", url: url, way: url, postgres: true, processes: 3, kill: c.KillPrimary,
+		restart: c.Recover, replicated: true,
+	}
 	*soakFor = 24 * time.Hour
 	return soak(t, d)
 }
@@ -90,7 +98,8 @@ func soak(t *testing.T, d database) figures {
 		r.play(t, seed+n, length)
 		if time.Since(told) > time.Minute {
 			told = time.Now()
-			t.Logf("%s, seed %d, %v: %d rounds, %d operations, %d anomalies", d.name, seed, time.Since(began).Round(time.Second), r.stats.rounds, r.stats.operations, len(r.stats.anomalies))
+			t.Logf("%s, seed %d, %v: %d rounds, %d operations, %d anomalies", d.name, seed,
+				time.Since(began).Round(time.Second), r.stats.rounds, r.stats.operations, len(r.stats.anomalies))
 		}
 	}
 	if err := fleet.stop(); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// workerURL makes the test binary behave as a server: it opens the database at that URL, works on runs, and does what comes
-// over its standard input until that ends.
+// workerURL makes the test binary behave as a server: it opens the database at that URL, works on runs, and does what
+// comes over its standard input until that ends.
 const workerURL = "COEXIST_SOAK_WORKER"
 
 // workerPooler tells it that a proxy is on the way.
@@ -69,16 +69,24 @@ type server struct {
 
 func openServer(url string, pooled bool) (*server, error) {
 	ctx := context.Background()
-	db, err := repo.Open(ctx, url, repo.Config{Pooler: pooled, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))})
+	db, err := repo.Open(ctx, url, repo.Config{
+		Pooler: pooled,
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
 	if err != nil {
 		return nil, err
 	}
 	s := &server{control: repo.NewControl(db), writing: map[string]int{}}
-	if s.notes, err = repo.New(db, repo.Definition[repotest.NoteV1, repotest.NoteV2]{Name: "NOTE", Sorts: map[string]repo.Sort{"BODY": {V1: "body", V2: "text"}, "PRIORITY": {V1: "priority", V2: "priority"}}, Mapping: repotest.NoteMapping{OnConvert: s.dawdle}}); err != nil {
+	if s.notes, err = repo.New(db, repo.Definition[repotest.NoteV1, repotest.NoteV2]{
+		Name:    "NOTE",
+		Sorts:   map[string]repo.Sort{"BODY": {V1: "body", V2: "text"}, "PRIORITY": {V1: "priority", V2: "priority"}},
+		Mapping: repotest.NoteMapping{OnConvert: s.dawdle},
+	}); err != nil {
 		return nil, err
 	}
 	if s.comments, err = repo.New(db, repo.Definition[repotest.CommentV1, repotest.CommentV2]{
-		Name: "COMMENT", Mapping: repotest.CommentMapping{}, References: []repo.Reference{{Column: "note_id", ColumnV2: "about", Table: "notes", Key: "id"}},
+		Name: "COMMENT", Mapping: repotest.CommentMapping{},
+		References: []repo.Reference{{Column: "note_id", ColumnV2: "about", Table: "notes", Key: "id"}},
 	}); err != nil {
 		return nil, err
 	}
@@ -90,8 +98,8 @@ func openServer(url string, pooled bool) (*server, error) {
 	return s, errors.Join(db.Install(ctx), db.Check(ctx))
 }
 
-// dawdle makes some conversions slow, so that much happens between a read of V1 and the store of what was made of it. It does
-// so for long only where nobody here writes the key, and so holds locks meanwhile.
+// dawdle makes some conversions slow, so that much happens between a read of V1 and the store of what was made of it.
+// It does so for long only where nobody here writes the key, and so holds locks meanwhile.
 func (s *server) dawdle(key string) {
 	s.mu.Lock()
 	written := s.writing[key] > 0
@@ -113,7 +121,8 @@ func (s *server) writes(key string, n int) {
 
 func (s *server) do(ctx context.Context, c command) reply {
 	switch c.Verb {
-	case setPhase, startRun, cancelRun, pauseRun, resumeRun, lookAtRun, lookAtRuns, lookAtFaults, lookAtPhase, setCapture:
+	case setPhase, startRun, cancelRun, pauseRun, resumeRun, lookAtRun, lookAtRuns, lookAtFaults,
+		lookAtPhase, setCapture:
 		return s.operate(ctx, c)
 	}
 	if c.Entity == "COMMENT" {
@@ -150,7 +159,8 @@ func (s *server) do(ctx context.Context, c command) reply {
 			pick(s.Title, &to.Text, from.Text)
 			pick(s.Prio, &to.Priority, from.Priority)
 			pick(s.Extra, &to.PinnedReason, from.PinnedReason)
-			to.Labels = append(labels(to.Labels, from.Labels, s.Tags, false), labels(to.Labels, from.Labels, s.Extra, true)...)
+			to.Labels = append(labels(to.Labels, from.Labels, s.Tags, false), labels(to.Labels, from.Labels,
+				s.Extra, true)...)
 		},
 	})
 }
@@ -293,7 +303,10 @@ func (s *server) operate(ctx context.Context, c command) reply {
 	}
 	switch c.Verb {
 	case setPhase:
-		m, err := s.control.SetPhase(ctx, repo.PhaseRequest{Entity: c.Entity, To: c.To, Actor: "soak", Force: c.Force, Reason: new("a soak")})
+		m, err := s.control.SetPhase(ctx, repo.PhaseRequest{
+			Entity: c.Entity, To: c.To, Actor: "soak", Force: c.Force,
+			Reason: new("a soak"),
+		})
 		r := failed(err)
 		r.Phase = m.Phase
 		if blocked, ok := errors.AsType[*repo.BlockedError](err); ok {
@@ -352,7 +365,10 @@ func (s *server) operate(ctx context.Context, c command) reply {
 // listQuery is a query that finds all notes, in an order and by a filter of its own.
 func listQuery(n int) repo.Query {
 	const all = 1000
-	everything := []repo.Predicate{{V1: repo.AnyOf(repo.AtMost("priority", all), repo.IsNull("body")), V2: repo.AnyOf(repo.AtMost("priority", all), repo.IsNull("text"))}}
+	everything := []repo.Predicate{{
+		V1: repo.AnyOf(repo.AtMost("priority", all), repo.IsNull("body")),
+		V2: repo.AnyOf(repo.AtMost("priority", all), repo.IsNull("text")),
+	}}
 	switch n {
 	case 1:
 		return repo.Query{Sort: "BODY"}

@@ -20,7 +20,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Setup says how OpenNotes sets up. The zero value is an instance with the mapping as it should be, in the phase EXPAND.
+// Setup says how OpenNotes sets up. The zero value is an instance with the mapping as it should be, in the phase
+// EXPAND.
 type Setup struct {
 	// Mapping of notes. Its OnConvert is taken: use Bench.PauseConversion.
 	Mapping NoteMapping
@@ -50,12 +51,12 @@ type Bench struct {
 	before      map[string]func()
 }
 
-// WithoutV1 reports whether the tests run on an engine without the coexistence steps, so that there are no V1 tables: see
-// scripts/check-end.sh.
+// WithoutV1 reports whether the tests run on an engine without the coexistence steps, so that there are no V1 tables:
+// see scripts/check-end.sh.
 func WithoutV1() bool { return os.Getenv("COEXIST_TEST_WITHOUT_V1") != "" }
 
-// OpenNotes opens the database at url. Where it is empty it creates the V1 tables; it installs, and checks. The instance is
-// closed with the test.
+// OpenNotes opens the database at url. Where it is empty it creates the V1 tables; it installs, and checks. The
+// instance is closed with the test.
 func OpenNotes(t testing.TB, url string, s Setup) *Bench {
 	t.Helper()
 	b := DescribeNotes(t, url, s)
@@ -120,7 +121,10 @@ func (b *Bench) Close() { _ = b.DB.Close() }
 // SetPhase moves notes to a phase, or ends the test.
 func (b *Bench) SetPhase(to repo.Phase) {
 	b.t.Helper()
-	if _, err := b.Control.SetPhase(b.t.Context(), repo.PhaseRequest{Entity: "NOTE", To: to, Actor: "test", Force: true, Reason: new("a test")}); err != nil {
+	if _, err := b.Control.SetPhase(b.t.Context(), repo.PhaseRequest{
+		Entity: "NOTE", To: to, Actor: "test", Force: true,
+		Reason: new("a test"),
+	}); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -141,8 +145,8 @@ func (b *Bench) onStatement(statement string) {
 	}
 }
 
-// Before calls do once, before the instance sends the next statement that contains the text. Statements that are sent in one
-// round trip have all been seen before any is sent.
+// Before calls do once, before the instance sends the next statement that contains the text. Statements that are sent
+// in one round trip have all been seen before any is sent.
 func (b *Bench) Before(text string, do func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -191,8 +195,8 @@ type Pause struct {
 	once              sync.Once
 }
 
-// PauseConversion stops the next conversion of the note, wherever it happens: between the read of V1 and the store of the
-// copy. Those after it pass. It goes on with Release, or when the test ends.
+// PauseConversion stops the next conversion of the note, wherever it happens: between the read of V1 and the store of
+// the copy. Those after it pass. It goes on with Release, or when the test ends.
 func (b *Bench) PauseConversion(key string) *Pause {
 	p := &Pause{reached: make(chan struct{}), released: make(chan struct{})}
 	b.mu.Lock()
@@ -220,7 +224,8 @@ func (b *Bench) onConvert(key string) {
 	}
 }
 
-// Raw connects to a database as a program does that knows nothing of the engine. "?" is an argument on SQLite, $1 on both.
+// Raw connects to a database as a program does that knows nothing of the engine. "?" is an argument on SQLite, $1 on
+// both.
 func Raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", Pinned(url)
@@ -248,8 +253,8 @@ func Exec(t testing.TB, raw interface {
 	}
 }
 
-// Repeat runs a statement again and again as another program does, whose failures are its own affair, until stop is called,
-// which returns how often it succeeded: at least once, since Repeat waits for that.
+// Repeat runs a statement again and again as another program does, whose failures are its own affair, until stop is
+// called, which returns how often it succeeded: at least once, since Repeat waits for that.
 func Repeat(t testing.TB, raw *sql.DB, statement string) (stop func() int) {
 	t.Helper()
 	var succeeded atomic.Int64

@@ -21,15 +21,16 @@ import (
 // patience bounds every wait for a process. A crash recovery on a slow and busy machine fits in.
 const patience = 90 * time.Second
 
-// settings are those of every cluster. It listens on a Unix socket only, so clusters never get in each other's way, and a
-// crash leaves no shared memory outside of its directory.
+// settings are those of every cluster. It listens on a Unix socket only, so clusters never get in each other's way, and
+// a crash leaves no shared memory outside of its directory.
 var settings = []string{
 	"listen_addresses=", "max_connections=400", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap",
-	"logging_collector=off", "log_min_messages=warning", "log_lock_waits=on", "log_line_prefix=%m [%p] %d ", "max_prepared_transactions=10",
+	"logging_collector=off", "log_min_messages=warning", "log_lock_waits=on", "log_line_prefix=%m [%p] %d ",
+	"max_prepared_transactions=10",
 }
 
-// Cluster is a throwaway PostgreSQL cluster. Its methods may be called from any goroutine; what goes wrong in them is an
-// error of the test that started it.
+// Cluster is a throwaway PostgreSQL cluster. Its methods may be called from any goroutine; what goes wrong in them is
+// an error of the test that started it.
 type Cluster struct {
 	t        testing.TB // nil for the shared cluster, of which only Database is used
 	programs string
@@ -44,16 +45,16 @@ type Cluster struct {
 	admin   *pgx.Conn // nil until first needed
 }
 
-// URL returns the URL of a database in the cluster. "postgres" is there from the start; Database makes fresh ones. The URL
-// stays the same over Kill and Restart.
+// URL returns the URL of a database in the cluster. "postgres" is there from the start; Database makes fresh ones. The
+// URL stays the same over Kill and Restart.
 func (c *Cluster) URL(database string) string {
 	u := url.URL{Scheme: "postgres", User: url.User("coexist"), Path: "/" + database}
 	u.RawQuery = url.Values{"host": {c.guard.dir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode()
 	return u.String()
 }
 
-// Kill ends the server and all its children by SIGKILL, as a crash does: clients get no word, and nothing is flushed. It
-// returns when the processes are gone.
+// Kill ends the server and all its children by SIGKILL, as a crash does: clients get no word, and nothing is flushed.
+// It returns when the processes are gone.
 func (c *Cluster) Kill() { c.report("kill", c.kill) }
 
 // Restart starts the server after Kill, or stops and starts one that runs, and returns when it accepts connections.
@@ -67,7 +68,8 @@ func (c *Cluster) Standby() {
 	})
 }
 
-// Stop ends the server and removes the cluster. It is called at the end of the test anyway. The cluster is of no more use.
+// Stop ends the server and removes the cluster. It is called at the end of the test anyway. The cluster is of no more
+// use.
 func (c *Cluster) Stop() { c.report("stop", c.stop) }
 
 func (c *Cluster) report(verb string, do func() error) {
@@ -89,7 +91,8 @@ var template = sync.OnceValues(func() (*guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	initdb := quote(filepath.Join(programs, "initdb")) + " -D data -U coexist -A trust -E UTF8 --no-sync --wal-segsize=1 --locale="
+	initdb := quote(filepath.Join(programs, "initdb")) +
+		" -D data -U coexist -A trust -E UTF8 --no-sync --wal-segsize=1 --locale="
 	// macOS has no C.UTF-8. An initdb that fails removes what it has made.
 	if _, err := g.do(initdb + "C.UTF-8 || " + initdb + "C"); err != nil {
 		return nil, fmt.Errorf("initdb: %w", errors.Join(err, g.end()))
@@ -147,7 +150,8 @@ func (c *Cluster) restart() error {
 		}
 		c.postmaster = 0
 	}
-	order := "wait; " + quote(filepath.Join(c.programs, "postgres")) + " -D " + quote(c.guard.dir+"/data") + " -k " + quote(c.guard.dir)
+	order := "wait; " + quote(filepath.Join(c.programs, "postgres")) + " -D " + quote(c.guard.dir+"/data") + " -k " +
+		quote(c.guard.dir)
 	for _, setting := range c.settings {
 		order += " -c " + quote(setting)
 	}
@@ -168,7 +172,8 @@ func (c *Cluster) ready(postmaster int) (bool, error) {
 	const pidLine, statusLine = 0, 7
 	content, err := os.ReadFile(filepath.Join(c.guard.dir, "data", "postmaster.pid"))
 	if lines := strings.Split(string(content), "\n"); err == nil && len(lines) > statusLine &&
-		lines[pidLine] == strconv.Itoa(postmaster) && slices.Contains([]string{"ready", "standby"}, strings.TrimSpace(lines[statusLine])) {
+		lines[pidLine] == strconv.Itoa(postmaster) && slices.Contains([]string{"ready", "standby"},
+		strings.TrimSpace(lines[statusLine])) {
 		return true, nil
 	}
 	all, err := processes()

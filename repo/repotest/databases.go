@@ -32,7 +32,8 @@ const skipVariable = "COEXIST_TEST_SKIP_POSTGRES"
 
 // shared is the cluster of this process, started by the first test that asks.
 var shared = sync.OnceValues(func() (*Cluster, error) {
-	return newCluster("fsync=off", "full_page_writes=off", "jit=off") // compiling takes longer than queries on a few rows
+	// compiling takes longer than queries on a few rows
+	return newCluster("fsync=off", "full_page_writes=off", "jit=off")
 })
 
 // Main runs the tests of a package and then stops every cluster that they started. Call it from TestMain. It starts
@@ -42,8 +43,8 @@ func Main(m *testing.M) {
 	m.Run()
 }
 
-// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database. They run at the same time, once
-// the test that calls Each has returned: it has nothing to do after Each.
+// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database. They run at the same
+// time, once the test that calls Each has returned: it has nothing to do after Each.
 func Each(t *testing.T, f func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -56,7 +57,8 @@ func Each(t *testing.T, f func(t *testing.T, url string)) {
 	})
 }
 
-// SQLite returns the URL, "sqlite:PATH", of a file that does not exist yet, in a directory that is removed with the test.
+// SQLite returns the URL, "sqlite:PATH", of a file that does not exist yet, in a directory that is removed with the
+// test.
 func SQLite(t testing.TB) string {
 	t.Helper()
 	return "sqlite:" + filepath.Join(t.TempDir(), "coexist.db")
@@ -97,8 +99,8 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// Database returns the URL of a fresh, empty UTF-8 database in the cluster. It is dropped at the end of the test t, along
-// with the connections that are still open to it.
+// Database returns the URL of a fresh, empty UTF-8 database in the cluster. It is dropped at the end of the test t,
+// along with the connections that are still open to it.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	logStart := c.guard.logSize()
@@ -130,7 +132,8 @@ func (c *Cluster) Database(t testing.TB) string {
 // makeHostile gives a database hostile settings, and returns its URL for the engine.
 func (c *Cluster) makeHostile(t testing.TB, name string) string {
 	t.Helper()
-	for _, statement := range append([]string{"DO $$ BEGIN CREATE ROLE " + hostileRole + " LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"}, hostileSettings(name)...) {
+	for _, statement := range append([]string{"DO $$ BEGIN CREATE ROLE " + hostileRole +
+		" LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"}, hostileSettings(name)...) {
 		if err := c.execute(statement); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
@@ -162,8 +165,8 @@ var (
 	unfitForName = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// databaseName makes a name from the test's, so that a line of the server's log says whose it is. It needs no quotes and
-// is unique in the process.
+// databaseName makes a name from the test's, so that a line of the server's log says whose it is. It needs no quotes
+// and is unique in the process.
 func databaseName(test string) string {
 	name := unfitForName.ReplaceAllString(strings.ToLower(test), "_")
 	return fmt.Sprintf("t%d_%s", databases.Add(1), name[:min(len(name), 48)])
@@ -212,9 +215,11 @@ func findPrograms() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("the server programs of PostgreSQL, initdb and postgres, are not installed: run scripts/ensure-postgres.sh, "+
-		"or install the package postgresql (Debian, Ubuntu), postgresql-server (Fedora) or postgresql@17 (Homebrew); "+
-		"%s=1 skips the tests that need them", skipVariable)
+	return "",
+		fmt.Errorf(
+			"the server programs of PostgreSQL, initdb and postgres, are not installed: run scripts/ensure-postgres.sh, "+
+				"or install the package postgresql (Debian, Ubuntu), postgresql-server (Fedora) or postgresql@17 (Homebrew); "+
+				"%s=1 skips the tests that need them", skipVariable)
 }
 
 func isProgram(path string) bool {

@@ -15,9 +15,9 @@ import (
 	"syscall"
 )
 
-// guard is a shell that owns a directory and the server in it. When its orders end, because it was told so or because the
-// process that gives them has died, however it died, the guard stops the server and removes the directory. As root it and all
-// its children run as another user, since PostgreSQL refuses to be root.
+// guard is a shell that owns a directory and the server in it. When its orders end, because it was told so or because
+// the process that gives them has died, however it died, the guard stops the server and removes the directory. As root
+// it and all its children run as another user, since PostgreSQL refuses to be root.
 type guard struct {
 	dir     string
 	cmd     *exec.Cmd
@@ -26,8 +26,8 @@ type guard struct {
 	end     func() error // stops the server at once, and removes the directory; calls after the first do nothing
 }
 
-// guardScript obeys lines of shell, answers each with its exit status and the server's process id, and at the end stops the
-// server without a checkpoint. A postmaster that was killed has left its pid file, which names its shared memory.
+// guardScript obeys lines of shell, answers each with its exit status and the server's process id, and at the end stops
+// the server without a checkpoint. A postmaster that was killed has left its pid file, which names its shared memory.
 const guardScript = `
 umask 077
 server=0
@@ -125,8 +125,8 @@ func newGuard() (*guard, error) {
 	return g, nil
 }
 
-// do has a line of shell executed in the guard's directory, with its output in the log. It returns the process id of the
-// server that was started last. The error of an order that fails ends with the log.
+// do has a line of shell executed in the guard's directory, with its output in the log. It returns the process id of
+// the server that was started last. The error of an order that fails ends with the log.
 func (g *guard) do(order string) (server int, err error) {
 	logStart := g.logSize()
 	if _, err := fmt.Fprintln(g.orders, order); err != nil {
@@ -187,7 +187,8 @@ func unprivileged() (*syscall.Credential, error) {
 		gid, gidErr := strconv.ParseUint(u.Gid, 10, 32)
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, errors.Join(uidErr, gidErr)
 	}
-	return nil, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor nobody: run the tests as another user")
+	return nil, errors.New(
+		"PostgreSQL does not run as root, and there is neither a user postgres nor nobody: run the tests as another user")
 }
 
 // parentDir returns a directory for clusters: short enough for the path of a socket in it and, if others is set, one in
@@ -204,7 +205,9 @@ func parentDir(others bool) (string, error) {
 			return dir, nil
 		}
 	}
-	return "", fmt.Errorf("no directory fit for a PostgreSQL cluster among %q: set TMPDIR to one with a short path that every user may write to", candidates)
+	return "",
+		fmt.Errorf(
+			"no directory fit for a PostgreSQL cluster among %q: set TMPDIR to one with a short path that every user may write to", candidates)
 }
 
 // reachable reports whether every user may reach the directory and write to it.

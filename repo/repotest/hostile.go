@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// hostileVariable, set to 1, makes every database on PostgreSQL one whose settings would change values or names if the engine let
-// them, and the engine's role one that is no superuser and does not own V1's tables unless it makes them.
+// hostileVariable, set to 1, makes every database on PostgreSQL one whose settings would change values or names if the
+// engine let them, and the engine's role one that is no superuser and does not own V1's tables unless it makes them.
 const hostileVariable = "COEXIST_TEST_HOSTILE"
 
 // hostileRole is what the engine connects as there.
@@ -68,7 +68,8 @@ func HostilePostgres(t testing.TB) string {
 	return c.makeHostile(t, strings.TrimPrefix(u.Path, "/"))
 }
 
-// Pinned returns the URL of a database for a connection of the test's own: what is hostile to the engine is not meant for it.
+// Pinned returns the URL of a database for a connection of the test's own: what is hostile to the engine is not meant
+// for it.
 func Pinned(database string) string {
 	u, err := url.Parse(database)
 	if err != nil || u.Scheme != "postgres" || u.User.Username() != hostileRole && !hostile() {
@@ -81,7 +82,8 @@ func Pinned(database string) string {
 	for name, value := range map[string]string{
 		"extra_float_digits": "1", "datestyle": "ISO, MDY", "intervalstyle": "postgres", "timezone": "UTC",
 		"default_transaction_isolation": "read committed", "search_path": "public,elsewhere", "bytea_output": "hex",
-		"client_encoding": "UTF8", "standard_conforming_strings": "on", "quote_all_identifiers": "off", "transform_null_equals": "off",
+		"client_encoding": "UTF8", "standard_conforming_strings": "on", "quote_all_identifiers": "off",
+		"transform_null_equals": "off",
 	} {
 		q.Set(name, value)
 	}

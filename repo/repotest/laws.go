@@ -53,7 +53,8 @@ func (l Laws[V1, V2]) upgrade(t *rapid.T) {
 	}
 	back, err := l.Mapping.Downgrade(v2)
 	if err != nil || !repo.Identical(back, v1) {
-		t.Fatalf("law 1 is broken: Downgrade(Upgrade(v1)) is not v1\nv1   %s\nv2   %s\nback %s %v", show(v1), show(v2), show(back), err)
+		t.Fatalf("law 1 is broken: Downgrade(Upgrade(v1)) is not v1\nv1   %s\nv2   %s\nback %s %v", show(v1),
+			show(v2), show(back), err)
 	}
 }
 
@@ -69,7 +70,8 @@ func (l Laws[V1, V2]) merge(t *rapid.T) {
 	}
 	back, err := l.Mapping.Downgrade(merged)
 	if err != nil || !repo.Identical(back, v1) {
-		t.Fatalf("law 2 is broken: Downgrade(Merge(v1, v2)) is not v1\nv1     %s\nv2     %s\nmerged %s\nback   %s %v", show(v1), show(v2), show(merged), show(back), err)
+		t.Fatalf("law 2 is broken: Downgrade(Merge(v1, v2)) is not v1\nv1     %s\nv2     %s\nmerged %s\nback   %s %v",
+			show(v1), show(v2), show(merged), show(back), err)
 	}
 }
 
@@ -85,7 +87,8 @@ func (l Laws[V1, V2]) mergeSame(t *rapid.T) {
 	}
 	merged, err := l.Mapping.Merge(v1, v2)
 	if err != nil || !repo.Identical(merged, v2) {
-		t.Fatalf("law 3 is broken: Merge(Downgrade(v2), v2) is not v2\nv2     %s\nv1     %s\nmerged %s %v", show(v2), show(v1), show(merged), err)
+		t.Fatalf("law 3 is broken: Merge(Downgrade(v2), v2) is not v2\nv2     %s\nv1     %s\nmerged %s %v", show(v2),
+			show(v1), show(merged), err)
 	}
 }
 
@@ -110,7 +113,8 @@ func (l Laws[V1, V2]) locality(t *rapid.T) {
 	}
 	for _, path := range changed(reflect.ValueOf(v2), reflect.ValueOf(merged), "") {
 		if !slices.ContainsFunc(allowed, func(a string) bool { return path == a || strings.HasPrefix(path, a+".") }) {
-			t.Fatalf("law 4 is broken: V1's %s has changed V2's %s\nv1     %s\nv2     %s\nmerged %s", field, path, show(v1), show(v2), show(merged))
+			t.Fatalf("law 4 is broken: V1's %s has changed V2's %s\nv1     %s\nv2     %s\nmerged %s", field, path,
+				show(v1), show(v2), show(merged))
 		}
 	}
 }
@@ -128,7 +132,8 @@ func (l Laws[V1, V2]) mergeUnrefined(t *rapid.T) {
 	}
 	merged, err := l.Mapping.Merge(v1, copied)
 	if err != nil || !repo.Identical(merged, want) {
-		t.Fatalf("law 5 is broken: Merge(v1, Upgrade(w)) is not Upgrade(v1)\nv1      %s\nw       %s\nupgrade %s\nmerged  %s %v", show(v1), show(w), show(want), show(merged), err)
+		t.Fatalf(
+			"law 5 is broken: Merge(v1, Upgrade(w)) is not Upgrade(v1)\nv1      %s\nw       %s\nupgrade %s\nmerged  %s %v", show(v1), show(w), show(want), show(merged), err)
 	}
 }
 
@@ -156,7 +161,8 @@ func isPlain(t reflect.Type) bool {
 			return false
 		}
 	}
-	return !t.Implements(reflect.TypeFor[json.Marshaler]()) && !reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
+	return !t.Implements(reflect.TypeFor[json.Marshaler]()) &&
+		!reflect.PointerTo(t).Implements(reflect.TypeFor[json.Marshaler]())
 }
 
 func jsonName(f reflect.StructField) string {

@@ -26,7 +26,8 @@ type Tag struct {
 	Name string `gorm:"type:varchar(20)" json:"name"`
 }
 
-// NoteV2 is a note in the new shape: its title is split, and it has a reason for being pinned and hidden labels, which V1 lacks.
+// NoteV2 is a note in the new shape: its title is split, and it has a reason for being pinned and hidden labels, which
+// V1 lacks.
 type NoteV2 struct {
 	ID           string  `gorm:"type:varchar(12);primaryKey" json:"id"`
 	Topic        *string `gorm:"type:text" json:"topic"`
@@ -143,7 +144,8 @@ func tagsOf(labels []Label) ([]Tag, error) {
 	return tags, nil
 }
 
-// RemigratingNotes is a NoteMapping that repairs refined copies too: it splits the headline if that has not been corrected.
+// RemigratingNotes is a NoteMapping that repairs refined copies too: it splits the headline if that has not been
+// corrected.
 type RemigratingNotes struct{ NoteMapping }
 
 // Remigrate merges, and splits what version 1 has left whole.

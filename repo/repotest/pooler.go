@@ -15,8 +15,9 @@ import (
 // poolerVariable, set to 1, has the engine of every test reach PostgreSQL through PgBouncer.
 const poolerVariable = "COEXIST_TEST_POOLER"
 
-// Pooler starts PgBouncer before a database on PostgreSQL, with a pool of two connections that each transaction gets anew, and
-// returns the database's URL through it. It ends with the test. The test fails where PgBouncer is not installed.
+// Pooler starts PgBouncer before a database on PostgreSQL, with a pool of two connections that each transaction gets
+// anew, and returns the database's URL through it. It ends with the test. The test fails where PgBouncer is not
+// installed.
 func Pooler(t testing.TB, database string) string {
 	t.Helper()
 	p, err := startPooler(database, 2)
@@ -34,9 +35,9 @@ func Pooler(t testing.TB, database string) string {
 	return p.through(database)
 }
 
-// EnginesURL returns the URL by which the engine is to reach a database, and whether a proxy that pools transactions is on
-// the way: one stands before each cluster where COEXIST_TEST_POOLER is 1. Its pool is large enough for tests in which
-// transactions wait for each other.
+// EnginesURL returns the URL by which the engine is to reach a database, and whether a proxy that pools transactions is
+// on the way: one stands before each cluster where COEXIST_TEST_POOLER is 1. Its pool is large enough for tests in
+// which transactions wait for each other.
 func EnginesURL(t testing.TB, database string) (way string, pooled bool) {
 	t.Helper()
 	if os.Getenv(poolerVariable) != "1" || !strings.HasPrefix(database, "postgres") || poolers.known(database) {
@@ -138,22 +139,25 @@ func startPooler(database string, size int) (p pooler, err error) {
 			err = errors.Join(err, g.end())
 		}
 	}()
-	// Roles that a test makes are looked up in the cluster. A cluster that was away is asked again soon, and who waits for it
-	// is told so before the test gives up.
+	// Roles that a test makes are looked up in the cluster. A cluster that was away is asked again soon, and who waits
+	// for it is told so before the test gives up.
 	files := map[string]string{
 		"users": fmt.Sprintf("%q \"\"\n", superuser),
-		"pgbouncer.ini": fmt.Sprintf("[databases]\n* = host=%s port=%s auth_user=%s\n[pgbouncer]\nlisten_addr =\nlisten_port = %s\nunix_socket_dir = %s\nauth_type = trust\nauth_file = %s\n"+
-			"pool_mode = transaction\ndefault_pool_size = %d\nmax_db_connections = %d\nmax_client_conn = 1000\nlisten_backlog = 1000\nserver_login_retry = 1\nquery_wait_timeout = 10\n",
+		"pgbouncer.ini": fmt.Sprintf(
+			"[databases]\n* = host=%s port=%s auth_user=%s\n[pgbouncer]\nlisten_addr =\nlisten_port = %s\nunix_socket_dir = %s\nauth_type = trust\nauth_file = %s\n"+
+				"pool_mode = transaction\ndefault_pool_size = %d\nmax_db_connections = %d\nmax_client_conn = 1000\nlisten_backlog = 1000\nserver_login_retry = 1\nquery_wait_timeout = 10\n",
 			q.Get("host"), q.Get("port"), superuser, q.Get("port"), g.dir, filepath.Join(g.dir, "users"), size, size),
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // another user reads it, and nothing in it is secret
+		if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content),
+			0o644); err != nil { //nolint:gosec // another user reads it, and nothing in it is secret
 			return p, err
 		}
 	}
-	// PgBouncer 1.18 to 1.20 may end when a query is cancelled (github.com/pgbouncer/pgbouncer/issues/822). It is started again, as by
-	// an init system.
-	order := "(trap 'kill $p; wait; exit' TERM; while :; do " + quote(program) + " " + quote(filepath.Join(g.dir, "pgbouncer.ini")) + " & p=$!; wait $p; done) & server=$!"
+	// PgBouncer 1.18 to 1.20 may end when a query is cancelled (github.com/pgbouncer/pgbouncer/issues/822). It is
+	// started again, as by an init system.
+	order := "(trap 'kill $p; wait; exit' TERM; while :; do " + quote(program) + " " +
+		quote(filepath.Join(g.dir, "pgbouncer.ini")) + " & p=$!; wait $p; done) & server=$!"
 	if _, err := g.do(order); err != nil {
 		return p, err
 	}

@@ -19,9 +19,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Replicated is a PostgreSQL database on three servers with synchronous replication: Patroni keeps one of them the primary,
-// by etcd, and HAProxy leads clients to it. Its methods may not be called at the same time; what goes wrong in them is an error of the test
-// that started it. All of it listens on ports of 127.0.0.1.
+// Replicated is a PostgreSQL database on three servers with synchronous replication: Patroni keeps one of them the
+// primary, by etcd, and HAProxy leads clients to it. Its methods may not be called at the same time; what goes wrong in
+// them is an error of the test that started it. All of it listens on ports of 127.0.0.1.
 type Replicated struct {
 	t     testing.TB
 	proxy int // the port of HAProxy
@@ -37,13 +37,14 @@ type replica struct {
 	pg, rest int // ports
 }
 
-// StartReplicated starts the servers and returns when they replicate. They are stopped and removed at the end of the test, which
-// fails where a program is missing: scripts/ensure-failover.sh installs them.
+// StartReplicated starts the servers and returns when they replicate. They are stopped and removed at the end of the
+// test, which fails where a program is missing: scripts/ensure-failover.sh installs them.
 func StartReplicated(t testing.TB) *Replicated {
 	t.Helper()
 	for _, program := range []string{"patroni", "etcd", "haproxy"} {
 		if _, err := findProgram(program); err != nil {
-			t.Fatalf("%v: run scripts/ensure-failover.sh, or install the packages patroni, etcd-server and haproxy", err)
+			t.Fatalf("%v: run scripts/ensure-failover.sh, or install the packages patroni, etcd-server and haproxy",
+				err)
 		}
 	}
 	c, err := startReplicated(t)
@@ -88,7 +89,8 @@ func startReplicated(t testing.TB) (*Replicated, error) {
 		})
 		for name, content := range files {
 			content = strings.ReplaceAll(content, "{dir}", g.dir)
-			if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content), 0o644); err != nil { //nolint:gosec // another user reads it, and nothing in it is secret
+			if err := os.WriteFile(filepath.Join(g.dir, name), []byte(content),
+				0o644); err != nil { //nolint:gosec // another user reads it, and nothing in it is secret
 				return nil, 0, err
 			}
 		}
@@ -96,15 +98,18 @@ func startReplicated(t testing.TB) (*Replicated, error) {
 		return g, pid, err
 	}
 	etcd, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[1]), fmt.Sprintf("http://127.0.0.1:%d", ports[2])
-	if _, _, err := start(fmt.Sprintf("etcd --data-dir etcd --listen-client-urls %s --advertise-client-urls %s --listen-peer-urls %s --initial-advertise-peer-urls %s --initial-cluster default=%s --log-level warn & server=$!",
-		etcd, etcd, peer, peer, peer), nil); err != nil {
+	if _, _, err := start(
+		fmt.Sprintf(
+			"etcd --data-dir etcd --listen-client-urls %s --advertise-client-urls %s --listen-peer-urls %s --initial-advertise-peer-urls %s --initial-cluster default=%s --log-level warn & server=$!",
+			etcd, etcd, peer, peer, peer), nil); err != nil {
 		return nil, err
 	}
 	var servers strings.Builder
 	for i := range 3 {
 		n := &replica{name: fmt.Sprintf("node%d", i+1), pg: ports[3+2*i], rest: ports[4+2*i]}
 		fmt.Fprintf(&servers, "\tserver %s 127.0.0.1:%d check port %d\n", n.name, n.pg, n.rest)
-		if n.guard, n.pid, err = start(patroniOrder, map[string]string{"patroni.yml": n.config(programs, ports[1])}); err != nil {
+		if n.guard, n.pid, err = start(patroniOrder,
+			map[string]string{"patroni.yml": n.config(programs, ports[1])}); err != nil {
 			return nil, err
 		}
 		c.nodes = append(c.nodes, n)
@@ -113,7 +118,8 @@ func startReplicated(t testing.TB) (*Replicated, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := start("(trap - TERM; exec "+quote(haproxy)+" -db -f haproxy.cfg) & server=$!", map[string]string{"haproxy.cfg": fmt.Sprintf(haproxyConfig, c.proxy, servers.String())}); err != nil {
+	if _, _, err := start("(trap - TERM; exec "+quote(haproxy)+" -db -f haproxy.cfg) & server=$!",
+		map[string]string{"haproxy.cfg": fmt.Sprintf(haproxyConfig, c.proxy, servers.String())}); err != nil {
 		return nil, err
 	}
 	return c, c.awaitReplicas(3)
@@ -121,7 +127,8 @@ func startReplicated(t testing.TB) (*Replicated, error) {
 
 const patroniOrder = "PYTHONUNBUFFERED=1 patroni patroni.yml & server=$!"
 
-// haproxyConfig leads to the server whose Patroni says that it is the primary, and cuts the connections to one that is no more.
+// haproxyConfig leads to the server whose Patroni says that it is the primary, and cuts the connections to one that is
+// no more.
 const haproxyConfig = `defaults
 	mode tcp
 	timeout connect 2s
@@ -193,7 +200,8 @@ func (c *Replicated) Database(name string) string {
 	return c.URL(name)
 }
 
-// KillPrimary ends the primary and its Patroni by SIGKILL, as a machine that is lost. The others find out by themselves.
+// KillPrimary ends the primary and its Patroni by SIGKILL, as a machine that is lost. The others find out by
+// themselves.
 func (c *Replicated) KillPrimary() {
 	c.t.Helper()
 	if err := c.killPrimary(); err != nil {

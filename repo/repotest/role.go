@@ -6,12 +6,13 @@ import (
 	"testing"
 )
 
-// NewRole makes a role in the cluster of a database on PostgreSQL, which may log in and nothing else, and returns its name. It
-// goes with the test.
+// NewRole makes a role in the cluster of a database on PostgreSQL, which may log in and nothing else, and returns its
+// name. It goes with the test.
 func NewRole(t testing.TB, database string) string {
 	t.Helper()
 	raw := Raw(t, database)
-	role := fmt.Sprintf("server_%d", One[int64](t, raw, "SELECT oid FROM pg_database WHERE datname = current_database()"))
+	role := fmt.Sprintf("server_%d", One[int64](t, raw,
+		"SELECT oid FROM pg_database WHERE datname = current_database()"))
 	Exec(t, raw, "CREATE ROLE "+role+" LOGIN")
 	t.Cleanup(func() { Exec(t, raw, "DROP OWNED BY "+role+" CASCADE", "DROP ROLE "+role) })
 	return role

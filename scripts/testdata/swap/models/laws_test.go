@@ -16,8 +16,10 @@ var memoLaws = repotest.Laws[models.MemoV1, models.MemoV2]{
 	},
 	V2: func(t *rapid.T) models.MemoV2 {
 		return models.MemoV2{
-			ID: "m1", Topic: maybe.Draw(t, "topic"), Headline: text.Draw(t, "headline"), PinnedFor: maybe.Draw(t, "pinnedFor"),
-			Labels: rapid.SliceOf(rapid.Map(text, func(s string) models.Label { return models.Label{Name: s} })).Draw(t, "labels"),
+			ID: "m1", Topic: maybe.Draw(t, "topic"), Headline: text.Draw(t, "headline"),
+			PinnedFor: maybe.Draw(t, "pinnedFor"),
+			Labels: rapid.SliceOf(rapid.Map(text, func(s string) models.Label { return models.Label{Name: s} })).Draw(t,
+				"labels"),
 		}
 	},
 	Refines: map[string][]string{"id": {"id"}, "title": {"topic", "headline"}, "tags": {"labels"}},

@@ -18,7 +18,8 @@ type MemoV1 struct {
 // TableName is V1's.
 func (MemoV1) TableName() string { return "memos" }
 
-// MemoV2 is a memo in the new shape: its title is split, its tags are rows, and it may be pinned for a reason, which V1 lacks.
+// MemoV2 is a memo in the new shape: its title is split, its tags are rows, and it may be pinned for a reason, which V1
+// lacks.
 type MemoV2 struct {
 	ID        string  `gorm:"type:varchar(12);primaryKey" json:"id"`
 	Topic     *string `gorm:"type:text" json:"topic"`

@@ -16,7 +16,8 @@ func memoV1(m models.MemoV1) *graph.MemoV1 {
 
 func newMemoV2(r repo.Record[models.MemoV2], _ *siblings) *graph.MemoV2 {
 	m := &graph.MemoV2{
-		ID: globalID(memoNode, r.Key), MemoID: r.Key, Topic: r.Value.Topic, Headline: r.Value.Headline, Labels: []string{},
+		ID: globalID(memoNode, r.Key), MemoID: r.Key, Topic: r.Value.Topic, Headline: r.Value.Headline,
+		Labels:    []string{},
 		PinnedFor: r.Value.PinnedFor, Version: int(r.Version), Copy: copyOf(r.Copy),
 	}
 	for _, l := range r.Value.Labels {
@@ -40,7 +41,8 @@ func (q query) MemosV2(ctx context.Context, first *int, after *string) (*graph.M
 	if err != nil {
 		return nil, err
 	}
-	c := &graph.MemoV2Connection{Edges: []graph.MemoV2Edge{}, Nodes: []*graph.MemoV2{}, PageInfo: pageInfo(page), Page: page}
+	c := &graph.MemoV2Connection{Edges: []graph.MemoV2Edge{}, Nodes: []*graph.MemoV2{},
+		PageInfo: pageInfo(page), Page: page}
 	for i := range page.Items {
 		n := node(&page.Items[i], nil, newMemoV2)
 		c.Nodes = append(c.Nodes, n)

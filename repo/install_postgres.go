@@ -1,0 +1,63 @@
+package repo
+
+import (
+	"context"
+	"regexp"
+	"strings"
+)
+
+// creates matches the statements that create something unless it is there. Whoever may not create it may do without,
+// where it is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
+var creates = regexp.MustCompile(
+	`^CREATE (TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS ((?:"(?:[^"]|"")+"\.)?"(?:[^"]|"")+")`)
+
+// onlyIf are statements that run where a condition holds. install leaves them out where it does not.
+func onlyIf(condition, statements string) string {
+	return "DO $coexist$ BEGIN IF " + condition + " THEN\n" + statements + "\nEND IF; END $coexist$"
+}
+
+var onlyIfs = regexp.MustCompile(`^DO \$coexist\$ BEGIN IF (.*) THEN\n`)
+
+func (postgres) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
+	opening := []string{
+		"BEGIN ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '10s'",
+		"SELECT pg_advisory_xact_lock(hashtextextended('coexist', 0))",
+	}
+	return runBuilt(ctx, db, opening, func(s session) ([]string, error) {
+		all, err := build(s)
+		var statements []string
+		for _, statement := range all {
+			if name := creates.FindStringSubmatch(statement); name != nil {
+				relation := name[2]
+				if strings.HasSuffix(name[1], "INDEX") {
+					// an index is named without the schema, which is its table's
+					relation = quote(db.schema) + "." + relation
+				}
+				there, err := number(ctx, s, "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", relation)
+				if err != nil {
+					return nil, err
+				}
+				if there > 0 {
+					continue
+				}
+			}
+			if condition := onlyIfs.FindStringSubmatch(statement); condition != nil {
+				not, err := number(ctx, s, fill(`SELECT count(*) FROM (SELECT 1) o WHERE NOT ({condition})`,
+					"condition", condition[1]))
+				if err != nil {
+					return nil, err
+				}
+				if not > 0 {
+					continue
+				}
+			}
+			statements = append(statements, statement)
+		}
+		return statements, err
+	})
+}
+
+func (postgres) lockV1(e *entity) []string {
+	return []string{fill(`LOCK TABLE {v1Tables} IN SHARE ROW EXCLUSIVE MODE`,
+		"v1Tables", strings.Join(e.v1Tables(), ", "))}
+}
