@@ -39,19 +39,19 @@ func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, 
 			return nil, fmt.Errorf("--sample is too large for this database, its last order has no room: %w", err)
 		}
 	}
-	inserted, err := insert(ctx, db.resolver.Customers, f.Sample,
+	inserted, err := db.resolver.Customers.GenerateV1(ctx, f.Sample,
 		func(i int) models.CustomerV1 { return models.SampleCustomer(f.Seed, i) },
 		func(n int64) { done(n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert customers: %w", err)
 	}
-	bad, err := insert(ctx, db.resolver.Customers, f.SampleBad,
+	bad, err := db.resolver.Customers.GenerateV1(ctx, f.SampleBad,
 		func(i int) models.CustomerV1 { return models.SampleBadCustomer(f.Seed, i) },
 		func(n int64) { done(int64(f.Sample)+n, total) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot insert customers: %w", err)
 	}
-	more, err := insert(ctx, db.resolver.Orders, orders,
+	more, err := db.resolver.Orders.GenerateV1(ctx, orders,
 		func(i int) models.OrderV1 { return models.SampleOrder(f.Seed, i, f.Sample) },
 		func(n int64) { done(int64(f.Sample+f.SampleBad)+n, total) })
 	if err != nil {

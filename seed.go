@@ -32,9 +32,6 @@ func (c *seedCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(c.fill(ctx, db, env), db.Close())
 }
 
-// seedBatch is how many aggregates are inserted in one transaction.
-const seedBatch = 5000
-
 // fill creates V1's tables if the database is empty, and inserts the sample's rows whose keys are not there.
 func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) error {
 	empty, err := db.Empty(ctx)
@@ -53,8 +50,7 @@ func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) 
 	defer bar.End()
 	began := time.Now()
 	inserted, err := c.insert(ctx, db, func(done, total int64) {
-		bar.Show(done, total,
-			pace(done, total, time.Since(began)))
+		bar.Show(done, total, pace(done, total, time.Since(began)))
 	})
 	if err != nil {
 		return err
@@ -69,38 +65,4 @@ func pace(done, total int64, took time.Duration) string {
 	rate := float64(done) / max(took.Seconds(), 1e-3)
 	left := time.Duration(float64(total-done) / rate * float64(time.Second))
 	return fmt.Sprintf(", %.0f rows/s, %s left", rate, left.Round(time.Second))
-}
-
-// insert inserts n aggregates in batches, tells how many it has tried, and returns how many were not there. While one
-// batch is inserted the next is made.
-func insert[V1, V2 any](ctx context.Context, into *repo.Repository[V1, V2], n int, row func(int) V1,
-	done func(int64),
-) (inserted int64, err error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	batches := make(chan []V1)
-	go func() {
-		defer close(batches)
-		for first := 0; first < n; first += seedBatch {
-			rows := make([]V1, min(seedBatch, n-first))
-			for i := range rows {
-				rows[i] = row(first + i)
-			}
-			select {
-			case batches <- rows:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	var tried int64
-	for rows := range batches {
-		more, err := into.InsertV1(ctx, rows)
-		if err != nil {
-			return inserted, err
-		}
-		inserted, tried = inserted+more, tried+int64(len(rows))
-		done(tried)
-	}
-	return inserted, ctx.Err()
 }

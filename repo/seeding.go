@@ -35,6 +35,44 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 	}
 }
 
+// GenerateV1 is InsertV1 for n aggregates, each of which row makes of its number from 0. It inserts them in batches of
+// 5,000, and makes one while another is inserted. done, unless it is nil, is told after each batch how many were tried.
+// GenerateV1 returns how many were inserted, also where it fails; it fails as InsertV1 does, and when ctx ends.
+func (r *Repository[V1, V2]) GenerateV1(ctx context.Context, n int, row func(number int) V1,
+	done func(tried int64),
+) (inserted int64, err error) {
+	const size = 5000
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	batches := make(chan []V1)
+	go func() {
+		defer close(batches)
+		for first := 0; first < n; first += size {
+			rows := make([]V1, min(size, n-first))
+			for i := range rows {
+				rows[i] = row(first + i)
+			}
+			select {
+			case batches <- rows:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	var tried int64
+	for rows := range batches {
+		more, err := r.InsertV1(ctx, rows)
+		if err != nil {
+			return inserted, err
+		}
+		inserted, tried = inserted+more, tried+int64(len(rows))
+		if done != nil {
+			done(tried)
+		}
+	}
+	return inserted, ctx.Err()
+}
+
 // errTouched means that somebody has begun to migrate since we looked.
 var errTouched = errors.New("no more untouched")
 

@@ -23,7 +23,7 @@ func (f *sampleFlags) Validate() error {
 // insert inserts the sample's rows whose keys are not there, tells how many it has tried, and returns what to log of
 // it.
 func (f *sampleFlags) insert(ctx context.Context, db *database, done func(done, total int64)) ([]any, error) {
-	inserted, err := insert(ctx, db.resolver.Memos, f.Sample, func(i int) models.MemoV1 {
+	inserted, err := db.resolver.Memos.GenerateV1(ctx, f.Sample, func(i int) models.MemoV1 {
 		return models.MemoV1{ID: fmt.Sprintf("m%05d", i), Title: fmt.Sprintf("Plan: step %d", i)}
 	}, func(n int64) { done(n, int64(f.Sample)) })
 	return []any{"memos", inserted}, err
