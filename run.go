@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,10 +16,23 @@ import (
 
 // runFlags are those of every command that does a run.
 type runFlags struct {
-	Workers          int  `default:"1" placeholder:"N" help:"How many parts are worked on at a time, by all instances together. Default: ${default}."`
-	MaxRowsPerSecond int  `placeholder:"N" help:"An upper rate. Default: none."`
-	Resume           bool `help:"Let a run of this kind that is paused go on."`
-	JSON             bool `name:"json" help:"Print each state as a line of JSON."`
+	Workers          int      `default:"1" placeholder:"N" help:"How many parts are worked on at a time, by all instances together. Default: ${default}."`
+	MaxRowsPerSecond positive `placeholder:"N" help:"An upper rate. Default: none."`
+	Resume           bool     `help:"Let a run of this kind that is paused go on."`
+	JSON             bool     `name:"json" help:"Print each state as a line of JSON."`
+}
+
+// positive is a flag's number of 1 or more. It is 0 where the flag was not given.
+type positive int
+
+// UnmarshalText is called by kong.
+func (n *positive) UnmarshalText(text []byte) error {
+	value, err := strconv.Atoi(string(text))
+	if err != nil || value < 1 {
+		return fmt.Errorf("is %s, must be a number of at least 1", text)
+	}
+	*n = positive(value)
+	return nil
 }
 
 // Validate is called by kong.
@@ -32,7 +46,7 @@ func (f *runFlags) Validate() error {
 // sweepCommand is `coexist sweep`.
 type sweepCommand struct {
 	Entity                  entityName `arg:"" help:"What to sweep, such as CUSTOMER. It must be in MIGRATE, or in a CUTOVER that is incomplete."`
-	OlderThanMappingVersion int        `placeholder:"N" help:"Also migrate copies again that a mapping of a version below N has made. Default: none."`
+	OlderThanMappingVersion positive   `placeholder:"N" help:"Also migrate copies again that a mapping of a version below N has made. Default: none."`
 	runFlags
 }
 
@@ -59,8 +73,8 @@ type restoreCommand struct {
 func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Sweep, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartSweep(ctx, repo.SweepRequest{
-			Entity: entity, Workers: c.Workers, MaxRowsPerSecond: c.MaxRowsPerSecond,
-			OlderThanMappingVersion: c.OlderThanMappingVersion, Actor: actor(),
+			Entity: entity, Workers: c.Workers, MaxRowsPerSecond: int(c.MaxRowsPerSecond),
+			OlderThanMappingVersion: int(c.OlderThanMappingVersion), Actor: actor(),
 		})
 	})
 }
@@ -70,7 +84,7 @@ func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Rehearsal, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartRehearsal(ctx, repo.RunRequest{
 			Entity: entity, Workers: c.Workers,
-			MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor(),
+			MaxRowsPerSecond: int(c.MaxRowsPerSecond), Actor: actor(),
 		})
 	})
 }
@@ -80,7 +94,7 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Verification, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartVerification(ctx, repo.VerificationRequest{
 			Entity: entity, Workers: c.Workers,
-			MaxRowsPerSecond: c.MaxRowsPerSecond, Repair: c.Repair, Actor: actor(),
+			MaxRowsPerSecond: int(c.MaxRowsPerSecond), Repair: c.Repair, Actor: actor(),
 		})
 	})
 }
@@ -90,7 +104,7 @@ func (c *restoreCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Restore, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartRestore(ctx, repo.RunRequest{
 			Entity: entity, Workers: c.Workers,
-			MaxRowsPerSecond: c.MaxRowsPerSecond, Actor: actor(),
+			MaxRowsPerSecond: int(c.MaxRowsPerSecond), Actor: actor(),
 		})
 	})
 }

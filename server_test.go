@@ -155,6 +155,12 @@ func TestCommands(t *testing.T) {
 			!strings.Contains(p.text(), "rehearsal") {
 			t.Errorf("a phase whose gate is closed: %s", p.text())
 		}
+		for _, zero := range []string{"--workers", "--max-rows-per-second", "--older-than-mapping-version"} {
+			if p := launch(t, dir, "sweep", "customer", zero+"=0", flag); p.wait() != 2 ||
+				!strings.Contains(p.text(), zero) || !strings.Contains(p.text(), "is 0, ") {
+				t.Errorf("%s=0: %s", zero, p.text())
+			}
+		}
 		execute(t, dir, "rehearse", "customer", flag)
 		if out := execute(t, dir, "phase", "customer", "migrate", "--reason=go", flag); !strings.Contains(out,
 			"CUSTOMER is in MIGRATE") || !strings.Contains(out, "UNMIGRATED blocks the step to CUTOVER") {

@@ -15,7 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
 	"github.com/alwaysup/coexist/models"
-	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
 )
@@ -9276,8 +9276,8 @@ func (ec *executionContext) _OrderDetailV1_unitPrice(ctx context.Context, field 
 			return obj.UnitPrice, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v repo.Number) graphql.Marshaler {
-			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v value.Number) graphql.Marshaler {
+			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9322,8 +9322,8 @@ func (ec *executionContext) _OrderDetailV1_discount(ctx context.Context, field g
 			return obj.Discount, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v repo.Number) graphql.Marshaler {
-			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v value.Number) graphql.Marshaler {
+			return ec.marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, selections, v)
 		},
 		true,
 		true,
@@ -9671,8 +9671,8 @@ func (ec *executionContext) _OrderV1_freight(ctx context.Context, field graphql.
 			return obj.Freight, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *repo.Number) graphql.Marshaler {
-			return ec.marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *value.Number) graphql.Marshaler {
+			return ec.marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, selections, v)
 		},
 		true,
 		false,
@@ -14433,7 +14433,7 @@ func (ec *executionContext) unmarshalInputCreateOrderV1Input(ctx context.Context
 			it.ShipVia = graphql.OmittableOf(data)
 		case "freight":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("freight"))
-			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
+			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14745,7 +14745,7 @@ func (ec *executionContext) unmarshalInputOrderDetailV1Input(ctx context.Context
 			it.ProductID = data
 		case "unitPrice":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("unitPrice"))
-			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
+			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -14759,7 +14759,7 @@ func (ec *executionContext) unmarshalInputOrderDetailV1Input(ctx context.Context
 			it.Quantity = data
 		case "discount":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("discount"))
-			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
+			data, err := ec.unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -15695,7 +15695,7 @@ func (ec *executionContext) unmarshalInputUpdateOrderV1Input(ctx context.Context
 			it.ShipVia = graphql.OmittableOf(data)
 		case "freight":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("freight"))
-			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx, v)
+			data, err := ec.unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -19261,13 +19261,13 @@ func (ec *executionContext) marshalNFloat2float64(ctx context.Context, sel ast.S
 	return graphql.WrapContextMarshaler(ctx, res)
 }
 
-func (ec *executionContext) unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, v any) (repo.Number, error) {
-	var res repo.Number
+func (ec *executionContext) unmarshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx context.Context, v any) (value.Number, error) {
+	var res value.Number
 	err := res.UnmarshalGQLContext(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, sel ast.SelectionSet, v repo.Number) graphql.Marshaler {
+func (ec *executionContext) marshalNFloat2githubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx context.Context, sel ast.SelectionSet, v value.Number) graphql.Marshaler {
 	return graphql.WrapContextMarshaler(ctx, v)
 }
 
@@ -20256,16 +20256,16 @@ func (ec *executionContext) marshalODeletePayload2ᚖgithubᚗcomᚋalwaysupᚋc
 	return ec._DeletePayload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, v any) (*repo.Number, error) {
+func (ec *executionContext) unmarshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx context.Context, v any) (*value.Number, error) {
 	if v == nil {
 		return nil, nil
 	}
-	var res = new(repo.Number)
+	var res = new(value.Number)
 	err := res.UnmarshalGQLContext(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐNumber(ctx context.Context, sel ast.SelectionSet, v *repo.Number) graphql.Marshaler {
+func (ec *executionContext) marshalOFloat2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋvalueᚐNumber(ctx context.Context, sel ast.SelectionSet, v *value.Number) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}

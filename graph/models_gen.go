@@ -11,6 +11,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/alwaysup/coexist/models"
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 // Whatever has a global id.
@@ -171,7 +172,7 @@ type CreateOrderV1Input struct {
 	// The carrier.
 	ShipVia graphql.Omittable[*int] `json:"shipVia,omitempty"`
 	// The freight.
-	Freight graphql.Omittable[*repo.Number] `json:"freight,omitempty"`
+	Freight graphql.Omittable[*value.Number] `json:"freight,omitempty"`
 	// The recipient.
 	ShipName graphql.Omittable[*string] `json:"shipName,omitempty"`
 	// Street and number.
@@ -444,11 +445,11 @@ type OrderDetailV1Input struct {
 	// The product.
 	ProductID int `json:"productId"`
 	// The price of one.
-	UnitPrice repo.Number `json:"unitPrice"`
+	UnitPrice value.Number `json:"unitPrice"`
 	// How many, at least 1.
 	Quantity int `json:"quantity"`
 	// 0 to 1.
-	Discount repo.Number `json:"discount"`
+	Discount value.Number `json:"discount"`
 }
 
 // Which orders. All conditions that are given must hold.
@@ -516,7 +517,7 @@ type OrderV1 struct {
 	// The carrier.
 	ShipVia *int `json:"shipVia,omitempty"`
 	// The freight, rounded to a 32-bit number.
-	Freight *repo.Number `json:"freight,omitempty"`
+	Freight *value.Number `json:"freight,omitempty"`
 	// The recipient.
 	ShipName *string `json:"shipName,omitempty"`
 	// Street and number.
@@ -926,7 +927,7 @@ type UpdateOrderV1Input struct {
 	// The carrier.
 	ShipVia graphql.Omittable[*int] `json:"shipVia,omitempty"`
 	// The freight.
-	Freight graphql.Omittable[*repo.Number] `json:"freight,omitempty"`
+	Freight graphql.Omittable[*value.Number] `json:"freight,omitempty"`
 	// The recipient.
 	ShipName graphql.Omittable[*string] `json:"shipName,omitempty"`
 	// Street and number.

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/alwaysup/coexist/models"
-	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/value"
 )
 
 var customerLaws = repotest.Laws[models.CustomerV1, models.CustomerV2]{
@@ -129,12 +129,12 @@ var (
 		"1996-07-04 00:00:00",
 	}), rapid.Map(rapid.IntRange(1, 28),
 		func(d int) models.Date { return models.Date(fmt.Sprintf("2024-02-%02d", d)) }))
-	amount = rapid.OneOf(rapid.SampledFrom([]repo.Number{
+	amount = rapid.OneOf(rapid.SampledFrom([]value.Number{
 		"0", "-0", "9.8", "9.80000019", "9.800000190734863", "32.38",
 		"9.800001", "0.005", "0.30000000000000004", "1234567.89", number("1e38"), "NaN", "-Infinity", "x",
 	}),
 		rapid.Map(rapid.IntRange(0, 10_000_000), inCents), rapid.Map(rapid.Float64(), inFull))
-	discount = rapid.OneOf(rapid.SampledFrom([]repo.Number{
+	discount = rapid.OneOf(rapid.SampledFrom([]value.Number{
 		"0", "-0", "0.05", "0.15", "0.150000006", "0.25", "1", "1.5",
 		"-0.1",
 	}), rapid.Map(rapid.Float64Range(0, 1), inFull))
@@ -144,16 +144,16 @@ var (
 		"0.30000000000000004",
 	}), rapid.Map(rapid.IntRange(0, 20_000_000),
 		func(n int) models.Decimal { return models.Decimal(inCents(n)) }))
-	spelling = rapid.SampledFrom([]repo.Number{"9.80000019", "-0", "0.150000006", "NaN"})
+	spelling = rapid.SampledFrom([]value.Number{"9.80000019", "-0", "0.150000006", "NaN"})
 	part     = rapid.SampledFrom([]models.Decimal{"0", "0.05", "0.15", "1", "0.123456789012", "2", "-0.1"})
 )
 
-func inCents(n int) repo.Number { return number(fmt.Sprintf("%d.%02d", n/100, n%100)) }
+func inCents(n int) value.Number { return number(fmt.Sprintf("%d.%02d", n/100, n%100)) }
 
-func inFull(f float64) repo.Number { return number(strconv.FormatFloat(f, 'e', -1, 64)) }
+func inFull(f float64) value.Number { return number(strconv.FormatFloat(f, 'e', -1, 64)) }
 
-func number(text string) repo.Number {
-	n, err := repo.ParseNumber(text)
+func number(text string) value.Number {
+	n, err := value.ParseNumber(text)
 	if err != nil {
 		panic(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alwaysup/coexist/models"
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 // The real data, where COEXIST_NORTHWIND names the folder that holds it.
@@ -120,7 +121,7 @@ func whole(t *testing.T, s *string) *int {
 	return &n
 }
 
-func numberOf(s *string) *repo.Number {
+func numberOf(s *string) *value.Number {
 	if s == nil {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 // OrderID is the key of an order. In GraphQL it is a string, as every ID is.
@@ -38,7 +39,7 @@ type OrderV1 struct {
 	RequiredDate   *Date           `gorm:"type:date" json:"requiredDate"`
 	ShippedDate    *Date           `gorm:"type:date" json:"shippedDate"`
 	ShipVia        *int            `gorm:"type:smallint" json:"shipVia"`
-	Freight        *repo.Number    `gorm:"type:real" json:"freight"`
+	Freight        *value.Number   `gorm:"type:real" json:"freight"`
 	ShipName       *string         `gorm:"type:varchar(40)" json:"shipName"`
 	ShipAddress    *string         `gorm:"type:varchar(60)" json:"shipAddress"`
 	ShipCity       *string         `gorm:"type:varchar(15)" json:"shipCity"`
@@ -53,10 +54,10 @@ func (OrderV1) TableName() string { return "orders" }
 
 // OrderDetailV1 is one product of an order.
 type OrderDetailV1 struct {
-	ProductID int         `gorm:"type:smallint;primaryKey" json:"productId"`
-	UnitPrice repo.Number `gorm:"type:real" json:"unitPrice"`
-	Quantity  int         `gorm:"type:smallint" json:"quantity"`
-	Discount  repo.Number `gorm:"type:real" json:"discount"`
+	ProductID int          `gorm:"type:smallint;primaryKey" json:"productId"`
+	UnitPrice value.Number `gorm:"type:real" json:"unitPrice"`
+	Quantity  int          `gorm:"type:smallint" json:"quantity"`
+	Discount  value.Number `gorm:"type:real" json:"discount"`
 }
 
 // Validate checks what a client may write.
@@ -84,7 +85,7 @@ func (o OrderV1) Validate() error {
 var one = decimal.NewFromInt(1)
 
 // within reports whether a number is at least zero and at most most, unless that is nil. A NaN is not.
-func within(n repo.Number, most *decimal.Decimal) bool {
+func within(n value.Number, most *decimal.Decimal) bool {
 	d, err := n.Decimal()
 	return err == nil && !d.IsNegative() && (most == nil || !d.GreaterThan(*most))
 }
@@ -132,7 +133,7 @@ type Shipment struct {
 	Address   Postal   `gorm:"embedded" json:"address"`
 	Freight   *Decimal `gorm:"type:numeric" json:"freight"`
 	// FreightSpelling is how V1 writes the freight, if in another way.
-	FreightSpelling *repo.Number `gorm:"type:text" json:"freightSpelling"`
+	FreightSpelling *value.Number `gorm:"type:text" json:"freightSpelling"`
 }
 
 // OrderLine is one product of an order.
@@ -143,8 +144,8 @@ type OrderLine struct {
 	// Discount is a part of the price, 0 to 1.
 	Discount Decimal `gorm:"type:numeric" json:"discount"`
 	// How V1 writes the two, if in another way.
-	UnitPriceSpelling *repo.Number `gorm:"type:text" json:"unitPriceSpelling"`
-	DiscountSpelling  *repo.Number `gorm:"type:text" json:"discountSpelling"`
+	UnitPriceSpelling *value.Number `gorm:"type:text" json:"unitPriceSpelling"`
+	DiscountSpelling  *value.Number `gorm:"type:text" json:"discountSpelling"`
 }
 
 // Shipped reports whether the order has left.

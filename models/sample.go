@@ -9,7 +9,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
-	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 // FirstSampleOrder is the key of the first order that SampleOrder makes.
@@ -115,11 +115,11 @@ func SampleOrder(seed uint64, i, customers int) OrderV1 {
 		product += 1 + r.IntN(15)
 		o.Details = append(o.Details, OrderDetailV1{
 			ProductID: product, UnitPrice: cents(200 + 5*r.IntN(5000)), Quantity: 1 + r.IntN(60),
-			Discount: pick(r, []repo.Number{"0", "0", "0", "0.05", "0.1", "0.15", "0.2", "0.25"}),
+			Discount: pick(r, []value.Number{"0", "0", "0", "0.05", "0.1", "0.15", "0.2", "0.25"}),
 		})
 	}
 	if i == 0 {
-		o.Freight, o.OrderDate, o.RequiredDate, o.ShippedDate = new(repo.Number("32.38")), new(Date("1996-07-04")),
+		o.Freight, o.OrderDate, o.RequiredDate, o.ShippedDate = new(value.Number("32.38")), new(Date("1996-07-04")),
 			new(Date("1996-08-01")), new(Date("1996-07-16"))
 		o.Details = []OrderDetailV1{{11, "14", 12, "0"}, {42, "9.8", 10, "0"}, {72, "34.8", 5, "0"}}
 	}
@@ -137,7 +137,7 @@ func maybe(r *rand.Rand, percent int, s string) *string {
 
 func date(t time.Time) *Date { return new(Date(t.Format(time.DateOnly))) }
 
-func cents(n int) repo.Number { return repo.Number(decimal.New(int64(n), -2).String()) }
+func cents(n int) value.Number { return value.Number(decimal.New(int64(n), -2).String()) }
 
 type samplePlace struct {
 	city    string

@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 // Date is a calendar day: YYYY-MM-DD. In V1 it is what the database has, which may be any text, so that a row with a
@@ -93,14 +94,14 @@ func (d Date) MarshalGQLContext(_ context.Context, w io.Writer) error {
 func (d *Date) UnmarshalGQLContext(_ context.Context, v any) error {
 	s, ok := v.(string)
 	if *d = Date(s); !ok || !d.Valid() {
-		return repo.Faulty("", "a date is a string of the form YYYY-MM-DD, a day that exists")
+		return value.Faulty("", "a date is a string of the form YYYY-MM-DD, a day that exists")
 	}
 	return nil
 }
 
 // unreadable is the error of a value in V1 that its shape has no place for, so that a client gets the rest of the row.
 func unreadable(format string, args ...any) error {
-	return &repo.ConversionError{FieldError: repo.FieldError{Reason: fmt.Sprintf(format, args...)}}
+	return &value.OutputError{Reason: fmt.Sprintf(format, args...)}
 }
 
 // Decimal is an exact decimal number in its shortest form: digits, with a point and further digits where needed, and a
@@ -117,7 +118,7 @@ var decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)$`)
 func ParseDecimal(s string) (Decimal, error) {
 	d, err := decimal.NewFromString(s)
 	if err != nil || len(s) > maxDigits || !decimalForm.MatchString(s) {
-		return "", repo.Faulty("", "a decimal is a string such as \"12.50\", of at most %d digits", maxDigits)
+		return "", value.Faulty("", "a decimal is a string such as \"12.50\", of at most %d digits", maxDigits)
 	}
 	return Decimal(d.String()), nil
 }
@@ -192,7 +193,7 @@ func (a Amount) String() string {
 // copy keeps that spelling beside it, for as long as the number is the one that it spells.
 
 // meaning returns what a V1 number means, or why it is no amount.
-func meaning(n repo.Number) (Decimal, error) {
+func meaning(n value.Number) (Decimal, error) {
 	d, err := n.Meaning()
 	if err != nil {
 		return "", fmt.Errorf("%s is not an amount", n)
@@ -205,22 +206,22 @@ func meaning(n repo.Number) (Decimal, error) {
 }
 
 // numberV1 is what V1 has for a number of V2's.
-func numberV1(d Decimal, spelling *repo.Number) repo.Number {
+func numberV1(d Decimal, spelling *value.Number) value.Number {
 	if spelling != nil {
 		if meant, err := meaning(*spelling); err == nil && meant == d {
 			return *spelling
 		}
 	}
-	return repo.Number(d)
+	return value.Number(d)
 }
 
 // mergeNumber brings a number of V2's, with its spelling, up to V1's.
-func mergeNumber(v1 repo.Number, d *Decimal, spelling **repo.Number) error {
+func mergeNumber(v1 value.Number, d *Decimal, spelling **value.Number) error {
 	if *d != "" && numberV1(*d, *spelling) == v1 {
 		return nil
 	}
 	meant, err := meaning(v1)
-	if *d, *spelling = meant, nil; repo.Number(meant) != v1 {
+	if *d, *spelling = meant, nil; value.Number(meant) != v1 {
 		*spelling = &v1
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alwaysup/coexist/models"
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 func TestCustomerTraps(t *testing.T) {
@@ -165,14 +166,14 @@ func TestMergeKeepsTheOrderOfLines(t *testing.T) {
 
 func TestOrderTraps(t *testing.T) {
 	m := models.OrderMapping{}
-	order := func(price, discount repo.Number) models.OrderV1 {
+	order := func(price, discount value.Number) models.OrderV1 {
 		return models.OrderV1{Details: []models.OrderDetailV1{{
 			ProductID: 1, UnitPrice: price, Quantity: 10,
 			Discount: discount,
 		}}}
 	}
 	for _, c := range []struct {
-		price, discount repo.Number
+		price, discount value.Number
 		amount, total   string
 	}{
 		{"9.8", "0", "9.80", "98.00"},
@@ -194,7 +195,7 @@ func TestOrderTraps(t *testing.T) {
 			t.Errorf("%+v came back as %+v, %v", v1, back, err)
 		}
 	}
-	for text, want := range map[repo.Number]string{
+	for text, want := range map[value.Number]string{
 		"0.30000000000000004": "0.30000000000000004", "-0": "0.00",
 		"1234567.875": "1234567.90", "1234567.88": "1234567.88", "0.005": "0.005",
 	} {
@@ -226,7 +227,7 @@ func TestOrderTraps(t *testing.T) {
 	for field, v1 := range map[string]models.OrderV1{
 		"details[0].unitPrice": order("9.805", "0"),
 		"details[0].discount":  order("1", "1.5"),
-		"freight":              {Freight: new(repo.Number("NaN"))},
+		"freight":              {Freight: new(value.Number("NaN"))},
 		"requiredDate":         {RequiredDate: new(models.Date("infinity"))},
 		"shippedDate":          {ShippedDate: new(models.Date("2023-02-29"))},
 		"shipCountry":          {ShipCountry: new("Atlantis")},
@@ -258,7 +259,7 @@ func TestOrderTraps(t *testing.T) {
 func TestSpellingsStayWithTheirNumbers(t *testing.T) {
 	m := models.OrderMapping{}
 	v1 := models.OrderV1{
-		Freight: new(repo.Number("9.80000019")), OrderDate: new(models.Date("1996-07-04 00:00:00")),
+		Freight: new(value.Number("9.80000019")), OrderDate: new(models.Date("1996-07-04 00:00:00")),
 		Details: []models.OrderDetailV1{{
 			ProductID: 1, UnitPrice: "9.800000190734863", Quantity: 1,
 			Discount: "0.150000006",

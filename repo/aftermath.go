@@ -148,9 +148,9 @@ func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, er
 type place struct{ table, column string }
 
 func (e *entity) v1Places() []place {
-	places := []place{{e.v1.sql, quote(e.v1.key.name)}}
-	for _, c := range e.v1.children {
-		places = append(places, place{c.sql, quote(c.parentKey)})
+	places := []place{{e.v1.SQL, quote(e.v1.Key.Name)}}
+	for _, c := range e.v1.Children {
+		places = append(places, place{c.SQL, quote(c.ParentKey)})
 	}
 	return places
 }
@@ -251,7 +251,7 @@ func (db *DB) entityNamed(name string) *entity {
 // refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction, while V2 leads. It fails
 // with a *ConversionError for a row that cannot be converted, and is busy where somebody else is at work on a copy.
 func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []string) error {
-	root := "t." + quote(r.v2.key.name)
+	root := "t." + quote(r.v2.Key.Name)
 	if lock := r.db.dialect.lock(); lock != "" {
 		if err := r.returnKeysOf(ctx, t, map[string]bool{}, r.sql(`SELECT CAST({root} AS text) FROM {v2} t
 			WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root, "lock", lock), keys); err != nil {

@@ -26,7 +26,7 @@ import (
 //	 4 torn aggregate              TestNoTornAggregate              statement.go: one statement; store.go: children of those stored only
 //	 5 half a dual write           TestHalfADualWrite               tx.go: one transaction
 //	   a phase no longer in force  TestSetPhaseWaitsForAWriter      dialect_postgres.go: the shared lock in begin
-//	                               TestAnInstanceThatLagsBehind     read.go: f.leader() == lead in readLed
+//	                               TestAnInstanceThatLagsBehind     read.go: f.leader() == lead in readLeading
 //	 6 two conversions             TestTwoReadersOfOneRow           store.go: ON CONFLICT DO NOTHING
 //	 7 stuck                       TestAPhaseChangeWhoseHolderDied  dialect_postgres.go: transaction-level locks
 //	                               TestSweepGoesOnAfterItsProcessDied, TestARestoreGoesOnAfterItsProcessDied, TestAVerificationGoesOnAfterItsProcessDied

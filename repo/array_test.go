@@ -8,6 +8,7 @@ import (
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/value"
 )
 
 type listV1 struct {
@@ -165,17 +166,17 @@ func TestArraysOfSeveralDimensions(t *testing.T) {
 }
 
 type pricedV1 struct {
-	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
-	Prices []repo.Number    `gorm:"type:numeric(10,2)[]" json:"prices"`
-	Grid   *[][]repo.Number `gorm:"type:numeric(10,2)[]" json:"grid"`
+	ID     string            `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Prices []value.Number    `gorm:"type:numeric(10,2)[]" json:"prices"`
+	Grid   *[][]value.Number `gorm:"type:numeric(10,2)[]" json:"grid"`
 }
 
 func (pricedV1) TableName() string { return "priced" }
 
 type pricedV2 struct {
-	ID     string           `gorm:"type:varchar(40);primaryKey" json:"id"`
-	Prices []repo.Number    `gorm:"type:text[]" json:"prices"`
-	Grid   *[][]repo.Number `gorm:"type:text[]" json:"grid"`
+	ID     string            `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Prices []value.Number    `gorm:"type:text[]" json:"prices"`
+	Grid   *[][]value.Number `gorm:"type:text[]" json:"grid"`
 }
 
 func (pricedV2) TableName() string { return "priced_v2" }
@@ -192,7 +193,7 @@ func TestNumbersInArrays(t *testing.T) {
 			"INSERT INTO priced VALUES ('a', '{2.50}', '{{1.00,2},{3,4}}')")
 		for _, phase := range []repo.Phase{repo.Migrate, repo.Cutover} {
 			key := string(phase)
-			v := pricedV1{ID: key, Prices: []repo.Number{"2.50", "1.239"}, Grid: &[][]repo.Number{{"1.00"}, {"7.125"}}}
+			v := pricedV1{ID: key, Prices: []value.Number{"2.50", "1.239"}, Grid: &[][]value.Number{{"1.00"}, {"7.125"}}}
 			if phase == repo.Cutover {
 				b.swept()
 				b.step(phase)
@@ -205,15 +206,15 @@ func TestNumbersInArrays(t *testing.T) {
 				t.Errorf("%+v, %v", v1, err)
 			}
 			_, err = b.UpdateV1(t.Context(), key,
-				func(w *pricedV1) error { w.Prices = []repo.Number{"1", "123456789.5"}; return nil })
+				func(w *pricedV1) error { w.Prices = []value.Number{"1", "123456789.5"}; return nil })
 			wantField[*repo.InputError](t, err, "prices")
 			v2, err := b.UpdateV2(t.Context(), key, nil,
-				func(w *pricedV2) error { w.Prices = []repo.Number{"3", "0.5"}; return nil })
+				func(w *pricedV2) error { w.Prices = []value.Number{"3", "0.5"}; return nil })
 			if err != nil || asJSON(v2.Value.Prices) != "[3,0.5]" {
 				t.Errorf("%+v, %v", v2, err)
 			}
 			_, err = b.UpdateV2(t.Context(), key, nil,
-				func(w *pricedV2) error { w.Prices = []repo.Number{"3.125"}; return nil })
+				func(w *pricedV2) error { w.Prices = []value.Number{"3.125"}; return nil })
 			wantField[*repo.NotRepresentableError](t, err, "prices")
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Many rows at once go to PostgreSQL by COPY, which costs it much less than a document that it has to take apart.
@@ -20,7 +22,8 @@ import (
 const bulkRows = 200
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row,
+func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *shape.Table, columns []shape.Column,
+	rows []shape.Row,
 	inserted map[string]bool,
 ) (bool, error) {
 	if len(rows) < bulkRows || !copied(columns) {
@@ -29,21 +32,23 @@ func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *table, co
 	stage := "pg_temp." + quote("coexist_stage") // in no other schema, whatever search_path says
 	names := columnNames(columns)
 	if _, err := t.exec(ctx, fill(`CREATE TEMPORARY TABLE {stage} ON COMMIT DROP AS SELECT {names}
-		FROM {into} WITH NO DATA`, "stage", stage, "names", names, "into", into.sql)); err != nil {
+		FROM {into} WITH NO DATA`, "stage", stage, "names", names, "into", into.SQL)); err != nil {
 		return true, err
 	}
 	if err := copyRows(ctx, t, stage, columns, rows); err != nil {
 		return true, err
 	}
-	key := quote(into.key.name)
+	key := quote(into.Key.Name)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
 	return true, e.returnKeysOf(ctx, t, inserted, fill(`INSERT INTO {into} ({names}) {overriding}SELECT {names}
 		FROM {stage} s ORDER BY s.{key} ON CONFLICT ({key}) DO NOTHING RETURNING CAST({key} AS text)`,
-		"into", into.sql, "names", names, "overriding", overriding(columns), "stage", stage, "key", key), nil)
+		"into", into.SQL, "names", names, "overriding", overriding(columns), "stage", stage, "key", key), nil)
 }
 
 // insertMany inserts rows.
-func (postgres) insertMany(ctx context.Context, t *tx, table string, columns []column, rows []row) (bool, error) {
+func (postgres) insertMany(ctx context.Context, t *tx, table string, columns []shape.Column,
+	rows []shape.Row,
+) (bool, error) {
 	if len(rows) < bulkRows || !copied(columns) {
 		return false, nil
 	}
@@ -51,14 +56,14 @@ func (postgres) insertMany(ctx context.Context, t *tx, table string, columns []c
 }
 
 // copyRows copies rows to a table, whose name is quoted.
-func copyRows(ctx context.Context, t *tx, table string, columns []column, rows []row) error {
+func copyRows(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) error {
 	var text bytes.Buffer
 	for _, r := range rows {
 		for i := range columns {
 			if i > 0 {
 				text.WriteByte('\t')
 			}
-			if err := writeCopyValue(&text, &columns[i], r[columns[i].name]); err != nil {
+			if err := writeCopyValue(&text, &columns[i], r[columns[i].Name]); err != nil {
 				return err
 			}
 		}
@@ -77,26 +82,17 @@ var copyEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `
 
 // copied reports whether COPY takes the values of columns as the document of a row has them: an array or a composite
 // has another form there.
-func copied(columns []column) bool {
+func copied(columns []shape.Column) bool {
 	for i := range columns {
-		if _, plain := samples[typeFamily(columns[i].now().sqlType)]; !plain {
+		if _, plain := samples[shape.TypeFamily(columns[i].Now().SQLType)]; !plain {
 			return false
 		}
 	}
 	return true
 }
 
-// isJSON reports whether a column holds JSON documents.
-func (c *column) isJSON() bool {
-	family := typeFamily(c.now().sqlType)
-	return family == "json" || family == "jsonb"
-}
-
-// holdsJSONNull reports whether a null of JSON's is a value of the column, and not the lack of one.
-func (c *column) holdsJSONNull() bool { return c.isJSON() && c.now().notNull && !c.nullable }
-
 // writeCopyValue writes a value in COPY's text format, as the JSON document of the same row would have it.
-func writeCopyValue(w *bytes.Buffer, c *column, value any) error {
+func writeCopyValue(w *bytes.Buffer, c *shape.Column, value any) error {
 	v := reflect.ValueOf(value)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -105,7 +101,7 @@ func writeCopyValue(w *bytes.Buffer, c *column, value any) error {
 		w.WriteString(`\N`)
 		return nil
 	}
-	if c.isJSON() {
+	if c.IsJSON() {
 		return writeCopyDocument(w, c, v.Interface())
 	}
 	_, marshals := v.Interface().(json.Marshaler)
@@ -145,12 +141,12 @@ func writeCopyValue(w *bytes.Buffer, c *column, value any) error {
 	return err
 }
 
-func writeCopyDocument(w *bytes.Buffer, c *column, value any) error {
+func writeCopyDocument(w *bytes.Buffer, c *shape.Column, value any) error {
 	document, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	if string(document) == "null" && !c.holdsJSONNull() {
+	if string(document) == "null" && !c.HoldsJSONNull() {
 		w.WriteString(`\N`)
 		return nil
 	}

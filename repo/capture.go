@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Capture is what notices bypass writes: triggers on the V1 tables that append a mark for each change which does not
@@ -44,13 +46,13 @@ const (
 // captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
 func (e *entity) captured() []capturedTable {
 	tables := []capturedTable{{
-		e.name, e.v1.name, e.v1.key.name, e.triggerName(e.v1.name), markGone, markAllGone, true,
-		columnList(e.v1.columns),
+		e.name, e.v1.Name, e.v1.Key.Name, e.triggerName(e.v1.Name), markGone, markAllGone, true,
+		columnList(e.v1.Columns),
 	}}
-	for _, c := range e.v1.children {
+	for _, c := range e.v1.Children {
 		tables = append(tables, capturedTable{
-			e.name, c.name, c.parentKey, e.triggerName(c.name), markChange,
-			markAllStale, false, append(columnList(c.columns), c.parentKey),
+			e.name, c.Name, c.ParentKey, e.triggerName(c.Name), markChange,
+			markAllStale, false, append(columnList(c.Columns), c.ParentKey),
 		})
 	}
 	return tables
@@ -94,10 +96,10 @@ func (e *entity) captureState(ctx context.Context, s session) (state captureStat
 	return state, err
 }
 
-func columnList(columns []column) []string {
+func columnList(columns []shape.Column) []string {
 	names := make([]string, len(columns))
 	for i := range columns {
-		names[i] = columns[i].name
+		names[i] = columns[i].Name
 	}
 	return names
 }
@@ -110,7 +112,7 @@ func (e *entity) installCapture(ctx context.Context) error {
 	// which includes who is in the way
 	if refused != nil && !errors.Is(refused, errDenied) && !errors.Is(refused, ErrUnavailable) {
 		return fmt.Errorf(
-			"entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.name, firstLine(refused))
+			"entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.Name, shape.FirstLine(refused))
 	}
 	return err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // The triggers of PostgreSQL. They look at the phase and append marks, nothing else: they touch no copy and take no
@@ -202,11 +204,11 @@ func (t capturedTable) body(e *entity) string {
 		"{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema),
 		"{name}", literal(t.table),
 		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}",
-		keyTypes(e.v1.key), "{secret}", e.db.own.secret)
+		keyTypes(e.v1.Key), "{secret}", e.db.own.secret)
 }
 
 // keyTypes lists the types that a key may be changed to while the server runs: the log of marks takes them all.
-func keyTypes(c *column) string {
+func keyTypes(c *shape.Column) string {
 	const integers, texts, padded = "20, 21, 23", "25, 1043", "1042" // which are the same in each database
 	switch as := comparedAs(c); as {
 	case "bigint":

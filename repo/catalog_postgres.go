@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // What the catalog of PostgreSQL says of tables.
@@ -33,21 +35,21 @@ WHERE c.relname = ? AND n.nspname <> ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f'
 	return schemas, err
 }
 
-func (postgres) columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error) {
-	found := map[string]catalogColumn{}
+func (postgres) columns(ctx context.Context, s session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
+	found := map[string]shape.CatalogColumn{}
 	// quote_all_identifiers quotes the names of the system's types, too, of which only "char" is not what it is without
 	// quotes.
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
-		var c catalogColumn
+		var c shape.CatalogColumn
 		defer func() { found[name] = c }()
-		err := rows.Scan(&name, &c.sqlType, &c.collation, &c.notNull, &c.unique, &c.generated, &c.always, &c.generator,
-			&c.opaque, &c.composite)
-		c.defaults = c.generator != "" && !c.generated
-		c.padded = isPadded(c.sqlType)
-		c.limits = limitsOf(c.sqlType)
-		if !strings.Contains(c.generator, "(") {
-			c.generator = "" // the same each time
+		err := rows.Scan(&name, &c.SQLType, &c.Collation, &c.NotNull, &c.Unique, &c.Generated, &c.Always, &c.Generator,
+			&c.Opaque, &c.Composite)
+		c.Defaults = c.Generator != "" && !c.Generated
+		c.Padded = shape.IsPadded(c.SQLType)
+		c.Limits = shape.LimitsOf(c.SQLType)
+		if !strings.Contains(c.Generator, "(") {
+			c.Generator = "" // the same each time
 		}
 		return err
 	}, `SELECT a.attname, translate(format_type(b.oid, y.typmod),
@@ -64,13 +66,13 @@ func (postgres) columns(ctx context.Context, s session, t *table) (map[string]ca
 FROM pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE domain(oid, typmod, base, depth) AS (
 		SELECT y.oid, a.atttypmod, y.typtype <> 'd', 0 FROM pg_type y WHERE y.oid = a.atttypid
 		UNION ALL SELECT n.oid, y.typtypmod, n.typtype <> 'd', d.depth + 1 FROM domain d JOIN pg_type y ON y.oid = d.oid JOIN pg_type n ON n.oid = y.typbasetype WHERE NOT d.base)
-	SELECT d.oid, d.typmod FROM domain d WHERE d.base) y JOIN pg_type b ON b.oid = y.oid WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, t.sql)
+	SELECT d.oid, d.typmod FROM domain d WHERE d.base) y JOIN pg_type b ON b.oid = y.oid WHERE a.attrelid = to_regclass(?) AND a.attnum > 0 AND NOT a.attisdropped`, t.SQL)
 	return found, err
 }
 
 // uniques: an index has the operators of its classes, or those of its exclusion constraint, and may have a collation of
 // its own.
-func (postgres) uniques(ctx context.Context, s session, t *table) (found []uniqueIndex, err error) {
+func (postgres) uniques(ctx context.Context, s session, t *shape.Table) (found []uniqueIndex, err error) {
 	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
 		`SELECT CAST(coalesce(json_agg(json_build_object('name', c.relname, 'columns', k.columns, 'terms', k.terms, 'operators', k.operators,
 	'needs', (SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY (k.numbers)
@@ -89,7 +91,7 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_constraint 
 	LEFT JOIN LATERAL (SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname) AS name FROM pg_operator o JOIN pg_namespace s ON s.oid = o.oprnamespace
 		WHERE o.oid = coalesce(x.conexclop[n.place], (SELECT m.amopopr FROM pg_opclass p JOIN pg_am y ON y.oid = p.opcmethod JOIN pg_amop m ON m.amopfamily = p.opcfamily AND m.amoplefttype = p.opcintype
 			AND m.amoprighttype = p.opcintype AND m.amopstrategy = 3 WHERE p.oid = n.class AND y.amname = 'btree'))) o ON true) k
-WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.indisready`, t.sql)
+WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.indisready`, t.SQL)
 	for i := range found {
 		// a whole row, by the name of its table
 		if u := &found[i]; strings.Contains(strings.Join(u.Terms, " ")+u.Condition, ".*") {
@@ -99,7 +101,7 @@ WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.
 	return found, err
 }
 
-func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
+func (postgres) foreignKeys(ctx context.Context, s session, t *shape.Table) ([]foreignKey, error) {
 	var found []foreignKey
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
 		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', (SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = k.confrelid),
@@ -108,7 +110,7 @@ func (postgres) foreignKeys(ctx context.Context, s session, t *table) ([]foreign
 	'acts', k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'),
 	'readable', has_table_privilege(k.confrelid, 'SELECT') AND has_schema_privilege((SELECT c.relnamespace FROM pg_class c WHERE c.oid = k.confrelid), 'USAGE'),
 	'lockable', has_table_privilege(k.confrelid, 'UPDATE') OR has_any_column_privilege(k.confrelid, 'UPDATE')
-)), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, t.sql)
+)), '[]')::text FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = to_regclass(?)`, t.SQL)
 	return found, err
 }
 
@@ -121,13 +123,13 @@ func (postgres) guards(e *entity, reference Reference, deleting bool) string {
 		AND a.attnum = k.conkey[1] WHERE k.contype = 'f' AND k.conrelid = to_regclass({v1 name})
 		AND k.confrelid = to_regclass({qualify}) AND cardinality(k.conkey) = 1 AND a.attname = {column}{also}
 		AND NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgconstraint = k.oid
-		AND t.tgenabled NOT IN ('O', 'A')))`, "v1 name", literal(e.v1.sql),
+		AND t.tgenabled NOT IN ('O', 'A')))`, "v1 name", literal(e.v1.SQL),
 		"qualify", literal(e.db.qualify(reference.Table)), "column", literal(reference.Column), "also", also)
 }
 
-func (postgres) violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error) {
+func (postgres) violatesKey(ctx context.Context, s session, t *shape.Table, refused *constraintError) (bool, error) {
 	n, err := number(ctx, s, `SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.sql, refused.constraint, t.key.name)
+WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.SQL, refused.constraint, t.Key.Name)
 	return n > 0, err
 }
 
@@ -158,7 +160,7 @@ func (postgres) referrers(ctx context.Context, s session, tables,
 	return secret, readable, err
 }
 
-func (postgres) relation(ctx context.Context, s session, t *table) (relation, error) {
+func (postgres) relation(ctx context.Context, s session, t *shape.Table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),
 	'kind', CASE WHEN c.relkind = 'v' THEN 'a view' WHEN c.relkind = 'm' THEN 'a materialized view' WHEN c.relkind = 'f' THEN 'a foreign table'
@@ -170,51 +172,19 @@ func (postgres) relation(ctx context.Context, s session, t *table) (relation, er
 	'sequences', (SELECT json_agg(CAST(d.objid AS regclass)::text ORDER BY d.objid) FROM pg_depend d JOIN pg_class s ON s.oid = d.objid
 		WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype IN ('a', 'i')
 			AND CASE WHEN s.relkind = 'S' THEN NOT has_sequence_privilege(d.objid, 'USAGE') ELSE false END))::text
-FROM pg_class c WHERE c.oid = to_regclass(?)`, t.sql)
+FROM pg_class c WHERE c.oid = to_regclass(?)`, t.SQL)
 	return found, err
 }
 
 // holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real,
 // which a model's double holds.
 func (postgres) holds(sqlType, declared string) bool {
-	found, wanted := typeFamily(sqlType), typeFamily(declared)
+	found, wanted := shape.TypeFamily(sqlType), shape.TypeFamily(declared)
 	return found == wanted || found == "real" && wanted == "double precision"
 }
 
 func (postgres) holdsNumber(sqlType string) bool {
-	return slices.Contains([]string{"real", "double precision", "numeric"}, typeFamily(sqlType))
-}
-
-// typeFamily is the same for types that hold the same values, but for limits.
-func typeFamily(sqlType string) string {
-	// with its schema, a type is not one of ours: its operators are not found without it
-	name := strings.ToLower(sqlType)
-	if open, end := strings.Index(name, "("), strings.Index(name, ")"); open >= 0 && end > open {
-		name = strings.TrimSpace(name[:open]) + name[end+1:]
-	}
-	if element, array := strings.CutSuffix(name, "[]"); array {
-		return typeFamily(element) + "[]"
-	}
-	switch name {
-	case "text", "character varying", "varchar", "character", "char", "bpchar", "citext", "name":
-		return "text"
-	case "smallint", "int2", "integer", "int", "int4", "bigint", "int8":
-		return "integer"
-	case "real", "float4":
-		return "real"
-	case "double precision", "float8":
-		return "double precision"
-	case "numeric", "decimal":
-		return "numeric"
-	case "boolean", "bool":
-		return "boolean"
-	case "timestamp with time zone", "timestamptz":
-		return "timestamptz"
-	case "timestamp without time zone", "timestamp":
-		return "timestamp"
-	default:
-		return name
-	}
+	return slices.Contains([]string{"real", "double precision", "numeric"}, shape.TypeFamily(sqlType))
 }
 
 // estimate trusts the statistics of a large table: those of its last ANALYZE, and the counters that follow each

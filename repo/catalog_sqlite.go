@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // What the catalog of SQLite says of tables.
@@ -25,31 +27,31 @@ func (sqlite) readOnly(context.Context, session) (bool, error) { return false, n
 // elsewhere: there are no schemas.
 func (sqlite) elsewhere(context.Context, session, string, string) ([]string, error) { return nil, nil }
 
-func (sqlite) columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error) {
-	found := map[string]catalogColumn{}
+func (sqlite) columns(ctx context.Context, s session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
+	found := map[string]shape.CatalogColumn{}
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var name string
-		var c catalogColumn
+		var c shape.CatalogColumn
 		defer func() { found[name] = c }()
-		err := rows.Scan(&name, &c.sqlType, &c.notNull, &c.primary, &c.unique, &c.collation, &c.defaults)
-		c.limits = limitsOf(c.sqlType)
-		c.wide = c.limits.ranged
+		err := rows.Scan(&name, &c.SQLType, &c.NotNull, &c.Primary, &c.Unique, &c.Collation, &c.Defaults)
+		c.Limits = shape.LimitsOf(c.SQLType)
+		c.Wide = c.Limits.Ranged
 		return err
 	}, `SELECT c.name, lower(c.type), c."notnull" OR c.pk = 1 AND (lower(c.type) = 'integer' OR (SELECT l.wr FROM pragma_table_list(?) l WHERE l.schema = 'main')),
 	c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1,
 	(c.pk = 1 AND (SELECT count(*) FROM pragma_table_info(?) p WHERE p.pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list(?) l
 		WHERE l."unique" AND NOT l.partial AND (SELECT group_concat(i.name) FROM pragma_index_info(l.name) i) = c.name),
 	coalesce((SELECT x.coll FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key AND x.name = c.name AND x.coll <> 'BINARY' LIMIT 1), ''), c.dflt_value IS NOT NULL
-FROM pragma_table_info(?) c`, t.name, t.name, t.name, t.name, t.name, t.name)
+FROM pragma_table_info(?) c`, t.Name, t.Name, t.Name, t.Name, t.Name, t.Name)
 	if err != nil {
 		return nil, err
 	}
-	made, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", t.name)
+	made, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", t.Name)
 	for _, statement := range made {
 		for name, collation := range declaredCollations(statement) {
 			for column, c := range found {
-				if strings.EqualFold(column, name) && c.collation == "" {
-					c.collation = collation
+				if strings.EqualFold(column, name) && c.Collation == "" {
+					c.Collation = collation
 					found[column] = c
 				}
 			}
@@ -93,7 +95,7 @@ func declaredCollations(statement string) map[string]string {
 }
 
 // uniques: no catalog says what a partial index asks for, or what an expression is.
-func (sqlite) uniques(ctx context.Context, s session, t *table) (found []uniqueIndex, err error) {
+func (sqlite) uniques(ctx context.Context, s session, t *shape.Table) (found []uniqueIndex, err error) {
 	err = s.query(ctx, func(rows *sql.Rows) error {
 		var u uniqueIndex
 		var columns, collations []byte
@@ -108,7 +110,7 @@ func (sqlite) uniques(ctx context.Context, s session, t *table) (found []uniqueI
 		if plain := u.plain(); len(plain) == 0 {
 			u.Name = "index " + literal(u.Name)
 		} else {
-			u.Name = t.name + "." + strings.Join(plain, ", "+t.name+".")
+			u.Name = t.Name + "." + strings.Join(plain, ", "+t.Name+".")
 			for i, name := range plain {
 				if !partial {
 					u.Needs, u.Terms, u.Operators = append(u.Needs, name),
@@ -120,11 +122,11 @@ func (sqlite) uniques(ctx context.Context, s session, t *table) (found []uniqueI
 		found = append(found, u)
 		return nil
 	},
-		`SELECT l.name, json_group_array(x.name), json_group_array(x.coll), l.partial FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key GROUP BY l.name`, t.name)
+		`SELECT l.name, json_group_array(x.name), json_group_array(x.coll), l.partial FROM pragma_index_list(?) l JOIN pragma_index_xinfo(l.name) x WHERE l."unique" AND x.key GROUP BY l.name`, t.Name)
 	return found, err
 }
 
-func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error) {
+func (sqlite) foreignKeys(ctx context.Context, s session, t *shape.Table) ([]foreignKey, error) {
 	var found []foreignKey
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		var key foreignKey
@@ -138,16 +140,16 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *table) ([]foreignKe
 		last := &found[len(found)-1]
 		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
 	}, `SELECT CAST(f.id AS text), coalesce((SELECT m.name FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE), f."table"), json_group_array(f."from"), json_group_array(coalesce(f."to",
-	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))), max(f.on_delete NOT IN ('NO ACTION', 'RESTRICT') OR f.on_update NOT IN ('NO ACTION', 'RESTRICT')) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.name)
+	(SELECT p.name FROM pragma_table_info(f."table") p WHERE p.pk = f.seq + 1))), max(f.on_delete NOT IN ('NO ACTION', 'RESTRICT') OR f.on_update NOT IN ('NO ACTION', 'RESTRICT')) FROM pragma_foreign_key_list(?) f GROUP BY f.id, f."table"`, t.Name)
 	return found, err
 }
 
 // brokenForeignKey asks the catalog: a key that SQLite cannot check is refused only when a row is written.
-func (sqlite) brokenForeignKey(ctx context.Context, s session, t *table) (string, error) {
+func (sqlite) brokenForeignKey(ctx context.Context, s session, t *shape.Table) (string, error) {
 	broken, err := texts(ctx, s, `SELECT f."table" || coalesce('(' || f."to" || ')', '') FROM pragma_foreign_key_list(?) f WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE)
 	OR f.seq = 0 AND f."to" IS NOT NULL AND (SELECT count(*) FROM pragma_foreign_key_list(?) g WHERE g.id = f.id) = 1
 		AND NOT ((SELECT json_group_array(lower(p.name)) FROM pragma_table_info(f."table") p WHERE p.pk > 0) = json_array(lower(f."to")))
-		AND NOT EXISTS (SELECT 1 FROM pragma_index_list(f."table") l WHERE l."unique" AND NOT l.partial AND (SELECT json_group_array(lower(i.name)) FROM pragma_index_info(l.name) i) = json_array(lower(f."to")))`, t.name, t.name)
+		AND NOT EXISTS (SELECT 1 FROM pragma_index_list(f."table") l WHERE l."unique" AND NOT l.partial AND (SELECT json_group_array(lower(i.name)) FROM pragma_index_info(l.name) i) = json_array(lower(f."to")))`, t.Name, t.Name)
 	if err != nil || len(broken) == 0 {
 		return "", err
 	}
@@ -159,15 +161,15 @@ func (sqlite) guards(e *entity, reference Reference, deleting bool) string {
 	if deleting {
 		also = " AND f.on_delete IN ('NO ACTION', 'RESTRICT')"
 	}
-	keys := "pragma_foreign_key_list(" + literal(e.v1.name) + ")"
+	keys := "pragma_foreign_key_list(" + literal(e.v1.Name) + ")"
 	return fill(`EXISTS (SELECT 1 FROM {keys} f WHERE f."table" = {table} COLLATE NOCASE
 		AND f."from" = {column} COLLATE NOCASE{also} AND (SELECT count(*) FROM {keys} g WHERE g.id = f.id) = 1)`,
 		"keys", keys, "table", literal(reference.Table), "column", literal(reference.Column), "also", also)
 }
 
 // violatesKey reads the message, which alone says what was violated.
-func (sqlite) violatesKey(_ context.Context, _ session, t *table, refused *constraintError) (bool, error) {
-	return refused.constraint == t.name+"."+t.key.name, nil
+func (sqlite) violatesKey(_ context.Context, _ session, t *shape.Table, refused *constraintError) (bool, error) {
+	return refused.constraint == t.Name+"."+t.Key.Name, nil
 }
 
 func (sqlite) hidden(context.Context, session, []string) ([]string, error) { return nil, nil }
@@ -184,17 +186,17 @@ func (sqlite) referrers(ctx context.Context, s session, tables,
 	return nil, readable, err
 }
 
-func (sqlite) relation(ctx context.Context, s session, t *table) (relation, error) {
+func (sqlite) relation(ctx context.Context, s session, t *shape.Table) (relation, error) {
 	var found relation
 	err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.Kind) },
-		"SELECT CASE type WHEN 'table' THEN '' ELSE 'a ' || type END || CASE type WHEN 'virtual' THEN ' table' ELSE '' END FROM pragma_table_list(?) WHERE schema = 'main'", t.name)
+		"SELECT CASE type WHEN 'table' THEN '' ELSE 'a ' || type END || CASE type WHEN 'virtual' THEN ' table' ELSE '' END FROM pragma_table_list(?) WHERE schema = 'main'", t.Name)
 	return found, err
 }
 
 // holds: a column keeps what its affinity does not change. Dates are no text that could be taken for a number.
 func (sqlite) holds(sqlType, declared string) bool {
 	kept := affinity(sqlType)
-	switch typeFamily(declared) {
+	switch shape.TypeFamily(declared) {
 	case "text":
 		return kept == "TEXT" || kept == "BLOB"
 	case "integer", "boolean":

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is
@@ -47,18 +49,18 @@ func (e *entity) check(ctx context.Context) error {
 		return err
 	}
 	// Coexistence ends.
-	for _, t := range e.v2.all() {
+	for _, t := range e.v2.All() {
 		if err := e.checkTable(ctx, t, adviceToInstall, anotherModel); err != nil {
 			return err
 		}
 	}
-	for _, t := range e.v2.all() {
-		if i := slices.IndexFunc(t.columns, func(c column) bool { return c.now().composite }); i >= 0 {
+	for _, t := range e.v2.All() {
+		if i := slices.IndexFunc(t.Columns, func(c shape.Column) bool { return c.Now().Composite }); i >= 0 {
 			return fmt.Errorf(
-				"entity %s: column %s of V2's table %s is %s, a composite type, which holds the members of a document that it knows alone: declare it as json", e.name, t.columns[i].name, t.name, t.columns[i].now().sqlType)
+				"entity %s: column %s of V2's table %s is %s, a composite type, which holds the members of a document that it knows alone: declare it as json", e.name, t.Columns[i].Name, t.Name, t.Columns[i].Now().SQLType)
 		}
 	}
-	if err := e.checkKeeps(func(c *column) string { return c.now().sqlType }); err != nil {
+	if err := e.checkKeeps(func(c *shape.Column) string { return c.Now().SQLType }); err != nil {
 		return fmt.Errorf("entity %s: %w", e.name, err)
 	}
 	if err := errors.Join(e.checkReads(e.v2), e.checkSorts()); err != nil {
@@ -69,7 +71,7 @@ func (e *entity) check(ctx context.Context) error {
 		return err
 	}
 	// Coexistence ends.
-	for _, t := range e.v2.all() {
+	for _, t := range e.v2.All() {
 		if err := e.checkRights(ctx, t); err != nil {
 			return err
 		}
@@ -91,32 +93,32 @@ func (e *entity) checkAgainstV1(ctx context.Context) error {
 	if err := e.checkAligned(); err != nil {
 		return err
 	}
-	if v1, v2 := e.db.dialect.asKey(e.v1.key, "key"), e.db.dialect.asKey(e.v2.key, "key"); v1 != v2 {
+	if v1, v2 := e.db.dialect.asKey(e.v1.Key, "key"), e.db.dialect.asKey(e.v2.Key, "key"); v1 != v2 {
 		return fmt.Errorf(
 			"entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
-			e.name, e.v1.name, e.v1.key.now().sqlType, e.v2.name, e.v2.key.now().sqlType)
+			e.name, e.v1.Name, e.v1.Key.Now().SQLType, e.v2.Name, e.v2.Key.Now().SQLType)
 	}
-	if v1, v2 := e.v1.key.now().collation, e.v2.key.now().collation; v1 != v2 {
+	if v1, v2 := e.v1.Key.Now().Collation, e.v2.Key.Now().Collation; v1 != v2 {
 		return fmt.Errorf(
 			"entity %s: the key of table %s is compared as %q, and that of table %s as %q: drop V2's tables while the entity is in EXPAND, and let them be created again",
-			e.name, e.v2.name, v2, e.v1.name, v1)
+			e.name, e.v2.Name, v2, e.v1.Name, v1)
 	}
 	return e.checkRightsOnV1(ctx)
 }
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.
 func (e *entity) checkV1(ctx context.Context) error {
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		if err := e.checkTable(ctx, t, "is this the right database?", "is this the right database?"); err != nil {
 			return err
 		}
-		for i := range t.columns {
-			c := &t.columns[i]
-			found := c.now().sqlType
-			if held := e.db.dialect.holds(found, c.declared) || c.isNumber && e.db.dialect.holdsNumber(found); !held {
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			found := c.Now().SQLType
+			if held := e.db.dialect.holds(found, c.Declared) || c.IsNumber && e.db.dialect.holdsNumber(found); !held {
 				return fmt.Errorf(
 					"entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
-						"%s", e.name, c.name, t.name, found, c.declared, adviceOfType(e.db.dialect, found, c.declared))
+						"%s", e.name, c.Name, t.Name, found, c.Declared, adviceOfType(e.db.dialect, found, c.Declared))
 			}
 		}
 	}
@@ -129,17 +131,17 @@ func (e *entity) checkV1(ctx context.Context) error {
 	if err := e.checkParents(); err != nil {
 		return err
 	}
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		if broken, err := e.db.dialect.brokenForeignKey(ctx, e.db.reading(), t); err != nil || broken != "" {
 			return cmp.Or(err,
 				fmt.Errorf(
 					"entity %s: a foreign key of table %s refers to %s, which is no table, or no unique column of one, so that SQLite refuses each row: "+
-						"declare it UNIQUE, or make the table anew without that foreign key", e.name, t.name, broken))
+						"declare it UNIQUE, or make the table anew without that foreign key", e.name, t.Name, broken))
 		}
 	}
-	if !e.v1.key.now().unique {
+	if !e.v1.Key.Now().Unique {
 		return fmt.Errorf(
-			"column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.key.name, e.v1.name, e.name)
+			"column %s of table %s is the key of entity %s, but the database does not keep it unique, or has a deferrable constraint on it, which must be NOT DEFERRABLE", e.v1.Key.Name, e.v1.Name, e.name)
 	}
 	return e.checkKeyless(ctx)
 }
@@ -156,13 +158,13 @@ func adviceOfType(d columnTypes, found, declared string) string {
 // checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any
 // column hold a value of another type than it declares: there it fails where a row's is.
 func (e *entity) checkKeyless(ctx context.Context) error {
-	known := e.v1.key.now()
-	if _, kind := e.db.dialect.noKey(e.v1.key); known.notNull && kind == onlyNull {
+	known := e.v1.Key.Now()
+	if _, kind := e.db.dialect.noKey(e.v1.Key); known.NotNull && kind == onlyNull {
 		return nil
 	}
-	if !known.notNull && !known.primary {
+	if !known.NotNull && !known.Primary {
 		return fmt.Errorf(
-			"column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.key.name, e.v1.name, e.name)
+			"column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.Key.Name, e.v1.Name, e.name)
 	}
 	without, err := e.keyless(ctx, e.db.reading())
 	if err == nil && without != "" {
@@ -176,24 +178,24 @@ const onlyNull = "NULL"
 
 // keyless says what is wrong where V1 has rows without a key, or with one that no model can hold, "" where it has none.
 func (e *entity) keyless(ctx context.Context, s session) (string, error) {
-	condition, kind := e.db.dialect.noKey(e.v1.key)
+	condition, kind := e.db.dialect.noKey(e.v1.Key)
 	n, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} t WHERE {condition} LIMIT 1) k`,
 		"condition", condition))
 	if err != nil || n == 0 {
 		return "", err
 	}
 	return fmt.Sprintf(
-		"table %s has rows without a key, which nobody can migrate (column %s is %s there): give them one, and declare it NOT NULL", e.v1.name, e.v1.key.name, kind), nil
+		"table %s has rows without a key, which nobody can migrate (column %s is %s there): give them one, and declare it NOT NULL", e.v1.Name, e.v1.Key.Name, kind), nil
 }
 
 // checkReads fails where a model's field cannot be read from what its column holds.
-func (e *entity) checkReads(root *table) error {
-	for _, t := range root.all() {
-		for i := range t.columns {
-			c := &t.columns[i]
-			if why := e.db.dialect.misread(c, c.now().sqlType); why != "" {
-				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.name, t.name,
-					c.now().sqlType, why)
+func (e *entity) checkReads(root *shape.Table) error {
+	for _, t := range root.All() {
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			if why := e.db.dialect.misread(c, c.Now().SQLType); why != "" {
+				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.Name, t.Name,
+					c.Now().SQLType, why)
 			}
 		}
 	}
@@ -202,12 +204,12 @@ func (e *entity) checkReads(root *table) error {
 
 // checkParents fails where a child table of V1's refers by its parent's key to another column of the root's.
 func (e *entity) checkParents() error {
-	for i := range e.v1.children {
-		c := &e.v1.children[i]
+	for i := range e.v1.Children {
+		c := &e.v1.Children[i]
 		leads, elsewhere := false, ""
-		for _, key := range e.keys.foreign(c.name) {
-			if key.Target == e.v1.sql && slices.Equal(key.Columns, []string{c.parentKey}) {
-				if leads = leads || key.TargetColumns[0] == e.v1.key.name; !leads {
+		for _, key := range e.keys.foreign(c.Name) {
+			if key.Target == e.v1.SQL && slices.Equal(key.Columns, []string{c.ParentKey}) {
+				if leads = leads || key.TargetColumns[0] == e.v1.Key.Name; !leads {
 					elsewhere = key.TargetColumns[0]
 				}
 			}
@@ -215,7 +217,7 @@ func (e *entity) checkParents() error {
 		if elsewhere != "" && !leads {
 			return fmt.Errorf(
 				"entity %s: column %s of table %s refers to %s of %s, which is not its key %s: name the column that holds the key, by `repo:\"…;key:COLUMN\"`, or make these rows an entity",
-				e.name, c.parentKey, c.name, elsewhere, e.v1.name, e.v1.key.name)
+				e.name, c.ParentKey, c.Name, elsewhere, e.v1.Name, e.v1.Key.Name)
 		}
 	}
 	return nil
@@ -224,13 +226,14 @@ func (e *entity) checkParents() error {
 // checkSorts fails where a list is sorted by what has no order that both shapes keep: an array or a document.
 func (e *entity) checkSorts() error {
 	for _, name := range slices.Sorted(maps.Keys(e.sorts)) {
-		for _, c := range []*column{e.v1.column(e.sorts[name].V1), e.v2.column(e.sorts[name].V2)} {
+		for _, c := range []*shape.Column{e.v1.Column(e.sorts[name].V1), e.v2.Column(e.sorts[name].V2)} {
 			if c == nil {
 				continue
 			}
-			if family := typeFamily(c.now().sqlType); c.isJSON() || strings.HasSuffix(family, "]") || c.now().opaque {
+			if family := shape.TypeFamily(c.Now().SQLType); c.IsJSON() || strings.HasSuffix(family, "]") ||
+				c.Now().Opaque {
 				return fmt.Errorf(
-					"entity %s: sort %s goes by column %s, which is %s, by which no list can be sorted: take another column", e.name, name, c.name, c.now().sqlType)
+					"entity %s: sort %s goes by column %s, which is %s, by which no list can be sorted: take another column", e.name, name, c.Name, c.Now().SQLType)
 			}
 		}
 	}
@@ -240,7 +243,7 @@ func (e *entity) checkSorts() error {
 // readKeys looks at the keys of V1's tables again.
 func (e *entity) readKeys(ctx context.Context) error {
 	found := map[string]foundKeys{}
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		foreign, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
 		if err != nil {
 			return err
@@ -249,33 +252,33 @@ func (e *entity) readKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		found[t.name] = foundKeys{foreign, unique}
+		found[t.Name] = foundKeys{foreign, unique}
 	}
 	e.keys.found.Store(&found)
 	return nil
 }
 
 // know keeps what the catalog says of a column. Statements that were built before are built again.
-func (e *entity) know(c *column, found *catalogColumn) {
-	c.catalog.Store(found)
+func (e *entity) know(c *shape.Column, found *shape.CatalogColumn) {
+	c.Catalog.Store(found)
 	e.catalogs.Add(1)
 }
 
 // renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns
 // that have gone it leaves as they were known: the next statement will say so.
 func (e *entity) renew(ctx context.Context, s session) (changed bool, err error) {
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		catalog, err := e.db.dialect.columns(ctx, s, t)
 		if err != nil {
 			return false, err
 		}
-		for i := range t.columns {
-			c := &t.columns[i]
-			found, ok := catalog[c.name]
-			if found.wide {
-				found.limits = limitsOf(c.declared)
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			found, ok := catalog[c.Name]
+			if found.Wide {
+				found.Limits = shape.LimitsOf(c.Declared)
 			}
-			if ok && found != c.now() {
+			if ok && found != c.Now() {
 				changed = true
 				e.know(c, &found)
 			}

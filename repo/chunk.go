@@ -294,7 +294,7 @@ func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	if run.Kind == Restore || t.fence.leader() == sideV2 {
 		root = e.v2
 	}
-	rows, exact, err := e.db.dialect.estimate(ctx, t.session, root.sql)
+	rows, exact, err := e.db.dialect.estimate(ctx, t.session, root.SQL)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +308,7 @@ func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 		return nil, err
 	}
 	if !exact {
-		if rows, err = number(ctx, t.session, fill(`SELECT count(*) FROM {root}`, "root", root.sql)); err != nil ||
+		if rows, err = number(ctx, t.session, fill(`SELECT count(*) FROM {root}`, "root", root.SQL)); err != nil ||
 			done >= min(rows, run.Total)/2 {
 			return nil, err
 		}
@@ -319,7 +319,7 @@ func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	return new(
 		fmt.Sprintf(
 			"the run has looked at %d rows of table %s, which had about %d at its start and has %d now: an index may be broken, so REINDEX the table, and start another",
-			done, root.name, run.Total, rows)), nil
+			done, root.Name, run.Total, rows)), nil
 }
 
 // manyRows is from how many on it is no chance that most of a table's rows came where a run had been already.

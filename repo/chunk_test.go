@@ -2,7 +2,9 @@ package repo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -43,6 +45,16 @@ func TestSeveralWorkers(t *testing.T) {
 			return repotest.One[int64](t, raw, "SELECT count(*) FROM coexist_chunk WHERE NOT finished")
 		}
 		repotest.Until(t, "the first chunk", func() bool { return leases() == 1 })
+		for field, q := range map[string]repo.TuneRequest{
+			"workers":          {ID: run.ID, Workers: new(0)},
+			"maxRowsPerSecond": {ID: run.ID, MaxRowsPerSecond: new(0)},
+		} {
+			var refused *repo.InputError
+			if _, err := b.Control.TuneRun(ctx, q); !errors.As(err, &refused) ||
+				!strings.Contains(refused.Error(), field) || !strings.Contains(refused.Error(), "is 0, ") {
+				t.Errorf("%s: 0: %v", field, err)
+			}
+		}
 		if run, err = b.Control.TuneRun(ctx, repo.TuneRequest{
 			ID: run.ID, Workers: new(3),
 			NoLimit: true,

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // V1's tables of one aggregate may refer to each other in a circle: a customer to its first address, each address to
@@ -13,27 +15,27 @@ import (
 
 // latecomer are rows of one of V1's tables with the references that were left out of them.
 type latecomer struct {
-	table   *table
-	match   []column
-	columns []column
-	rows    []row
+	table   *shape.Table
+	match   []shape.Column
+	columns []shape.Column
+	rows    []shape.Row
 }
 
 // late are the columns by which the rows of one of V1's tables refer to rows that are inserted after them, and that may
 // be NULL.
-func (e *entity) late(t *table) []column {
-	order := map[string]int{e.v1.sql: 0}
+func (e *entity) late(t *shape.Table) []shape.Column {
+	order := map[string]int{e.v1.SQL: 0}
 	for i, c := range e.childrenInOrder() {
-		order[c.sql] = i + 1
+		order[c.SQL] = i + 1
 	}
-	var late []column
-	for _, key := range e.keys.foreign(t.name) {
-		if place, there := order[key.Target]; !there || place <= order[t.sql] {
+	var late []shape.Column
+	for _, key := range e.keys.foreign(t.Name) {
+		if place, there := order[key.Target]; !there || place <= order[t.SQL] {
 			continue
 		}
 		for _, name := range key.Columns {
-			if c := t.column(name); c != nil && !c.now().notNull && !e.tellsApart(t, c) &&
-				!slices.ContainsFunc(late, func(l column) bool { return l.name == name }) {
+			if c := t.Column(name); c != nil && !c.Now().NotNull && !e.tellsApart(t, c) &&
+				!slices.ContainsFunc(late, func(l shape.Column) bool { return l.Name == name }) {
 				late = append(late, *c)
 			}
 		}
@@ -42,11 +44,11 @@ func (e *entity) late(t *table) []column {
 }
 
 // withoutLate returns rows of one of V1's tables, which match tells apart, without their late columns, and these.
-func (e *entity) withoutLate(t *table, match []column, rows []row) ([]row, latecomer) {
+func (e *entity) withoutLate(t *shape.Table, match []shape.Column, rows []shape.Row) ([]shape.Row, latecomer) {
 	without, left := rows, latecomer{table: t, match: match, columns: e.late(t)}
 	for i, r := range rows {
 		if !slices.ContainsFunc(left.columns,
-			func(c column) bool { return reflect.Indirect(reflect.ValueOf(r[c.name])).IsValid() }) {
+			func(c shape.Column) bool { return reflect.Indirect(reflect.ValueOf(r[c.Name])).IsValid() }) {
 			continue
 		}
 		if left.rows == nil {
@@ -54,7 +56,7 @@ func (e *entity) withoutLate(t *table, match []column, rows []row) ([]row, latec
 		}
 		without[i] = maps.Clone(r)
 		for _, c := range left.columns {
-			without[i][c.name] = nil
+			without[i][c.Name] = nil
 		}
 		left.rows = append(left.rows, r)
 	}
@@ -67,7 +69,7 @@ func (e *entity) writeLate(ctx context.Context, t *tx, late []latecomer) error {
 		if len(l.rows) == 0 {
 			continue
 		}
-		if err := e.execRows(ctx, t, e.updateStatement(l.table.sql, l.match, l.columns, ""), l.rows); err != nil {
+		if err := e.execRows(ctx, t, e.updateStatement(l.table.SQL, l.match, l.columns, ""), l.rows); err != nil {
 			return err
 		}
 	}
@@ -75,10 +77,10 @@ func (e *entity) writeLate(ctx context.Context, t *tx, late []latecomer) error {
 }
 
 // takeOut takes late references out of rows that are about to be deleted.
-func (e *entity) takeOut(ctx context.Context, t *tx, on *table, match []column, rows []row) error {
+func (e *entity) takeOut(ctx context.Context, t *tx, on *shape.Table, match []shape.Column, rows []shape.Row) error {
 	without, left := e.withoutLate(on, match, rows)
 	if len(left.rows) == 0 {
 		return nil
 	}
-	return e.execRows(ctx, t, e.updateStatement(on.sql, match, left.columns, ""), without)
+	return e.execRows(ctx, t, e.updateStatement(on.SQL, match, left.columns, ""), without)
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Predicate is one condition in two forms: on V1's root table and on V2's. Both must pick the same keys: a test of
@@ -81,7 +83,7 @@ func FirstChild(table string, is Condition, where ...Condition) Condition {
 }
 
 // conditionOn writes a condition on a row of t, or of one of its child tables, under an alias.
-func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) error {
+func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Condition) error {
 	switch c.test {
 	case testNothing:
 		s.add("true")
@@ -99,19 +101,19 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 	case testFirstChild:
 		return e.firstChild(s, t, alias, c)
 	}
-	if t.column(c.column) == nil {
-		return fmt.Errorf("entity %s: a condition is on column %q, which table %s has not", e.name, c.column, t.name)
+	if t.Column(c.column) == nil {
+		return fmt.Errorf("entity %s: a condition is on column %q, which table %s has not", e.name, c.column, t.Name)
 	}
-	column, ordered := alias+"."+quote(c.column), e.db.dialect.ordered(alias, t.column(c.column))
+	column, ordered := alias+"."+quote(c.column), e.db.dialect.ordered(alias, t.Column(c.column))
 	at := within
 	if len(c.values) > 0 {
-		c.values = t.column(c.column).whole(c.test, c.values)
-		at = t.column(c.column).placeOf(c.values[0])
+		c.values = whole(t.Column(c.column), c.test, c.values)
+		at = placeOf(t.Column(c.column), c.values[0])
 	}
 	switch {
 	case c.test == testIn:
 		held := slices.DeleteFunc(slices.Clone(c.values),
-			func(v any) bool { return t.column(c.column).placeOf(v) != within })
+			func(v any) bool { return placeOf(t.Column(c.column), v) != within })
 		switch {
 		case len(held) == 0:
 			s.add("false")
@@ -121,7 +123,7 @@ func (e *entity) conditionOn(s *sqlText, t *table, alias string, c Condition) er
 				return fmt.Errorf("entity %s: a condition on column %q: %w", e.name, c.column, err)
 			}
 			s.add(fill(`{column} IN (SELECT l.key FROM ({keyList}) l)`, "column", column,
-				"keyList", e.db.dialect.keyList(t.column(c.column))), string(list))
+				"keyList", e.db.dialect.keyList(t.Column(c.column))), string(list))
 		default:
 			s.add(column+" IN ?", held)
 		}
@@ -161,8 +163,8 @@ const manyValues = 500
 
 // whole are the values of a condition on a column of integers without fractions: of one that has some, the next integer
 // that meets a range. What is no integer at all they leave as it is.
-func (c *column) whole(test test, values []any) []any {
-	if !c.isInt {
+func whole(c *shape.Column, test test, values []any) []any {
+	if !c.IsInt {
 		return values
 	}
 	values = slices.Clone(values)
@@ -198,16 +200,16 @@ const (
 )
 
 // placeOf is that of a value of a condition: a text that the database cannot hold, or a number beyond the column's.
-func (c *column) placeOf(value any) standing {
+func placeOf(c *shape.Column, value any) standing {
 	v := reflect.ValueOf(value)
-	l := c.now().limits
+	l := c.Now().Limits
 	var n int64
 	switch {
 	case v.Kind() == reflect.String:
 		if text := v.String(); !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 			return nowhere
 		}
-		if !c.isInt {
+		if !c.IsInt {
 			return within
 		}
 		var err error
@@ -216,12 +218,12 @@ func (c *column) placeOf(value any) standing {
 		}
 	case v.CanInt():
 		n = v.Int()
-	case v.CanUint() && c.isInt:
+	case v.CanUint() && c.IsInt:
 		if v.Uint() > math.MaxInt64 {
 			return above
 		}
 		n = int64(v.Uint())
-	case v.CanFloat() && c.isInt: // whole has left it: it is none, or beyond all integers
+	case v.CanFloat() && c.IsInt: // whole has left it: it is none, or beyond all integers
 		switch f := v.Float(); {
 		case f >= 1<<63:
 			return above
@@ -234,47 +236,47 @@ func (c *column) placeOf(value any) standing {
 		return within
 	}
 	switch {
-	case !c.isInt || !l.ranged || c.now().wide:
+	case !c.IsInt || !l.Ranged || c.Now().Wide:
 		return within
-	case n < l.min:
+	case n < l.Min:
 		return below
-	case n > l.max:
+	case n > l.Max:
 		return above
 	default:
 		return within
 	}
 }
 
-func (e *entity) firstChild(s *sqlText, t *table, alias string, c Condition) error {
-	for i := range t.children {
-		child := &t.children[i]
-		if child.name != c.table {
+func (e *entity) firstChild(s *sqlText, t *shape.Table, alias string, c Condition) error {
+	for i := range t.Children {
+		child := &t.Children[i]
+		if child.Name != c.table {
 			continue
 		}
 		s.add("(SELECT ")
-		if err := e.conditionOn(s, &child.table, "d", c.of[0]); err != nil {
+		if err := e.conditionOn(s, &child.Table, "d", c.of[0]); err != nil {
 			return err
 		}
-		s.add(fill(` FROM {child} d WHERE d.{parentKey} = {alias}.{key}`, "child", child.sql,
-			"parentKey", quote(child.parentKey), "alias", alias, "key", quote(t.key.name)))
+		s.add(fill(` FROM {child} d WHERE d.{parentKey} = {alias}.{key}`, "child", child.SQL,
+			"parentKey", quote(child.ParentKey), "alias", alias, "key", quote(t.Key.Name)))
 		for _, where := range c.of[1:] {
 			s.add(" AND ")
-			if err := e.conditionOn(s, &child.table, "d", where); err != nil {
+			if err := e.conditionOn(s, &child.Table, "d", where); err != nil {
 				return err
 			}
 		}
-		order := "d." + quote(positionColumn)
+		order := "d." + quote(shape.PositionColumn)
 		if t == e.v1 {
 			var own []string
-			for _, i := range child.own {
-				own = append(own, "d."+quote(child.columns[i].name))
+			for _, i := range child.Own {
+				own = append(own, "d."+quote(child.Columns[i].Name))
 			}
 			order = strings.Join(own, ", ")
 		}
 		s.add(fill(` ORDER BY {order} LIMIT 1)`, "order", order))
 		return nil
 	}
-	return fmt.Errorf("entity %s: a condition is on child table %q, which table %s has not", e.name, c.table, t.name)
+	return fmt.Errorf("entity %s: a condition is on child table %q, which table %s has not", e.name, c.table, t.Name)
 }
 
 // sqlPart is SQL that is written once and used in several statements.
@@ -284,7 +286,7 @@ type sqlPart struct {
 }
 
 // and adds a condition on the root table t.
-func (p *sqlPart) and(e *entity, t *table, c Condition) error {
+func (p *sqlPart) and(e *entity, t *shape.Table, c Condition) error {
 	var s sqlText
 	s.add(" AND ")
 	err := e.conditionOn(&s, t, "t", c)

@@ -6,8 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Control is the operator's side of the engine: phases, progress, quarantine and runs of all entities of a database. It
@@ -93,7 +96,7 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 			{"standby", d.standby()},
 			{"phase", "e.phase"},
 			{"phaseChangedAt", "e.phase_changed_at"},
-			{"incomplete", d.value("e", &column{name: "incomplete", isBool: true})},
+			{"incomplete", d.value("e", &shape.Column{Name: "incomplete", IsBool: true})},
 			{"mappingVersion", "e.mapping_version"},
 		})), e.name)
 	if err == nil && !found {
@@ -155,7 +158,7 @@ func (c *Control) History(ctx context.Context, entity string, first int) ([]Phas
 			{"at", "h.at"},
 			{"actor", "h.actor"},
 			{"reason", "h.reason"},
-			{"forced", d.value("h", &column{name: "forced", isBool: true})},
+			{"forced", d.value("h", &shape.Column{Name: "forced", IsBool: true})},
 		})), e.name, first)
 	return history, err
 }
@@ -181,9 +184,9 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		return Migration{}, err
 	}
 	if request.Reason != nil {
-		reason := column{path: []string{"reason"}, declared: "varchar(1000)"}
-		if err := checkText(&reason, *request.Reason); err != nil {
-			return Migration{}, err
+		reason := shape.Column{Path: []string{"reason"}, Declared: "varchar(1000)"}
+		if err := reason.CheckValue(reflect.ValueOf(*request.Reason), ""); err != nil {
+			return Migration{}, inputError(err)
 		}
 	}
 	f, err := e.fenceNow(ctx, c.db.answering())

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/value"
 )
 
 // The conversions between the shapes: what calls the mapping, and what proves what comes of it.
@@ -64,7 +67,7 @@ func (r *Repository[V1, V2]) merged(v1 V1, v2 V2) (V2, error) {
 // prove holds a conversion against law 1 or 2: V1 clients cannot tell when their rows come from V2. V2's columns must
 // hold it, too.
 func (r *Repository[V1, V2]) prove(v1 V1, v2 V2) error {
-	if err := r.v2.checkLimits(nil, &v2); err != nil {
+	if err := r.v2.CheckLimits(nil, &v2); err != nil {
 		return fmt.Errorf("V2 cannot hold it: %w", err)
 	}
 	back, err := r.mapping.Downgrade(v2)
@@ -72,7 +75,7 @@ func (r *Repository[V1, V2]) prove(v1 V1, v2 V2) error {
 		return fmt.Errorf("its conversion cannot be converted back: %w", err)
 	}
 	if !Identical(back, v1) {
-		return Faulty(firstDifference(&v1, &back), "would not survive the conversion to V2 and back")
+		return Faulty(shape.FirstDifference(&v1, &back), "would not survive the conversion to V2 and back")
 	}
 	if r.keyOf(r.v2, &v2) != r.keyOf(r.v1, &v1) {
 		return Faulty("", "the mapping changes the key")
@@ -92,14 +95,14 @@ func (r *Repository[V1, V2]) conversionError(key string, err error) *ConversionE
 
 // holdable says what of a V1 aggregate the columns of V1 cannot hold as it is, but for what they already hold.
 func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
-	if err := r.v1.checkLimits(held, v1); err != nil {
+	if err := r.v1.CheckLimits(held, v1); err != nil {
 		return err
 	}
-	return r.v1.canonicalizeNumbers(r.db.dialect, held, v1, func(number reflect.Value, settled Number,
+	return r.v1.CanonicalizeNumbers(r.db.dialect.held, held, v1, func(number reflect.Value, settled value.Number,
 		path string,
 	) error {
 		if string(settled) != number.String() {
-			return overLimit(path, "has more digits than there is room for")
+			return value.OverLimit(path, "has more digits than there is room for")
 		}
 		return nil
 	})
@@ -122,7 +125,7 @@ func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
 		return v1, notRepresentable(err)
 	}
 	if !Identical(merged, v2) {
-		return v1, notRepresentable(Faulty(firstDifference(&v2, &merged), "V1 would not give it back"))
+		return v1, notRepresentable(Faulty(shape.FirstDifference(&v2, &merged), "V1 would not give it back"))
 	}
 	if _, err := r.mapping.Upgrade(v1); err != nil {
 		fault := field(err)
@@ -148,13 +151,13 @@ func notRepresentable(err error) error { return &NotRepresentableError{field(err
 // changes when v1 changes in that field only. It returns the field of v1 when that tells nothing.
 func (r *Repository[V1, V2]) fieldOfV2(v1 V1, v1Field string, v2 V2) string {
 	for _, value := range []func(reflect.Value) bool{shortValue, noValue} {
-		changed, err := deepCopy(v1)
+		changed, err := shape.DeepCopy(v1)
 		if err != nil || !change(reflect.ValueOf(&changed).Elem(), v1Field, value) {
 			continue
 		}
 		merged, err := r.mapping.Merge(changed, v2)
 		if err == nil && !Identical(merged, v2) {
-			return firstDifference(&v2, &merged)
+			return shape.FirstDifference(&v2, &merged)
 		}
 	}
 	return v1Field
@@ -165,10 +168,10 @@ func change(v reflect.Value, path string, value func(reflect.Value) bool) bool {
 	name, rest, nested := strings.Cut(path, ".")
 	name, index, indexed := strings.Cut(name, "[")
 	for i := range v.NumField() {
-		if t := v.Type().Field(i); t.Anonymous && joinPath("", t) == "" && change(v.Field(i), path, value) {
+		if t := v.Type().Field(i); t.Anonymous && shape.JoinPath("", t) == "" && change(v.Field(i), path, value) {
 			return true
 		}
-		if jsonName(v.Type().Field(i)) != name {
+		if shape.JSONName(v.Type().Field(i)) != name {
 			continue
 		}
 		f := v.Field(i)
@@ -193,7 +196,7 @@ func shortValue(f reflect.Value) bool {
 		f = f.Elem()
 	}
 	switch {
-	case f.Type() == reflect.TypeFor[Number]():
+	case f.Type() == reflect.TypeFor[value.Number]():
 		f.SetString("1")
 	case f.Kind() == reflect.String && f.Len() > 1:
 		f.SetString("x")

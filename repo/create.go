@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // CreateV1 inserts a V1 aggregate, and its copy with it, in one transaction. Where its key is empty the server makes
@@ -30,7 +32,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 			}
 			said := v1
 			if r.draws() {
-				if said, err = deepCopy(v1); err != nil { // a try that fails draws again
+				if said, err = shape.DeepCopy(v1); err != nil { // a try that fails draws again
 					return err
 				}
 				if _, err := r.draw(ctx, t, nil, &said); err != nil {
@@ -124,7 +126,7 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 }
 
 // withKey runs create. Where the aggregate v leaves its key to the server it tries new keys until one is free.
-func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, create func(made bool) error) error {
+func (r *Repository[V1, V2]) withKey(ctx context.Context, t *shape.Table, v any, create func(made bool) error) error {
 	if r.hasKey(t, v) {
 		if key := r.keyOf(t, v); r.uuidKey() && uuidForm.MatchString(key) {
 			r.setKey(t, v, uuidSpelled(key))
@@ -132,7 +134,7 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		if held, err := r.mayHoldKey(ctx, r.keyOf(t, v)); err != nil {
 			return err
 		} else if !held {
-			return inputError(Faulty(t.key.field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
+			return inputError(Faulty(t.Key.Field(""), "cannot be a key: %s", r.whyNoKey(r.keyOf(t, v))))
 		}
 		return r.keyUnknown(r.taken(ctx, r.malformed(ctx, create(false), t, v)), t, v)
 	}
@@ -148,7 +150,7 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *table, v any, creat
 		if held, err := r.mayHoldKey(ctx, key); err != nil {
 			return err
 		} else if !held {
-			return notRepresentable(Faulty(t.key.field(""), "the server has no key left that column "+t.key.name+
+			return notRepresentable(Faulty(t.Key.Field(""), "the server has no key left that column "+t.Key.Name+
 				" can hold, the next would be %s: give one", key))
 		}
 		r.setKey(t, v, key)
@@ -175,7 +177,7 @@ func (e *entity) taken(ctx context.Context, err error) error {
 	if !ok || refused.kind != uniqueViolation {
 		return err
 	}
-	for _, t := range []*table{e.v1, e.v2} {
+	for _, t := range []*shape.Table{e.v1, e.v2} {
 		if ofKey, err := e.db.dialect.violatesKey(ctx, e.db.reading(), t, refused); ofKey || err != nil {
 			return cmp.Or(err, ErrAlreadyExists)
 		}
@@ -185,20 +187,20 @@ func (e *entity) taken(ctx context.Context, err error) error {
 
 // malformed is the *InputError for the key of the aggregate v where the database says that it is no value of its type,
 // else err.
-func (e *entity) malformed(ctx context.Context, err error, t *table, v any) error {
+func (e *entity) malformed(ctx context.Context, err error, t *shape.Table, v any) error {
 	if refused, ok := errors.AsType[*constraintError](err); !ok || refused.kind != badValue {
 		return err
 	}
 	key := e.keyOf(t, v)
 	_, formErr := number(ctx, e.db.reading(), e.sql(`SELECT count({?})`), key)
 	if refused, ok := errors.AsType[*constraintError](formErr); ok && refused.kind == badValue {
-		return inputError(Faulty(t.key.field(""), "%q cannot be a key: %s", key, firstLine(refused.err)))
+		return inputError(Faulty(t.Key.Field(""), "%q cannot be a key: %s", key, shape.FirstLine(refused.err)))
 	}
 	return err
 }
 
 // keyUnknown adds the key of the aggregate v to an ErrOutcomeUnknown.
-func (e *entity) keyUnknown(err error, t *table, v any) error {
+func (e *entity) keyUnknown(err error, t *shape.Table, v any) error {
 	if errors.Is(err, ErrOutcomeUnknown) {
 		return &CreateUnknownError{e.keyOf(t, v)}
 	}
@@ -206,18 +208,18 @@ func (e *entity) keyUnknown(err error, t *table, v any) error {
 }
 
 func (e *entity) whyNoKey(key string) string {
-	l := e.v1.key.now().limits
+	l := e.v1.Key.Now().Limits
 	switch {
 	case e.intKey:
 		low, high := int64(math.MinInt64), int64(math.MaxInt64)
-		if l.ranged {
-			low, high = l.min, l.max
+		if l.Ranged {
+			low, high = l.Min, l.Max
 		}
 		return fmt.Sprintf("%q is not a number from %d to %d", key, low, high)
-	case e.v1.key.now().padded && strings.HasSuffix(key, " "):
+	case e.v1.Key.Now().Padded && strings.HasSuffix(key, " "):
 		return "it must not end with a blank"
-	case l.runes > 0:
-		return fmt.Sprintf("it must be at most %d characters of UTF-8, without NUL", l.runes)
+	case l.Runes > 0:
+		return fmt.Sprintf("it must be at most %d characters of UTF-8, without NUL", l.Runes)
 	default:
 		return "it must be valid UTF-8, without NUL"
 	}
@@ -227,13 +229,13 @@ func (e *entity) whyNoKey(key string) string {
 // takes no lock that others wait for until a commit. try is how many keys in a row were taken; the key may be empty
 // after many.
 func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, err error) {
-	if generator := r.v1.key.now().generator; generator != "" {
+	if generator := r.v1.Key.Now().Generator; generator != "" {
 		const few, many = 10, 100
 		next := fill(`SELECT CAST({generator} AS text)`, "generator", generator)
 		if try >= few { // rows with keys of their own have left the generator far behind
 			next = fmt.Sprintf(
 				"SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
-				generator, many, r.v1.sql, quote(r.v1.key.name))
+				generator, many, r.v1.SQL, quote(r.v1.Key.Name))
 		}
 		err = r.db.autonomously(ctx, func(s session) error {
 			return s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&key) }, next)
@@ -251,8 +253,8 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 	}
 	// Other programs make keys too, perhaps faster than we do: the more of ours were taken, the farther we go past
 	// theirs.
-	highest := func(table *table) string {
-		return fill(`SELECT max({key}) AS value FROM {table}`, "key", quote(table.key.name), "table", table.sql)
+	highest := func(table *shape.Table) string {
+		return fill(`SELECT max({key}) AS value FROM {table}`, "key", quote(table.Key.Name), "table", table.SQL)
 	}
 	// The last number has no next one: it stays the last, which is taken.
 	beyond := fmt.Sprintf(
@@ -295,8 +297,8 @@ func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(s
 	case refusal:
 		return refused.refused
 	default:
-		return inputError(Faulty(path(r.v1.fieldOf(refused.column)), "the database refuses it: %s",
-			firstLine(refused.err)))
+		return inputError(Faulty(path(r.v1.FieldOf(refused.column)), "the database refuses it: %s",
+			shape.FirstLine(refused.err)))
 	}
 }
 
@@ -310,54 +312,44 @@ func (r *Repository[V1, V2]) explainV1(ctx context.Context, err error, v1 *V1) e
 	return r.explain(ctx, err, func(field string) string { return field }, v1)
 }
 
-// fieldOf is the JSON path of a root's column, empty if there is none.
-func (t *table) fieldOf(name string) string {
-	for i := range t.columns {
-		if t.columns[i].name == name {
-			return t.columns[i].field("")
-		}
-	}
-	return ""
-}
-
 // danglingReference finds the field of v1 whose foreign key has no target, empty if there is none.
 func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *constraintError, v1 *V1) (string, error) {
 	v := reflect.ValueOf(v1).Elem()
 	if path, err := r.dangling(ctx, refused, r.v1, "", v); path != "" || err != nil {
 		return path, err
 	}
-	for i := range r.v1.children {
-		c := &r.v1.children[i]
-		list := v.FieldByIndex(c.index)
+	for i := range r.v1.Children {
+		c := &r.v1.Children[i]
+		list := v.FieldByIndex(c.Index)
 		for j := range list.Len() {
-			path, err := r.dangling(ctx, refused, &c.table, fmt.Sprintf("%s[%d].", c.json, j), list.Index(j))
+			path, err := r.dangling(ctx, refused, &c.Table, fmt.Sprintf("%s[%d].", c.JSON, j), list.Index(j))
 			if path != "" || err != nil {
 				return path, err
 			}
 		}
 	}
 	// The target may have come since.
-	for _, key := range r.keys.foreign(r.v1.name) {
-		if refused.constraint != "" && refused.constraint == key.Name && refused.table == r.v1.name {
-			return r.v1.fieldOf(key.Columns[0]), nil
+	for _, key := range r.keys.foreign(r.v1.Name) {
+		if refused.constraint != "" && refused.constraint == key.Name && refused.table == r.v1.Name {
+			return r.v1.FieldOf(key.Columns[0]), nil
 		}
 	}
 	return "", nil
 }
 
-func (e *entity) dangling(ctx context.Context, refused *constraintError, t *table, prefix string,
+func (e *entity) dangling(ctx context.Context, refused *constraintError, t *shape.Table, prefix string,
 	v reflect.Value,
 ) (string, error) {
-	for _, key := range e.keys.foreign(t.name) {
+	for _, key := range e.keys.foreign(t.Name) {
 		if refused.constraint != "" && refused.constraint != key.Name {
 			continue
 		}
-		for i := range t.columns {
-			c := &t.columns[i]
-			if c.name != key.Columns[0] {
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			if c.Name != key.Columns[0] {
 				continue
 			}
-			value := v.FieldByIndex(c.index)
+			value := v.FieldByIndex(c.Index)
 			if value.Kind() == reflect.Pointer && value.IsNil() {
 				continue
 			}
@@ -370,7 +362,7 @@ func (e *entity) dangling(ctx context.Context, refused *constraintError, t *tabl
 				return "", err
 			}
 			if targets == 0 {
-				return c.field(prefix), nil
+				return c.Field(prefix), nil
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first, then V1's where writes are dual. V1 is
@@ -40,30 +42,30 @@ func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *
 // the database's: where V2 leads, nobody reads them back from V1.
 func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) error {
 	v := reflect.ValueOf(v1).Elem()
-	for i := range r.v1.children {
-		c := &r.v1.children[i]
-		list := v.FieldByIndex(c.index)
+	for i := range r.v1.Children {
+		c := &r.v1.Children[i]
+		list := v.FieldByIndex(c.Index)
 		if list.Len() < 2 {
 			continue
 		}
-		rows := c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())
-		columns := []column{{name: positionColumn, declared: "integer"}}
+		rows := c.Rows(v, v.FieldByIndex(r.v1.Key.Index).Interface())
+		columns := []shape.Column{{Name: shape.PositionColumn, Declared: "integer"}}
 		for j := range rows {
-			rows[j][positionColumn] = j
+			rows[j][shape.PositionColumn] = j
 		}
-		for _, own := range c.own {
-			columns = append(columns, c.columns[own])
+		for _, own := range c.Own {
+			columns = append(columns, c.Columns[own])
 		}
 		from, value := r.db.dialect.records(columns)
 		var by []string
 		for _, own := range columns[1:] {
-			order := value(own.name)
-			if collation := own.now().collation; collation != "" {
+			order := value(own.Name)
+			if collation := own.Now().Collation; collation != "" {
 				order += fill(` COLLATE {collation}`, "collation", collation)
 			}
 			by = append(by, order)
 		}
-		document, err := marshal(rows)
+		document, err := shape.Marshal(rows)
 		if err != nil {
 			return err
 		}
@@ -76,7 +78,7 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 			}
 			return err
 		}, fill(`SELECT {value.positionColumn} FROM {from} ORDER BY {by}`,
-			"value.positionColumn", value(positionColumn), "from", from, "by", strings.Join(by, ", ")),
+			"value.positionColumn", value(shape.PositionColumn), "from", from, "by", strings.Join(by, ", ")),
 			document); err != nil {
 			return err
 		}
@@ -318,25 +320,25 @@ func (r *Repository[V1, V2]) writeV1Back(ctx context.Context, t *tx, s *seen[V1,
 func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) error {
 	switch {
 	case s.v1 != nil:
-		return r.writeV1(ctx, t, r.v1.differ(s.v1, &v1))
+		return r.writeV1(ctx, t, r.v1.Differ(s.v1, &v1))
 	case s.v1Err == nil:
 		return r.insertV1(ctx, t, reflect.ValueOf(v1))
 	}
 	// The row cannot be read, so what differs is not known.
-	root := &difference{row: r.v1.row(reflect.ValueOf(v1))}
-	for i := range r.v1.columns {
-		if !r.v1.columns[i].isKey {
-			root.columns = append(root.columns, r.v1.columns[i])
+	root := &shape.Difference{Row: r.v1.Row(reflect.ValueOf(v1))}
+	for i := range r.v1.Columns {
+		if !r.v1.Columns[i].IsKey {
+			root.Columns = append(root.Columns, r.v1.Columns[i])
 		}
 	}
 	for _, c := range slices.Backward(r.childrenInOrder()) {
-		if _, err := t.exec(ctx, r.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.sql,
-			"parentKey", quote(c.parentKey)), s.key); err != nil {
+		if _, err := t.exec(ctx, r.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
+			"parentKey", quote(c.ParentKey)), s.key); err != nil {
 			return err
 		}
 		v := reflect.ValueOf(v1)
-		if rows := c.rows(v, v.FieldByIndex(r.v1.key.index).Interface()); len(rows) > 0 {
-			root.children = append(root.children, childChange{child: c, inserted: rows})
+		if rows := c.Rows(v, v.FieldByIndex(r.v1.Key.Index).Interface()); len(rows) > 0 {
+			root.Children = append(root.Children, shape.ChildChange{Child: c, Inserted: rows})
 		}
 	}
 	return r.writeV1(ctx, t, root)

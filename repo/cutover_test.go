@@ -12,8 +12,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// ledByV2 runs f on both databases in each phase in which V2 leads, with the notes given.
-func ledByV2(t *testing.T, notes []repotest.NoteV1, f func(t *testing.T, b *repotest.Bench, phase repo.Phase)) {
+// v2Leads runs f on both databases in each phase in which V2 leads, with the notes given.
+func v2Leads(t *testing.T, notes []repotest.NoteV1, f func(t *testing.T, b *repotest.Bench, phase repo.Phase)) {
 	t.Helper()
 	for _, phase := range []repo.Phase{repo.Cutover, repo.Contract} {
 		t.Run(strings.ToLower(string(phase)), func(t *testing.T) {
@@ -50,7 +50,7 @@ func v1Tables(t *testing.T, raw *sql.DB) string {
 }
 
 func TestV1TablesWhereV2Leads(t *testing.T) {
-	ledByV2(t, []repotest.NoteV1{note("a", "work: begin"), note("b", "b"), note("c", "c")},
+	v2Leads(t, []repotest.NoteV1{note("a", "work: begin"), note("b", "b"), note("c", "c")},
 		func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 			raw := repotest.Raw(t, b.URL)
 			before := v1Tables(t, raw)
@@ -90,7 +90,7 @@ func TestV1TablesWhereV2Leads(t *testing.T) {
 }
 
 func TestRefusalsWhereV2Leads(t *testing.T) {
-	ledByV2(t, []repotest.NoteV1{note("a", "work: begin")}, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
+	v2Leads(t, []repotest.NoteV1{note("a", "work: begin")}, func(t *testing.T, b *repotest.Bench, phase repo.Phase) {
 		ctx := t.Context()
 		before := agree(t, b, "a")
 		bad := note("bad", "bad")

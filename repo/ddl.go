@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Install creates the tables of V2 and the engine's own, where they are missing, makes the entities known, and puts
@@ -131,7 +133,7 @@ func (db *DB) checkBefore(ctx context.Context) error {
 			return err
 		}
 		// Coexistence ends.
-		for _, t := range e.v2.all() {
+		for _, t := range e.v2.All() {
 			if err := e.checkTable(ctx, t, "", anotherModel); err != nil {
 				return err
 			}
@@ -186,49 +188,49 @@ func (db *DB) installation(ctx context.Context, s session) (statements []string,
 // aggregate may migrate before those to which it refers.
 func (e *entity) createV2() []string {
 	d := e.db.dialect
-	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.keyType(e.v1.key))
-	engine := &table{columns: []column{
-		{name: seqColumn, declared: "bigint"},
-		{name: versionColumn, declared: "bigint"},
-		{name: mappingVersionColumn, declared: "integer"},
-		{name: refinedColumn, declared: "boolean"},
-		{name: originColumn, declared: "varchar(10)"},
-		{name: migratedAtColumn, declared: "timestamptz"},
-		{name: goneSeenColumn, declared: "bigint"},
-		{name: staleSeenColumn, declared: "bigint"},
+	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.keyType(e.v1.Key))
+	engine := &shape.Table{Columns: []shape.Column{
+		{Name: seqColumn, Declared: "bigint"},
+		{Name: versionColumn, Declared: "bigint"},
+		{Name: mappingVersionColumn, Declared: "integer"},
+		{Name: refinedColumn, Declared: "boolean"},
+		{Name: originColumn, Declared: "varchar(10)"},
+		{Name: migratedAtColumn, Declared: "timestamptz"},
+		{Name: goneSeenColumn, Declared: "bigint"},
+		{Name: staleSeenColumn, Declared: "bigint"},
 	}}
 	statements := []string{e.sql(`CREATE TABLE IF NOT EXISTS {v2} ({key} PRIMARY KEY{declare}{declare2})`,
 		"key", key, "declare", e.declare(e.v2), "declare2", e.declare(engine))}
-	for i := range e.v2.children {
-		c := &e.v2.children[i]
+	for i := range e.v2.Children {
+		c := &e.v2.Children[i]
 		statements = append(statements, e.sql(`CREATE TABLE IF NOT EXISTS {child} ({parentKey} {keyType} NOT NULL
 			REFERENCES {v2} ON DELETE CASCADE, {positionColumn} integer NOT NULL{declare}, PRIMARY KEY
-			({parentKey}, {positionColumn}))`, "child", c.sql, "parentKey", quote(c.parentKey),
-			"keyType", d.keyType(e.v1.key), "positionColumn", quote(positionColumn),
-			"declare", e.declare(&c.table)))
+			({parentKey}, {positionColumn}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
+			"keyType", d.keyType(e.v1.Key), "positionColumn", quote(shape.PositionColumn),
+			"declare", e.declare(&c.Table)))
 	}
 	for _, r := range e.references {
 		column := e.columnInV2(r.Column)
 		statements = append(statements, e.sql(`CREATE INDEX IF NOT EXISTS {column} ON {v2} ({column2})`,
-			"column", quote(e.v2.name+"_"+column), "column2", quote(column)))
+			"column", quote(e.v2.Name+"_"+column), "column2", quote(column)))
 	}
 	return statements
 }
 
 // declare are a table's columns but the key, each after a comma.
-func (e *entity) declare(t *table) string {
+func (e *entity) declare(t *shape.Table) string {
 	columnType := e.db.dialect.columnType
 	if t == e.v2 {
 		columnType = e.typeOfV2
 	}
 	var b strings.Builder
-	for i := range t.columns {
-		c := &t.columns[i]
-		if c.isKey {
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if c.IsKey {
 			continue
 		}
-		b.WriteString(", " + quote(c.name) + " " + columnType(c))
-		if !c.nullable {
+		b.WriteString(", " + quote(c.Name) + " " + columnType(c))
+		if !c.Nullable {
 			b.WriteString(" NOT NULL")
 		}
 	}
@@ -262,7 +264,7 @@ func (db *DB) CreateV1Tables(ctx context.Context) error {
 func (e *entity) targetsCreated(created map[string]bool) bool {
 	for _, r := range e.references {
 		for _, other := range e.db.entities {
-			if other.v1.name == r.Table && other != e && !created[other.name] {
+			if other.v1.Name == r.Table && other != e && !created[other.name] {
 				return false
 			}
 		}
@@ -272,28 +274,28 @@ func (e *entity) targetsCreated(created map[string]bool) bool {
 
 func (e *entity) createV1() []string {
 	d := e.db.dialect
-	key := e.v1.key
-	root := e.sql(`CREATE TABLE {v1} ({key} {columnType} NOT NULL PRIMARY KEY{declare}`, "key", quote(key.name),
+	key := e.v1.Key
+	root := e.sql(`CREATE TABLE {v1} ({key} {columnType} NOT NULL PRIMARY KEY{declare}`, "key", quote(key.Name),
 		"columnType", d.columnType(key), "declare", e.declare(e.v1))
 	for _, r := range e.references {
 		root += fill(`, FOREIGN KEY ({column}) REFERENCES {qualify} ({key})`, "column", quote(r.Column),
 			"qualify", e.db.qualify(r.Table), "key", quote(r.Key))
 	}
 	statements := []string{root + ")"}
-	for i := range e.v1.children {
-		c := &e.v1.children[i]
-		own := []string{quote(c.parentKey)}
-		for _, i := range c.own {
-			own = append(own, quote(c.columns[i].name))
+	for i := range e.v1.Children {
+		c := &e.v1.Children[i]
+		own := []string{quote(c.ParentKey)}
+		for _, i := range c.Own {
+			own = append(own, quote(c.Columns[i].Name))
 		}
 		statements = append(statements, e.sql(`CREATE TABLE {child} ({parentKey} {columnType} NOT NULL REFERENCES
-			{v1} ({key}){declare}, PRIMARY KEY ({own}))`, "child", c.sql, "parentKey", quote(c.parentKey),
-			"columnType", d.columnType(key), "key", quote(key.name), "declare", e.declare(&c.table),
+			{v1} ({key}){declare}, PRIMARY KEY ({own}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
+			"columnType", d.columnType(key), "key", quote(key.Name), "declare", e.declare(&c.Table),
 			"own", strings.Join(own, ", ")))
 	}
 	for _, r := range e.references {
 		statements = append(statements, e.sql(`CREATE INDEX {column} ON {v1} ({column2})`,
-			"column", quote(e.v1.name+"_"+r.Column), "column2", quote(r.Column)))
+			"column", quote(e.v1.Name+"_"+r.Column), "column2", quote(r.Column)))
 	}
 	return statements
 }

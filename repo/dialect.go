@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/value"
 )
 
 // dialect is all in which the databases differ, by who asks.
@@ -93,17 +96,17 @@ type catalog interface {
 	// elsewhere names the schemas besides the given one that have such a table.
 	elsewhere(ctx context.Context, s session, schema, table string) ([]string, error)
 	// columns returns the columns of a table by name, none if there is no such table.
-	columns(ctx context.Context, s session, t *table) (map[string]catalogColumn, error)
+	columns(ctx context.Context, s session, t *shape.Table) (map[string]shape.CatalogColumn, error)
 	// relation describes a table that is there.
-	relation(ctx context.Context, s session, t *table) (relation, error)
-	foreignKeys(ctx context.Context, s session, t *table) ([]foreignKey, error)
+	relation(ctx context.Context, s session, t *shape.Table) (relation, error)
+	foreignKeys(ctx context.Context, s session, t *shape.Table) ([]foreignKey, error)
 	// brokenForeignKey is what a foreign key of a table refers to that the database cannot check, so that no row can be
 	// written; "" for none.
-	brokenForeignKey(ctx context.Context, s session, t *table) (string, error)
+	brokenForeignKey(ctx context.Context, s session, t *shape.Table) (string, error)
 	// uniques are a table's unique indexes and exclusion constraints.
-	uniques(ctx context.Context, s session, t *table) ([]uniqueIndex, error)
+	uniques(ctx context.Context, s session, t *shape.Table) ([]uniqueIndex, error)
 	// violatesKey reports whether a unique violation is that of the key of a table.
-	violatesKey(ctx context.Context, s session, t *table, refused *constraintError) (bool, error)
+	violatesKey(ctx context.Context, s session, t *shape.Table, refused *constraintError) (bool, error)
 	// referrers names the tables besides others that have a foreign key to one of tables, those first that our role may
 	// not read. The names are quoted.
 	referrers(ctx context.Context, s session, tables, others []string) (secret, readable []string, err error)
@@ -134,34 +137,34 @@ type columnTypes interface {
 	// qualify is a table's name in a statement.
 	qualify(schema, table string) string
 	// columnType is the type of a column that a model declares.
-	columnType(c *column) string
+	columnType(c *shape.Column) string
 	// keyType is the type of a column that compares as c, V1's, does, with its collation and without a limit.
-	keyType(c *column) string
+	keyType(c *shape.Column) string
 	// compared is the type of what compares with a column, without a limit.
-	compared(c *column) string
+	compared(c *shape.Column) string
 	// holds reports whether a column of a type keeps whatever a model's column, of the type that it declares, may hold,
 	// and the other way round.
 	holds(sqlType, declared string) bool
 	// holdsNumber reports whether a Number comes back from a column of a type.
 	holdsNumber(sqlType string) bool
 	// held is what a column makes of a number that it is given. It fails where the column cannot hold it.
-	held(c *column, n Number) (Number, error)
+	held(c *shape.Column, n value.Number) (value.Number, error)
 	// misread says why a column's Go type cannot be read from values of a type, "" where it can, or has a way of its
 	// own.
-	misread(c *column, sqlType string) string
+	misread(c *shape.Column, sqlType string) string
 	// zero is the value of a column of V2 in rows that are older than it, "" where there is none.
-	zero(c *column) string
+	zero(c *shape.Column) string
 	// alterType are the statements that give a column another type, none where the database cannot or need not.
-	alterType(t *table, column, to string) []string
+	alterType(t *shape.Table, column, to string) []string
 	// noKey is a condition on a row t, whose index is the key's, that says that c is no key there, and what it is
 	// instead.
-	noKey(c *column) (condition, kind string)
+	noKey(c *shape.Column) (condition, kind string)
 }
 
 // expressions are the spellings of values, keys and arguments.
 type expressions interface {
 	// value is a column's value in a JSON document.
-	value(alias string, c *column) string
+	value(alias string, c *shape.Column) string
 	// object builds a JSON document.
 	object(members []member) string
 	// truth is a Boolean in a JSON document.
@@ -173,20 +176,20 @@ type expressions interface {
 	// contains says that an expression of text contains an argument, compared byte by byte.
 	contains(expression string) string
 	// asKey is an expression, or an argument, as what compares with the key column c.
-	asKey(c *column, expression string) string
+	asKey(c *shape.Column, expression string) string
 	// keyList is a query of the values, as key, and their ordinals from 0, as ord, in an argument that is a JSON list.
 	// They compare with the key column c.
-	keyList(c *column) string
+	keyList(c *shape.Column) string
 	// scalar is an argument that is a JSON string or number, as what compares with the column c.
-	scalar(c *column) string
+	scalar(c *shape.Column) string
 	// sortValue is what a cursor says of the value by which a row stands in a list, and sortedBy that value, as an
 	// expression with one argument. It is not ok where no sortValue is so.
-	sortValue(alias string, c *column) string
-	sortedBy(c *column, value json.RawMessage) (expression string, arg any, ok bool)
+	sortValue(alias string, c *shape.Column) string
+	sortedBy(c *shape.Column, value json.RawMessage) (expression string, arg any, ok bool)
 	// ordered is a column as lists are sorted and compared by it.
-	ordered(alias string, c *column) string
+	ordered(alias string, c *shape.Column) string
 	// records is the FROM item of the rows in an argument that is a JSON list of objects, and how to name their values.
-	records(columns []column) (from string, value func(name string) string)
+	records(columns []shape.Column) (from string, value func(name string) string)
 }
 
 // words are the spellings of what is no value.
@@ -232,10 +235,10 @@ type capturer interface {
 type markStore interface {
 	// insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted. It returns
 	// false where it leaves that to others.
-	insertNew(ctx context.Context, t *tx, e *entity, into *table, columns []column, rows []row,
+	insertNew(ctx context.Context, t *tx, e *entity, into *shape.Table, columns []shape.Column, rows []shape.Row,
 		inserted map[string]bool) (bool, error)
 	// insertMany inserts rows. It returns false where it leaves that to others.
-	insertMany(ctx context.Context, t *tx, table string, columns []column, rows []row) (bool, error)
+	insertMany(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) (bool, error)
 	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.
 	deleteMarks(e *entity) string
 	// deleteBypassMarks does so, logs those of bypass writes, and returns how many it has deleted.
@@ -264,24 +267,6 @@ type installer interface {
 }
 
 type member struct{ name, expression string }
-
-// catalogColumn is what the database says of a column.
-type catalogColumn struct {
-	sqlType   string
-	collation string // "" for the default
-	notNull   bool
-	primary   bool   // the primary key, which alone SQLite lets be NULL
-	padded    bool   // blanks at the end do not count
-	unique    bool   // a unique index or primary key on this column alone, and none that is deferrable
-	generated bool   // computed from others
-	always    bool   // an identity that is always the database's own, unless a statement says otherwise
-	defaults  bool   // the database gives a value where a statement gives none
-	generator string // SQL for the value that the database would give by itself; "" for none that differs each time
-	limits    limits
-	wide      bool // its integers have 64 bits, whatever its type is called: what may be written is the model's to say
-	opaque    bool // a domain whose base type's operators do not take it
-	composite bool // a row of some columns
-}
 
 // foreignKey is one that a V1 table declares.
 type foreignKey struct {

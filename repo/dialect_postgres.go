@@ -18,6 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	gormpostgres "gorm.io/driver/postgres"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // postgres is the dialect of PostgreSQL 13 and later. It uses transaction-level locks and settings only, so that it
@@ -37,7 +39,7 @@ const (
 func openPostgres(db *DB, url string, config Config) error {
 	conn, err := pgx.ParseConfig(url)
 	if err != nil {
-		return fmt.Errorf("the database URL is wrong: %s", firstLine(err))
+		return fmt.Errorf("the database URL is wrong: %s", shape.FirstLine(err))
 	}
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = 5 * time.Second
@@ -248,7 +250,9 @@ func (postgres) foldBypass(e *entity) []string {
 }
 
 // brokenForeignKey: PostgreSQL makes none.
-func (postgres) brokenForeignKey(context.Context, session, *table) (string, error) { return "", nil }
+func (postgres) brokenForeignKey(context.Context, session, *shape.Table) (string, error) {
+	return "", nil
+}
 
 func (postgres) qualify(schema, table string) string { return quote(schema) + "." + quote(table) }
 
@@ -321,27 +325,27 @@ func (postgres) later(ms string) string {
 	return fill(`clock_timestamp() + make_interval(secs => CAST({ms} AS double precision) / 1000)`, "ms", ms)
 }
 
-func (postgres) noKey(c *column) (condition, kind string) {
-	return fill(`t.{column} IS NULL`, "column", quote(c.name)), onlyNull
+func (postgres) noKey(c *shape.Column) (condition, kind string) {
+	return fill(`t.{column} IS NULL`, "column", quote(c.Name)), onlyNull
 }
 
-func (postgres) keyType(c *column) string {
-	known, declared := c.now(), comparedAs(c)
+func (postgres) keyType(c *shape.Column) string {
+	known, declared := c.Now(), comparedAs(c)
 	if declared == "text" {
 		declared = "character varying"
 	}
-	if known.collation != "" {
-		declared += fill(` COLLATE {collation}`, "collation", known.collation)
+	if known.Collation != "" {
+		declared += fill(` COLLATE {collation}`, "collation", known.Collation)
 	}
 	return declared
 }
 
-func (postgres) alterType(t *table, column, to string) []string {
-	return []string{fill(`ALTER TABLE {table} ALTER COLUMN {column} TYPE {to}`, "table", t.sql,
+func (postgres) alterType(t *shape.Table, column, to string) []string {
+	return []string{fill(`ALTER TABLE {table} ALTER COLUMN {column} TYPE {to}`, "table", t.SQL,
 		"column", quote(column), "to", to)}
 }
 
-func (postgres) columnType(c *column) string { return c.declared }
+func (postgres) columnType(c *shape.Column) string { return c.Declared }
 
 func scanJSON(rows *sql.Rows, to any) error {
 	var document []byte

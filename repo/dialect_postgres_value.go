@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/value"
 )
 
 // How PostgreSQL is asked for values, and told of them.
 
 // value writes numbers so that their bits come back, which extra_float_digits has no say in.
-func (postgres) value(alias string, c *column) string {
-	return spelledIn(alias+"."+quote(c.name), c.now().sqlType)
+func (postgres) value(alias string, c *shape.Column) string {
+	return spelledIn(alias+"."+quote(c.Name), c.Now().SQLType)
 }
 
 // spelledIn is a value of a type, such that no setting of the session has a say in how it is spelled.
@@ -24,7 +27,7 @@ func spelledIn(v, t string) string {
 		}
 		return v
 	}
-	switch typeFamily(t) {
+	switch shape.TypeFamily(t) {
 	case "real":
 		return floating(v, shortReal(v))
 	case "double precision":
@@ -34,7 +37,7 @@ func spelledIn(v, t string) string {
 	case "bytea":
 		return `E'\\x' || encode(` + v + `, 'hex')`
 	case "text":
-		if isPadded(t) {
+		if shape.IsPadded(t) {
 			return fill(`CAST({v} AS text)`, "v", v) // without the blanks that pad it
 		}
 	}
@@ -91,20 +94,20 @@ func shortReal(v string) string {
 	return s + " ELSE " + written(v, 9) + " END"
 }
 
-func (postgres) held(c *column, n Number) (Number, error) {
-	switch t := strings.TrimSuffix(c.now().sqlType, "[]"); typeFamily(t) {
+func (postgres) held(c *shape.Column, n value.Number) (value.Number, error) {
+	switch t := strings.TrimSuffix(c.Now().SQLType, "[]"); shape.TypeFamily(t) {
 	case "real":
-		return n.real()
+		return n.Real()
 	case "double precision":
-		return n.double()
+		return n.Double()
 	case "numeric":
-		return n.scaled(t)
+		return n.Scaled(t)
 	default:
 		return n, nil
 	}
 }
 
-func (postgres) ordered(alias string, c *column) string { return alias + "." + quote(c.name) }
+func (postgres) ordered(alias string, c *shape.Column) string { return alias + "." + quote(c.Name) }
 
 func (postgres) object(members []member) string {
 	return splitObject(members, func(members []member) string {
@@ -140,13 +143,13 @@ func (p postgres) contains(expression string) string {
 	return fill(`strpos({text}, CAST(? AS text)) > 0`, "text", p.text(expression))
 }
 
-func (postgres) asKey(c *column, expression string) string {
+func (postgres) asKey(c *shape.Column, expression string) string {
 	return fill(`CAST({expression} AS {comparedAs})`, "expression", expression, "comparedAs", comparedAs(c))
 }
 
-func (postgres) zero(c *column) string {
-	switch family := typeFamily(c.declared); {
-	case c.nullable:
+func (postgres) zero(c *shape.Column) string {
+	switch family := shape.TypeFamily(c.Declared); {
+	case c.Nullable:
 		return "NULL"
 	case family == "text":
 		return "''"
@@ -159,49 +162,49 @@ func (postgres) zero(c *column) string {
 	}
 }
 
-func (postgres) compared(c *column) string { return comparedAs(c) }
+func (postgres) compared(c *shape.Column) string { return comparedAs(c) }
 
 // comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string
 // off.
-func comparedAs(c *column) string {
-	name, _, _ := strings.Cut(c.now().sqlType, "(")
+func comparedAs(c *shape.Column) string {
+	name, _, _ := strings.Cut(c.Now().SQLType, "(")
 	switch {
-	case c.isInt:
+	case c.IsInt:
 		return "bigint"
-	case isPadded(name):
+	case shape.IsPadded(name):
 		return "bpchar"
 	case name == "character varying" || name == "varchar" || name == "":
 		return "text"
 	default:
-		return c.now().sqlType
+		return c.Now().SQLType
 	}
 }
 
-func (postgres) keyList(c *column) string {
+func (postgres) keyList(c *shape.Column) string {
 	return fill(`SELECT CAST(j.value AS {comparedAs}) AS key, j.ord - 1 AS ord
 		FROM json_array_elements_text(CAST(? AS json)) WITH ORDINALITY AS j(value, ord)`,
 		"comparedAs", comparedAs(c))
 }
 
-func (postgres) scalar(c *column) string {
+func (postgres) scalar(c *shape.Column) string {
 	return fill(`CAST(CAST(? AS json) #>> '{}' AS {comparedAs})`, "comparedAs", comparedAs(c))
 }
 
-func (p postgres) sortValue(alias string, c *column) string { return p.value(alias, c) }
+func (p postgres) sortValue(alias string, c *shape.Column) string { return p.value(alias, c) }
 
-func (p postgres) sortedBy(c *column, value json.RawMessage) (string, any, bool) {
+func (p postgres) sortedBy(c *shape.Column, value json.RawMessage) (string, any, bool) {
 	return p.scalar(c), string(value), true
 }
 
-func (postgres) records(columns []column) (string, func(string) string) {
+func (postgres) records(columns []shape.Column) (string, func(string) string) {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		parts[i] = quote(c.name) + " " + c.now().sqlType
+		parts[i] = quote(c.Name) + " " + c.Now().SQLType
 	}
 	return fill(`json_to_recordset(CAST(? AS json)) AS r({parts})`, "parts", strings.Join(parts, ", ")),
 		func(name string) string {
 			for i := range columns {
-				if c := &columns[i]; c.name == name && c.holdsJSONNull() {
+				if c := &columns[i]; c.Name == name && c.HoldsJSONNull() {
 					return "coalesce(r." + quote(name) + ", 'null')" // which has become NULL
 				}
 			}

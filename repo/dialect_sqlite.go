@@ -15,6 +15,9 @@ import (
 
 	"github.com/mattn/go-sqlite3"
 	gormsqlite "gorm.io/driver/sqlite"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/value"
 )
 
 // sqlite is the dialect of SQLite in WAL mode: one connection that writes, in immediate transactions, and a pool of
@@ -44,10 +47,10 @@ func openSQLite(db *DB, path string, config Config) error {
 		return err
 	}
 	if db.writer, err = openGORM(gormsqlite.New(gormsqlite.Config{Conn: db.writerDB})); err != nil {
-		return fmt.Errorf("cannot open the SQLite file %s: %s", path, firstLine(err))
+		return fmt.Errorf("cannot open the SQLite file %s: %s", path, shape.FirstLine(err))
 	}
 	if db.reader, err = openGORM(gormsqlite.New(gormsqlite.Config{Conn: db.readerDB})); err != nil {
-		return fmt.Errorf("cannot open the SQLite file %s: %s", path, firstLine(err))
+		return fmt.Errorf("cannot open the SQLite file %s: %s", path, shape.FirstLine(err))
 	}
 	return nil
 }
@@ -192,9 +195,9 @@ func (sqlite) lockV1(*entity) []string { return nil }
 
 // value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob,
 // which no document can hold, as what no model takes.
-func (sqlite) value(alias string, c *column) string {
-	v := alias + "." + quote(c.name)
-	if c.isBool {
+func (sqlite) value(alias string, c *shape.Column) string {
+	v := alias + "." + quote(c.Name)
+	if c.IsBool {
 		return fill(`CASE {v} WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE {v} END`, "v", v)
 	}
 	return fill(`CASE typeof({v}) WHEN 'real' THEN CASE WHEN abs({v}) <= 1.7976931348623157e308 THEN
@@ -203,10 +206,10 @@ func (sqlite) value(alias string, c *column) string {
 }
 
 // ordered: a column of dates may hold anything. What is no date counts as NULL, and a time of midnight does not count.
-func (sqlite) ordered(alias string, c *column) string {
-	v := alias + "." + quote(c.name)
+func (sqlite) ordered(alias string, c *shape.Column) string {
+	v := alias + "." + quote(c.Name)
 	// days as numbers are in order
-	if kind := c.goType.Kind(); typeFamily(c.now().sqlType) != "date" || kind >= reflect.Int &&
+	if kind := c.GoType.Kind(); shape.TypeFamily(c.Now().SQLType) != "date" || kind >= reflect.Int &&
 		kind <= reflect.Float64 {
 		return v
 	}
@@ -236,25 +239,25 @@ func (sqlite) text(expression string) string {
 
 func (d sqlite) contains(expression string) string { return "instr(" + d.text(expression) + ", ?) > 0" }
 
-func (sqlite) asKey(c *column, expression string) string {
-	if c.isInt {
+func (sqlite) asKey(c *shape.Column, expression string) string {
+	if c.IsInt {
 		return fill(`CAST({expression} AS integer)`, "expression", expression)
 	}
 	return fill(`CAST({expression} AS text)`, "expression", expression)
 }
 
-func (sqlite) keyList(c *column) string {
-	if c.isInt {
+func (sqlite) keyList(c *shape.Column) string {
+	if c.IsInt {
 		return "SELECT CAST(j.value AS integer) AS key, j.key AS ord FROM json_each(?) j"
 	}
 	return "SELECT j.value AS key, j.key AS ord FROM json_each(?) j"
 }
 
-func (sqlite) scalar(*column) string { return "(? ->> '$')" }
+func (sqlite) scalar(*shape.Column) string { return "(? ->> '$')" }
 
 // sortValue: a column holds anything, and compares what is of another type by the type. So a cursor has the type, and
 // the bytes of a text.
-func (d sqlite) sortValue(alias string, c *column) string {
+func (d sqlite) sortValue(alias string, c *shape.Column) string {
 	v := d.ordered(alias, c)
 	return fill(`CASE typeof({v}) WHEN 'text' THEN '~t' || hex({v}) WHEN 'blob' THEN '~b' || hex({v})
 		WHEN 'integer' THEN '~i' || {v} WHEN 'real' THEN '~r' || CASE
@@ -262,7 +265,7 @@ func (d sqlite) sortValue(alias string, c *column) string {
 		ELSE '-Inf' END END`, "v", v)
 }
 
-func (d sqlite) sortedBy(c *column, value json.RawMessage) (string, any, bool) {
+func (d sqlite) sortedBy(c *shape.Column, value json.RawMessage) (string, any, bool) {
 	var text string
 	if json.Unmarshal(value, &text) != nil || !strings.HasPrefix(text, "~") || len(text) < len("~t") {
 		return d.scalar(c), string(value), true
@@ -287,7 +290,7 @@ func (d sqlite) sortedBy(c *column, value json.RawMessage) (string, any, bool) {
 	return "?", arg, err == nil
 }
 
-func (sqlite) records([]column) (string, func(string) string) {
+func (sqlite) records([]shape.Column) (string, func(string) string) {
 	return "json_each(?) r", func(name string) string { return "r.value ->> " + literal(`$."`+name+`"`) }
 }
 
@@ -304,11 +307,13 @@ func (sqlite) checkRole(context.Context, *DB) error { return nil }
 func (sqlite) keyShare() string { return "" }
 
 // insertNew and insertMany are for others: JSON is as fast here.
-func (sqlite) insertNew(context.Context, *tx, *entity, *table, []column, []row, map[string]bool) (bool, error) {
+func (sqlite) insertNew(context.Context, *tx, *entity, *shape.Table, []shape.Column, []shape.Row,
+	map[string]bool,
+) (bool, error) {
 	return false, nil
 }
 
-func (sqlite) insertMany(context.Context, *tx, string, []column, []row) (bool, error) {
+func (sqlite) insertMany(context.Context, *tx, string, []shape.Column, []shape.Row) (bool, error) {
 	return false, nil
 }
 
@@ -330,49 +335,49 @@ func (sqlite) later(ms string) string {
 	return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', (" + ms + " / 1000.0) || ' seconds')"
 }
 
-func (sqlite) keyType(c *column) string {
-	known := c.now()
-	declared, _, _ := strings.Cut(known.sqlType, "(")
-	if known.collation != "" {
-		return fill(`{declared} COLLATE {collation}`, "declared", declared, "collation", quote(known.collation))
+func (sqlite) keyType(c *shape.Column) string {
+	known := c.Now()
+	declared, _, _ := strings.Cut(known.SQLType, "(")
+	if known.Collation != "" {
+		return fill(`{declared} COLLATE {collation}`, "declared", declared, "collation", quote(known.Collation))
 	}
 	return declared
 }
 
 // noKey: numbers stand before texts in SQLite's order, and bytes behind them.
-func (sqlite) noKey(c *column) (condition, kind string) {
-	key := "t." + quote(c.name)
-	if c.isInt {
+func (sqlite) noKey(c *shape.Column) (condition, kind string) {
+	key := "t." + quote(c.Name)
+	if c.IsInt {
 		return fill(`{key} IS NULL OR {key} >= ''`, "key", key), "NULL, or no number"
 	}
 	return fill(`{key} IS NULL OR {key} < '' OR {key} >= x''`, "key", key), "NULL, or no text"
 }
 
-func (sqlite) zero(c *column) string {
+func (sqlite) zero(c *shape.Column) string {
 	zero := postgres{}.zero(c)
-	if c.isExact() { // which is kept as text
+	if c.IsExact() { // which is kept as text
 		return "'0'"
 	}
 	return zero
 }
 
-func (sqlite) compared(c *column) string { return c.now().sqlType }
+func (sqlite) compared(c *shape.Column) string { return c.Now().SQLType }
 
 // alterType: SQLite cannot. Its types limit nothing.
-func (sqlite) alterType(*table, string, string) []string { return nil }
+func (sqlite) alterType(*shape.Table, string, string) []string { return nil }
 
 // held: SQLite has doubles, and integers where the column's affinity lets them be.
-func (sqlite) held(c *column, n Number) (Number, error) {
-	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil && n != "-0" && affinity(c.now().sqlType) != "REAL" {
+func (sqlite) held(c *shape.Column, n value.Number) (value.Number, error) {
+	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil && n != "-0" && affinity(c.Now().SQLType) != "REAL" {
 		return n, nil
 	}
-	return n.double()
+	return n.Double()
 }
 
 // columnType keeps a numeric as text, since SQLite would make a double of it.
-func (sqlite) columnType(c *column) string {
-	if c.isExact() {
+func (sqlite) columnType(c *shape.Column) string {
+	if c.IsExact() {
 		return "text"
 	}
-	return strings.TrimSpace(c.declared)
+	return strings.TrimSpace(c.Declared)
 }

@@ -96,8 +96,8 @@
 //
 //	internal_read.go   the heart: begin here             repository.go   Definition, New, Record
 //	mapping.go      what a mapping is, and its laws      conversion.go   what calls it, and the proof
-//	schema.go       models to tables                     row.go       aggregates to rows, differences, limits
-//	read.go, decode.go   reads by key                    list.go, keyset.go, cursor.go, condition.go   pages and filters
+//	internal/shape  structs as tables: columns, rows, differences, limits
+//	read.go         reads by key                         list.go, keyset.go, cursor.go, condition.go   pages and filters
 //	store.go        storer                               mark.go      freshness and versions
 //	write.go, update.go, create.go, seeding.go   writes  cutover.go   writes where V2 leads
 //	aftermath.go, takeover.go   what V1's owner makes of a write     reference.go   references between entities

@@ -12,13 +12,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // entity is what the engine knows of an entity apart from its Go types.
 type entity struct {
 	db             *DB
 	name           string
-	v1, v2         *table
+	v1, v2         *shape.Table
 	intKey         bool
 	mappingVersion int
 	initialPhase   Phase
@@ -62,40 +64,40 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 		quarantineTable: db.qualify(ownTable(name, "quarantine")),
 	}
 	var err error
-	if e.v1, err = parseShape(reflect.New(v1).Interface()); err != nil {
+	if e.v1, err = shape.Parse(reflect.New(v1).Interface()); err != nil {
 		return nil, err
 	}
-	if e.v2, err = parseShape(reflect.New(v2).Interface()); err != nil {
+	if e.v2, err = shape.Parse(reflect.New(v2).Interface()); err != nil {
 		return nil, err
 	}
 	if err := e.reserved(); err != nil {
 		return nil, err
 	}
-	for _, t := range append(e.v1.all(), e.v2.all()...) {
-		t.sql = db.qualify(t.name)
+	for _, t := range append(e.v1.All(), e.v2.All()...) {
+		t.SQL = db.qualify(t.Name)
 	}
-	kind := v1.FieldByIndex(e.v1.key.index).Type.Kind()
+	kind := v1.FieldByIndex(e.v1.Key.Index).Type.Kind()
 	e.intKey = kind >= reflect.Int && kind <= reflect.Int64
 	if !e.intKey && kind != reflect.String {
 		return nil, fmt.Errorf("the key of %s is neither a string nor a signed integer", v1.Name())
 	}
-	if kind2 := v2.FieldByIndex(e.v2.key.index).Type.Kind(); (kind2 == reflect.String) == e.intKey {
+	if kind2 := v2.FieldByIndex(e.v2.Key.Index).Type.Kind(); (kind2 == reflect.String) == e.intKey {
 		return nil, fmt.Errorf("the keys of %s and %s are of different types", v1.Name(), v2.Name())
 	}
-	for _, c := range e.v1.children {
-		if len(c.own) == 0 {
+	for _, c := range e.v1.Children {
+		if len(c.Own) == 0 {
 			return nil, fmt.Errorf(
-				`%s.%s: a field of a V1 child row must be tagged gorm:"primaryKey": it tells the rows of one parent apart`, v1.Name(), c.json)
+				`%s.%s: a field of a V1 child row must be tagged gorm:"primaryKey": it tells the rows of one parent apart`, v1.Name(), c.JSON)
 		}
 	}
-	for _, c := range e.v2.children {
-		if len(c.own) > 0 {
+	for _, c := range e.v2.Children {
+		if len(c.Own) > 0 {
 			return nil,
 				fmt.Errorf(`%s.%s: a V2 child row needs no field tagged gorm:"primaryKey": it is known by its position`,
-					v2.Name(), c.json)
+					v2.Name(), c.JSON)
 		}
 	}
-	return e, e.checkKeeps(func(c *column) string { return c.declared })
+	return e, e.checkKeeps(func(c *shape.Column) string { return c.Declared })
 }
 
 // ownTable names a table of the engine's that each entity has.
@@ -104,14 +106,14 @@ func ownTable(entity, what string) string {
 }
 
 // keyColumn is a column of a name that holds whatever V1's key may, also once that is wider.
-func (e *entity) keyColumn(name string) column {
-	key := *e.v1.key
-	key.name, key.catalog, key.declared = name, nil, e.db.dialect.compared(e.v1.key)
+func (e *entity) keyColumn(name string) shape.Column {
+	key := *e.v1.Key
+	key.Name, key.Catalog, key.Declared = name, nil, e.db.dialect.compared(e.v1.Key)
 	return key
 }
 
 // asKey is an expression, or an argument, as a key.
-func (e *entity) asKey(expression string) string { return e.db.dialect.asKey(e.v1.key, expression) }
+func (e *entity) asKey(expression string) string { return e.db.dialect.asKey(e.v1.Key, expression) }
 
 // fenceQuery is a scalar subquery: what a statement says of the entity besides its answer.
 func (e *entity) fenceQuery() string {
@@ -150,7 +152,7 @@ func (e *entity) decodeFence(document []byte, f *fence) error {
 }
 
 // flag is a Boolean column of the engine's own tables.
-func flag(name string) *column { return &column{name: name, isBool: true} }
+func flag(name string) *shape.Column { return &shape.Column{Name: name, IsBool: true} }
 
 // guess is the fence that the next statement will probably find.
 func (e *entity) guess() fence {
@@ -181,9 +183,9 @@ func (e *entity) locks(f fence, deleting bool) []string {
 		}
 	}
 	statements = append(statements, e.sql(`SELECT true FROM {v1} WHERE {v1.key} = {?}{strength}`, "strength", strength))
-	for _, c := range e.v1.children {
+	for _, c := range e.v1.Children {
 		statements = append(statements, e.sql(`SELECT 1 FROM {child} WHERE {parent} = {?}{strength} NOWAIT`,
-			"child", c.sql, "parent", quote(c.parentKey), "strength", strength))
+			"child", c.SQL, "parent", quote(c.ParentKey), "strength", strength))
 	}
 	return statements
 }
@@ -203,7 +205,7 @@ var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9
 // uuidKey reports whether the database takes nothing but a uuid for a key.
 func (e *entity) uuidKey() bool {
 	_, strict := e.db.dialect.columnTypes.(postgres)
-	return strict && typeFamily(e.v1.key.now().sqlType) == "uuid"
+	return strict && shape.TypeFamily(e.v1.Key.Now().SQLType) == "uuid"
 }
 
 // uuidSpelled is a uuid of uuidForm as PostgreSQL spells it.
@@ -223,18 +225,18 @@ func (e *entity) validKey(key string) bool {
 		return false
 	}
 	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) &&
-		(!e.v1.key.now().padded || !strings.HasSuffix(key, " "))
+		(!e.v1.Key.Now().Padded || !strings.HasSuffix(key, " "))
 }
 
 // holdsKey reports whether V1's column, as the catalog was read last, holds a key.
 func (e *entity) holdsKey(key string) bool {
-	l := e.v1.key.now().limits
-	if !e.validKey(key) || l.runes > 0 && utf8.RuneCountInString(key) > l.runes {
+	l := e.v1.Key.Now().Limits
+	if !e.validKey(key) || l.Runes > 0 && utf8.RuneCountInString(key) > l.Runes {
 		return false
 	}
 	n, _ := strconv.ParseInt(key, 10, 64) // which a key that is valid is where it must be
-	fits := func(c *column) bool { return !reflect.Zero(c.goType).OverflowInt(n) }
-	return !e.intKey || (!l.ranged || n >= l.min && n <= l.max) && fits(e.v1.key) && fits(e.v2.key)
+	fits := func(c *shape.Column) bool { return !reflect.Zero(c.GoType).OverflowInt(n) }
+	return !e.intKey || (!l.Ranged || n >= l.Min && n <= l.Max) && fits(e.v1.Key) && fits(e.v2.Key)
 }
 
 // keyDocument is a list of valid keys as the argument of dialect.keyList.
@@ -247,8 +249,8 @@ func (e *entity) keyDocument(keys []string) (string, error) {
 }
 
 // keyOf returns the key of an aggregate.
-func (e *entity) keyOf(t *table, v any) string {
-	f := reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.key.index)
+func (e *entity) keyOf(t *shape.Table, v any) string {
+	f := reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index)
 	if e.intKey {
 		return strconv.FormatInt(f.Int(), 10)
 	}
@@ -256,13 +258,13 @@ func (e *entity) keyOf(t *table, v any) string {
 }
 
 // hasKey is false for an aggregate that leaves its key to the server.
-func (e *entity) hasKey(t *table, v any) bool {
-	return !reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.key.index).IsZero()
+func (e *entity) hasKey(t *shape.Table, v any) bool {
+	return !reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index).IsZero()
 }
 
 // setKey sets the key of the aggregate that v points to.
-func (e *entity) setKey(t *table, v any, key string) {
-	f := reflect.ValueOf(v).Elem().FieldByIndex(t.key.index)
+func (e *entity) setKey(t *shape.Table, v any, key string) {
+	f := reflect.ValueOf(v).Elem().FieldByIndex(t.Key.Index)
 	if e.intKey {
 		n, _ := strconv.ParseInt(key, 10, 64) // a key that is no number is refused by validKey
 		f.SetInt(n)
@@ -277,8 +279,8 @@ func (e *entity) readTables() []string {
 	// Coexistence begins.
 	names = append(names, e.v1Tables()...)
 	// Coexistence ends.
-	for _, t := range e.v2.all() {
-		names = append(names, t.sql)
+	for _, t := range e.v2.All() {
+		names = append(names, t.SQL)
 	}
 	return names
 }
@@ -295,40 +297,45 @@ func (db *DB) v1Tables() []string {
 // v1Tables are the names of V1's tables, quoted.
 func (e *entity) v1Tables() []string {
 	var names []string
-	for _, t := range e.v1.all() {
-		names = append(names, t.sql)
+	for _, t := range e.v1.All() {
+		names = append(names, t.SQL)
 	}
 	return names
 }
 
-// all are the root table and the child tables.
-func (t *table) all() []*table {
-	tables := []*table{t}
-	for i := range t.children {
-		tables = append(tables, &t.children[i].table)
-	}
-	return tables
-}
-
 // reserved fails where V2's model has a column whose name is one of the engine's own there.
 func (e *entity) reserved() error {
-	fault := func(t *table, name, advice string) error {
-		return fmt.Errorf("column %s of V2's table %s: the engine has one of that name there: %s", name, t.name, advice)
+	fault := func(t *shape.Table, name, advice string) error {
+		return fmt.Errorf("column %s of V2's table %s: the engine has one of that name there: %s", name, t.Name, advice)
 	}
-	for _, c := range e.v2.columns {
-		if slices.ContainsFunc(engineColumns, func(own column) bool { return strings.EqualFold(own.name, c.name) }) {
-			return fault(e.v2, c.name, "give the field another column")
+	for _, c := range e.v2.Columns {
+		same := func(own shape.Column) bool { return strings.EqualFold(own.Name, c.Name) }
+		if slices.ContainsFunc(engineColumns, same) {
+			return fault(e.v2, c.Name, "give the field another column")
 		}
 	}
-	for i := range e.v2.children {
-		t := &e.v2.children[i]
-		for _, c := range t.columns {
-			if strings.EqualFold(c.name, positionColumn) {
-				return fault(&t.table, c.name,
+	for i := range e.v2.Children {
+		t := &e.v2.Children[i]
+		for _, c := range t.Columns {
+			if strings.EqualFold(c.Name, shape.PositionColumn) {
+				return fault(&t.Table, c.Name,
 					"give the field another column; the engine keeps the order of the slice by itself")
 			}
-			if strings.EqualFold(c.name, t.parentKey) {
-				return fault(&t.table, c.name, "it is the root's key, which the engine fills: leave the field out")
+			if strings.EqualFold(c.Name, t.ParentKey) {
+				return fault(&t.Table, c.Name, "it is the root's key, which the engine fills: leave the field out")
+			}
+		}
+	}
+	return nil
+}
+
+// checkKeeps fails where a column of V2 would change what is written to it. sqlType says the type of each.
+func (e *entity) checkKeeps(sqlType func(*shape.Column) string) error {
+	for _, t := range e.v2.All() {
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			if why := c.Changes(sqlType(c)); why != "" {
+				return fmt.Errorf("column %s of V2's table %s is %s, %s", c.Name, t.Name, sqlType(c), why)
 			}
 		}
 	}

@@ -125,7 +125,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 	}{
 		{f.remaining, &f.remainingExample, e.sql(`SELECT {key} FROM (SELECT {v1.key} FROM {v1}{some}) t
 			WHERE NOT EXISTS (SELECT 1 FROM {v2} c WHERE c.{v2.key} = t.{v1.key}) AND NOT {quarantined} LIMIT 1`,
-			"key", key, "some", some, "quarantined", e.quarantined("t."+quote(e.v1.key.name)))},
+			"key", key, "some", some, "quarantined", e.quarantined("t."+quote(e.v1.Key.Name)))},
 		{f.stale, &f.staleExample, e.sql(`SELECT CAST(m.key AS text) FROM (SELECT m.key FROM {mark} m
 			WHERE m.kind = 'CHANGE' ORDER BY m.key{some}) m JOIN {v2} c ON c.{v2.key} = m.key
 			WHERE NOT {quarantined} ORDER BY m.key LIMIT 1`, "some", some,
@@ -215,8 +215,8 @@ func (e *entity) hiddenTables(ctx context.Context, s session) ([]string, error) 
 	own := e.db.own
 	all := append(e.v1Tables(), e.markTable, e.quarantineTable, own.entity, own.phaseChange, own.bypass, own.run,
 		own.chunk, own.cut, own.finding)
-	for _, t := range e.v2.all() {
-		all = append(all, t.sql)
+	for _, t := range e.v2.All() {
+		all = append(all, t.SQL)
 	}
 	return e.db.dialect.hidden(ctx, s, all)
 }
@@ -247,7 +247,7 @@ func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
 	}
 	for _, other := range e.db.entities {
 		for _, r := range other.references {
-			if r.Table == e.v1.name && other != e && !inContract[other.name] {
+			if r.Table == e.v1.Name && other != e && !inContract[other.name] {
 				f.firstForward = append(f.firstForward, other.name)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strconv"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // FindingKind says what a verification has found about a key.
@@ -126,7 +128,7 @@ func differingFields(before, after any) []string {
 	fields := []string{}
 	v, w := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
 	for i := range v.NumField() {
-		if f, differs := differingField(v.Field(i), w.Field(i), joinPath("", v.Type().Field(i))); differs {
+		if f, differs := shape.DifferingField(v.Field(i), w.Field(i), shape.JoinPath("", v.Type().Field(i))); differs {
 			fields = append(fields, f)
 		}
 	}

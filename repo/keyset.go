@@ -28,26 +28,26 @@ func (p *plan) keyQuery() (string, []any) {
 	if p.sort != nil {
 		v = p.e.db.dialect.sortValue("t", p.sort)
 	}
-	key := "t." + quote(p.root.key.name)
+	key := "t." + quote(p.root.Key.Name)
 	if p.group == nil {
 		s.add("SELECT p.key, coalesce(p.rn, 0) AS ord, 0 AS grp, ")
 		p.other(&s, "")
 		s.add(fill(` AS other, p.v FROM (SELECT 1 AS one) g LEFT JOIN (SELECT q.*, row_number() OVER ({order})
 			AS rn FROM (SELECT {key} AS key, {sortColumn} AS sort, {v} AS v FROM {root} t WHERE true`,
 			"order", p.order("q.sort", "q.key"), "key", key, "sortColumn", p.sortColumn(), "v", v,
-			"root", p.root.sql))
+			"root", p.root.SQL))
 		p.conditions(&s)
 		s.add(fill(` {order} LIMIT CAST(? AS integer)) q) p ON g.one = 1`, "order", p.order(p.sortColumn(), key)),
 			p.limit+1)
 		return s.text.String(), s.args
 	}
-	group := "t." + quote(p.group.name)
+	group := "t." + quote(p.group.Name)
 	s.add("SELECT p.key, g.ord * 1000 + coalesce(p.rn, 0) AS ord, g.ord AS grp, ")
 	p.other(&s, fill(` AND {group} = g.key`, "group", group))
 	s.add(fill(` AS other, p.v FROM ({keyList}) g LEFT JOIN (SELECT {key} AS key, {group} AS grp, {v}
 		AS v, row_number() OVER (PARTITION BY {group} {order}) AS rn FROM {root} t WHERE {group} IN (SELECT l.key
 		FROM ({keyList}) l)`, "keyList", p.e.db.dialect.keyList(p.group), "key", key, "group", group, "v", v,
-		"order", p.order(p.sortColumn(), key), "root", p.root.sql), p.keys, p.keys)
+		"order", p.order(p.sortColumn(), key), "root", p.root.SQL), p.keys, p.keys)
 	p.conditions(&s)
 	s.add(") p ON p.grp = g.key AND p.rn <= CAST(? AS integer)", p.limit+1)
 	return s.text.String(), s.args
@@ -90,8 +90,8 @@ func (p *plan) conditions(s *sqlText) {
 }
 
 func (p *plan) filter(s *sqlText) {
-	if !p.root.key.now().notNull {
-		s.add(fill(` AND t.{key} IS NOT NULL`, "key", quote(p.root.key.name)))
+	if !p.root.Key.Now().NotNull {
+		s.add(fill(` AND t.{key} IS NOT NULL`, "key", quote(p.root.Key.Name)))
 	}
 	s.add(p.filters[p.lead].text, p.filters[p.lead].args...)
 }
@@ -107,7 +107,7 @@ func (p *plan) other(s *sqlText, group string) {
 		s.add("false")
 		return
 	}
-	s.add(fill(`EXISTS (SELECT 1 FROM {root} t WHERE true{group}`, "root", p.root.sql, "group", group))
+	s.add(fill(`EXISTS (SELECT 1 FROM {root} t WHERE true{group}`, "root", p.root.SQL, "group", group))
 	p.filter(s)
 	s.add(" AND NOT coalesce(")
 	p.beyond(s, c, forward)
@@ -116,7 +116,7 @@ func (p *plan) other(s *sqlText, group string) {
 
 // beyond is the condition that a row stands strictly after a cursor, or strictly before it.
 func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
-	key := "t." + quote(p.root.key.name)
+	key := "t." + quote(p.root.Key.Name)
 	op := "<"
 	if after != p.desc {
 		op = ">"
@@ -148,14 +148,14 @@ func (p *plan) count() (string, []any) {
 	var s sqlText
 	s.add(fill(`SELECT CAST({fenceQuery} AS text), n.* FROM (`, "fenceQuery", p.e.fenceQuery()))
 	if p.group == nil {
-		s.add(fill(`SELECT 0, count(*) FROM {root} t WHERE true`, "root", p.root.sql))
+		s.add(fill(`SELECT 0, count(*) FROM {root} t WHERE true`, "root", p.root.SQL))
 		p.filter(&s)
 		s.add(") n")
 		return s.text.String(), s.args
 	}
 	s.add(fill(`SELECT g.ord, count(t.{key}) FROM ({keyList}) g LEFT JOIN {root} t ON t.{group} = g.key`,
-		"key", quote(p.root.key.name), "keyList", p.e.db.dialect.keyList(p.group), "root", p.root.sql,
-		"group", quote(p.group.name)), p.keys)
+		"key", quote(p.root.Key.Name), "keyList", p.e.db.dialect.keyList(p.group), "root", p.root.SQL,
+		"group", quote(p.group.Name)), p.keys)
 	p.filter(&s)
 	s.add(" GROUP BY g.ord) n")
 	return s.text.String(), s.args

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Query asks for a page of a list. The zero value asks for the first 20 rows by key.
@@ -144,8 +146,8 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		return nil, err
 	}
 	extra := r.db.dialect.object([]member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
-	f, answers, err := r.readLed(ctx, r.db.answering(), w, func(lead side, w want) (string, []any) {
-		keyQuery, args := p.ledBy(lead).keyQuery()
+	f, answers, err := r.readLeading(ctx, r.db.answering(), w, func(lead side, w want) (string, []any) {
+		keyQuery, args := p.forLeader(lead).keyQuery()
 		return r.readStatement(w, lead, keyQuery, extra), args
 	})
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue {
@@ -234,7 +236,7 @@ func (p *plan) countGroups(ctx context.Context) (map[int]int64, error) {
 	const tries = 10
 	for range tries {
 		lead := p.e.guess().leader()
-		statement, args := p.ledBy(lead).count()
+		statement, args := p.forLeader(lead).count()
 		counts := map[int]int64{}
 		var f fence
 		err := p.e.db.answering().query(ctx, func(rows *sql.Rows) error {
@@ -282,28 +284,28 @@ func (q Query) pageSize() (limit int, backward bool, err error) {
 // plan is a query, checked, on its way to SQL.
 type plan struct {
 	e             *entity
-	groups, sorts [2]*column // of each side; nil for one list, and for the key
-	keys          string     // of the groups, as a JSON list
+	groups, sorts [2]*shape.Column // of each side; nil for one list, and for the key
+	keys          string           // of the groups, as a JSON list
 	desc          bool
 	backward      bool
 	limit         int
 	after, before *cursor
 	filters       [2]sqlPart // of each side: Where, each after AND
 
-	// What ledBy sets.
+	// What forLeader sets.
 	lead        side
-	root        *table
-	group, sort *column
+	root        *shape.Table
+	group, sort *shape.Column
 }
 
-// ledBy is the plan for the side that leads.
-func (p *plan) ledBy(lead side) *plan {
-	led := *p
-	led.lead, led.root, led.group, led.sort = lead, p.e.v1, p.groups[lead], p.sorts[lead]
+// forLeader is the plan for the side that leads.
+func (p *plan) forLeader(lead side) *plan {
+	leading := *p
+	leading.lead, leading.root, leading.group, leading.sort = lead, p.e.v1, p.groups[lead], p.sorts[lead]
 	if lead == sideV2 {
-		led.root = p.e.v2
+		leading.root = p.e.v2
 	}
-	return &led
+	return &leading
 }
 
 func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
@@ -319,7 +321,7 @@ func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
 		}
 	}
 	if q.Sort != "" {
-		p.sorts = [2]*column{e.v1.column(e.sorts[q.Sort].V1), e.v2.column(e.sorts[q.Sort].V2)}
+		p.sorts = [2]*shape.Column{e.v1.Column(e.sorts[q.Sort].V1), e.v2.Column(e.sorts[q.Sort].V2)}
 		if p.sorts[sideV1] == nil || p.sorts[sideV2] == nil {
 			return nil, inputError(Faulty("orderBy", "there is no order %q", q.Sort))
 		}
@@ -335,7 +337,7 @@ func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
 		}
 	}
 	if group != "" {
-		p.groups = [2]*column{e.v1.column(group), e.v2.column(e.columnInV2(group))}
+		p.groups = [2]*shape.Column{e.v1.Column(group), e.v2.Column(e.columnInV2(group))}
 		if p.groups[sideV1] == nil || p.groups[sideV2] == nil {
 			return nil, fmt.Errorf("entity %s has no column %s in both shapes: name it in Definition.References",
 				e.name, group)
@@ -346,14 +348,14 @@ func (e *entity) plan(group string, keys []string, q Query) (*plan, error) {
 }
 
 // groupDocument is a list of keys as an argument. A key that the column cannot hold is null, which equals nothing.
-func groupDocument(c *column, keys []string) (string, error) {
+func groupDocument(c *shape.Column, keys []string) (string, error) {
 	values := make([]any, len(keys))
 	for i, key := range keys {
 		n, err := strconv.ParseInt(key, 10, 64)
 		switch {
-		case c.isInt && err == nil:
+		case c.IsInt && err == nil:
 			values[i] = n
-		case !c.isInt && utf8.ValidString(key) && !strings.ContainsRune(key, 0):
+		case !c.IsInt && utf8.ValidString(key) && !strings.ContainsRune(key, 0):
 			values[i] = key
 		}
 	}
@@ -369,15 +371,6 @@ func (e *entity) columnInV2(name string) string {
 		}
 	}
 	return name
-}
-
-func (t *table) column(name string) *column {
-	for i := range t.columns {
-		if t.columns[i].name == name && name != "" {
-			return &t.columns[i]
-		}
-	}
-	return nil
 }
 
 // AnyPage is what a page of either shape can say without its values.

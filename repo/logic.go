@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // What V1 does by itself, as the catalog says now: its owner's triggers, rules, constraints and foreign key actions.
@@ -45,10 +47,10 @@ func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error)
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range e.v1.all() {
-		for i := range t.columns {
-			if c := &t.columns[i]; c.nullable && c.now().notNull {
-				lost = append(lost, logic{logicNotNull, c.name, t.name})
+	for _, t := range e.v1.All() {
+		for i := range t.Columns {
+			if c := &t.Columns[i]; c.Nullable && c.Now().NotNull {
+				lost = append(lost, logic{logicNotNull, c.Name, t.Name})
 			}
 		}
 		keys, err := e.db.dialect.foreignKeys(ctx, s, t)
@@ -57,7 +59,7 @@ func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error)
 		}
 		for _, key := range keys {
 			if !e.isParent(key, t) && (!e.keeps(t, key) || bool(key.Acts) || e.deletable(t, key)) {
-				lost = append(lost, logic{logicForeignKey, key.Name, t.name})
+				lost = append(lost, logic{logicForeignKey, key.Name, t.Name})
 			}
 		}
 	}
@@ -65,33 +67,33 @@ func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error)
 }
 
 // rowKey are the columns that tell the rows of a V1 table apart.
-func (e *entity) rowKey(t *table) []string {
-	for i := range e.v1.children {
-		if c := &e.v1.children[i]; c.name == t.name {
-			return columnList(c.keyColumns(*e.v1.key))
+func (e *entity) rowKey(t *shape.Table) []string {
+	for i := range e.v1.Children {
+		if c := &e.v1.Children[i]; c.Name == t.Name {
+			return columnList(c.KeyColumns(*e.v1.Key))
 		}
 	}
-	return []string{e.v1.key.name}
+	return []string{e.v1.Key.Name}
 }
 
 // isParent reports whether a foreign key is that of a child table to its root.
-func (e *entity) isParent(key foreignKey, t *table) bool {
-	return t != e.v1 && key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name &&
-		slices.ContainsFunc(e.v1.children, func(c child) bool {
-			return c.name == t.name &&
-				slices.Equal(key.Columns, []string{c.parentKey})
+func (e *entity) isParent(key foreignKey, t *shape.Table) bool {
+	return t != e.v1 && key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name &&
+		slices.ContainsFunc(e.v1.Children, func(c shape.Child) bool {
+			return c.Name == t.Name &&
+				slices.Equal(key.Columns, []string{c.ParentKey})
 		})
 }
 
 // keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a
 // table that it may read. Of an entity's tables V1's tell nothing then, and V2's only which keys there are.
-func (e *entity) keeps(t *table, key foreignKey) bool {
-	if len(key.Columns) != 1 || t.column(key.Columns[0]) == nil {
+func (e *entity) keeps(t *shape.Table, key foreignKey) bool {
+	if len(key.Columns) != 1 || t.Column(key.Columns[0]) == nil {
 		return false
 	}
 	for _, other := range e.db.entities {
-		if slices.ContainsFunc(other.v1.all(), func(v1 *table) bool { return v1.sql == key.Target }) {
-			return key.Target == other.v1.sql && key.TargetColumns[0] == other.v1.key.name
+		if slices.ContainsFunc(other.v1.All(), func(v1 *shape.Table) bool { return v1.SQL == key.Target }) {
+			return key.Target == other.v1.SQL && key.TargetColumns[0] == other.v1.Key.Name
 		}
 	}
 	return bool(key.Readable)
@@ -99,16 +101,16 @@ func (e *entity) keeps(t *table, key foreignKey) bool {
 
 // deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it
 // refers to is an entity's, and no Reference says so.
-func (e *entity) deletable(t *table, key foreignKey) bool {
+func (e *entity) deletable(t *shape.Table, key foreignKey) bool {
 	target := e.db.entityOfTarget(key.Target)
 	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references,
-		func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.name }))
+		func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.Name }))
 }
 
 // entityOfTarget is the entity whose V1 root table has the qualified name, nil if there is none.
 func (db *DB) entityOfTarget(name string) *entity {
 	for _, e := range db.entities {
-		if e.v1.sql == name {
+		if e.v1.SQL == name {
 			return e
 		}
 	}
@@ -124,7 +126,7 @@ func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, er
 	}
 	led = append(led, e.v1Tables()...)
 	var rejected []string
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		keys, err := e.db.dialect.foreignKeys(ctx, s, t)
 		if err != nil {
 			return nil, err
@@ -132,7 +134,7 @@ func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, er
 		for _, key := range keys {
 			if bool(key.Acts) && !slices.Contains(led, key.Target) {
 				rejected = append(rejected, fmt.Sprintf("foreign key %s of %s, which acts when rows of %s change",
-					key.Name, t.name, strings.ReplaceAll(key.Target, `"`, "")))
+					key.Name, t.Name, strings.ReplaceAll(key.Target, `"`, "")))
 			}
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // logic asks for constraints and indexes of V1's tables but those of keys, and for triggers and rules but ours.
 func (postgres) logic(ctx context.Context, s session, e *entity) ([]logic, error) {
 	var all []logic
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		var found []logic
 		err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT coalesce(json_agg(json_build_object('kind', l.kind, 'name', l.name, 'table', l.tab) ORDER BY l.kind, l.name), '[]')::text FROM (
 	SELECT 'trigger' AS kind, CAST(t.tgname AS text) AS name, c.relname AS tab FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
@@ -20,7 +20,7 @@ func (postgres) logic(ctx context.Context, s session, e *entity) ([]logic, error
 		WHERE c.oid = to_regclass(?) AND i.indisunique AND NOT (i.indpred IS NULL AND i.indexprs IS NULL AND
 			(SELECT array_agg(n.name ORDER BY n.name COLLATE "C") FROM json_array_elements_text(CAST(? AS json)) n(name)) = (SELECT array_agg(CAST(a.attname AS text) ORDER BY CAST(a.attname AS text) COLLATE "C")
 			FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((CAST(i.indkey AS int2[]))[0:i.indnkeyatts - 1])))) l`,
-			t.sql, t.sql, t.sql, t.sql, jsonList(e.rowKey(t)))
+			t.SQL, t.SQL, t.SQL, t.SQL, jsonList(e.rowKey(t)))
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +48,7 @@ func (postgres) logicElsewhere(ctx context.Context, s session, e *entity, led []
 // logic: the text of a table alone says whether it has CHECK constraints.
 func (sqlite) logic(ctx context.Context, s session, e *entity) ([]logic, error) {
 	var all []logic
-	for _, t := range e.v1.all() {
+	for _, t := range e.v1.All() {
 		err := s.query(ctx, func(rows *sql.Rows) error {
 			var l logic
 			err := rows.Scan(&l.Kind, &l.Name, &l.Table)
@@ -58,7 +58,7 @@ func (sqlite) logic(ctx context.Context, s session, e *entity) ([]logic, error) 
 	UNION ALL SELECT 'CHECK', '', name FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE AND sql LIKE '%CHECK%(%'
 	UNION ALL SELECT 'UNIQUE', l.name, ? FROM pragma_index_list(?) l WHERE l."unique" AND NOT (NOT l.partial
 		AND (SELECT json_group_array(i.name) FROM (SELECT x.name FROM pragma_index_info(l.name) x ORDER BY x.name) i) = ?)`,
-			t.name, t.name, t.name, t.name, jsonSorted(e.rowKey(t)))
+			t.Name, t.Name, t.Name, t.Name, jsonSorted(e.rowKey(t)))
 		if err != nil {
 			return nil, err
 		}

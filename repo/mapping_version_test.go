@@ -9,8 +9,8 @@ import (
 	"github.com/alwaysup/coexist/repo/repotest"
 )
 
-// An instance that lags behind, and guesses at a phase that is over, is right all the same: readLed reads again, and
-// begin gives up the locks of the wrong side.
+// An instance that lags behind, and guesses at a phase that is over, is right all the same: readLeading reads again,
+// and begin gives up the locks of the wrong side.
 func TestAnInstanceThatLagsBehind(t *testing.T) {
 	t.Parallel()
 	operations := map[string]func(t *testing.T, lagging *repotest.Bench, key string){

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // samples are values of types as PostgreSQL writes them in JSON.
@@ -26,22 +28,22 @@ var spelledBy = map[string]string{
 	"real":  "extra_float_digits", "double precision": "extra_float_digits", "money": "lc_monetary",
 }
 
-func (postgres) misread(c *column, sqlType string) string {
-	family := typeFamily(sqlType)
+func (postgres) misread(c *shape.Column, sqlType string) string {
+	family := shape.TypeFamily(sqlType)
 	if strings.HasPrefix(family, "reg") {
 		return "which names what is in the database, by a spelling that follows search_path: keep the name as a text"
 	}
 	sample, known := samples[family]
-	if setting, follows := spelledBy[family]; follows && c.isKey {
+	if setting, follows := spelledBy[family]; follows && c.IsKey {
 		return "whose spelling follows " + setting +
 			" of each session, other programs' too, so that no key can be told by it: take another column that is unique"
 	}
 	if element, array := strings.CutSuffix(family, "[]"); array {
-		if element = typeFamily(element); element == "json" || element == "jsonb" {
+		if element = shape.TypeFamily(element); element == "json" || element == "jsonb" {
 			return "whose documents cannot be told from further dimensions: keep them in one document"
 		}
 		if sample, known = samples[element]; known {
-			depth := max(1, dimensionsOf(c.goType))
+			depth := max(1, shape.DimensionsOf(c.GoType))
 			sample = strings.Repeat("[", depth) + sample + strings.Repeat("]", depth)
 		}
 	}
@@ -52,32 +54,24 @@ func (postgres) misread(c *column, sqlType string) string {
 	return misreads(c, sample, known)
 }
 
-// dimensionsOf are those of an array in a Go type.
-func dimensionsOf(t reflect.Type) (n int) {
-	for ; isList(t) && t.Kind() != reflect.Map && t != reflect.TypeFor[[]byte](); t = t.Elem() {
-		n++
-	}
-	return n
-}
-
 // misread: a column holds anything here; but no document has bytes.
-func (sqlite) misread(c *column, sqlType string) string {
-	if c.goType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents have values in their places
+func (sqlite) misread(c *shape.Column, sqlType string) string {
+	if c.GoType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents have values in their places
 		return misreads(c, `"a"`, true)
 	}
-	return misreads(c, `{}`, strings.EqualFold(sqlType, "blob") && c.goType == reflect.TypeFor[[]byte]())
+	return misreads(c, `{}`, strings.EqualFold(sqlType, "blob") && c.GoType == reflect.TypeFor[[]byte]())
 }
 
 // misreads tries a sample. A type that says itself how it is read may know spellings that a sample does not have.
-func misreads(c *column, sample string, known bool) string {
-	own := c.goType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(spellers,
-		reflect.PointerTo(c.goType).Implements)
-	if !known || own || c.isBool {
+func misreads(c *shape.Column, sample string, known bool) string {
+	own := c.GoType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(shape.Spellers,
+		reflect.PointerTo(c.GoType).Implements)
+	if !known || own || c.IsBool {
 		return ""
 	}
-	if err := json.Unmarshal([]byte(sample), reflect.New(c.goType).Interface()); err != nil {
+	if err := json.Unmarshal([]byte(sample), reflect.New(c.GoType).Interface()); err != nil {
 		return fmt.Sprintf(
-			"whose values, such as %s, the model's %s cannot be read from: take a type with an UnmarshalJSON that can, or another type of column", sample, c.goType)
+			"whose values, such as %s, the model's %s cannot be read from: take a type with an UnmarshalJSON that can, or another type of column", sample, c.GoType)
 	}
 	return ""
 }

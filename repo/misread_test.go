@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/shopspring/decimal"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/value"
 )
 
 // C6. A Go type that cannot be read from what its column holds is refused at the start, in one line. The guard is
@@ -30,7 +33,7 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 		"JSON as a struct":         {"jsonb", reflect.TypeFor[words](), true},
 		"exact numbers as text":    {"numeric", reflect.TypeFor[string](), false},
 		"exact numbers":            {"numeric(10,2)", reflect.TypeFor[decimal.Decimal](), true},
-		"a Number":                 {"numeric", reflect.TypeFor[Number](), true},
+		"a Number":                 {"numeric", reflect.TypeFor[value.Number](), true},
 		"exact numbers as int":     {"numeric(10,2)", reflect.TypeFor[int64](), false},
 		"whole numbers as int":     {"numeric(10,0)", reflect.TypeFor[int64](), true},
 		"a list as text":           {"text[]", reflect.TypeFor[string](), false},
@@ -42,13 +45,13 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 		"a Boolean":                {"boolean", reflect.TypeFor[bool](), true},
 		"a type that nobody knows": {"shop.mood", reflect.TypeFor[string](), true},
 	} {
-		c1 := &column{goType: c.goType}
+		c1 := &shape.Column{GoType: c.goType}
 		if why := (postgres{}).misread(c1, c.sqlType); (why == "") != c.fits || strings.Contains(why, "\n") {
 			t.Errorf("%s: %q", name, why)
 		}
 	}
-	blob := &column{goType: reflect.TypeFor[[]byte]()}
-	if (sqlite{}).misread(blob, "BLOB") == "" || (sqlite{}).misread(&column{goType: reflect.TypeFor[string]()},
+	blob := &shape.Column{GoType: reflect.TypeFor[[]byte]()}
+	if (sqlite{}).misread(blob, "BLOB") == "" || (sqlite{}).misread(&shape.Column{GoType: reflect.TypeFor[string]()},
 		"text") != "" {
 		t.Error("on SQLite bytes cannot be read, and text can")
 	}
@@ -56,7 +59,7 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 		reflect.TypeFor[sql.NullString](), reflect.TypeFor[sql.NullInt64](),
 		reflect.TypeFor[sql.Null[string]](),
 	} {
-		if c := (&column{goType: goType}); (sqlite{}).misread(c, "text") == "" ||
+		if c := (&shape.Column{GoType: goType}); (sqlite{}).misread(c, "text") == "" ||
 			(postgres{}).misread(c, "text") == "" {
 			t.Errorf("%s is taken for a type that can be read", goType)
 		}

@@ -11,57 +11,17 @@ import (
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/value"
 )
-
-func TestParseNumber(t *testing.T) {
-	for text, want := range map[string]repo.Number{
-		"9.80000E+00": "9.8", "-0.00000e+00": "-0", "0": "0", "14.0": "14", "1e21": "1000000000000000000000",
-		"12345678901234567.890": "12345678901234567.89",
-		"0.30000000000000004":   "0.30000000000000004", "-0.00000000000000000000": "-0", "1.5e-3": "0.0015",
-		"5.8381490816827864e-05": "0.000058381490816827863",
-	} {
-		if n, err := repo.ParseNumber(text); err != nil || n != want {
-			t.Errorf("%s is %s, %v, want %s", text, n, err, want)
-		}
-	}
-	for _, text := range []string{"", "NaN", "+1", ".5", "1.", "01", "1e1000", "1,5", " 1", "0x1", "-"} {
-		if n, err := repo.ParseNumber(text); err == nil {
-			t.Errorf("%q is %s", text, n)
-		}
-	}
-}
-
-// What a client may write is checked before anything is computed from it: an exponent can make a short text a long
-// number.
-func TestNumberFromGraphQL(t *testing.T) {
-	for _, v := range []any{
-		json.Number("1e999"), json.Number("1e-999"), json.Number("1e999999999"),
-		json.Number("-1e-400"), math.NaN(), math.Inf(1), "1", true, nil, json.Number(strings.Repeat("9", 41)),
-	} {
-		n := repo.Number("as it was")
-		if err := n.UnmarshalGQLContext(t.Context(), v); err == nil || n != "as it was" {
-			t.Errorf("%v is %s, %v", v, n, err)
-		}
-	}
-	for v, want := range map[any]repo.Number{
-		json.Number("1.50"): "1.5", 7: "7", int64(-7): "-7", 0.1: "0.1",
-		json.Number("0"): "0", json.Number("1e2"): "100", json.Number("12345678901234567.89"): "12345678901234567.89",
-	} {
-		var n repo.Number
-		if err := n.UnmarshalGQLContext(t.Context(), v); err != nil || n != want {
-			t.Errorf("%v is %s, %v", v, n, err)
-		}
-	}
-}
 
 // priceV1 has columns that owners of such tables choose among for money.
 type priceV1 struct {
-	ID       int32        `gorm:"type:integer;primaryKey" json:"id"`
-	Narrow   *repo.Number `gorm:"type:real" json:"narrow"`
-	Wide     *repo.Number `gorm:"type:double precision" json:"wide"`
-	Exact    *repo.Number `gorm:"type:numeric" json:"exact"`
-	InCents  *repo.Number `gorm:"type:numeric(10,2)" json:"inCents"`
-	Anything *string      `gorm:"type:text" json:"anything"`
+	ID       int32         `gorm:"type:integer;primaryKey" json:"id"`
+	Narrow   *value.Number `gorm:"type:real" json:"narrow"`
+	Wide     *value.Number `gorm:"type:double precision" json:"wide"`
+	Exact    *value.Number `gorm:"type:numeric" json:"exact"`
+	InCents  *value.Number `gorm:"type:numeric(10,2)" json:"inCents"`
+	Anything *string       `gorm:"type:text" json:"anything"`
 }
 
 func (priceV1) TableName() string { return "prices" }
@@ -202,10 +162,10 @@ func TestNumbersKeepTheirBits(t *testing.T) {
 func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
 	t.Parallel()
 	written := priceV1{
-		ID: 1, Narrow: new(repo.Number("1234567.89")), Wide: new(repo.Number("12345678901234567.89")),
-		Exact: new(repo.Number("12345678901234567.89")), InCents: new(repo.Number("9.805")),
+		ID: 1, Narrow: new(value.Number("1234567.89")), Wide: new(value.Number("12345678901234567.89")),
+		Exact: new(value.Number("12345678901234567.89")), InCents: new(value.Number("9.805")),
 	}
-	want := map[string][4]repo.Number{
+	want := map[string][4]value.Number{
 		"postgres": {"1234567.9", "12345678901234568", "12345678901234567.89", "9.81"},
 		"sqlite":   {"1234567.89", "12345678901234568", "12345678901234568", "9.805"},
 	}
@@ -213,7 +173,7 @@ func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
 		prices, _ := openPrices(t, url)
 		database, _, _ := strings.Cut(url, ":")
 		got, err := prices.CreateV1(t.Context(), written)
-		if w := want[database]; err != nil || [4]repo.Number{*got.Narrow, *got.Wide, *got.Exact, *got.InCents} != w {
+		if w := want[database]; err != nil || [4]value.Number{*got.Narrow, *got.Wide, *got.Exact, *got.InCents} != w {
 			t.Errorf("got %s, %s, %s, %s, %v, want %v", *got.Narrow, *got.Wide, *got.Exact, *got.InCents, err, w)
 		}
 		v2 := priceV2{
@@ -236,7 +196,7 @@ func TestNumbersAreAsTheirColumnsHaveThem(t *testing.T) {
 	})
 }
 
-func float(t *testing.T, n repo.Number, bits int) (f float64) {
+func float(t *testing.T, n value.Number, bits int) (f float64) {
 	t.Helper()
 	if bits == 32 {
 		var narrow float32

@@ -74,7 +74,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err = e.countCopies(ctx, s, &p, exact)
 		return p, err
 	}
-	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1.sql)
+	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1.SQL)
 	if err != nil {
 		return p, err
 	}
@@ -104,11 +104,11 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 
 // countCopies is all there is to count where V2 leads: what V1 holds besides is history.
 func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact bool) error {
-	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.sql)
+	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.SQL)
 	origins, args := e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`), []any(nil)
 	if p.Exact = true; !exact && !small {
 		p.Exact = false
-		origins, args = e.db.dialect.roughCounts(originColumn), []any{e.v2.sql}
+		origins, args = e.db.dialect.roughCounts(originColumn), []any{e.v2.SQL}
 	} else if err == nil {
 		rows, err = number(ctx, s, e.sql(`SELECT count(*) FROM {v2}`))
 	}
@@ -121,7 +121,7 @@ func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact 
 
 func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error {
 	p.Exact = true
-	quarantined := e.quarantined("t." + quote(e.v1.key.name))
+	quarantined := e.quarantined("t." + quote(e.v1.Key.Name))
 	err := s.query(ctx, func(rows *sql.Rows) error {
 		return rows.Scan(&p.Total, &p.Migrated, &p.Stale, &p.Quarantined)
 	}, e.sql(`SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE
@@ -139,7 +139,7 @@ func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error
 
 // countRoughly takes Total as given.
 func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error {
-	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2.sql)
+	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2.SQL)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	p.Stale = min(marks, copies, p.Total-p.Quarantined)
 	p.Migrated = max(0, min(copies-p.Stale, p.Total-p.Quarantined-p.Stale))
 	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
-	return e.countOrigins(ctx, s, p, e.db.dialect.roughCounts(originColumn), e.v2.sql)
+	return e.countOrigins(ctx, s, p, e.db.dialect.roughCounts(originColumn), e.v2.SQL)
 }
 
 // countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the
@@ -197,7 +197,7 @@ func (e *entity) countUnseenRoughly(ctx context.Context, s session, copies int64
 			unseen += count
 		}
 		return err
-	}, e.db.dialect.roughCounts(staleSeenColumn), e.v2.sql)
+	}, e.db.dialect.roughCounts(staleSeenColumn), e.v2.SQL)
 	if err != nil || unseen == 0 {
 		return 0, err
 	}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // failure is a row that could not be converted, with the state that it was read in.
@@ -29,10 +31,10 @@ const conversionFailed = "CONVERSION_FAILED"
 // quarantine lists rows that could not be converted. It leaves out those that have changed since they were read: what
 // is known of them may not be true any more.
 func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) error {
-	var rows []row
+	var rows []shape.Row
 	for _, f := range failures {
-		r := row{
-			"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.name: f.state.seq,
+		r := shape.Row{
+			"key": f.key, "field": nil, "message": f.fault.Reason, readSeq.Name: f.state.seq,
 			"read_marks": f.state.markIDs(),
 		}
 		if f.fault.Field != "" {
@@ -41,12 +43,12 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		rows = append(rows, r)
 	}
 	d := e.db.dialect
-	from, value := d.records([]column{
+	from, value := d.records([]shape.Column{
 		e.keyColumn("key"),
-		{name: "field", declared: "text"},
-		{name: "message", declared: "text"},
+		{Name: "field", Declared: "text"},
+		{Name: "message", Declared: "text"},
 		readSeq,
-		{name: "read_marks", declared: "text"},
+		{Name: "read_marks", Declared: "text"},
 	})
 	return e.execRows(ctx, t, e.sql(`INSERT INTO {quarantine} AS q (key, code, field, message, mapping_version,
 		first_seen_at, last_seen_at) SELECT {value.key}, '{conversionFailed}', {value.field}, {value.message},
@@ -58,7 +60,7 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		excluded.last_seen_at`, "value.key", value("key"), "conversionFailed", conversionFailed,
 		"value.field", value("field"), "value.message", value("message"),
 		"mappingVersion", strconv.Itoa(e.mappingVersion), "from", from,
-		"value.readSeq", value(readSeq.name), "value.read_marks", value("read_marks")), rows)
+		"value.readSeq", value(readSeq.Name), "value.read_marks", value("read_marks")), rows)
 }
 
 // release takes keys out of quarantine.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // answer is one row of a read: what one statement saw of one key.
@@ -68,10 +70,10 @@ func (s *seen[V1, V2]) absent() bool {
 	return s.v1 == nil && s.v1Err == nil
 }
 
-// readLed runs the statement that build makes for the side that leads. A statement says itself under which phase it was
-// made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping is
-// older than the one in use asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
-func (e *entity) readLed(ctx context.Context, s session, w want,
+// readLeading runs the statement that build makes for the side that leads. A statement says itself under which phase it
+// was made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping
+// is older than the one in use asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
+func (e *entity) readLeading(ctx context.Context, s session, w want,
 	build func(lead side, w want) (string, []any),
 ) (f fence, answers []answer, err error) {
 	if !s.within {
@@ -167,15 +169,15 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		}
 	}
 	if a.v1 != nil {
-		if s.v1, s.v1Err = decodeV1[V1](r.v1, a.v1); s.v1Err != nil {
-			s.partial, s.faults = salvage[V1](r.v1, a.v1)
+		if s.v1, s.v1Err = shape.Decode[V1](r.v1, a.v1); s.v1Err != nil {
+			s.partial, s.faults = shape.Salvage[V1](r.v1, a.v1)
 		}
 	}
 	if a.copy != nil {
 		if err := json.Unmarshal(a.copy, &s.copy); err != nil {
 			return nil, err
 		}
-		v2, err := decodeDocument[V2](s.copy.Value)
+		v2, err := shape.DecodeDocument[V2](s.copy.Value)
 		if err != nil {
 			return nil, fmt.Errorf("the copy of %s %s cannot be read: %w", r.name, a.key, err)
 		}
@@ -330,7 +332,7 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want,
 			return nil, err
 		}
 	}
-	f, answers, err := r.readLed(ctx, s, w, func(lead side, w want) (string, []any) {
+	f, answers, err := r.readLeading(ctx, s, w, func(lead side, w want) (string, []any) {
 		return r.keyStatement(keyRead{w, lead, one}), []any{arg}
 	})
 	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && !s.within {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // V1's tables hold keys of their owner's besides those that the model knows: foreign keys between child rows, and
@@ -13,9 +15,9 @@ import (
 // uniqueKey is a unique index of one of V1's tables.
 type uniqueKey struct {
 	uniqueIndex
-	on      *table
-	columns []column // those that it needs and that the model knows
-	own     bool     // it tells the rows of the table apart, as the model does
+	on      *shape.Table
+	columns []shape.Column // those that it needs and that the model knows
+	own     bool           // it tells the rows of the table apart, as the model does
 }
 
 // known reports whether it can be computed from what the model knows.
@@ -26,27 +28,27 @@ func (u uniqueKey) known() bool {
 // uniques are the unique keys of V1's tables.
 func (e *entity) uniques() []uniqueKey {
 	var all []uniqueKey
-	add := func(on *table, known []column, own []string) {
-		for _, index := range e.keys.unique(on.name) {
+	add := func(on *shape.Table, known []shape.Column, own []string) {
+		for _, index := range e.keys.unique(on.Name) {
 			key := uniqueKey{uniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.plain())),
 				own)}
 			for _, c := range known {
-				if slices.Contains(index.Needs, c.name) {
+				if slices.Contains(index.Needs, c.Name) {
 					key.columns = append(key.columns, c)
 				}
 			}
 			all = append(all, key)
 		}
 	}
-	add(e.v1, e.v1.columns, []string{e.v1.key.name})
-	for i := range e.v1.children {
-		c := &e.v1.children[i]
+	add(e.v1, e.v1.Columns, []string{e.v1.Key.Name})
+	for i := range e.v1.Children {
+		c := &e.v1.Children[i]
 		var own []string
-		for _, column := range c.keyColumns(*e.v1.key) {
-			own = append(own, column.name)
+		for _, column := range c.KeyColumns(*e.v1.Key) {
+			own = append(own, column.Name)
 		}
 		slices.Sort(own)
-		add(&c.table, c.allColumns(*e.v1.key), own)
+		add(&c.Table, c.AllColumns(*e.v1.Key), own)
 	}
 	return all
 }
@@ -54,13 +56,13 @@ func (e *entity) uniques() []uniqueKey {
 // insertsFirst reports whether a change of child rows has to begin with what it inserts, and to end with what it
 // deletes: where a row that stays referred to one that goes, or will refer to one that comes. Else what goes makes room
 // first.
-func (e *entity) insertsFirst(changes []childChange) bool {
+func (e *entity) insertsFirst(changes []shape.ChildChange) bool {
 	for i := range changes {
-		for _, key := range e.keys.foreign(changes[i].child.name) {
+		for _, key := range e.keys.foreign(changes[i].Child.Name) {
 			for j := range changes {
-				if changes[j].child.sql == key.Target && !bool(key.Acts) &&
-					(refer(changes[i].before, key, changes[j].deleted) || refer(changes[i].updated, key,
-						changes[j].inserted)) {
+				if changes[j].Child.SQL == key.Target && !bool(key.Acts) &&
+					(refer(changes[i].Before, key, changes[j].Deleted) || refer(changes[i].Updated, key,
+						changes[j].Inserted)) {
 					return true
 				}
 			}
@@ -69,14 +71,14 @@ func (e *entity) insertsFirst(changes []childChange) bool {
 	return false
 }
 
-func refer(rows []row, key foreignKey, targets []row) bool {
+func refer(rows []shape.Row, key foreignKey, targets []shape.Row) bool {
 	there := map[string]bool{}
 	for _, target := range targets {
 		if value, whole := spelled(target, key.TargetColumns); whole {
 			there[value] = true
 		}
 	}
-	return slices.ContainsFunc(rows, func(r row) bool {
+	return slices.ContainsFunc(rows, func(r shape.Row) bool {
 		value, whole := spelled(r, key.Columns)
 		return whole && there[value]
 	})
@@ -84,7 +86,7 @@ func refer(rows []row, key foreignKey, targets []row) bool {
 
 // spelled tells the values of columns of a row from all others. It is not whole where one is NULL, which refers to
 // nothing and is like nothing.
-func spelled(r row, columns []string) (value string, whole bool) {
+func spelled(r shape.Row, columns []string) (value string, whole bool) {
 	list := make([]any, len(columns))
 	for i, name := range columns {
 		v := reflect.Indirect(reflect.ValueOf(r[name]))
@@ -100,50 +102,51 @@ func spelled(r row, columns []string) (value string, whole bool) {
 // inOrder splits the rows that a change updates: V1 checks each row by itself, so one that takes over what another of
 // them holds alone, such as its place in a list, comes after that. Rows that change places have no such order; V1
 // refuses them.
-func (e *entity) inOrder(c *childChange) [][]row {
+func (e *entity) inOrder(c *shape.ChildChange) [][]shape.Row {
 	var uniques [][]string
 	for _, unique := range e.uniques() {
 		names := unique.plain()
-		if unique.on == &c.child.table && !unique.own && slices.ContainsFunc(names, func(name string) bool {
-			return slices.ContainsFunc(c.updatedColumns, func(updated column) bool { return updated.name == name })
+		if unique.on == &c.Child.Table && !unique.own && slices.ContainsFunc(names, func(name string) bool {
+			return slices.ContainsFunc(c.UpdatedColumns,
+				func(updated shape.Column) bool { return updated.Name == name })
 		}) {
 			uniques = append(uniques, names)
 		}
 	}
-	waitsFor := make([][]int, len(c.updated)) // rows that hold what a row takes over
+	waitsFor := make([][]int, len(c.Updated)) // rows that hold what a row takes over
 	for _, names := range uniques {
 		holders := map[string]int{}
-		for i, r := range c.before {
+		for i, r := range c.Before {
 			if value, whole := spelled(r, names); whole {
 				holders[value] = i
 			}
 		}
-		for i, r := range c.updated {
+		for i, r := range c.Updated {
 			value, whole := spelled(r, names)
 			if holder, held := holders[value]; whole && held && holder != i {
 				waitsFor[i] = append(waitsFor[i], holder)
 			}
 		}
 	}
-	var steps [][]row
-	done := make([]bool, len(c.updated))
-	for left := len(c.updated); left > 0; {
+	var steps [][]shape.Row
+	done := make([]bool, len(c.Updated))
+	for left := len(c.Updated); left > 0; {
 		var step []int
-		for i := range c.updated {
+		for i := range c.Updated {
 			if !done[i] && !slices.ContainsFunc(waitsFor[i], func(j int) bool { return !done[j] }) {
 				step = append(step, i)
 			}
 		}
 		if step == nil { // the rest are in circles
-			for i := range c.updated {
+			for i := range c.Updated {
 				if !done[i] {
 					step = append(step, i)
 				}
 			}
 		}
-		rows := make([]row, len(step))
+		rows := make([]shape.Row, len(step))
 		for n, i := range step {
-			rows[n], done[i] = c.updated[i], true
+			rows[n], done[i] = c.Updated[i], true
 		}
 		steps, left = append(steps, rows), left-len(step)
 	}
@@ -151,16 +154,16 @@ func (e *entity) inOrder(c *childChange) [][]row {
 }
 
 // childrenInOrder are V1's child tables, each after those to which its own refers.
-func (e *entity) childrenInOrder() []*child {
-	var left, ordered []*child
-	for i := range e.v1.children {
-		left = append(left, &e.v1.children[i])
+func (e *entity) childrenInOrder() []*shape.Child {
+	var left, ordered []*shape.Child
+	for i := range e.v1.Children {
+		left = append(left, &e.v1.Children[i])
 	}
 	for len(left) > 0 {
-		next := slices.IndexFunc(left, func(c *child) bool {
-			return !slices.ContainsFunc(left, func(other *child) bool {
-				return other != c && slices.ContainsFunc(e.keys.foreign(c.name),
-					func(key foreignKey) bool { return key.Target == other.sql })
+		next := slices.IndexFunc(left, func(c *shape.Child) bool {
+			return !slices.ContainsFunc(left, func(other *shape.Child) bool {
+				return other != c && slices.ContainsFunc(e.keys.foreign(c.Name),
+					func(key foreignKey) bool { return key.Target == other.SQL })
 			})
 		})
 		next = max(next, 0) // the rest are in a circle
@@ -171,11 +174,11 @@ func (e *entity) childrenInOrder() []*child {
 }
 
 // insertsInOrder are changes of child rows, each after those to whose tables its own refers.
-func (e *entity) insertsInOrder(changes []childChange) []*childChange {
-	var ordered []*childChange
+func (e *entity) insertsInOrder(changes []shape.ChildChange) []*shape.ChildChange {
+	var ordered []*shape.ChildChange
 	for _, c := range e.childrenInOrder() {
 		for i := range changes {
-			if changes[i].child == c {
+			if changes[i].Child == c {
 				ordered = append(ordered, &changes[i])
 			}
 		}
@@ -184,7 +187,7 @@ func (e *entity) insertsInOrder(changes []childChange) []*childChange {
 }
 
 // deletesInOrder are changes of child rows, each before those to whose tables its own refers.
-func (e *entity) deletesInOrder(changes []childChange) []*childChange {
+func (e *entity) deletesInOrder(changes []shape.ChildChange) []*shape.ChildChange {
 	ordered := e.insertsInOrder(changes)
 	slices.Reverse(ordered)
 	return ordered

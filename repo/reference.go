@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // References between entities, where no foreign key of V1's keeps them.
@@ -19,13 +21,13 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 		if t.fence.Phase != Contract && bool(found.Guarded[reference.Column]) {
 			continue
 		}
-		column := r.v2.column(r.columnInV2(reference.Column))
+		column := r.v2.Column(r.columnInV2(reference.Column))
 		path := column
 		if use == sideV1 {
-			path = r.v1.column(reference.Column)
+			path = r.v1.Column(reference.Column)
 		}
 		if err := r.holdReference(ctx, t, reference, r.v2, column, before, after,
-			func() string { return path.field("") }); err != nil {
+			func() string { return path.Field("") }); err != nil {
 			return err
 		}
 	}
@@ -40,8 +42,8 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 // kept.
 func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
 	var kept []keptKey
-	for _, table := range r.v1.all() {
-		for _, key := range r.keys.foreign(table.name) {
+	for _, table := range r.v1.All() {
+		for _, key := range r.keys.foreign(table.Name) {
 			named := func(reference Reference) bool { return table == r.v1 && reference.Column == key.Columns[0] }
 			if r.keeps(table, key) && !r.isParent(key, table) && !slices.ContainsFunc(r.references, named) {
 				kept = append(kept, keptKey{key, table})
@@ -59,18 +61,18 @@ func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before,
 	if before != nil {
 		if old, err := r.downgrade(*before); err == nil {
 			for _, key := range kept {
-				for value := range r.v1.values(key, reflect.ValueOf(&old).Elem()) {
+				for value := range key.values(r.v1, reflect.ValueOf(&old).Elem()) {
 					held[key.Name+"\x00"+value] = true
 				}
 			}
 		}
 	}
 	for _, key := range kept {
-		for value, path := range r.v1.values(key, reflect.ValueOf(&v1).Elem()) {
+		for value, path := range key.values(r.v1, reflect.ValueOf(&v1).Elem()) {
 			if held[key.Name+"\x00"+value] {
 				continue
 			}
-			if key.Target == r.v1.sql && key.TargetColumns[0] == r.v1.key.name && value == r.keyOf(r.v1, &v1) {
+			if key.Target == r.v1.SQL && key.TargetColumns[0] == r.v1.Key.Name && value == r.keyOf(r.v1, &v1) {
 				continue // the row itself
 			}
 			there, err := r.holdTarget(ctx, t, key, value)
@@ -91,30 +93,30 @@ func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before,
 // keptKey is a foreign key of a V1 table.
 type keptKey struct {
 	foreignKey
-	on *table
+	on *shape.Table
 }
 
-// values are those of a foreign key in an aggregate, each with the path of a field that has it.
-func (t *table) values(key keptKey, v reflect.Value) map[string]string {
+// values are those of the foreign key in an aggregate of t, each with the path of a field that has it.
+func (key keptKey) values(t *shape.Table, v reflect.Value) map[string]string {
 	found := map[string]string{}
 	add := func(row reflect.Value, prefix string) {
-		c := key.on.column(key.Columns[0])
-		if value := row.FieldByIndex(c.index); value.Kind() != reflect.Pointer || !value.IsNil() {
-			found[fmt.Sprint(reflect.Indirect(value).Interface())] = c.field(prefix)
+		c := key.on.Column(key.Columns[0])
+		if value := row.FieldByIndex(c.Index); value.Kind() != reflect.Pointer || !value.IsNil() {
+			found[fmt.Sprint(reflect.Indirect(value).Interface())] = c.Field(prefix)
 		}
 	}
 	if key.on == t {
 		add(v, "")
 		return found
 	}
-	for i := range t.children {
-		c := &t.children[i]
-		if &c.table != key.on {
+	for i := range t.Children {
+		c := &t.Children[i]
+		if &c.Table != key.on {
 			continue
 		}
-		list := v.FieldByIndex(c.index)
+		list := v.FieldByIndex(c.Index)
 		for j := range list.Len() {
-			add(list.Index(j), fmt.Sprintf("%s[%d].", c.json, j))
+			add(list.Index(j), fmt.Sprintf("%s[%d].", c.JSON, j))
 		}
 	}
 	return found
@@ -132,7 +134,7 @@ func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value strin
 	}
 	n, err := number(ctx, t.session, fill(`SELECT 1 FROM {target} t WHERE t.{targetColumns} = {asKey}{lock}`,
 		"target", key.Target, "targetColumns", quote(key.TargetColumns[0]),
-		"asKey", e.db.dialect.asKey(key.on.column(key.Columns[0]), "?"), "lock", lock), value)
+		"asKey", e.db.dialect.asKey(key.on.Column(key.Columns[0]), "?"), "lock", lock), value)
 	return n == 1, err
 }
 
@@ -145,9 +147,9 @@ func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aft
 		if found.Guarded[reference.Column] {
 			continue
 		}
-		column := r.v1.column(reference.Column)
+		column := r.v1.Column(reference.Column)
 		if err := r.holdReference(ctx, t, reference, r.v1, column, before, after,
-			func() string { return path(column.field("")) }); err != nil {
+			func() string { return path(column.Field("")) }); err != nil {
 			return err
 		}
 	}
@@ -159,7 +161,7 @@ func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aft
 func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
 	var changed []Reference
 	for _, reference := range r.references {
-		if c := r.v1.column(reference.Column); refersAnew(c, before, after) {
+		if c := r.v1.Column(reference.Column); refersAnew(c, before, after) {
 			changed = append(changed, reference)
 		}
 	}
@@ -168,24 +170,25 @@ func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
 
 // refersAnew reports whether a column of after refers to something, and that of before, another or a nil pointer, does
 // not to the same.
-func refersAnew(c *column, before, after any) bool {
-	value := reflect.ValueOf(after).Elem().FieldByIndex(c.index)
+func refersAnew(c *shape.Column, before, after any) bool {
+	value := reflect.ValueOf(after).Elem().FieldByIndex(c.Index)
 	if value.Kind() == reflect.Pointer && value.IsNil() {
 		return false
 	}
 	old := reflect.ValueOf(before)
-	return old.IsNil() || !identical(old.Elem().FieldByIndex(c.index), value)
+	return old.IsNil() || !shape.Identical(old.Elem().FieldByIndex(c.Index), value)
 }
 
 // holdReference holds the row to which a column of after, an aggregate of a root table that is pointed to, refers, if
 // before, another or a nil pointer, does not refer to the same.
-func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, of *table, c *column, before, after any,
+func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, of *shape.Table, c *shape.Column,
+	before, after any,
 	path func() string,
 ) error {
 	if c == nil || !refersAnew(c, before, after) {
 		return nil
 	}
-	value := fmt.Sprint(reflect.Indirect(reflect.ValueOf(after).Elem().FieldByIndex(c.index)).Interface())
+	value := fmt.Sprint(reflect.Indirect(reflect.ValueOf(after).Elem().FieldByIndex(c.Index)).Interface())
 	var there bool
 	var err error
 	if target := e.db.entityOfTable(reference.Table); target == e && value == e.keyOf(of, after) {
@@ -197,7 +200,7 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 			Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table),
 			TargetColumns: []string{reference.Key}, Lockable: true,
 		}
-		for _, declared := range e.keys.foreign(e.v1.name) {
+		for _, declared := range e.keys.foreign(e.v1.Name) {
 			if slices.Equal(declared.Columns, key.Columns) && declared.Target == key.Target {
 				key.Lockable = declared.Lockable
 			}
@@ -227,7 +230,7 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 		root = e.v2
 	}
 	n, err := number(ctx, t.session, e.sql(`SELECT 1 FROM {root} t WHERE t.{key} = {?}{key share}`,
-		"root", root.sql, "key", quote(root.key.name)), key)
+		"root", root.SQL, "key", quote(root.Key.Name)), key)
 	return n == 1, err
 }
 
@@ -237,18 +240,18 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 	for _, other := range e.db.entities {
 		for _, reference := range other.references {
-			if reference.Table != e.v1.name {
+			if reference.Table != e.v1.Name {
 				continue
 			}
 			// The V2 table holds all rows in CONTRACT, and V1's before.
 			inContract := other.sql(`(SELECT x.phase FROM {coexist_entity} x WHERE x.name = {name}) = 'CONTRACT'`)
-			in := func(table *table, column string) string {
+			in := func(table *shape.Table, column string) string {
 				itself := ""
 				if other == e {
-					itself = fill(` AND t.{key} <> t.{column}`, "key", quote(table.key.name),
+					itself = fill(` AND t.{key} <> t.{column}`, "key", quote(table.Key.Name),
 						"column", quote(column))
 				}
-				return e.sql(`EXISTS (SELECT 1 FROM {table} t WHERE t.{column} = {?}{itself})`, "table", table.sql,
+				return e.sql(`EXISTS (SELECT 1 FROM {table} t WHERE t.{column} = {?}{itself})`, "table", table.SQL,
 					"column", quote(column), "itself", itself)
 			}
 			refers, keys := fill(`WHEN {inContract} THEN CASE WHEN {in} THEN 1 END`, "inContract", inContract,
@@ -273,7 +276,7 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 // entityOfTable is the entity whose V1 root table has the name, nil if there is none.
 func (db *DB) entityOfTable(name string) *entity {
 	for _, e := range db.entities {
-		if e.v1.name == name {
+		if e.v1.Name == name {
 			return e
 		}
 	}

@@ -101,7 +101,7 @@ func New[V1, V2 any](db *DB, definition Definition[V1, V2]) (*Repository[V1, V2]
 	e.sorts = definition.Sorts
 	e.references = definition.References
 	for _, reference := range e.references {
-		if e.v1.column(reference.Column) == nil || e.v2.column(e.columnInV2(reference.Column)) == nil {
+		if e.v1.Column(reference.Column) == nil || e.v2.Column(e.columnInV2(reference.Column)) == nil {
 			return nil, fmt.Errorf("entity %q: a reference is a column of both root tables: %q of V1 is %q of V2",
 				definition.Name, reference.Column, e.columnInV2(reference.Column))
 		}

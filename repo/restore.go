@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // A restore rebuilds V1 from V2, while writes, which are dual from its start, go on.
@@ -24,11 +26,11 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 		// A foreign key, say: what the row refers to is not in V1.
 		path := ""
 		if refused, ok := errors.AsType[*constraintError](refusal); ok {
-			path = r.v1.fieldOf(refused.column)
-			for _, key := range r.keys.foreign(r.v1.name) {
+			path = r.v1.FieldOf(refused.column)
+			for _, key := range r.keys.foreign(r.v1.Name) {
 				// SQLite does not say which
 				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) {
-					path = r.v1.fieldOf(key.Columns[0])
+					path = r.v1.FieldOf(key.Columns[0])
 				}
 			}
 		}
@@ -47,9 +49,9 @@ func refusalReason(refusal error) string {
 	case ok && refused.refused != nil:
 		return refused.refused.Error()
 	case ok && refused.constraint != "":
-		return "V1's constraint " + refused.constraint + " refuses it: " + firstLine(refused.err)
+		return "V1's constraint " + refused.constraint + " refuses it: " + shape.FirstLine(refused.err)
 	default:
-		return "V1 refuses it: " + firstLine(refusal)
+		return "V1 refuses it: " + shape.FirstLine(refusal)
 	}
 }
 
@@ -106,7 +108,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 // that V2 has.
 func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[string]bool, error) {
 	held := map[string]bool{}
-	root := "t." + quote(e.v2.key.name)
+	root := "t." + quote(e.v2.Key.Name)
 	if err := e.returnKeysOf(ctx, t, held, e.sql(`SELECT CAST({root} AS text) FROM {v2} t
 		WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root), keys); err != nil {
 		return nil, err
@@ -114,14 +116,14 @@ func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[
 	if e.db.dialect.lock() == "" {
 		return held, nil
 	}
-	v1Root := "t." + quote(e.v1.key.name)
+	v1Root := "t." + quote(e.v1.Key.Name)
 	statements := []string{e.sql(`SELECT CAST({v1Root} AS text) FROM {v1} t WHERE {v1Root} IN (SELECT k.key
 		FROM (%s) k) ORDER BY {v1Root}{lock}`, "v1Root", v1Root)}
-	for _, c := range e.v1.children {
-		parent := "t." + quote(c.parentKey)
+	for _, c := range e.v1.Children {
+		parent := "t." + quote(c.ParentKey)
 		statements = append(statements, e.sql(`SELECT CAST({parent} AS text) FROM {child} t
 			WHERE {parent} IN (SELECT k.key FROM (%s) k) ORDER BY {parent}{lock} NOWAIT`, "parent", parent,
-			"child", c.sql))
+			"child", c.SQL))
 	}
 	for _, statement := range statements {
 		if err := e.returnKeysOf(ctx, t, map[string]bool{}, statement, keys); err != nil {

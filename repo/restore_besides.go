@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // What a write brings up in V1 besides its own row, while V1 is being rebuilt.
@@ -183,7 +185,7 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 			continue
 		}
 		of := rs.keyOfRow(unique.on)
-		document, err := marshal(rs.rowsOf(unique.on, v1))
+		document, err := shape.Marshal(rs.rowsOf(unique.on, v1))
 		if err != nil {
 			return err
 		}
@@ -213,7 +215,7 @@ func (u uniqueKey) inTheWay(d expressions) string {
 	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)),
 		make([]string, len(u.Terms))
 	for i, c := range u.columns {
-		columns[i] = value(c.name) + " AS " + quote(c.name)
+		columns[i] = value(c.Name) + " AS " + quote(c.Name)
 	}
 	for i, term := range u.Terms {
 		name := fmt.Sprintf("coexist_%d", i)
@@ -230,7 +232,7 @@ func (u uniqueKey) inTheWay(d expressions) string {
 	}
 	return fill(`(SELECT {terms} FROM (SELECT {columns} FROM {from}) r{where}) n, {on} t WHERE {conditions}`,
 		"terms", strings.Join(terms, ", "), "columns", strings.Join(columns, ", "), "from", from, "where", where,
-		"on", u.on.sql, "conditions", strings.Join(conditions, " AND "))
+		"on", u.on.SQL, "conditions", strings.Join(conditions, " AND "))
 }
 
 // whileRebuilt is an error of a write, but a *ConflictError where V1, while it is rebuilt, refuses the row perhaps for
@@ -261,9 +263,9 @@ func (e *entity) mayBeVacated(name string) bool {
 // mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer
 // finds.
 func (e *entity) mayCome(refused *constraintError) bool {
-	for _, on := range e.v1.all() {
-		for _, key := range e.keys.foreign(on.name) {
-			within := slices.ContainsFunc(e.v1.all(), func(t *table) bool { return t.sql == key.Target })
+	for _, on := range e.v1.All() {
+		for _, key := range e.keys.foreign(on.Name) {
+			within := slices.ContainsFunc(e.v1.All(), func(t *shape.Table) bool { return t.SQL == key.Target })
 			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.constraint == "" ||
 				refused.constraint == key.Name) {
 				return true
@@ -274,12 +276,12 @@ func (e *entity) mayCome(refused *constraintError) bool {
 }
 
 // rowsOf are the rows of one of V1's tables in an aggregate.
-func (rs *restorer[V1, V2]) rowsOf(on *table, v1 *V1) []row {
+func (rs *restorer[V1, V2]) rowsOf(on *shape.Table, v1 *V1) []shape.Row {
 	v := reflect.ValueOf(v1).Elem()
-	for i := range rs.v1.children {
-		if c := &rs.v1.children[i]; &c.table == on {
-			return c.rows(v, v.FieldByIndex(rs.v1.key.index).Interface())
+	for i := range rs.v1.Children {
+		if c := &rs.v1.Children[i]; &c.Table == on {
+			return c.Rows(v, v.FieldByIndex(rs.v1.Key.Index).Interface())
 		}
 	}
-	return []row{rs.v1.row(v)}
+	return []shape.Row{rs.v1.Row(v)}
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // V1's rows may refer to rows of their own table: a tree; and each of them may hold a value that no other may have.
@@ -19,11 +21,11 @@ import (
 // maxFirst is how many rows one transaction brings up because others need them. The next restore goes on from there.
 const maxFirst = 200
 
-// errNeedsMore says that a row needs more than maxFirst others first.
-var errNeedsMore = fmt.Errorf("V1 needs more than %d other rows of its table first", maxFirst)
-
-// errStillReferred says that rows of V1, as V2 has them, would go with one that is about to be deleted.
-var errStillReferred = errors.New("V1's foreign keys would delete or change other rows with it, which refer to it")
+var (
+	errNeedsMore = fmt.Errorf("V1 needs more than %d other rows of its table first", maxFirst)
+	// rows of V1, as V2 has them, would go with one that is about to be deleted
+	errStillReferred = errors.New("V1's foreign keys would delete or change other rows with it, which refer to it")
+)
 
 // restorer restores rows of V1 in one transaction.
 type restorer[V1, V2 any] struct {
@@ -46,8 +48,8 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 		Repository: r, tx: t, begun: map[string]bool{}, ended: map[string]bool{},
 		wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{},
 	}
-	for _, table := range r.v1.all() {
-		for _, key := range r.keys.foreign(table.name) {
+	for _, table := range r.v1.All() {
+		for _, key := range r.keys.foreign(table.Name) {
 			switch within := r.tableOf(key.Target) != nil; {
 			case !within || r.isParent(key, table):
 			case r.leadsToKey(table, key):
@@ -61,9 +63,9 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 }
 
 // tableOf is the one of V1's tables that has a qualified name, nil where it is none of them.
-func (e *entity) tableOf(name string) *table {
-	for _, t := range e.v1.all() {
-		if t.sql == name {
+func (e *entity) tableOf(name string) *shape.Table {
+	for _, t := range e.v1.All() {
+		if t.SQL == name {
 			return t
 		}
 	}
@@ -71,8 +73,8 @@ func (e *entity) tableOf(name string) *table {
 }
 
 // leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root's.
-func (e *entity) leadsToKey(t *table, key foreignKey) bool {
-	return key.Target == e.v1.sql && key.TargetColumns[0] == e.v1.key.name && e.keeps(t, key)
+func (e *entity) leadsToKey(t *shape.Table, key foreignKey) bool {
+	return key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name && e.keeps(t, key)
 }
 
 // restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the
@@ -154,7 +156,7 @@ func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) erro
 	}
 	var missing, waiting []reference
 	for _, key := range rs.keys {
-		for value := range rs.v1.values(key, reflect.ValueOf(v1).Elem()) {
+		for value := range key.values(rs.v1, reflect.ValueOf(v1).Elem()) {
 			if value == own || !rs.validKey(value) {
 				continue
 			}
@@ -198,9 +200,9 @@ func (rs *restorer[V1, V2]) hasRow(ctx context.Context, key string) (bool, error
 
 // leaveOut takes a reference out of v1: a column that may be NULL, a child row, or a row that can be its own parent.
 func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
-	column, row := key.on.column(key.Columns[0]), reflect.ValueOf(v1).Elem()
+	column, row := key.on.Column(key.Columns[0]), reflect.ValueOf(v1).Elem()
 	if key.on == rs.v1 {
-		f, own := row.FieldByIndex(column.index), row.FieldByIndex(rs.v1.key.index)
+		f, own := row.FieldByIndex(column.Index), row.FieldByIndex(rs.v1.Key.Index)
 		switch {
 		case f.Kind() == reflect.Pointer:
 			f.SetZero()
@@ -211,12 +213,12 @@ func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
 		}
 		return true
 	}
-	for i := range rs.v1.children {
-		if c := &rs.v1.children[i]; &c.table == key.on {
-			list := row.FieldByIndex(c.index)
+	for i := range rs.v1.Children {
+		if c := &rs.v1.Children[i]; &c.Table == key.on {
+			list := row.FieldByIndex(c.Index)
 			kept := reflect.MakeSlice(list.Type(), 0, list.Len())
 			for j := range list.Len() {
-				if f := reflect.Indirect(list.Index(j).FieldByIndex(column.index)); !f.IsValid() ||
+				if f := reflect.Indirect(list.Index(j).FieldByIndex(column.Index)); !f.IsValid() ||
 					fmt.Sprint(f.Interface()) != value {
 					kept = reflect.Append(kept, list.Index(j))
 				}
@@ -233,10 +235,10 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 	var referring []string
 	for _, key := range rs.keys {
 		of := rs.keyOfRow(key.on)
-		column := key.on.column(key.Columns[0])
-		refers := quote(column.name) + " = " + rs.db.dialect.asKey(column, "?")
+		column := key.on.Column(key.Columns[0])
+		refers := quote(column.Name) + " = " + rs.db.dialect.asKey(column, "?")
 		found, err := texts(ctx, rs.tx.session, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {on} t
-			WHERE t.{refers} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of, "on", key.on.sql, "refers", refers,
+			WHERE t.{refers} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of, "on", key.on.SQL, "refers", refers,
 			"part", strconv.Itoa(maxFirst+1)), own)
 		if err != nil {
 			return err
@@ -252,12 +254,12 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 			if v1, known := rs.wanted[other]; !known || v1 != nil {
 				continue // it is written when its turn comes
 			}
-			unlink := fill(`DELETE FROM {on}`, "on", key.on.sql)
+			unlink := fill(`DELETE FROM {on}`, "on", key.on.SQL)
 			if key.on == rs.v1 {
-				if column.now().notNull {
+				if column.Now().NotNull {
 					continue
 				}
-				unlink = fill(`UPDATE {on} SET {column} = NULL`, "on", key.on.sql, "column", quote(column.name))
+				unlink = fill(`UPDATE {on} SET {column} = NULL`, "on", key.on.SQL, "column", quote(column.Name))
 			}
 			if _, err := rs.tx.exec(ctx, rs.sql(`{unlink} WHERE {of} = {?} AND {refers}`, "unlink", unlink,
 				"of", of, "refers", refers), other, own); err != nil {
@@ -303,19 +305,19 @@ func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own st
 	}
 	found, err := texts(ctx, rs.tx.session, rs.sql(`SELECT DISTINCT CAST(t.{of} AS text) FROM {target} r
 		JOIN {on} t ON {on2} WHERE r.{keyOfRow} = {?} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of,
-		"target", target.sql, "on", key.on.sql, "on2", strings.Join(on, " AND "), "keyOfRow", rs.keyOfRow(target),
+		"target", target.SQL, "on", key.on.SQL, "on2", strings.Join(on, " AND "), "keyOfRow", rs.keyOfRow(target),
 		"part", strconv.Itoa(maxFirst+1)), own)
 	return slices.DeleteFunc(found, func(other string) bool { return other == own }), err
 }
 
 // keyOfRow is the column of a V1 table that has the root's key, quoted.
-func (rs *restorer[V1, V2]) keyOfRow(on *table) string {
-	for i := range rs.v1.children {
-		if c := &rs.v1.children[i]; &c.table == on {
-			return quote(c.parentKey)
+func (rs *restorer[V1, V2]) keyOfRow(on *shape.Table) string {
+	for i := range rs.v1.Children {
+		if c := &rs.v1.Children[i]; &c.Table == on {
+			return quote(c.ParentKey)
 		}
 	}
-	return quote(rs.v1.key.name)
+	return quote(rs.v1.Key.Name)
 }
 
 // first brings up the rows of keys before others. What V1 does not take of them is found when it is their turn.
@@ -373,7 +375,7 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 			continue
 		}
 		for _, reference := range rs.keys {
-			for value := range rs.v1.values(reference, reflect.ValueOf(v1).Elem()) {
+			for value := range reference.values(rs.v1, reflect.ValueOf(v1).Elem()) {
 				if there, err := rs.hasRow(ctx, value); err != nil {
 					return err
 				} else if !there && rs.validKey(value) {
@@ -383,7 +385,7 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 					}
 					rs.lacking[key] = Finding{
 						Key: key, Kind: Different,
-						Fields: []string{rs.v1.fieldOf(reference.Columns[0])}, Reason: why,
+						Fields: []string{rs.v1.FieldOf(reference.Columns[0])}, Reason: why,
 					}
 				}
 			}
@@ -392,7 +394,7 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 			delete(rs.wanted, key)
 			continue
 		}
-		if err := rs.writeV1(ctx, rs.tx, rs.v1.differ(s.v1, v1)); err != nil {
+		if err := rs.writeV1(ctx, rs.tx, rs.v1.Differ(s.v1, v1)); err != nil {
 			return err
 		}
 	}

@@ -152,17 +152,15 @@ type TuneRequest struct {
 
 // check returns a *FieldError for limits that make no sense. Those that are given must be limits.
 func (q TuneRequest) check() error {
-	limit := func(n *int) int {
-		switch {
-		case n == nil:
-			return 0
-		case *n == 0:
-			return -1
-		default:
-			return *n
+	if q.Workers != nil {
+		if err := checkWorkers(*q.Workers, 1); err != nil {
+			return err
 		}
 	}
-	return checkLimitsOfRun(limit(q.Workers), limit(q.MaxRowsPerSecond))
+	if q.MaxRowsPerSecond != nil {
+		return checkRate(*q.MaxRowsPerSecond, 1)
+	}
+	return nil
 }
 
 // TuneRun changes the limits of an active run. Workers obey with their next batch. It fails with ErrNotFound, with

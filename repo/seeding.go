@@ -7,6 +7,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Seeding: rows that are put into V1 in numbers, before or while the entity migrates.
@@ -124,24 +126,24 @@ func (e *entity) untouched(ctx context.Context, s session) (bool, error) {
 }
 
 func (r *Repository[V1, V2]) insertSeed(ctx context.Context, t *tx, rows []V1, inserted map[string]bool) error {
-	roots, children := make([]row, len(rows)), make([][]row, len(r.v1.children))
+	roots, children := make([]shape.Row, len(rows)), make([][]shape.Row, len(r.v1.Children))
 	for i := range rows {
-		roots[i] = r.v1.row(reflect.ValueOf(rows[i]))
+		roots[i] = r.v1.Row(reflect.ValueOf(rows[i]))
 	}
-	if err := r.insertNew(ctx, t, r.v1, r.v1.columns, roots, inserted); err != nil {
+	if err := r.insertNew(ctx, t, r.v1, r.v1.Columns, roots, inserted); err != nil {
 		return err
 	}
 	for i := range rows {
 		v := reflect.ValueOf(rows[i])
-		for j := range r.v1.children {
-			if c := &r.v1.children[j]; inserted[r.keyOf(r.v1, &rows[i])] {
-				children[j] = append(children[j], c.rows(v, v.FieldByIndex(r.v1.key.index).Interface())...)
+		for j := range r.v1.Children {
+			if c := &r.v1.Children[j]; inserted[r.keyOf(r.v1, &rows[i])] {
+				children[j] = append(children[j], c.Rows(v, v.FieldByIndex(r.v1.Key.Index).Interface())...)
 			}
 		}
 	}
-	for j := range r.v1.children {
-		c := &r.v1.children[j]
-		if err := r.insertRows(ctx, t, c.sql, c.allColumns(*r.v1.key), children[j]); err != nil {
+	for j := range r.v1.Children {
+		c := &r.v1.Children[j]
+		if err := r.insertRows(ctx, t, c.SQL, c.AllColumns(*r.v1.Key), children[j]); err != nil {
 			return err
 		}
 	}

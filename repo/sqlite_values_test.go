@@ -7,6 +7,7 @@ import (
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/value"
 )
 
 type bigV1 struct {
@@ -191,15 +192,15 @@ var txtMap = functions[txtV1, txtV2]{
 }
 
 type realV1 struct {
-	ID string       `gorm:"type:text;primaryKey" json:"id"`
-	X  *repo.Number `gorm:"type:double precision" json:"x"`
+	ID string        `gorm:"type:text;primaryKey" json:"id"`
+	X  *value.Number `gorm:"type:double precision" json:"x"`
 }
 
 func (realV1) TableName() string { return "reals" }
 
 type realV2 struct {
-	ID string       `gorm:"type:text;primaryKey" json:"id"`
-	X  *repo.Number `gorm:"type:text" json:"x"`
+	ID string        `gorm:"type:text;primaryKey" json:"id"`
+	X  *value.Number `gorm:"type:text" json:"x"`
 }
 
 func (realV2) TableName() string { return "reals_v2" }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // MaxWorkers is how many workers a run may have.
@@ -53,25 +55,31 @@ type start struct {
 }
 
 func (q start) check(e *entity) error {
-	switch {
-	case q.olderThan < 0 || q.olderThan > e.mappingVersion:
+	if q.olderThan < 0 || q.olderThan > e.mappingVersion {
 		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version",
 			q.olderThan, e.mappingVersion)
-	default:
-		return checkLimitsOfRun(q.Workers, q.MaxRowsPerSecond)
 	}
+	if err := checkWorkers(q.Workers, 0); err != nil {
+		return err
+	}
+	return checkRate(q.MaxRowsPerSecond, 0)
 }
 
-// checkLimitsOfRun returns a *FieldError for limits that make no sense. 0 is a default.
-func checkLimitsOfRun(workers, maxRowsPerSecond int) error {
-	switch {
-	case workers < 0 || workers > MaxWorkers:
+// checkWorkers returns a *FieldError for a number of workers that no run can have. The least is 0 where that means the
+// default.
+func checkWorkers(workers, least int) error {
+	if workers < least || workers > MaxWorkers {
 		return Faulty("workers", "is %d, possible is 1 to %d", workers, MaxWorkers)
-	case maxRowsPerSecond < 0:
-		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", maxRowsPerSecond)
-	default:
-		return nil
 	}
+	return nil
+}
+
+// checkRate returns a *FieldError for an upper rate that no run can have. The least is 0 where that means none.
+func checkRate(maxRowsPerSecond, least int) error {
+	if maxRowsPerSecond < least {
+		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", maxRowsPerSecond)
+	}
+	return nil
 }
 
 // StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or
@@ -120,7 +128,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	if q.kind == Restore {
 		led = e.v2
 	}
-	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led.sql)
+	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led.SQL)
 	if err != nil {
 		return Run{}, err
 	}
@@ -192,10 +200,10 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 		return 0, err
 	}
 	// The upper bound is fixed here: rows that come later have both shapes from the write that makes them.
-	last := func(t *table) string {
-		key := "t." + quote(t.key.name)
+	last := func(t *shape.Table) string {
+		key := "t." + quote(t.Key.Name)
 		return fill(`SELECT * FROM (SELECT {key} AS key FROM {table} t WHERE {key} IS NOT NULL ORDER BY {key} DESC
-			LIMIT 1) l`, "key", key, "table", t.sql)
+			LIMIT 1) l`, "key", key, "table", t.SQL)
 	}
 	upper := last(e.v1)
 	if q.kind == Verification || q.kind == Restore {

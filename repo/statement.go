@@ -3,6 +3,8 @@ package repo
 import (
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // want says what a read asks of each key. The fence comes with all of them. Where V2 leads, the first two ask for the
@@ -79,7 +81,7 @@ func (e *entity) keyStatement(read keyRead) string {
 	if built, ok := e.keyStatements.Load(read); ok && built.(builtStatement).catalogs == catalogs {
 		return built.(builtStatement).text
 	}
-	keyQuery := e.db.dialect.keyList(e.v1.key)
+	keyQuery := e.db.dialect.keyList(e.v1.Key)
 	if read.one {
 		keyQuery = e.sql(`SELECT {?} AS key, 0 AS ord`)
 	}
@@ -136,10 +138,10 @@ func (e *entity) countAll(kind markKind) string {
 // markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A
 // statement that moves keys may leave two marks of one key under one id, of two kinds.
 func (e *entity) markRecords() (from, match string) {
-	from, value := e.db.dialect.records([]column{
+	from, value := e.db.dialect.records([]shape.Column{
 		e.keyColumn("key"),
-		{name: "id", declared: e.db.dialect.markID()},
-		{name: "kind", declared: "text"},
+		{Name: "id", Declared: e.db.dialect.markID()},
+		{Name: "kind", Declared: "text"},
 	})
 	return from, fill(`m.key = {key} AND m.id = {id} AND m.kind = {kind}`, "key", value("key"), "id", value("id"),
 		"kind", value("kind"))
@@ -165,56 +167,56 @@ func (e *entity) copyDocument() string {
 			{"migratedAt", "c." + migratedAtColumn},
 			{"goneSeen", "c." + goneSeenColumn},
 			{"staleSeen", "c." + staleSeenColumn},
-			{"value", e.document(e.v2, "c", []string{positionColumn})},
+			{"value", e.document(e.v2, "c", []string{shape.PositionColumn})},
 		}))
 }
 
 // document is an aggregate as JSON: the row of alias and its child rows, in the order of their own keys or of the
 // columns given.
-func (e *entity) document(t *table, alias string, order []string) string {
-	members := nest(e.db.dialect, alias, t.columns, 0)
-	for i := range t.children {
-		c := &t.children[i]
+func (e *entity) document(t *shape.Table, alias string, order []string) string {
+	members := nest(e.db.dialect, alias, t.Columns, 0)
+	for i := range t.Children {
+		c := &t.Children[i]
 		by := slices.Clone(order)
-		for _, own := range c.own {
-			by = append(by, c.columns[own].name)
+		for _, own := range c.Own {
+			by = append(by, c.Columns[own].Name)
 		}
 		for i := range by {
 			by[i] = "d." + quote(by[i])
 		}
-		members = append(members, member{c.json, e.db.dialect.list(
-			e.db.dialect.object(nest(e.db.dialect, "d", c.columns, 0)),
-			fill(`{child} d WHERE d.{parentKey} = {alias}.{key}`, "child", c.sql, "parentKey", quote(c.parentKey),
-				"alias", alias, "key", quote(t.key.name)), strings.Join(by, ", "))})
+		members = append(members, member{c.JSON, e.db.dialect.list(
+			e.db.dialect.object(nest(e.db.dialect, "d", c.Columns, 0)),
+			fill(`{child} d WHERE d.{parentKey} = {alias}.{key}`, "child", c.SQL, "parentKey", quote(c.ParentKey),
+				"alias", alias, "key", quote(t.Key.Name)), strings.Join(by, ", "))})
 	}
 	return e.db.dialect.object(members)
 }
 
 // nest makes members of columns, those that share a path's first name within an object of that name.
-func nest(d expressions, alias string, columns []column, depth int) []member {
+func nest(d expressions, alias string, columns []shape.Column, depth int) []member {
 	var members []member
 	for i := 0; i < len(columns); i++ {
 		c := &columns[i]
-		if len(c.path) == depth+1 {
-			members = append(members, member{c.path[depth], d.value(alias, c)})
+		if len(c.Path) == depth+1 {
+			members = append(members, member{c.Path[depth], d.value(alias, c)})
 			continue
 		}
 		j := i
-		for j < len(columns) && len(columns[j].path) > depth+1 && columns[j].path[depth] == c.path[depth] {
+		for j < len(columns) && len(columns[j].Path) > depth+1 && columns[j].Path[depth] == c.Path[depth] {
 			j++
 		}
-		members = append(members, member{c.path[depth], d.object(nest(d, alias, columns[i:j], depth+1))})
+		members = append(members, member{c.Path[depth], d.object(nest(d, alias, columns[i:j], depth+1))})
 		i = j - 1
 	}
 	return members
 }
 
 // insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
-func (e *entity) insertStatement(table string, columns []column, suffix string) string {
+func (e *entity) insertStatement(table string, columns []shape.Column, suffix string) string {
 	from, value := e.db.dialect.records(columns)
 	values := make([]string, len(columns))
 	for i, c := range columns {
-		values[i] = value(c.name)
+		values[i] = value(c.Name)
 	}
 	return fill(`INSERT INTO {table} ({columnNames}) {overriding}SELECT {values} FROM {from} WHERE true{suffix}`,
 		"table", table, "columnNames", columnNames(columns), "overriding", overriding(columns),
@@ -222,30 +224,30 @@ func (e *entity) insertStatement(table string, columns []column, suffix string) 
 }
 
 // overriding lets an INSERT give a value to a column that is GENERATED ALWAYS.
-func overriding(columns []column) string {
-	if slices.ContainsFunc(columns, func(c column) bool { return c.now().always }) {
+func overriding(columns []shape.Column) string {
+	if slices.ContainsFunc(columns, func(c shape.Column) bool { return c.Now().Always }) {
 		return "OVERRIDING SYSTEM VALUE "
 	}
 	return ""
 }
 
-func columnNames(columns []column) string {
+func columnNames(columns []shape.Column) string {
 	names := make([]string, len(columns))
 	for i := range columns {
-		names[i] = quote(columns[i].name)
+		names[i] = quote(columns[i].Name)
 	}
 	return strings.Join(names, ", ")
 }
 
 // updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.
-func (e *entity) updateStatement(table string, match, set []column, suffix string) string {
-	from, value := e.db.dialect.records(append(append([]column{}, match...), set...))
+func (e *entity) updateStatement(table string, match, set []shape.Column, suffix string) string {
+	from, value := e.db.dialect.records(append(append([]shape.Column{}, match...), set...))
 	sets, matches := make([]string, len(set)), make([]string, len(match))
 	for i, c := range set {
-		sets[i] = quote(c.name) + " = " + value(c.name)
+		sets[i] = quote(c.Name) + " = " + value(c.Name)
 	}
 	for i, c := range match {
-		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
+		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)
 	}
 	return fill(`UPDATE {table} AS t SET {sets} FROM {from} WHERE {matches}{suffix}`, "table", table,
 		"sets", strings.Join(sets, ", "), "from", from, "matches", strings.Join(matches, " AND "),

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // A storer brings copies up to date: a lazy read, a page, the sweep, and every write. It writes a copy only if that is
@@ -31,19 +33,19 @@ type pending struct {
 const lazyPatience = 250 * time.Millisecond
 
 // engineColumns are those that a V2 root table has besides the model's.
-var engineColumns = []column{
-	{name: seqColumn, declared: "bigint"},
-	{name: versionColumn, declared: "bigint"},
-	{name: mappingVersionColumn, declared: "integer"},
-	{name: refinedColumn, declared: "boolean", isBool: true},
-	{name: originColumn, declared: "varchar(10)"},
-	{name: migratedAtColumn, declared: "timestamptz"},
-	{name: goneSeenColumn, declared: "bigint"},
-	{name: staleSeenColumn, declared: "bigint"},
+var engineColumns = []shape.Column{
+	{Name: seqColumn, Declared: "bigint"},
+	{Name: versionColumn, Declared: "bigint"},
+	{Name: mappingVersionColumn, Declared: "integer"},
+	{Name: refinedColumn, Declared: "boolean", IsBool: true},
+	{Name: originColumn, Declared: "varchar(10)"},
+	{Name: migratedAtColumn, Declared: "timestamptz"},
+	{Name: goneSeenColumn, Declared: "bigint"},
+	{Name: staleSeenColumn, Declared: "bigint"},
 }
 
 // readSeq names the seq that was read in the rows of an update.
-var readSeq = column{name: "read_seq", declared: "bigint"}
+var readSeq = shape.Column{Name: "read_seq", Declared: "bigint"}
 
 // storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or
 // wait. It returns the keys that were stored, and when.
@@ -82,7 +84,7 @@ func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origi
 	if len(items) > 0 {
 		defer func() { e.storeEnded(ctx, err) }()
 	}
-	var absent, stale []row
+	var absent, stale []shape.Row
 	for i := range items {
 		r := e.copyRow(t, &items[i], origin)
 		if items[i].state.hasCopy {
@@ -101,8 +103,8 @@ func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origi
 	return stored, e.finishStore(ctx, t, items, stored, origin)
 }
 
-func (e *entity) copyRow(t *tx, p *pending, origin Origin) row {
-	r := e.v2.row(p.value)
+func (e *entity) copyRow(t *tx, p *pending, origin Origin) shape.Row {
+	r := e.v2.Row(p.value)
 	r[seqColumn] = t.seq
 	r[versionColumn] = p.version
 	r[mappingVersionColumn] = p.mappingVersion
@@ -110,61 +112,61 @@ func (e *entity) copyRow(t *tx, p *pending, origin Origin) row {
 	r[originColumn] = origin
 	r[migratedAtColumn] = t.fence.Now
 	r[goneSeenColumn], r[staleSeenColumn] = p.state.all.Gone, p.state.all.Stale
-	r[readSeq.name] = p.state.seq
+	r[readSeq.Name] = p.state.seq
 	return r
 }
 
-func (e *entity) insertCopies(ctx context.Context, t *tx, rows []row, stored map[string]bool) error {
+func (e *entity) insertCopies(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return e.insertNew(ctx, t, e.v2, append(append([]column{}, e.v2.columns...), engineColumns...), rows, stored)
+	return e.insertNew(ctx, t, e.v2, append(append([]shape.Column{}, e.v2.Columns...), engineColumns...), rows, stored)
 }
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (e *entity) insertNew(ctx context.Context, t *tx, into *table, columns []column, rows []row,
+func (e *entity) insertNew(ctx context.Context, t *tx, into *shape.Table, columns []shape.Column, rows []shape.Row,
 	inserted map[string]bool,
 ) error {
 	if done, err := e.db.dialect.insertNew(ctx, t, e, into, columns, rows, inserted); done || err != nil {
 		return err
 	}
-	key := quote(into.key.name)
+	key := quote(into.Key.Name)
 	_, value := e.db.dialect.records(columns)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.sql, columns,
+	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.SQL, columns,
 		fill(` ORDER BY {value.key} ON CONFLICT ({key}) DO NOTHING RETURNING CAST({key} AS text)`,
-			"value.key", value(into.key.name), "key", key)), rows)
+			"value.key", value(into.Key.Name), "key", key)), rows)
 }
 
-func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map[string]bool) error {
+func (e *entity) updateCopies(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	columns := append(append([]column{}, e.v2.columns...), engineColumns...)
+	columns := append(append([]shape.Column{}, e.v2.Columns...), engineColumns...)
 	from, value := e.db.dialect.records(append(columns, readSeq))
 	if lock := e.db.dialect.lock(); lock != "" && len(rows) > 1 {
-		document, err := marshal(rows)
+		document, err := shape.Marshal(rows)
 		if err != nil {
 			return err
 		}
 		_, err = t.exec(ctx, e.sql(`SELECT 1 FROM {v2} c JOIN {from} ON c.{v2.key} = {value.key}
-			ORDER BY c.{v2.key}{lock} OF c`, "from", from, "value.key", value(e.v2.key.name), "lock", lock), document)
+			ORDER BY c.{v2.key}{lock} OF c`, "from", from, "value.key", value(e.v2.Key.Name), "lock", lock), document)
 		if err != nil {
 			return err
 		}
 	}
 	sets := make([]string, len(columns)) // with the key, which V1 may spell another way by now
 	for i, c := range columns {
-		sets[i] = quote(c.name) + " = " + value(c.name)
+		sets[i] = quote(c.Name) + " = " + value(c.Name)
 	}
 	updated := map[string]bool{}
 	// Under its own name: in RETURNING, SQLite knows no alias of a table that is updated FROM another.
-	table := e.v2.sql
-	key := table + "." + quote(e.v2.key.name)
+	table := e.v2.SQL
+	key := table + "." + quote(e.v2.Key.Name)
 	err := e.returnKeys(ctx, t, updated, fill(`UPDATE {table} SET {sets} FROM {from} WHERE {key} = {value.key}
 		AND {table}.coexist_seq = {value.readSeq} RETURNING CAST({key} AS text)`, "table", table,
-		"sets", strings.Join(sets, ", "), "from", from, "key", key, "value.key", value(e.v2.key.name),
-		"value.readSeq", value(readSeq.name)), rows)
+		"sets", strings.Join(sets, ", "), "from", from, "key", key, "value.key", value(e.v2.Key.Name),
+		"value.readSeq", value(readSeq.Name)), rows)
 	if err != nil || len(updated) == 0 {
 		return err
 	}
@@ -173,10 +175,10 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 		stored[key] = true
 		keys = append(keys, key)
 	}
-	for i := range e.v2.children {
-		c := &e.v2.children[i]
+	for i := range e.v2.Children {
+		c := &e.v2.Children[i]
 		if err := e.execKeys(ctx, t, fill(`DELETE FROM {child} WHERE {parentKey} IN (SELECT key FROM (%s) k)`,
-			"child", c.sql, "parentKey", quote(c.parentKey)), keys); err != nil {
+			"child", c.SQL, "parentKey", quote(c.ParentKey)), keys); err != nil {
 			return err
 		}
 	}
@@ -189,7 +191,7 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []row, stored map
 func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
-	children := make([][]row, len(e.v2.children))
+	children := make([][]shape.Row, len(e.v2.Children))
 	for i := range items {
 		p := &items[i]
 		if !stored[p.key] {
@@ -199,13 +201,13 @@ func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored
 		if p.quarantined {
 			released = append(released, p.key)
 		}
-		for j := range e.v2.children {
-			children[j] = append(children[j], e.v2.children[j].rows(p.value,
-				p.value.FieldByIndex(e.v2.key.index).Interface())...)
+		for j := range e.v2.Children {
+			children[j] = append(children[j], e.v2.Children[j].Rows(p.value,
+				p.value.FieldByIndex(e.v2.Key.Index).Interface())...)
 		}
 	}
-	for j := range e.v2.children {
-		if err := e.insertRows(ctx, t, e.v2.children[j].sql, e.v2.children[j].allColumns(*e.v1.key),
+	for j := range e.v2.Children {
+		if err := e.insertRows(ctx, t, e.v2.Children[j].SQL, e.v2.Children[j].AllColumns(*e.v1.Key),
 			children[j]); err != nil {
 			return err
 		}
@@ -243,8 +245,10 @@ func (e *entity) addMark(ctx context.Context, t *tx, key string, kind markKind, 
 }
 
 // returnKeys runs a statement over rows that returns keys, and adds them to keys.
-func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, statement string, rows []row) error {
-	document, err := marshal(rows)
+func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, statement string,
+	rows []shape.Row,
+) error {
+	document, err := shape.Marshal(rows)
 	if err != nil {
 		return err
 	}
@@ -257,7 +261,7 @@ func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, st
 }
 
 // insertRows inserts rows into a table.
-func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []column, rows []row) error {
+func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) error {
 	if done, err := e.db.dialect.insertMany(ctx, t, table, columns, rows); done || err != nil {
 		return err
 	}
@@ -265,17 +269,17 @@ func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []
 }
 
 // execRows runs a statement over rows, unless there are none.
-func (e *entity) execRows(ctx context.Context, t *tx, statement string, rows []row) error {
+func (e *entity) execRows(ctx context.Context, t *tx, statement string, rows []shape.Row) error {
 	_, err := e.writeRows(ctx, t, statement, rows)
 	return err
 }
 
 // writeRows is execRows, and returns how many rows were written.
-func (e *entity) writeRows(ctx context.Context, t *tx, statement string, rows []row) (int64, error) {
+func (e *entity) writeRows(ctx context.Context, t *tx, statement string, rows []shape.Row) (int64, error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
-	document, err := marshal(rows)
+	document, err := shape.Marshal(rows)
 	if err != nil {
 		return 0, err
 	}
@@ -288,7 +292,7 @@ func (e *entity) execKeys(ctx context.Context, t *tx, statement string, keys []s
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, strings.Replace(statement, "%s", e.db.dialect.keyList(e.v1.key), 1), document)
+	_, err = t.exec(ctx, strings.Replace(statement, "%s", e.db.dialect.keyList(e.v1.Key), 1), document)
 	return err
 }
 
@@ -313,7 +317,7 @@ func (e *entity) returnKeysOf(ctx context.Context, t *tx, found map[string]bool,
 		if err != nil {
 			return err
 		}
-		query, args = strings.Replace(query, "%s", e.db.dialect.keyList(e.v1.key), 1), append(args, document)
+		query, args = strings.Replace(query, "%s", e.db.dialect.keyList(e.v1.Key), 1), append(args, document)
 	}
 	return t.query(ctx, func(rows *sql.Rows) error {
 		var key string

@@ -3,6 +3,8 @@ package repo
 import (
 	"context"
 	"encoding/json"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // A sweep migrates what use did not: the key range as it was at the start, and then the marks that are left.
@@ -53,7 +55,7 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 			return outcome{}, refusal
 		}
 		p := do.items[0]
-		fault := Faulty("", "V2 does not take it: %s", firstLine(refusal))
+		fault := Faulty("", "V2 does not take it: %s", shape.FirstLine(refusal))
 		return r.applySweep(ctx, t, c, swept{newFailures: 1, failures: []failure{newFailure(p.key, p.state, fault)}})
 	}
 	return b, nil
@@ -132,9 +134,9 @@ func (e *entity) bothKeys(c chunk, limit int) sqlText {
 	return s
 }
 
-func (e *entity) nextKeys(s *sqlText, t *table, c chunk, limit int) {
-	key := "t." + quote(t.key.name)
-	s.add(fill(`SELECT {key} AS key FROM {table} t WHERE `, "key", key, "table", t.sql))
+func (e *entity) nextKeys(s *sqlText, t *shape.Table, c chunk, limit int) {
+	key := "t." + quote(t.Key.Name)
+	s.add(fill(`SELECT {key} AS key FROM {table} t WHERE `, "key", key, "table", t.SQL))
 	if c.Upper == nil {
 		s.add("false")
 	} else {

@@ -84,7 +84,7 @@ func TestInstanceWithAnOlderMapping(t *testing.T) {
 
 // D10. An instance whose mapping is older than the one in use cannot convert back what that has made. In CUTOVER it
 // answers V1 with V1's own rows, in CONTRACT, where these are history, not at all; and it says that it is behind. The
-// guards are wantBoth in readLed, and resultV1.
+// guards are wantBoth in readLeading, and resultV1.
 func TestV1FromAnInstanceWithAnOlderMapping(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {

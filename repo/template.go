@@ -76,13 +76,13 @@ func (db *DB) named(name string) (string, bool) {
 func (e *entity) named(name string) (string, bool) {
 	switch name {
 	case "v1":
-		return e.v1.sql, true
+		return e.v1.SQL, true
 	case "v2":
-		return e.v2.sql, true
+		return e.v2.SQL, true
 	case "v1.key":
-		return quote(e.v1.key.name), true
+		return quote(e.v1.Key.Name), true
 	case "v2.key":
-		return quote(e.v2.key.name), true
+		return quote(e.v2.Key.Name), true
 	case "mark":
 		return e.markTable, true
 	case "quarantine":

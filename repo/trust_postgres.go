@@ -43,8 +43,8 @@ func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, err
 	for _, e := range db.entities {
 		v1 = append(v1, e.v1Tables()...)
 		ours = append(ours, e.markTable, e.quarantineTable)
-		for _, t := range e.v2.all() {
-			ours = append(ours, t.sql)
+		for _, t := range e.v2.All() {
+			ours = append(ours, t.SQL)
 		}
 		for _, t := range e.captured() {
 			functions = append(functions, e.db.qualify(t.trigger))

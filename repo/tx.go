@@ -184,7 +184,7 @@ func refusedByLimit(err error) bool {
 	if refused, ok := errors.AsType[*constraintError](err); ok {
 		return refused.kind == badValue
 	}
-	return field(err).overLimit
+	return field(err).OverLimit
 }
 
 // autonomously runs a statement outside of a transaction, and tries again while others are in the way: the database's

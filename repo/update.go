@@ -3,6 +3,8 @@ package repo
 import (
 	"context"
 	"fmt"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // UpdateV1 changes the V1 aggregate with the key, and its copy with it, in one transaction. change is given the
@@ -46,7 +48,7 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string,
 	} else if s.v1Err != nil {
 		return v1, r.conversionError(key, s.v1Err)
 	}
-	if v1, err = deepCopy(*before); err != nil {
+	if v1, err = shape.DeepCopy(*before); err != nil {
 		return v1, err
 	}
 	if err := change(&v1); err != nil {
@@ -58,8 +60,8 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string,
 	if _, err := r.draw(ctx, t, before, &v1); err != nil {
 		return v1, err
 	}
-	d := r.v1.differ(before, &v1)
-	if d.empty() {
+	d := r.v1.Differ(before, &v1)
+	if d.Empty() {
 		return v1, nil
 	}
 	if t.fence.leader() == sideV2 {
@@ -115,14 +117,14 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	if expected != nil && *expected != s.state.currentVersion() {
 		return record, v1, fmt.Errorf("%w: the version is %d", ErrStaleVersion, s.state.currentVersion())
 	}
-	ledByV2 := t.fence.leader() == sideV2
+	v2Leads := t.fence.leader() == sideV2
 	// What an older mapping made and nobody has touched since is made again.
-	s.again = !ledByV2 && s.state.hasCopy && !s.copy.Refined && s.copy.MappingVersion < r.mappingVersion
+	s.again = !v2Leads && s.state.hasCopy && !s.copy.Refined && s.copy.MappingVersion < r.mappingVersion
 	before, err := r.internalRead(s)
 	if err != nil {
 		return record, v1, err
 	}
-	after, err := deepCopy(before.Value)
+	after, err := shape.DeepCopy(before.Value)
 	if err != nil {
 		return record, v1, err
 	}
@@ -135,7 +137,7 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		return record, v1, err
 	}
 	if r.keyOf(r.v2, &after) != r.keyOf(r.v2, &before.Value) {
-		return record, v1, inputError(Faulty(r.v2.key.field(""), "cannot be changed"))
+		return record, v1, inputError(Faulty(r.v2.Key.Field(""), "cannot be changed"))
 	}
 	if err := r.acceptableV2(&before.Value, &after); err != nil {
 		return record, v1, err
@@ -144,14 +146,14 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		return record, v1, err
 	}
 	record.Value = after
-	if ledByV2 {
+	if v2Leads {
 		record, v1, err = r.updateV2WhenV2Leads(ctx, t, s, after)
 		return record, v1, err
 	}
 	if v1, err = r.represent(s.v1, after); err != nil {
 		return record, v1, err
 	}
-	if d := r.v1.differ(s.v1, &v1); !d.empty() {
+	if d := r.v1.Differ(s.v1, &v1); !d.Empty() {
 		if err := r.writeV1(ctx, t, d); err != nil {
 			return record, v1, err
 		}

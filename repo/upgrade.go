@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // The engine's own tables carry a version, in one row. A newer program upgrades them in order, in the transaction in
@@ -39,7 +41,9 @@ func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
 	return version, db.classify(err)
 }
 
-func (db *DB) ownTable(name string) *table { return &table{name: name, sql: db.qualify(name)} }
+func (db *DB) ownTable(name string) *shape.Table {
+	return &shape.Table{Name: name, SQL: db.qualify(name)}
+}
 
 // checkOwnVersion says what to do where the engine's own tables are not of the version that this program knows.
 func checkOwnVersion(installed int64) error {
@@ -153,7 +157,7 @@ func upgradeFrom6(ctx context.Context, db *DB, s session) ([]string, error) {
 	var statements []string
 	add := func(name, column, declared string) error {
 		columns, err := db.dialect.columns(ctx, s,
-			&table{name: strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`), sql: name})
+			&shape.Table{Name: strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`), SQL: name})
 		if _, there := columns[column]; err == nil && len(columns) > 0 && !there {
 			statements = append(statements, fill(`ALTER TABLE {name} ADD COLUMN {column} {declared}`, "name", name,
 				"column", column, "declared", declared))

@@ -70,7 +70,7 @@ func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]strin
 }
 
 func (d postgres) looseKeys(e *entity) []string {
-	declared := d.keyType(e.v1.key)
+	declared := d.keyType(e.v1.Key)
 	return []string{
 		e.sql(`ALTER TABLE {mark} ALTER COLUMN key TYPE {declared}`, "declared", declared),
 		e.sql(`ALTER TABLE {quarantine} ALTER COLUMN key TYPE {declared}`, "declared", declared),

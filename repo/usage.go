@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // V1Use is one operation of a client that asks for the V1 shape.
@@ -114,7 +116,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 			{"firstSeenAt", "u.first_seen_at"},
 			{"lastSeenAt", "u.last_seen_at"},
 		}),
-		"scalar", d.scalar(&column{declared: "timestamptz"}), "maxUsageListed", strconv.Itoa(maxUsageListed)),
+		"scalar", d.scalar(&shape.Column{Declared: "timestamptz"}), "maxUsageListed", strconv.Itoa(maxUsageListed)),
 		e.name, argument)
 	return usage, err
 }
@@ -142,15 +144,15 @@ func (db *DB) keepUsage(ctx context.Context) error {
 	return nil
 }
 
-var usageColumns = []column{
-	{name: "entity", declared: "text"},
-	{name: "client_name", declared: "text"},
-	{name: "client_version", declared: "text"},
-	{name: "operation_name", declared: "text"},
-	{name: "field", declared: "text"},
-	{name: "count", declared: "bigint"},
-	{name: "first_seen_at", declared: "timestamptz"},
-	{name: "last_seen_at", declared: "timestamptz"},
+var usageColumns = []shape.Column{
+	{Name: "entity", Declared: "text"},
+	{Name: "client_name", Declared: "text"},
+	{Name: "client_version", Declared: "text"},
+	{Name: "operation_name", Declared: "text"},
+	{Name: "field", Declared: "text"},
+	{Name: "count", Declared: "bigint"},
+	{Name: "first_seen_at", Declared: "timestamptz"},
+	{Name: "last_seen_at", Declared: "timestamptz"},
 }
 
 // addUsage adds counts to the table's.
@@ -202,7 +204,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 func (db *DB) forgetUsage(ctx context.Context) error {
 	return db.autonomously(ctx, func(s session) error {
 		_, err := s.exec(ctx, db.sql(`DELETE FROM {coexist_v1_usage} WHERE last_seen_at < {scalar}`,
-			"scalar", db.dialect.scalar(&column{declared: "timestamptz"})),
+			"scalar", db.dialect.scalar(&shape.Column{Declared: "timestamptz"})),
 			`"`+time.Now().Add(-usageKept).UTC().Format(usageTimeStamp)+`"`)
 		return err
 	})

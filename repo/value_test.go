@@ -12,6 +12,7 @@ import (
 
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/value"
 )
 
 // Values of PostgreSQL's other types: documents, arrays, bytes.
@@ -43,7 +44,7 @@ type boxV1 struct {
 	Reals  *[]float32       `gorm:"type:real[]" json:"reals"`
 	Times  *[]time.Time     `gorm:"type:timestamp with time zone[]" json:"times"`
 	Raw    *hexed           `gorm:"type:bytea" json:"raw"`
-	Num    *repo.Number     `gorm:"type:numeric" json:"num"`
+	Num    *value.Number    `gorm:"type:numeric" json:"num"`
 	Flag   *bool            `gorm:"type:boolean" json:"flag"`
 	Text   *string          `gorm:"type:text" json:"text"`
 	Items  []boxItem        `gorm:"-" repo:"table:box_items;key:box" json:"items"`
@@ -66,7 +67,7 @@ type boxV2 struct {
 	Reals  *[]float32       `gorm:"type:real[]" json:"reals"`
 	Times  *[]time.Time     `gorm:"type:timestamp with time zone[]" json:"times"`
 	Raw    *hexed           `gorm:"type:bytea" json:"raw"`
-	Num    *repo.Number     `gorm:"type:text" json:"num"`
+	Num    *value.Number    `gorm:"type:text" json:"num"`
 	Flag   *bool            `gorm:"type:boolean" json:"flag"`
 	Text   *string          `gorm:"type:text" json:"text"`
 	Items  []boxItemV2      `gorm:"-" repo:"table:box_items_v2;key:box" json:"items"`

@@ -18,18 +18,18 @@ type verdict struct {
 
 // verify compares both sides of a key.
 func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
-	ledByV2 := s.fence.leader() == sideV2
+	v2Leads := s.fence.leader() == sideV2
 	hasV1 := s.v1 != nil || s.v1Err != nil
 	switch {
 	case !hasV1 && !s.state.hasCopy:
 		return verdict{}
-	case !hasV1 && !ledByV2 && (len(s.state.marks) > 0 || s.state.gone()):
+	case !hasV1 && !v2Leads && (len(s.state.marks) > 0 || s.state.gone()):
 		return verdict{kind: StaleCopy} // V1 has lost the row, which a sweep will follow
 	case !hasV1:
 		return verdict{kind: Orphan, fault: true}
 	case !s.state.hasCopy:
-		return verdict{kind: Missing, fault: ledByV2}
-	case !ledByV2 && !s.state.fresh():
+		return verdict{kind: Missing, fault: v2Leads}
+	case !v2Leads && !s.state.fresh():
 		return verdict{kind: StaleCopy}
 	case s.v1Err != nil:
 		return verdict{kind: Different, fault: true, fields: []string{field(s.v1Err).Field}}
@@ -149,9 +149,9 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 			root = e.v2
 		}
 		locked[side] = map[string]bool{}
-		key := "t." + quote(root.key.name)
+		key := "t." + quote(root.Key.Name)
 		if err := e.returnKeysOf(ctx, t, locked[side], fill(`SELECT CAST({key} AS text) FROM {root} t
-			WHERE {key} IN (SELECT k.key FROM (%s) k) ORDER BY {key}{skipLocked}`, "key", key, "root", root.sql,
+			WHERE {key} IN (SELECT k.key FROM (%s) k) ORDER BY {key}{skipLocked}`, "key", key, "root", root.SQL,
 			"skipLocked", e.db.dialect.skipLocked()), keys); err != nil {
 			return locked, err
 		}

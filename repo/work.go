@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // converter is what runs need of a Repository, whose types they do not know.
@@ -196,11 +198,11 @@ func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
 	if cause == CauseBusy {
 		return
 	}
-	why := fmt.Sprintf("the database (%s): %s", cause, firstLine(err))
+	why := fmt.Sprintf("the database (%s): %s", cause, shape.FirstLine(err))
 	if cause == CauseTimeout {
 		why = fmt.Sprintf(
 			"a time limit of the database, which cancels batches of %d rows, the last one behind key %q (%s): %s",
-			w.size, w.after, cause, firstLine(err))
+			w.size, w.after, cause, shape.FirstLine(err))
 		w.most = max(1, w.size/2)
 		w.size = w.most
 	}
@@ -309,8 +311,8 @@ func (e *entity) analyze(ctx context.Context, run Run) {
 // growing are the tables that a migration fills.
 func (e *entity) growing() []string {
 	tables := []string{e.markTable, e.quarantineTable}
-	for _, t := range e.v2.all() {
-		tables = append(tables, t.sql)
+	for _, t := range e.v2.All() {
+		tables = append(tables, t.SQL)
 	}
 	return tables
 }

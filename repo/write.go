@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/value"
 )
 
 // see reads one key within a transaction, nil if neither shape nor the log knows it.
@@ -57,12 +60,12 @@ func (e *entity) mayWriteV2(t *tx) error {
 // is no fault of the client's.
 func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	if before != nil && r.keyOf(r.v1, before) != r.keyOf(r.v1, after) {
-		return inputError(Faulty(r.v1.key.field(""), "cannot be changed"))
+		return inputError(Faulty(r.v1.Key.Field(""), "cannot be changed"))
 	}
 	if err := r.canonicalize(before, after); err != nil {
 		return inputError(err)
 	}
-	if err := r.v1.checkLimits(before, after); err != nil {
+	if err := r.v1.CheckLimits(before, after); err != nil {
 		return inputError(err)
 	}
 	if before == nil {
@@ -75,19 +78,19 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 // values stay as they are.
 func (r *Repository[V1, V2]) canonicalize(before, after *V1) error {
 	differs := false
-	err := r.v1.canonicalizeNumbers(r.db.dialect, before, after,
-		func(number reflect.Value, held Number, _ string) error {
+	err := r.v1.CanonicalizeNumbers(r.db.dialect.held, before, after,
+		func(number reflect.Value, held value.Number, _ string) error {
 			differs = differs || string(held) != number.String()
 			return nil
 		})
 	if err != nil || !differs {
 		return err
 	}
-	if *after, err = deepCopy(*after); err != nil {
+	if *after, err = shape.DeepCopy(*after); err != nil {
 		return err
 	}
-	return r.v1.canonicalizeNumbers(r.db.dialect, before, after,
-		func(number reflect.Value, held Number, _ string) error {
+	return r.v1.CanonicalizeNumbers(r.db.dialect.held, before, after,
+		func(number reflect.Value, held value.Number, _ string) error {
 			number.SetString(string(held))
 			return nil
 		})
@@ -103,49 +106,49 @@ func validate(model any) error {
 
 // writeV1 writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all
 // of it.
-func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
-	if d.empty() {
+func (e *entity) writeV1(ctx context.Context, t *tx, d *shape.Difference) error {
+	if d.Empty() {
 		return nil
 	}
-	key := *e.v1.key
+	key := *e.v1.Key
 	written := int64(0)
-	write := func(statement string, rows []row) error {
+	write := func(statement string, rows []shape.Row) error {
 		n, err := e.writeRows(ctx, t, statement, rows)
 		written += n
 		return err
 	}
 	var late []latecomer
-	if len(d.columns) > 0 {
-		root, left := []row{d.row}, latecomer{}
-		if slices.ContainsFunc(d.children, func(c childChange) bool { return len(c.inserted) > 0 }) {
-			root, left = e.withoutLate(e.v1, []column{key}, root)
+	if len(d.Columns) > 0 {
+		root, left := []shape.Row{d.Row}, latecomer{}
+		if slices.ContainsFunc(d.Children, func(c shape.ChildChange) bool { return len(c.Inserted) > 0 }) {
+			root, left = e.withoutLate(e.v1, []shape.Column{key}, root)
 		}
-		left.columns = slices.DeleteFunc(left.columns, func(l column) bool {
-			return !slices.ContainsFunc(d.columns, func(c column) bool { return c.name == l.name })
+		left.columns = slices.DeleteFunc(left.columns, func(l shape.Column) bool {
+			return !slices.ContainsFunc(d.Columns, func(c shape.Column) bool { return c.Name == l.Name })
 		})
 		late = append(late, left)
-		if err := write(e.updateStatement(e.v1.sql, []column{key}, d.columns, ""), root); err != nil {
+		if err := write(e.updateStatement(e.v1.SQL, []shape.Column{key}, d.Columns, ""), root); err != nil {
 			return err
 		}
 	}
 	remove := func() error {
-		for _, c := range e.deletesInOrder(d.children) {
-			if err := e.takeOut(ctx, t, &c.child.table, c.child.keyColumns(key), c.deleted); err != nil {
+		for _, c := range e.deletesInOrder(d.Children) {
+			if err := e.takeOut(ctx, t, &c.Child.Table, c.Child.KeyColumns(key), c.Deleted); err != nil {
 				return err
 			}
 		}
-		for _, c := range e.deletesInOrder(d.children) {
-			if err := write(e.deleteStatement(c.child.sql, c.child.keyColumns(key)), c.deleted); err != nil {
+		for _, c := range e.deletesInOrder(d.Children) {
+			if err := write(e.deleteStatement(c.Child.SQL, c.Child.KeyColumns(key)), c.Deleted); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	update := func() error {
-		for i := range d.children {
-			c := &d.children[i]
+		for i := range d.Children {
+			c := &d.Children[i]
 			for _, rows := range e.inOrder(c) {
-				if err := write(e.updateStatement(c.child.sql, c.child.keyColumns(key), c.updatedColumns, ""),
+				if err := write(e.updateStatement(c.Child.SQL, c.Child.KeyColumns(key), c.UpdatedColumns, ""),
 					rows); err != nil {
 					return err
 				}
@@ -154,17 +157,17 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 		return nil
 	}
 	insert := func() error {
-		for _, c := range e.insertsInOrder(d.children) {
-			rows, left := e.withoutLate(&c.child.table, c.child.keyColumns(key), c.inserted)
+		for _, c := range e.insertsInOrder(d.Children) {
+			rows, left := e.withoutLate(&c.Child.Table, c.Child.KeyColumns(key), c.Inserted)
 			late = append(late, left)
-			if err := write(e.insertStatement(c.child.sql, c.child.allColumns(key), ""), rows); err != nil {
+			if err := write(e.insertStatement(c.Child.SQL, c.Child.AllColumns(key), ""), rows); err != nil {
 				return err
 			}
 		}
 		return e.writeLate(ctx, t, late)
 	}
 	steps := []func() error{remove, update, insert}
-	if e.insertsFirst(d.children) {
+	if e.insertsFirst(d.Children) {
 		steps = []func() error{insert, update, remove}
 	}
 	for _, step := range steps {
@@ -173,7 +176,7 @@ func (e *entity) writeV1(ctx context.Context, t *tx, d *difference) error {
 		}
 	}
 	if written == 0 {
-		return e.withheld(fmt.Sprint(d.row[key.name]), "change")
+		return e.withheld(fmt.Sprint(d.Row[key.Name]), "change")
 	}
 	return nil
 }
@@ -236,7 +239,7 @@ func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, wri
 // notKept is the error of a write after which V1 has no row of the key.
 func (r *Repository[V1, V2]) notKept(created bool) error {
 	if created {
-		return notRepresentable(Faulty(r.v1.key.field(""),
+		return notRepresentable(Faulty(r.v1.Key.Field(""),
 			"V1 does not keep a row with this key: a trigger or a rule of its owner's withholds it, or changes the key"))
 	}
 	return &ConflictError{"V1 has no such row after the write: a trigger of its owner's has removed it"}
@@ -270,7 +273,7 @@ func (r *Repository[V1, V2]) leaveStale(ctx context.Context, t *tx, s *seen[V1, 
 
 // acceptableV2 is acceptable in the V2 shape.
 func (r *Repository[V1, V2]) acceptableV2(before, after *V2) error {
-	if err := r.v2.checkLimits(before, after); err != nil {
+	if err := r.v2.CheckLimits(before, after); err != nil {
 		return inputError(err)
 	}
 	if before == nil {
@@ -315,7 +318,7 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 		case refusal:
 			return refused.refused
 		default:
-			return &ConflictError{"V1 refuses it: " + firstLine(refused.err)}
+			return &ConflictError{"V1 refuses it: " + shape.FirstLine(refused.err)}
 		}
 	}
 	return err
@@ -366,16 +369,16 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 // deleteV1 deletes the rows of V1, children first.
 func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
 	for i, at := range e.v1Places() {
-		for _, c := range e.late(e.v1.all()[i]) {
+		for _, c := range e.late(e.v1.All()[i]) {
 			if _, err := t.exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {column2} = {?}
-				AND {column} IS NOT NULL`, "table", at.table, "column", quote(c.name), "column2", at.column), key); err != nil {
+				AND {column} IS NOT NULL`, "table", at.table, "column", quote(c.Name), "column2", at.column), key); err != nil {
 				return err
 			}
 		}
 	}
 	for _, c := range slices.Backward(e.childrenInOrder()) {
-		if _, err := t.exec(ctx, e.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.sql,
-			"parentKey", quote(c.parentKey)), key); err != nil {
+		if _, err := t.exec(ctx, e.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
+			"parentKey", quote(c.ParentKey)), key); err != nil {
 			return err
 		}
 	}
@@ -384,11 +387,11 @@ func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
 }
 
 // deleteStatement deletes the rows of an argument, a JSON list of objects, that agree in match.
-func (e *entity) deleteStatement(table string, match []column) string {
+func (e *entity) deleteStatement(table string, match []shape.Column) string {
 	from, value := e.db.dialect.records(match)
 	matches := make([]string, len(match))
 	for i, c := range match {
-		matches[i] = "t." + quote(c.name) + " = " + value(c.name)
+		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)
 	}
 	return fill(`DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} WHERE {matches})`, "table", table,
 		"from", from, "matches", strings.Join(matches, " AND "))

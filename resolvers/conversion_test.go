@@ -8,6 +8,7 @@ import (
 	"github.com/alwaysup/coexist/models"
 	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/repo/repotest"
+	"github.com/alwaysup/coexist/value"
 )
 
 // A row that cannot be converted is an error of its own place, with its reason, and goes to quarantine. V1 serves and
@@ -24,7 +25,7 @@ func TestConversionFailure(t *testing.T) {
 		s.orders(
 			models.OrderV1{OrderID: 1, CustomerID: new("B")}, models.OrderV1{
 				OrderID: 2, CustomerID: new("A"),
-				Freight: new(repo.Number("0.005")), Details: []models.OrderDetailV1{{
+				Freight: new(value.Number("0.005")), Details: []models.OrderDetailV1{{
 					ProductID: 1, UnitPrice: "0.005",
 					Quantity: 1, Discount: "0",
 				}},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/alwaysup/coexist/auth"
 	"github.com/alwaysup/coexist/repo"
+	"github.com/alwaysup/coexist/value"
 )
 
 // The codes in an error's extensions.code.
@@ -185,7 +186,10 @@ func translate(err error) (code, message, field string) {
 	if e, ok := errors.AsType[*repo.ConversionError](err); ok {
 		return CodeConversionFailed, e.Error(), cmp.Or(e.FieldOfV2, e.Field)
 	}
-	if e, ok := errors.AsType[*repo.FieldError](err); ok { // a scalar's
+	if e, ok := errors.AsType[*value.OutputError](err); ok {
+		return CodeConversionFailed, e.Error(), ""
+	}
+	if e, ok := errors.AsType[*value.FieldError](err); ok { // of an argument
 		return CodeInput, e.Error(), e.Field
 	}
 	if e, ok := errors.AsType[*repo.GateClosedError](err); ok {

@@ -49,7 +49,7 @@
 // and looks at how it is missed. Each guard names its file and function.
 //
 //	step                                    engine
-//	readAnswer                              read.go readLed, readStatement (statement.go); internal_read.go internalRead
+//	readAnswer                              read.go readLeading, readStatement (statement.go); internal_read.go internalRead
 //	look, sight                             mark.go state; read.go decode
 //	convert                                 internal_read.go convert; conversion.go prove
 //	lazyBegin                               store.go storeLazily; dialect_*.go begin, lazy

@@ -109,7 +109,7 @@ var guardList = []guardInfo{
 		families(familyRefused),
 	},
 	{
-		readSaysItsPhase, "readSaysItsPhase", "read.go readLed", "a read that was made for another phase is thrown away",
+		readSaysItsPhase, "readSaysItsPhase", "read.go readLeading", "a read that was made for another phase is thrown away",
 		families(familyTwo, familyWalks),
 	},
 	{
@@ -291,7 +291,7 @@ var guardList = []guardInfo{
 		"an instance with an older mapping stores no copy", families(familyMapping),
 	},
 	{
-		olderMappingReadsV1, "olderMappingReadsV1", "read.go readLed, resultV1",
+		olderMappingReadsV1, "olderMappingReadsV1", "read.go readLeading, resultV1",
 		"where V2 leads an instance with an older mapping answers V1 with V1's row, or not", families(familyMapping),
 	},
 	{

@@ -1,4 +1,4 @@
-package repo
+package value
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -56,7 +55,7 @@ func isZero(number string) bool {
 
 // Decimal returns the exact value. It fails for what is no decimal.
 func (n Number) Decimal() (decimal.Decimal, error) {
-	if !numberForm.MatchString(string(n)) {
+	if !n.IsDecimal() {
 		return decimal.Zero, fmt.Errorf("%.40q is not a number", string(n))
 	}
 	return decimal.NewFromString(string(n))
@@ -86,9 +85,12 @@ func (n Number) Meaning() (decimal.Decimal, error) {
 	return decimal.NewFromString(strconv.FormatFloat(narrow, 'f', -1, 32))
 }
 
+// IsDecimal reports whether n is a decimal, and no NaN, infinity or text.
+func (n Number) IsDecimal() bool { return numberForm.MatchString(string(n)) }
+
 // MarshalJSON writes a JSON number, or a string of what is no decimal.
 func (n Number) MarshalJSON() ([]byte, error) {
-	if numberForm.MatchString(string(n)) {
+	if n.IsDecimal() {
 		return []byte(n), nil
 	}
 	return strconv.AppendQuote(nil, string(n)), nil
@@ -107,12 +109,11 @@ func (n *Number) UnmarshalJSON(document []byte) (err error) {
 	return err
 }
 
-// MarshalGQLContext is for gqlgen. It writes the number as it is, and fails with a *ConversionError for what GraphQL
+// MarshalGQLContext is for gqlgen. It writes the number as it is, and fails with an *OutputError for what GraphQL
 // cannot say.
 func (n Number) MarshalGQLContext(_ context.Context, w io.Writer) error {
-	if !numberForm.MatchString(string(n)) {
-		return &ConversionError{FieldError: FieldError{Reason: fmt.Sprintf(
-			"the database has %.40q in place of a number", string(n))}}
+	if !n.IsDecimal() {
+		return &OutputError{fmt.Sprintf("the database has %.40q in place of a number", string(n))}
 	}
 	_, err := io.WriteString(w, string(n))
 	return err
@@ -140,8 +141,8 @@ func (n *Number) UnmarshalGQLContext(_ context.Context, v any) error {
 	return nil
 }
 
-// double returns n as a double has it, or why none can.
-func (n Number) double() (Number, error) {
+// Double returns n as a double has it, or why none can.
+func (n Number) Double() (Number, error) {
 	f, err := strconv.ParseFloat(string(n), 64)
 	if err != nil {
 		return n, fmt.Errorf("is %s, which is too large", n)
@@ -149,8 +150,8 @@ func (n Number) double() (Number, error) {
 	return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
 }
 
-// real returns n as PostgreSQL's real has it, with the digits that shortReal chooses, or why none can.
-func (n Number) real() (Number, error) {
+// Real returns n as PostgreSQL's real has it, with the digits that shortReal chooses, or why none can.
+func (n Number) Real() (Number, error) {
 	f, err := strconv.ParseFloat(string(n), 32)
 	if err != nil {
 		return n, fmt.Errorf("is %s, which is too large", n)
@@ -165,9 +166,9 @@ func (n Number) real() (Number, error) {
 	}
 }
 
-// scaled returns n as a column numeric(precision, scale) has it, which rounds half away from zero, or why it cannot
+// Scaled returns n as a column numeric(precision, scale) has it, which rounds half away from zero, or why it cannot
 // hold it.
-func (n Number) scaled(sqlType string) (Number, error) {
+func (n Number) Scaled(sqlType string) (Number, error) {
 	var precision, scale int32
 	if n == "-0" {
 		n = "0"
@@ -188,66 +189,4 @@ func (n Number) scaled(sqlType string) (Number, error) {
 		return "0", nil
 	}
 	return Number(d.String()), nil
-}
-
-// canonicalizeNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what
-// its column would make of it. What is as in before, unless that is nil, it leaves. It fails with a *FieldError for
-// what a column cannot hold.
-func (t *table) canonicalizeNumbers(d columnTypes, before, v any, settle func(number reflect.Value, held Number,
-	field string) error,
-) error {
-	w, old := reflect.ValueOf(v).Elem(), reflect.Value{}
-	if b := reflect.ValueOf(before); b.IsValid() && !b.IsNil() {
-		old = b.Elem()
-	}
-	each := func(t *table, v reflect.Value, prefix string, same func(*column) bool) error {
-		for i := range t.columns {
-			c := &t.columns[i]
-			if !c.isNumber && !c.isList || same(c) {
-				continue
-			}
-			for _, number := range numbersIn(v.FieldByIndex(c.index)) {
-				if !numberForm.MatchString(number.String()) {
-					continue
-				}
-				held, err := d.held(c, Number(number.String()))
-				if err != nil {
-					return overLimit(c.field(prefix), "%v", err)
-				}
-				if err := settle(number, held, c.field(prefix)); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	}
-	err := each(t, w, "", func(c *column) bool {
-		return old.IsValid() && identical(old.FieldByIndex(c.index), w.FieldByIndex(c.index))
-	})
-	for i := range t.children {
-		c := &t.children[i]
-		list := w.FieldByIndex(c.index)
-		if old.IsValid() && identical(old.FieldByIndex(c.index), list) {
-			continue
-		}
-		for j := 0; err == nil && j < list.Len(); j++ {
-			err = each(&c.table, list.Index(j), fmt.Sprintf("%s[%d].", c.json, j), func(*column) bool { return false })
-		}
-	}
-	return err
-}
-
-// numbersIn are the Numbers of a field: itself, or those of an array.
-func numbersIn(v reflect.Value) (numbers []reflect.Value) {
-	v = reflect.Indirect(v)
-	switch {
-	case !v.IsValid():
-	case v.Type() == reflect.TypeFor[Number]():
-		numbers = append(numbers, v)
-	case isList(v.Type()) && v.Kind() != reflect.Map && v.Type().Elem().Kind() != reflect.Uint8:
-		for i := range v.Len() {
-			numbers = append(numbers, numbersIn(v.Index(i))...)
-		}
-	}
-	return numbers
 }

@@ -1,4 +1,4 @@
-package repo
+package shape
 
 import (
 	"bytes"
@@ -11,13 +11,15 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/alwaysup/coexist/value"
 )
 
 // Documents to aggregates, and which field it is that a model cannot hold.
 
 // nullIn finds a value that is NULL although the model's field cannot be: it would pass for an empty text or a zero. It
 // returns nil where there is none, without a look at the document where the database does not let it be.
-func (t *table) nullIn(document []byte, prefix string) error {
+func (t *Table) nullIn(document []byte, prefix string) error {
 	if !t.mayBeNull() {
 		return nil
 	}
@@ -25,23 +27,23 @@ func (t *table) nullIn(document []byte, prefix string) error {
 	if err := json.Unmarshal(document, &members); err != nil {
 		return err
 	}
-	for i := range t.columns {
-		c := &t.columns[i]
-		value := valueAt(members[c.path[0]], c.path[1:])
-		if c.unexpectedNull() && (len(value) == 0 || string(value) == "null") { // NULLs may be left out
-			return Faulty(c.field(prefix), "is NULL, which the model has no place for")
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		member := valueAt(members[c.Path[0]], c.Path[1:])
+		if c.unexpectedNull() && (len(member) == 0 || string(member) == "null") { // NULLs may be left out
+			return value.Faulty(c.Field(prefix), "is NULL, which the model has no place for")
 		}
-		if at, holds := nullElement(value, c.goType); c.isList && holds {
-			return Faulty(c.field(prefix)+at, "is NULL, which the model has no place for")
+		if at, holds := nullElement(member, c.GoType); c.isList && holds {
+			return value.Faulty(c.Field(prefix)+at, "is NULL, which the model has no place for")
 		}
 	}
-	for i := range t.children {
+	for i := range t.Children {
 		var rows []json.RawMessage
-		if json.Unmarshal(members[t.children[i].json], &rows) != nil {
+		if json.Unmarshal(members[t.Children[i].JSON], &rows) != nil {
 			continue
 		}
 		for j, row := range rows {
-			if err := t.children[i].nullIn(row, fmt.Sprintf("%s[%d].", t.children[i].json, j)); err != nil {
+			if err := t.Children[i].nullIn(row, fmt.Sprintf("%s[%d].", t.Children[i].JSON, j)); err != nil {
 				return err
 			}
 		}
@@ -49,14 +51,14 @@ func (t *table) nullIn(document []byte, prefix string) error {
 	return nil
 }
 
-func (t *table) mayBeNull() bool {
-	for i := range t.columns {
-		if t.columns[i].unexpectedNull() || t.columns[i].isList {
+func (t *Table) mayBeNull() bool {
+	for i := range t.Columns {
+		if t.Columns[i].unexpectedNull() || t.Columns[i].isList {
 			return true
 		}
 	}
-	for i := range t.children {
-		if t.children[i].mayBeNull() {
+	for i := range t.Children {
+		if t.Children[i].mayBeNull() {
 			return true
 		}
 	}
@@ -64,7 +66,7 @@ func (t *table) mayBeNull() bool {
 }
 
 // unexpectedNull reports whether the database lets the column be NULL, and the model does not.
-func (c *column) unexpectedNull() bool { return !c.nullable && !c.isKey && !c.now().notNull }
+func (c *Column) unexpectedNull() bool { return !c.Nullable && !c.IsKey && !c.Now().NotNull }
 
 // valueAt is what a document holds at a path, nil for nothing. What is no object holds null.
 func valueAt(document []byte, path []string) []byte {
@@ -116,7 +118,7 @@ func elementsOf(document []byte) (map[string]json.RawMessage, error) {
 // isList reports whether a type is a list or a map, whose elements encoding/json reads one by one.
 func isList(t reflect.Type) bool {
 	kind := t.Kind()
-	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !slices.ContainsFunc(spellers,
+	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !slices.ContainsFunc(Spellers,
 		reflect.PointerTo(t).Implements)
 }
 
@@ -130,9 +132,9 @@ func hasNull(t reflect.Type) bool {
 	return err == nil && string(document) == "null"
 }
 
-// decodeV1 decodes a V1 aggregate. Its error is a *FieldError, too, that names a NULL for which the model has no place.
-func decodeV1[T any](t *table, document []byte) (*T, error) {
-	v, err := decodeDocument[T](document)
+// Decode decodes a V1 aggregate. Its error is a *FieldError, too, that names a NULL for which the model has no place.
+func Decode[T any](t *Table, document []byte) (*T, error) {
+	v, err := DecodeDocument[T](document)
 	if err == nil {
 		err = t.nullIn(document, "")
 	}
@@ -142,9 +144,9 @@ func decodeV1[T any](t *table, document []byte) (*T, error) {
 	return v, nil
 }
 
-// decodeDocument decodes an aggregate. Its error is a *FieldError that names the first field which the model cannot
+// DecodeDocument decodes an aggregate. Its error is a *FieldError that names the first field which the model cannot
 // hold.
-func decodeDocument[T any](document []byte) (*T, error) {
+func DecodeDocument[T any](document []byte) (*T, error) {
 	v := new(T)
 	err := json.Unmarshal(document, v)
 	if err == nil && utf8.Valid(document) {
@@ -157,33 +159,33 @@ func decodeDocument[T any](document []byte) (*T, error) {
 }
 
 // faultyField looks for the field of an object that cannot be decoded on its own.
-func faultyField(document []byte, t reflect.Type, path string, err error) *FieldError {
+func faultyField(document []byte, t reflect.Type, path string, err error) *value.FieldError {
 	var members map[string]json.RawMessage
 	if t.Kind() != reflect.Struct || json.Unmarshal(document, &members) != nil {
-		return &FieldError{Field: path, Reason: err.Error()}
+		return &value.FieldError{Field: path, Reason: err.Error()}
 	}
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name := joinPath(path, f)
-		value, ok := members[jsonName(f)]
+		name := JoinPath(path, f)
+		member, ok := members[JSONName(f)]
 		if name == path {
-			value, ok = document, true // embedded: its members are among ours
+			member, ok = document, true // embedded: its members are among ours
 		}
 		if !ok {
 			continue
 		}
 		var elements []json.RawMessage
-		if f.Type.Kind() == reflect.Slice && json.Unmarshal(value, &elements) == nil {
+		if f.Type.Kind() == reflect.Slice && json.Unmarshal(member, &elements) == nil {
 			for i, element := range elements {
 				if fieldErr := undecodable(element, f.Type.Elem()); fieldErr != nil {
 					return faultyField(element, f.Type.Elem(), fmt.Sprintf("%s[%d]", name, i), fieldErr)
 				}
 			}
-		} else if fieldErr := undecodable(value, f.Type); fieldErr != nil {
-			return faultyField(value, f.Type, name, fieldErr)
+		} else if fieldErr := undecodable(member, f.Type); fieldErr != nil {
+			return faultyField(member, f.Type, name, fieldErr)
 		}
 	}
-	return &FieldError{Field: path, Reason: err.Error()}
+	return &value.FieldError{Field: path, Reason: err.Error()}
 }
 
 func undecodable(document []byte, t reflect.Type) error {
@@ -193,17 +195,17 @@ func undecodable(document []byte, t reflect.Type) error {
 	return json.Unmarshal(document, reflect.New(t).Interface())
 }
 
-// salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns these. It returns nil where
+// Salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns these. It returns nil where
 // one of them may not be nil.
-func salvage[T any](t *table, document []byte) (*T, []FieldError) {
+func Salvage[T any](t *Table, document []byte) (*T, []value.FieldError) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(document, &members) != nil {
 		return nil, nil
 	}
-	var faults []FieldError
-	for range t.columns {
-		v, err := decodeV1[T](t, document)
-		fault, ok := errors.AsType[*FieldError](err)
+	var faults []value.FieldError
+	for range t.Columns {
+		v, err := Decode[T](t, document)
+		fault, ok := errors.AsType[*value.FieldError](err)
 		if err == nil {
 			return v, faults
 		}
@@ -211,9 +213,9 @@ func salvage[T any](t *table, document []byte) (*T, []FieldError) {
 			return nil, nil
 		}
 		field, _, _ := strings.Cut(fault.Field, "[")
-		at := slices.IndexFunc(t.columns, func(c column) bool {
-			return len(c.path) == 1 && c.nullable &&
-				c.field("") == field
+		at := slices.IndexFunc(t.Columns, func(c Column) bool {
+			return len(c.Path) == 1 && c.Nullable &&
+				c.Field("") == field
 		})
 		if at < 0 {
 			return nil, nil
