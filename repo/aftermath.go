@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // V1 belongs to somebody: triggers, rules, foreign key actions and defaults of its owner's make of our write what they
@@ -18,18 +20,9 @@ import (
 type aftermath struct {
 	Effects []sideEffect `json:"effects"`
 	// Guarded says of references, by their columns, whether a foreign key of V1's is at work on them.
-	Guarded map[string]jsonFlag `json:"guarded"`
+	Guarded map[string]database.JSONFlag `json:"guarded"`
 	// Kept is true where V1 still has a row of what was deleted.
-	Kept jsonFlag `json:"kept"`
-}
-
-// jsonFlag is a Boolean as either database writes it.
-type jsonFlag bool
-
-// UnmarshalJSON takes true, false, 1 and 0.
-func (b *jsonFlag) UnmarshalJSON(document []byte) error {
-	*b = string(document) == "true" || string(document) == "1"
-	return nil
+	Kept database.JSONFlag `json:"kept"`
 }
 
 // sideEffect is a mark that a transaction of ours has caused on a row that it does not write itself.
@@ -39,9 +32,9 @@ type sideEffect struct {
 	Key    *string  `json:"key"` // nil for a mark of all keys
 	Kind   markKind `json:"kind"`
 	// The fence of the entity, whose phase cannot change any more: we have written its V1 table.
-	Phase      Phase    `json:"phase"`
-	Incomplete jsonFlag `json:"incomplete"`
-	Restoring  jsonFlag `json:"restoring"`
+	Phase      Phase             `json:"phase"`
+	Incomplete database.JSONFlag `json:"incomplete"`
+	Restoring  database.JSONFlag `json:"restoring"`
 }
 
 func (s sideEffect) id() string {
@@ -63,22 +56,22 @@ func (db *DB) effects() string {
 		marks[i] = e.sql(`SELECT {name} AS entity, CAST(m.id AS text) AS id, CAST(m.key AS text)
 			AS key, m.kind, x.phase, x.incomplete, x.restoring FROM {mark} m JOIN {coexist_entity} x
 			ON x.name = {name} WHERE m.tx = CAST(? AS {markID}) AND x.phase IN ('CUTOVER', 'CONTRACT')
-			AND NOT (x.phase = 'CUTOVER' AND x.incomplete)`, "markID", d.markID())
+			AND NOT (x.phase = 'CUTOVER' AND x.incomplete)`, "markID", d.MarkID())
 	}
-	return d.list(d.object([]member{
+	return d.List(d.Object([]database.Member{
 		{"entity", "s.entity"},
 		{"id", "s.id"},
 		{"key", "s.key"},
 		{"kind", "s.kind"},
 		{"phase", "s.phase"},
-		{"incomplete", d.value("s", flag("incomplete"))},
-		{"restoring", d.value("s", flag("restoring"))},
+		{"incomplete", d.Value("s", flag("incomplete"))},
+		{"restoring", d.Value("s", flag("restoring"))},
 	}), fmt.Sprintf("(%s LIMIT %d) s", strings.Join(marks, " UNION ALL "), maxEffects+1), "s.entity, s.key")
 }
 
 // tokens are the arguments of effects.
 func (t *tx) tokens() []any {
-	args := make([]any, len(t.db.entities))
+	args := make([]any, len(t.entity.db.entities))
 	for i := range args {
 		args[i] = t.token
 	}
@@ -91,14 +84,14 @@ func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
 	references []Reference,
 ) (*seen[V1, V2], aftermath, error) {
 	d := r.db.dialect
-	guarded := make([]member, len(references))
+	guarded := make([]database.Member, len(references))
 	for i, reference := range references {
-		guarded[i] = member{reference.Column, d.guards(r.entity, reference, false)}
+		guarded[i] = database.Member{reference.Column, d.guards(r.entity, reference, false)}
 	}
-	extra := d.object([]member{{"effects", r.db.effects()}, {"guarded", d.object(guarded)}})
+	extra := d.Object([]database.Member{{"effects", r.db.effects()}, {"guarded", d.Object(guarded)}})
 	statement := r.readStatement(wantBoth, sideV1, r.sql(`SELECT {?} AS key, 0 AS ord`), extra)
 	var found aftermath
-	f, answers, err := r.readBy(func(scan func(scanner) error) error {
+	f, answers, err := r.readBy(func(scan func(database.Scanner) error) error {
 		return d.afterDeferred(ctx, t, scan, statement, append(t.tokens(), key)...)
 	})
 	if err != nil {
@@ -121,20 +114,22 @@ func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found afte
 		args = append(args, key)
 	}
 	d := e.db.dialect
-	err = d.afterDeferred(ctx, t, func(row scanner) error {
+	err = d.afterDeferred(ctx, t, func(row database.Scanner) error {
 		var document []byte
 		if err := row.Scan(&document); err != nil {
 			return err
 		}
 		return json.Unmarshal(document, &found)
 	}, fill(`SELECT CAST({object} AS text)`,
-		"object", d.object([]member{{"effects", e.db.effects()}, {"kept", strings.Join(there, " OR ")}})), args...)
+		"object", d.Object([]database.Member{
+			{"effects", e.db.effects()}, {"kept", strings.Join(there, " OR ")},
+		})), args...)
 	return found, err
 }
 
 // effectsOf is what else has come of what the transaction has written.
 func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, err error) {
-	err = e.db.dialect.afterDeferred(ctx, t, func(row scanner) error {
+	err = e.db.dialect.afterDeferred(ctx, t, func(row database.Scanner) error {
 		var document []byte
 		if err := row.Scan(&document); err != nil {
 			return err
@@ -252,13 +247,13 @@ func (db *DB) entityNamed(name string) *entity {
 // with a *ConversionError for a row that cannot be converted, and is busy where somebody else is at work on a copy.
 func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []string) error {
 	root := "t." + quote(r.v2.Key.Name)
-	if lock := r.db.dialect.lock(); lock != "" {
+	if lock := r.db.dialect.Lock(); lock != "" {
 		if err := r.returnKeysOf(ctx, t, map[string]bool{}, r.sql(`SELECT CAST({root} AS text) FROM {v2} t
 			WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root, "lock", lock), keys); err != nil {
 			return err
 		}
 	}
-	found, err := r.lookUp(ctx, t.session, wantBoth, keys) // a later statement than the locks
+	found, err := r.lookUp(ctx, t.Session, wantBoth, keys) // a later statement than the locks
 	if err != nil {
 		return err
 	}
@@ -288,7 +283,7 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 	}
 	stored, err := r.store(ctx, t, items, OriginWrite)
 	if err == nil && len(stored) < len(items) {
-		return &busyError{errOvertaken}
+		return database.Busy(errOvertaken)
 	}
 	return err
 }
@@ -301,7 +296,7 @@ func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[strin
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.lookUp(ctx, t.session, wantBoth, slices.Sorted(maps.Keys(wanted)))
+	found, err := r.lookUp(ctx, t.Session, wantBoth, slices.Sorted(maps.Keys(wanted)))
 	if err != nil {
 		return nil, err
 	}

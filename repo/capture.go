@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -61,7 +62,7 @@ func (e *entity) captured() []capturedTable {
 // triggerName is what the names of the triggers on a table begin with, and the name of their function. It tells apart
 // two entities on one table, and tables whose names are long.
 func (e *entity) triggerName(table string) string {
-	hash := sha256.Sum256([]byte(e.name + "/" + e.db.schema + "." + table))
+	hash := sha256.Sum256([]byte(e.name + "/" + e.db.pools.Schema + "." + table))
 	return "coexist_c_" + hex.EncodeToString(hash[:6])
 }
 
@@ -86,9 +87,9 @@ type captureState struct {
 	fingerprint string
 }
 
-func (e *entity) captureState(ctx context.Context, s session) (state captureState, err error) {
+func (e *entity) captureState(ctx context.Context, s database.Session) (state captureState, err error) {
 	var recorded sql.NullString
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &state.fingerprint, &state.Whole) },
+	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &state.fingerprint, &state.Whole) },
 		e.db.sql(`SELECT x.capture_fingerprint, {fingerprint}, {captured} FROM {coexist_entity} x WHERE x.name = ?`,
 			"fingerprint", e.db.dialect.fingerprint(e), "captured", e.db.dialect.captured(e)), e.name)
 	state.Known, state.Same = recorded.Valid, recorded.Valid && recorded.String == state.fingerprint
@@ -110,7 +111,7 @@ func columnList(columns []shape.Column) []string {
 func (e *entity) installCapture(ctx context.Context) error {
 	refused, err := e.mendCapture(ctx, 20*time.Second)
 	// which includes who is in the way
-	if refused != nil && !errors.Is(refused, errDenied) && !errors.Is(refused, ErrUnavailable) {
+	if refused != nil && !errors.Is(refused, database.ErrDenied) && !errors.Is(refused, ErrUnavailable) {
 		return fmt.Errorf(
 			"entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.Name, shape.FirstLine(refused))
 	}
@@ -120,12 +121,12 @@ func (e *entity) installCapture(ctx context.Context) error {
 // checkCapture notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a
 // table that is another one. It is cheap where there was none. A database that was given no triggers gets none by it.
 func (e *entity) checkCapture(ctx context.Context) error {
-	state, err := e.captureState(ctx, e.db.reading())
+	state, err := e.captureState(ctx, e.db.pools.Reading())
 	if err != nil || !state.Known {
 		return err
 	}
 	if state.Kept && state.Same {
-		if behind, err := e.db.dialect.captureBehind(ctx, e.db.reading(), e); err != nil || !behind {
+		if behind, err := e.db.dialect.captureBehind(ctx, e.db.pools.Reading(), e); err != nil || !behind {
 			return err
 		}
 	}
@@ -137,17 +138,17 @@ func (e *entity) checkCapture(ctx context.Context) error {
 // nothing is verified any more. refused says why triggers are missing or off.
 func (e *entity) mendCapture(ctx context.Context, long time.Duration) (refused, err error) {
 	var wait lockWait
-	refused = retry(ctx, patience{until: time.Now().Add(long)}, isBusy, func() error {
+	refused = database.Retry(ctx, database.Patience{Until: time.Now().Add(long)}, database.IsBusy, func() error {
 		var statements []string
-		if statements, err = e.mending(ctx, e.db.reading()); err != nil || len(statements) == 0 {
+		if statements, err = e.mending(ctx, e.db.pools.Reading()); err != nil || len(statements) == 0 {
 			return nil //nolint:nilerr // it is no refusal, and mendCapture returns it
 		}
-		refusal := e.db.classify(e.db.dialect.install(ctx, e.db, func(s session) ([]string, error) {
+		refusal := e.db.pools.Classify(e.db.dialect.install(ctx, e.db, func(s database.Session) ([]string, error) {
 			statements, err := e.mending(ctx, s)
 			// Whoever writes to V1 meanwhile waits behind CREATE TRIGGER, which waits for who has written already.
 			return append(e.db.dialect.waitFor(wait.next()), statements...), err
 		}))
-		if isBusy(refusal) {
+		if database.IsBusy(refusal) {
 			wait.after(e.blockers(ctx))
 		}
 		return refusal
@@ -157,19 +158,19 @@ func (e *entity) mendCapture(ctx context.Context, long time.Duration) (refused, 
 	}
 	e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints",
 		"entity", e.name, "error", refused)
-	if state, err := e.captureState(ctx, e.db.reading()); err != nil || state.Kept {
+	if state, err := e.captureState(ctx, e.db.pools.Reading()); err != nil || state.Kept {
 		return refused, err // known already
 	}
 	gap := e.gap("true")
-	if !isBusy(refused) { // else again, until whoever is in the way has ended
+	if !database.IsBusy(refused) { // else again, until whoever is in the way has ended
 		gap = append(e.record(e.db.dialect.fingerprint(e)), gap...)
 	}
-	return refused, e.db.classify(e.db.dialect.install(ctx, e.db, fixedStatements(gap...)))
+	return refused, e.db.pools.Classify(e.db.dialect.install(ctx, e.db, fixedStatements(gap...)))
 }
 
 // mending are the statements of mendCapture, none where all is as it should be. The mark comes last: of what was
 // written in the gap, any copy that was read without the mark may know nothing.
-func (e *entity) mending(ctx context.Context, s session) ([]string, error) {
+func (e *entity) mending(ctx context.Context, s database.Session) ([]string, error) {
 	state, err := e.captureState(ctx, s)
 	if err != nil {
 		return nil, err
@@ -240,19 +241,19 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		}
 	}
 	err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET capture = ?, capture_generation =
+		n, err := t.Exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET capture = ?, capture_generation =
 			capture_generation + 1 WHERE name = ? AND capture <> ?`), enabled, e.name, enabled)
 		if err != nil || n == 0 || !enabled {
 			return err
 		}
 		statements := e.gap("true")
-		if e.db.dialect.lock() != "" {
+		if e.db.dialect.Lock() != "" {
 			// A snapshot from while capture was off must not write where V2 leads: the barrier is another one now.
 			statements = append(statements, e.sql(`UPDATE {coexist_barrier} SET leads = leads WHERE name = {name}
 				AND leads = 'V2'`))
 		}
 		for _, statement := range statements {
-			if _, err := t.exec(ctx, statement); err != nil {
+			if _, err := t.Exec(ctx, statement); err != nil {
 				return err
 			}
 		}
@@ -270,7 +271,7 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 	if err != nil {
 		return Capture{}, err
 	}
-	s := c.db.reading()
+	s := c.db.pools.Reading()
 	state, err := e.captureState(ctx, s)
 	if err != nil {
 		return Capture{}, err
@@ -281,10 +282,10 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 		At      *time.Time `json:"at"`
 	}
 	d := c.db.dialect
-	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, c.db.sql(`SELECT CAST({object} AS text)
+	err = s.Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &found) }, c.db.sql(`SELECT CAST({object} AS text)
 		FROM {coexist_entity} e WHERE e.name = ?`,
-		"object", d.object([]member{
-			{"capture", d.value("e", flag("capture"))},
+		"object", d.Object([]database.Member{
+			{"capture", d.Value("e", flag("capture"))},
 			{"count", e.bypassWrites()},
 			{"at", fill(`(SELECT max(b.at) FROM ({bypassLog}) b)`,
 				"bypassLog", e.bypassLog("max(m.at) AS at", "max(b.at)"))},
@@ -312,7 +313,7 @@ func (e *entity) bypassLog(marks, log string) string {
 func (db *DB) foldBypassLog(ctx context.Context) error {
 	const long = 1000
 	for _, e := range db.entities {
-		n, err := number(ctx, db.reading(), db.sql(`SELECT count(*) FROM {coexist_bypass} WHERE entity = ?`), e.name)
+		n, err := db.pools.Reading().Number(ctx, db.sql(`SELECT count(*) FROM {coexist_bypass} WHERE entity = ?`), e.name)
 		if err != nil {
 			return err
 		}

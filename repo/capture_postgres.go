@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -201,7 +202,7 @@ func (t capturedTable) body(e *entity) string {
 		"{strange_new}", strings.ReplaceAll(strange, "{rows}", "coexist_new")).Replace(captureBody)
 	return t.fill(body, "{entities}", e.db.own.entity, "{barriers}", e.db.own.barrier, "{marks}", e.markTable,
 		"{quoted marks}", strings.ReplaceAll(e.markTable, "'", "''"),
-		"{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.schema),
+		"{quoted key}", strings.ReplaceAll(quote(t.key), "'", "''"), "{schema}", literal(e.db.pools.Schema),
 		"{name}", literal(t.table),
 		"{column}", literal(t.key), "{length}", strconv.Itoa(len(e.name)+1), "{everything}", `E'\x1e*\x1e'`, "{types}",
 		keyTypes(e.v1.Key), "{secret}", e.db.own.secret)
@@ -210,7 +211,7 @@ func (t capturedTable) body(e *entity) string {
 // keyTypes lists the types that a key may be changed to while the server runs: the log of marks takes them all.
 func keyTypes(c *shape.Column) string {
 	const integers, texts, padded = "20, 21, 23", "25, 1043", "1042" // which are the same in each database
-	switch as := comparedAs(c); as {
+	switch as := database.ComparedAs(c); as {
 	case "bigint":
 		return integers
 	case "text":
@@ -224,16 +225,16 @@ func keyTypes(c *shape.Column) string {
 	}
 }
 
-func (postgres) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
+func (postgres) capture(ctx context.Context, s database.Session, e *entity, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		name, on := e.db.qualify(t.trigger), e.db.qualify(t.table)
 		body := t.body(e)
-		there, err := number(ctx, s, "SELECT count(*) FROM pg_proc WHERE oid = to_regproc(?)", name)
+		there, err := s.Number(ctx, "SELECT count(*) FROM pg_proc WHERE oid = to_regproc(?)", name)
 		if err != nil {
 			return nil, err
 		}
-		current, err := number(ctx, s, fill(`SELECT count(*) FROM pg_proc p WHERE p.oid = to_regproc(?)
+		current, err := s.Number(ctx, fill(`SELECT count(*) FROM pg_proc p WHERE p.oid = to_regproc(?)
 			AND p.prosrc = ? AND {ownFunction}`, "ownFunction", ownFunction), name, body)
 		if err != nil {
 			return nil, err
@@ -245,14 +246,14 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 		if which == captureOutdated {
 			continue
 		}
-		ours, err := number(ctx, s,
+		ours, err := s.Number(ctx,
 			"SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')", on)
 		if err != nil {
 			return nil, err
 		}
 		for _, trigger := range t.triggers(ours > 0 || which == captureAll) {
 			var enabled string // "" where it is missing
-			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&enabled) },
+			if err := s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&enabled) },
 				"SELECT CAST(tgenabled AS text) FROM pg_trigger WHERE tgrelid = to_regclass(?) AND tgname = ?", on,
 				trigger.name); err != nil {
 				return nil, err
@@ -280,7 +281,9 @@ func (postgres) capture(ctx context.Context, s session, e *entity, which capture
 }
 
 // captureBehind: these triggers see whatever is written.
-func (postgres) captureBehind(context.Context, session, *entity) (bool, error) { return false, nil }
+func (postgres) captureBehind(context.Context, database.Session, *entity) (bool, error) {
+	return false, nil
+}
 
 // captured: the row trigger is enough, or all the others are. A table with heirs or partitions does not see each write
 // to it.

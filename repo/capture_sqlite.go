@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // The triggers of SQLite. They look at the phase and append marks, nothing else. REPLACE fires no delete trigger, so
@@ -47,7 +49,7 @@ const (
 	sqliteEvery = "x'2a'"
 )
 
-func (sqlite) capture(ctx context.Context, s session, e *entity, which captureParts) ([]string, error) {
+func (sqlite) capture(ctx context.Context, s database.Session, e *entity, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		for _, trigger := range sqliteTriggers {
@@ -59,7 +61,7 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 				statement)
 			statement = t.fill(statement, "{marks}", e.markTable)
 			var current sql.NullString
-			if err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
+			if err := s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
 				"SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name); err != nil {
 				return nil, err
 			}
@@ -78,11 +80,13 @@ func (sqlite) capture(ctx context.Context, s session, e *entity, which capturePa
 }
 
 // captureReplaced are the statements for rows that REPLACE removes from a table besides that of the key.
-func captureReplaced(ctx context.Context, s session, e *entity, t capturedTable, which captureParts) ([]string, error) {
+func captureReplaced(ctx context.Context, s database.Session, e *entity, t capturedTable,
+	which captureParts,
+) ([]string, error) {
 	// A statement that sets no column of an index meets no conflict in it. Generated columns are set by others.
 	var conflicts, columns []string
 	generated := false
-	err := s.query(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var conflict, names string
 		var computed bool
 		err := rows.Scan(&conflict, &names, &computed)
@@ -115,7 +119,7 @@ func captureReplaced(ctx context.Context, s session, e *entity, t capturedTable,
 		statement := strings.NewReplacer("{name}", quote(name), "{event}", when, "{table}", quote(t.table), "{body}",
 			body.String()).Replace(sqliteTrigger)
 		statement = t.fill(statement, "{marks}", e.markTable)
-		current, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)
+		current, err := s.Texts(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)
 		switch {
 		case err != nil:
 			return nil, err
@@ -132,7 +136,7 @@ func captureReplaced(ctx context.Context, s session, e *entity, t capturedTable,
 }
 
 // captureBehind: a unique index has come or gone.
-func (sqlite) captureBehind(ctx context.Context, s session, e *entity) (bool, error) {
+func (sqlite) captureBehind(ctx context.Context, s database.Session, e *entity) (bool, error) {
 	for _, t := range e.captured() {
 		if statements, err := captureReplaced(ctx, s, e, t, captureMissing); err != nil || len(statements) > 0 {
 			return err == nil, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -18,12 +19,12 @@ import (
 // own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
-		return db.classify(err)
+		return db.pools.Classify(err)
 	}
 	if err := db.dialect.checkRole(ctx, db); err != nil {
-		return db.classify(err)
+		return db.pools.Classify(err)
 	}
-	if installed, err := db.ownVersion(ctx, db.reading()); err != nil {
+	if installed, err := db.ownVersion(ctx, db.pools.Reading()); err != nil {
 		return err
 	} else if err := checkOwnVersion(installed); err != nil {
 		return err
@@ -76,12 +77,12 @@ func (e *entity) check(ctx context.Context) error {
 			return err
 		}
 	}
-	if hidden, err := e.hiddenTables(ctx, e.db.reading()); err != nil || len(hidden) > 0 {
+	if hidden, err := e.hiddenTables(ctx, e.db.pools.Reading()); err != nil || len(hidden) > 0 {
 		return cmp.Or(err,
 			fmt.Errorf(
 				"entity %s: row-level security may hide rows of table %s from our role (HIDDEN_ROWS): switch it off there", e.name, strings.Join(hidden, ", ")))
 	}
-	phase, err := number(ctx, e.db.reading(), e.db.sql(`SELECT count(*) FROM {coexist_entity} WHERE name = ?`), e.name)
+	phase, err := e.db.pools.Reading().Number(ctx, e.db.sql(`SELECT count(*) FROM {coexist_entity} WHERE name = ?`), e.name)
 	if err == nil && phase == 0 {
 		return fmt.Errorf("entity %s is not installed: %s", e.name, adviceToInstall)
 	}
@@ -93,7 +94,7 @@ func (e *entity) checkAgainstV1(ctx context.Context) error {
 	if err := e.checkAligned(); err != nil {
 		return err
 	}
-	if v1, v2 := e.db.dialect.asKey(e.v1.Key, "key"), e.db.dialect.asKey(e.v2.Key, "key"); v1 != v2 {
+	if v1, v2 := e.db.dialect.AsKey(e.v1.Key, "key"), e.db.dialect.AsKey(e.v2.Key, "key"); v1 != v2 {
 		return fmt.Errorf(
 			"entity %s: the key of table %s is %s, and that of V2's table %s is %s: drop V2's tables while the entity is in EXPAND, and let them be created again",
 			e.name, e.v1.Name, e.v1.Key.Now().SQLType, e.v2.Name, e.v2.Key.Now().SQLType)
@@ -115,7 +116,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 		for i := range t.Columns {
 			c := &t.Columns[i]
 			found := c.Now().SQLType
-			if held := e.db.dialect.holds(found, c.Declared) || c.IsNumber && e.db.dialect.holdsNumber(found); !held {
+			if held := e.db.dialect.Holds(found, c.Declared) || c.IsNumber && e.db.dialect.HoldsNumber(found); !held {
 				return fmt.Errorf(
 					"entity %s: column %s of table %s is %s, and values of it could not come back from %s, as which this version reads it: "+
 						"%s", e.name, c.Name, t.Name, found, c.Declared, adviceOfType(e.db.dialect, found, c.Declared))
@@ -132,7 +133,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 		return err
 	}
 	for _, t := range e.v1.All() {
-		if broken, err := e.db.dialect.brokenForeignKey(ctx, e.db.reading(), t); err != nil || broken != "" {
+		if broken, err := e.db.dialect.BrokenForeignKey(ctx, e.db.pools.Reading(), t); err != nil || broken != "" {
 			return cmp.Or(err,
 				fmt.Errorf(
 					"entity %s: a foreign key of table %s refers to %s, which is no table, or no unique column of one, so that SQLite refuses each row: "+
@@ -147,8 +148,8 @@ func (e *entity) checkV1(ctx context.Context) error {
 }
 
 // adviceOfType says what to do about a column whose values cannot come back.
-func adviceOfType(d columnTypes, found, declared string) string {
-	if schema, name, qualified := strings.Cut(found, "."); qualified && d.holds(name, declared) {
+func adviceOfType(d database.ColumnTypes, found, declared string) string {
+	if schema, name, qualified := strings.Cut(found, "."); qualified && d.Holds(name, declared) {
 		return "put schema " + schema +
 			" into the search_path of the server's role, without which the operators of its types are not found"
 	}
@@ -159,27 +160,24 @@ func adviceOfType(d columnTypes, found, declared string) string {
 // column hold a value of another type than it declares: there it fails where a row's is.
 func (e *entity) checkKeyless(ctx context.Context) error {
 	known := e.v1.Key.Now()
-	if _, kind := e.db.dialect.noKey(e.v1.Key); known.NotNull && kind == onlyNull {
+	if _, kind := e.db.dialect.NoKey(e.v1.Key); known.NotNull && kind == database.OnlyNull {
 		return nil
 	}
 	if !known.NotNull && !known.Primary {
 		return fmt.Errorf(
 			"column %s of table %s is the key of entity %s, but may be NULL: declare it NOT NULL, or make it the primary key", e.v1.Key.Name, e.v1.Name, e.name)
 	}
-	without, err := e.keyless(ctx, e.db.reading())
+	without, err := e.keyless(ctx, e.db.pools.Reading())
 	if err == nil && without != "" {
 		err = fmt.Errorf("entity %s: %s", e.name, without)
 	}
 	return err
 }
 
-// onlyNull is the kind of what is no key where columns are strict.
-const onlyNull = "NULL"
-
 // keyless says what is wrong where V1 has rows without a key, or with one that no model can hold, "" where it has none.
-func (e *entity) keyless(ctx context.Context, s session) (string, error) {
-	condition, kind := e.db.dialect.noKey(e.v1.Key)
-	n, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} t WHERE {condition} LIMIT 1) k`,
+func (e *entity) keyless(ctx context.Context, s database.Session) (string, error) {
+	condition, kind := e.db.dialect.NoKey(e.v1.Key)
+	n, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} t WHERE {condition} LIMIT 1) k`,
 		"condition", condition))
 	if err != nil || n == 0 {
 		return "", err
@@ -193,7 +191,7 @@ func (e *entity) checkReads(root *shape.Table) error {
 	for _, t := range root.All() {
 		for i := range t.Columns {
 			c := &t.Columns[i]
-			if why := e.db.dialect.misread(c, c.Now().SQLType); why != "" {
+			if why := e.db.dialect.Misread(c, c.Now().SQLType); why != "" {
 				return fmt.Errorf("entity %s: column %s of table %s is %s, %s", e.name, c.Name, t.Name,
 					c.Now().SQLType, why)
 			}
@@ -207,7 +205,7 @@ func (e *entity) checkParents() error {
 	for i := range e.v1.Children {
 		c := &e.v1.Children[i]
 		leads, elsewhere := false, ""
-		for _, key := range e.keys.foreign(c.Name) {
+		for _, key := range e.keys.Foreign(c.Name) {
 			if key.Target == e.v1.SQL && slices.Equal(key.Columns, []string{c.ParentKey}) {
 				if leads = leads || key.TargetColumns[0] == e.v1.Key.Name; !leads {
 					elsewhere = key.TargetColumns[0]
@@ -242,19 +240,19 @@ func (e *entity) checkSorts() error {
 
 // readKeys looks at the keys of V1's tables again.
 func (e *entity) readKeys(ctx context.Context) error {
-	found := map[string]foundKeys{}
+	found := map[string]database.FoundKeys{}
 	for _, t := range e.v1.All() {
-		foreign, err := e.db.dialect.foreignKeys(ctx, e.db.reading(), t)
+		foreign, err := e.db.dialect.ForeignKeys(ctx, e.db.pools.Reading(), t)
 		if err != nil {
 			return err
 		}
-		unique, err := e.db.dialect.uniques(ctx, e.db.reading(), t)
+		unique, err := e.db.dialect.Uniques(ctx, e.db.pools.Reading(), t)
 		if err != nil {
 			return err
 		}
-		found[t.Name] = foundKeys{foreign, unique}
+		found[t.Name] = database.FoundKeys{Foreign: foreign, Unique: unique}
 	}
-	e.keys.found.Store(&found)
+	e.keys.Found.Store(&found)
 	return nil
 }
 
@@ -266,9 +264,9 @@ func (e *entity) know(c *shape.Column, found *shape.CatalogColumn) {
 
 // renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns
 // that have gone it leaves as they were known: the next statement will say so.
-func (e *entity) renew(ctx context.Context, s session) (changed bool, err error) {
+func (e *entity) renew(ctx context.Context, s database.Session) (changed bool, err error) {
 	for _, t := range e.v1.All() {
-		catalog, err := e.db.dialect.columns(ctx, s, t)
+		catalog, err := e.db.dialect.Columns(ctx, s, t)
 		if err != nil {
 			return false, err
 		}

@@ -11,16 +11,6 @@ import (
 
 // What a table must be like, whichever shape it holds.
 
-// relation is what the catalog says of a table as a whole.
-type relation struct {
-	Kind    string   `json:"kind"`    // "" for an ordinary table, else what it is, such as "a view"
-	Hidden  bool     `json:"hidden"`  // row-level security is active for our role
-	Role    string   `json:"role"`    // our role
-	Missing []string `json:"missing"` // rights that our role lacks
-	// Sequences make values of the table's columns, and our role may not use them.
-	Sequences []string `json:"sequences"`
-}
-
 // checkRightsOnV1 fails where our role may not use V1's tables.
 func (e *entity) checkRightsOnV1(ctx context.Context) error {
 	for _, t := range e.v1.All() {
@@ -34,7 +24,7 @@ func (e *entity) checkRightsOnV1(ctx context.Context) error {
 // checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see. It
 // gives the advice that it is given. Without one a table may be absent.
 func (e *entity) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifIncomplete string) error {
-	catalog, err := e.db.dialect.columns(ctx, e.db.reading(), t)
+	catalog, err := e.db.dialect.Columns(ctx, e.db.pools.Reading(), t)
 	if err != nil {
 		return err
 	}
@@ -42,14 +32,14 @@ func (e *entity) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifInc
 		return nil
 	}
 	if len(catalog) == 0 {
-		if schemas, err := e.db.dialect.elsewhere(ctx, e.db.reading(), e.db.schema, t.Name); err != nil {
+		if schemas, err := e.db.dialect.Elsewhere(ctx, e.db.pools.Reading(), e.db.pools.Schema, t.Name); err != nil {
 			return err
 		} else if len(schemas) > 0 {
 			ifAbsent = fmt.Sprintf("schema %s has one, which --v1-schema can name", strings.Join(schemas, ", "))
 		}
 		return fmt.Errorf("entity %s: there is no table %s: %s", e.name, strings.ReplaceAll(t.SQL, `"`, ""), ifAbsent)
 	}
-	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
+	about, err := e.db.dialect.Relation(ctx, e.db.pools.Reading(), t)
 	if err != nil {
 		return err
 	}
@@ -63,7 +53,7 @@ func (e *entity) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifInc
 		c := &t.Columns[i]
 		found, ok := catalog[c.Name]
 		switch {
-		case !ok && ifAbsent == "" && e.db.dialect.zero(c) != "": // an installation adds it
+		case !ok && ifAbsent == "" && e.db.dialect.Zero(c) != "": // an installation adds it
 			continue
 		case !ok:
 			missing = append(missing, c.Name)
@@ -124,7 +114,7 @@ func (e *entity) engineColumnsOf(t *shape.Table) []string {
 
 // checkRights fails where our role does not see each row of a table, or may not write it.
 func (e *entity) checkRights(ctx context.Context, t *shape.Table) error {
-	about, err := e.db.dialect.relation(ctx, e.db.reading(), t)
+	about, err := e.db.dialect.Relation(ctx, e.db.pools.Reading(), t)
 	switch {
 	case err != nil:
 		return err

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // A run's key range is worked on in chunks, which are cut from it one after another as workers ask for them, in this
@@ -95,15 +97,15 @@ const leaseless = "'1970-01-01T00:00:00.000Z'"
 // openChunks are those of a run.
 func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err error) {
 	d := e.db.dialect
-	err = e.db.reading().query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &open) },
+	err = e.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &open) },
 		fill(`SELECT CAST({list} AS text)`,
-			"list", d.list(d.object([]member{
+			"list", d.List(d.Object([]database.Member{
 				{"runId", "k.run_id"},
 				{"number", "k.number"},
 				{"token", "k.token"},
 				{"lease", "CAST(k.leased_until AS text)"},
 				{"leased", fill(`CASE WHEN k.leased_until > {leaseless} THEN {truth} ELSE {truth2} END`,
-					"leaseless", leaseless, "truth", d.truth(true), "truth2", d.truth(false))},
+					"leaseless", leaseless, "truth", d.Truth(true), "truth2", d.Truth(false))},
 			}), e.db.sql(`{coexist_chunk} k WHERE k.run_id = {formatInt} AND NOT k.finished`,
 				"formatInt", strconv.FormatInt(run.ID, 10)), "k.number")))
 	return open, err
@@ -113,16 +115,16 @@ func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err
 // condition.
 func (e *entity) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
 	d := e.db.dialect
-	err = e.db.autonomously(ctx, func(s session) error {
+	err = e.db.autonomously(ctx, func(s database.Session) error {
 		taken = nil
-		return s.query(ctx, func(rows *sql.Rows) error {
+		return s.Query(ctx, func(rows *sql.Rows) error {
 			taken = &chunk{}
-			return scanJSON(rows, taken)
+			return database.ScanJSON(rows, taken)
 		}, e.db.sql(`UPDATE {coexist_chunk} SET token = token + 1, leased_until = {later} WHERE run_id = ?
 			AND number = ? AND token = ? AND CAST(leased_until AS text) = ? AND NOT finished AND EXISTS (SELECT 1
 			FROM {coexist_run} r WHERE r.id = run_id AND r.status = 'RUNNING'){condition} RETURNING CAST({object}
-			AS text)`, "later", d.later("?"), "condition", condition,
-			"object", d.object([]member{
+			AS text)`, "later", d.Later("?"), "condition", condition,
+			"object", d.Object([]database.Member{
 				{"runId", "run_id"},
 				{"number", "number"},
 				{"upper", "upper"},
@@ -195,7 +197,7 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
 		if b.rows > 0 {
 			after.Position = &b.last
 		}
-		if _, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET position = ?, finished = ?, done = done + ?,
+		if _, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET position = ?, finished = ?, done = done + ?,
 			migrated = migrated + ?, quarantined = quarantined + ?, behind = behind + ?, faults = faults + ?,
 			busy_ms = busy_ms + ? WHERE run_id = ? AND number = ? AND token = ?`),
 			after.Position, b.end, done, added.migrated, added.quarantined, added.behind, added.faults,
@@ -214,8 +216,8 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
 // mayWork takes the locks of a batch and checks what has to hold for it: the lease, the run, the phase. It brings the
 // chunk's limits up to date.
 func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
-	held, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET leased_until = {later} WHERE run_id = ?
-		AND number = ? AND token = ?`, "later", e.db.dialect.later("?")),
+	held, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET leased_until = {later} WHERE run_id = ?
+		AND number = ? AND token = ?`, "later", e.db.dialect.Later("?")),
 		e.db.leases.length.Milliseconds(), c.RunID, c.Number, c.Token)
 	if err != nil {
 		return err
@@ -224,11 +226,11 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 		return errLeaseLost
 	}
 	share := ""
-	if e.db.dialect.lock() != "" {
+	if e.db.dialect.Lock() != "" {
 		share = " FOR SHARE"
 	}
 	running, ahead := false, 0
-	err = t.query(ctx, func(rows *sql.Rows) error {
+	err = t.Query(ctx, func(rows *sql.Rows) error {
 		running = true
 		return rows.Scan(&c.Workers, &c.MaxRows, &ahead)
 	}, e.db.sql(`SELECT r.workers, coalesce(r.max_rows_per_second, 0), (SELECT count(*) FROM {coexist_chunk} k
@@ -248,7 +250,7 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 	case run.Kind.needsEpoch() && t.fence.Epoch != run.epoch:
 		return fmt.Errorf("%w since the %s was started: start another", ErrPhaseChanged, run.Kind)
 	case t.fence.Epoch != b.fence.Epoch:
-		return &busyError{ErrPhaseChanged} // it went away and came back: read again
+		return database.Busy(ErrPhaseChanged) // it went away and came back: read again
 	case t.fence.MappingVersion > e.mappingVersion:
 		return fmt.Errorf("%w: %s is at version %d of its mapping, this instance has version %d", errLeaseLost, e.name,
 			t.fence.MappingVersion, e.mappingVersion)
@@ -260,12 +262,12 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 // endIfDone ends a run with its last chunk.
 func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	// Workers that end their chunks at the same time look one after another.
-	whole, err := number(ctx, t.session, e.sql(`SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM {coexist_cut} c
+	whole, err := t.Number(ctx, e.sql(`SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM {coexist_cut} c
 		WHERE c.run_id = ?{lock}`), c.RunID)
 	if err != nil || whole == 0 || run.Kind == Sweep && c.Stage == stageRange {
 		return err
 	}
-	open, err := number(ctx, t.session, e.db.sql(`SELECT count(*) FROM {coexist_chunk} k WHERE k.run_id = ?
+	open, err := t.Number(ctx, e.db.sql(`SELECT count(*) FROM {coexist_chunk} k WHERE k.run_id = ?
 		AND NOT k.finished`), c.RunID)
 	if err != nil || open > 0 {
 		return err
@@ -277,7 +279,7 @@ func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	if blind != nil {
 		status = Failed
 	}
-	_, err = t.exec(ctx, e.sql(`UPDATE {coexist_run} SET status = ?, error = ?, finished_at = {now}, throttled_by
+	_, err = t.Exec(ctx, e.sql(`UPDATE {coexist_run} SET status = ?, error = ?, finished_at = {now}, throttled_by
 		= NULL, total = (SELECT sum(k.done) FROM {coexist_chunk} k WHERE k.run_id = {coexist_run}.id) WHERE id = ?`), string(status), blind, c.RunID)
 	return err
 }
@@ -285,7 +287,7 @@ func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 // blind says why a run that has come to its end cannot have seen all that is there, nil where nothing speaks against
 // it. An index that has another order than the database now, say, leads a walk past rows.
 func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
-	if without, err := e.keyless(ctx, t.session); err != nil {
+	if without, err := e.keyless(ctx, t.Session); err != nil {
 		return nil, err
 	} else if without != "" {
 		return &without, nil
@@ -294,11 +296,11 @@ func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	if run.Kind == Restore || t.fence.leader() == sideV2 {
 		root = e.v2
 	}
-	rows, exact, err := e.db.dialect.estimate(ctx, t.session, root.SQL)
+	rows, exact, err := e.db.dialect.Estimate(ctx, t.Session, root.SQL)
 	if err != nil {
 		return nil, err
 	}
-	done, err := number(ctx, t.session, e.db.sql(`SELECT sum(k.done) FROM {coexist_chunk} k WHERE k.run_id = ?`),
+	done, err := t.Number(ctx, e.db.sql(`SELECT sum(k.done) FROM {coexist_chunk} k WHERE k.run_id = ?`),
 		run.ID)
 	// Rows that have come and gone meanwhile are seen to by who wrote them, so only many that were there at both ends
 	// speak against a run.
@@ -308,7 +310,7 @@ func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 		return nil, err
 	}
 	if !exact {
-		if rows, err = number(ctx, t.session, fill(`SELECT count(*) FROM {root}`, "root", root.SQL)); err != nil ||
+		if rows, err = t.Number(ctx, fill(`SELECT count(*) FROM {root}`, "root", root.SQL)); err != nil ||
 			done >= min(rows, run.Total)/2 {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func (e *entity) late(t *shape.Table) []shape.Column {
 		order[c.SQL] = i + 1
 	}
 	var late []shape.Column
-	for _, key := range e.keys.foreign(t.Name) {
+	for _, key := range e.keys.Foreign(t.Name) {
 		if place, there := order[key.Target]; !there || place <= order[t.SQL] {
 			continue
 		}

@@ -104,7 +104,7 @@ func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Conditi
 	if t.Column(c.column) == nil {
 		return fmt.Errorf("entity %s: a condition is on column %q, which table %s has not", e.name, c.column, t.Name)
 	}
-	column, ordered := alias+"."+quote(c.column), e.db.dialect.ordered(alias, t.Column(c.column))
+	column, ordered := alias+"."+quote(c.column), e.db.dialect.Ordered(alias, t.Column(c.column))
 	at := within
 	if len(c.values) > 0 {
 		c.values = whole(t.Column(c.column), c.test, c.values)
@@ -123,7 +123,7 @@ func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Conditi
 				return fmt.Errorf("entity %s: a condition on column %q: %w", e.name, c.column, err)
 			}
 			s.add(fill(`{column} IN (SELECT l.key FROM ({keyList}) l)`, "column", column,
-				"keyList", e.db.dialect.keyList(t.Column(c.column))), string(list))
+				"keyList", e.db.dialect.KeyList(t.Column(c.column))), string(list))
 		default:
 			s.add(column+" IN ?", held)
 		}
@@ -136,7 +136,7 @@ func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Conditi
 	case c.test == testAtMost:
 		s.add(ordered+" <= ?", c.values...)
 	case c.test == testContains:
-		s.add(e.db.dialect.contains(column), c.values...)
+		s.add(e.db.dialect.Contains(column), c.values...)
 	case c.test == testNull:
 		s.add(fill(`{column} IS NULL`, "column", column))
 	default:

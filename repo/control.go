@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -82,9 +83,9 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 	m := Migration{Entity: e.name}
 	found, standby := false, false
 	d := c.db.dialect
-	err = c.db.answering().query(ctx, func(rows *sql.Rows) error {
+	err = c.db.pools.Answering().Query(ctx, func(rows *sql.Rows) error {
 		found = true
-		return scanJSON(rows, &struct {
+		return database.ScanJSON(rows, &struct {
 			Phase          *Phase     `json:"phase"`
 			PhaseChangedAt *time.Time `json:"phaseChangedAt"`
 			Incomplete     *bool      `json:"incomplete"`
@@ -92,18 +93,18 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 			Standby        *bool      `json:"standby"`
 		}{&m.Phase, &m.PhaseChangedAt, &m.Incomplete, &m.MappingVersion, &standby})
 	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_entity} e WHERE e.name = ?`,
-		"object", d.object([]member{
-			{"standby", d.standby()},
+		"object", d.Object([]database.Member{
+			{"standby", d.Standby()},
 			{"phase", "e.phase"},
 			{"phaseChangedAt", "e.phase_changed_at"},
-			{"incomplete", d.value("e", &shape.Column{Name: "incomplete", IsBool: true})},
+			{"incomplete", d.Value("e", &shape.Column{Name: "incomplete", IsBool: true})},
 			{"mappingVersion", "e.mapping_version"},
 		})), e.name)
 	if err == nil && !found {
 		err = e.decodeFence(nil, nil)
 	}
 	if err == nil && standby {
-		return Migration{}, errStandby
+		return Migration{}, database.ErrStandby
 	}
 	m.PhaseChangedAt = m.PhaseChangedAt.UTC()
 	return m, err
@@ -137,9 +138,9 @@ func (c *Control) History(ctx context.Context, entity string, first int) ([]Phas
 	}
 	d := c.db.dialect
 	var history []PhaseChange
-	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+	err = c.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error {
 		var change PhaseChange
-		err := scanJSON(rows, &struct {
+		err := database.ScanJSON(rows, &struct {
 			From   *Phase     `json:"from"`
 			To     *Phase     `json:"to"`
 			At     *time.Time `json:"at"`
@@ -152,13 +153,13 @@ func (c *Control) History(ctx context.Context, entity string, first int) ([]Phas
 		return err
 	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_phase_change} h WHERE h.entity = ? ORDER BY h.id DESC
 		LIMIT ?`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"from", "h.from_phase"},
 			{"to", "h.to_phase"},
 			{"at", "h.at"},
 			{"actor", "h.actor"},
 			{"reason", "h.reason"},
-			{"forced", d.value("h", &shape.Column{Name: "forced", IsBool: true})},
+			{"forced", d.Value("h", &shape.Column{Name: "forced", IsBool: true})},
 		})), e.name, first)
 	return history, err
 }
@@ -189,7 +190,7 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 			return Migration{}, inputError(err)
 		}
 	}
-	f, err := e.fenceNow(ctx, c.db.answering())
+	f, err := e.fenceNow(ctx, c.db.pools.Answering())
 	if err != nil && !errors.Is(err, ErrHiddenRows) {
 		return Migration{}, err
 	}
@@ -234,31 +235,31 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	if t.fence.Phase != before.Phase || t.fence.Epoch != before.Epoch {
 		return fmt.Errorf("%w: it is %s now", ErrPhaseChanged, t.fence.Phase)
 	}
-	state, err := e.captureState(ctx, t.session)
+	state, err := e.captureState(ctx, t.Session)
 	if err != nil {
 		return err
 	}
 	if state.Known && !state.Kept {
 		return errCaptureGap
 	}
-	if seeds, generation, err := e.unmarked(ctx, t.session); err != nil || seeds != found.seeds ||
+	if seeds, generation, err := e.unmarked(ctx, t.Session); err != nil || seeds != found.seeds ||
 		generation != found.generation {
 		return cmp.Or(err, errUnmarked)
 	}
-	if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {
+	if err := e.changedSince(ctx, t.Session, &found, marksBefore); err != nil {
 		return err
 	}
 	if err := mayPass(found, request.Force, request.Reason); err != nil {
 		return err
 	}
-	now := e.db.dialect.now()
+	now := e.db.dialect.Now()
 	incomplete := request.To == Cutover && before.Phase != Contract && found.lacking()
-	if _, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_entity} SET phase = ?, incomplete = ?, restoring = ?, epoch
+	if _, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_entity} SET phase = ?, incomplete = ?, restoring = ?, epoch
 		= epoch + 1, phase_changed_at = {now} WHERE name = ?`, "now", now),
 		string(request.To), incomplete, false, e.name); err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, e.db.sql(`INSERT INTO {coexist_phase_change} (entity, from_phase, to_phase, at, actor,
+	_, err = t.Exec(ctx, e.db.sql(`INSERT INTO {coexist_phase_change} (entity, from_phase, to_phase, at, actor,
 		reason, forced) VALUES (?, ?, ?, {now}, ?, ?, ?)`, "now", now),
 		e.name, string(before.Phase), string(request.To), request.Actor, request.Reason, len(found.blockers()) > 0)
 	return err
@@ -270,15 +271,16 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error) error {
 	blocked := &BlockedError{Entity: e.name}
 	var wait lockWait
-	err := retry(ctx, patience{until: time.Now().Add(e.db.phasePatience)}, isBusy, func() error {
-		conn, err := e.db.writerDB.Conn(ctx)
+	patience := database.Patience{Until: time.Now().Add(e.db.phasePatience)}
+	err := database.Retry(ctx, patience, database.IsBusy, func() error {
+		conn, err := e.db.pools.WriterDB.Conn(ctx)
 		if err != nil {
-			return e.db.classify(err)
+			return e.db.pools.Classify(err)
 		}
 		err = e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
 			return e.db.dialect.changePhase(ctx, t, e, wait.next())
 		}, fn)
-		if isBusy(err) {
+		if database.IsBusy(err) {
 			if by := e.blockers(ctx); len(by) > 0 {
 				blocked.By = by
 				wait.after(by)
@@ -286,7 +288,7 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 		}
 		return err
 	})
-	if isBusy(err) {
+	if database.IsBusy(err) {
 		return blocked
 	}
 	return err
@@ -294,7 +296,7 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 
 // blockers is who is in the way of a phase change, nothing where that cannot be told.
 func (e *entity) blockers(ctx context.Context) []Transaction {
-	by, err := e.db.dialect.blockers(ctx, e.db.reading(), e)
+	by, err := e.db.dialect.blockers(ctx, e.db.pools.Reading(), e)
 	if err != nil {
 		e.db.logger.DebugContext(ctx, "cannot tell who blocks", "entity", e.name, "error", err)
 	}
@@ -372,7 +374,7 @@ func watch[T any](ctx context.Context, db *DB, every time.Duration, first T,
 	states <- first
 	go func() {
 		defer close(states)
-		for pause(ctx, every) == nil {
+		for database.Pause(ctx, every) == nil {
 			state, changed, last, err := look(ctx)
 			if err != nil {
 				// The database is away: its watchers learn more when it is back.

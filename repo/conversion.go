@@ -98,7 +98,7 @@ func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
 	if err := r.v1.CheckLimits(held, v1); err != nil {
 		return err
 	}
-	return r.v1.CanonicalizeNumbers(r.db.dialect.held, held, v1, func(number reflect.Value, settled value.Number,
+	return r.v1.CanonicalizeNumbers(r.db.dialect.Held, held, v1, func(number reflect.Value, settled value.Number,
 		path string,
 	) error {
 		if string(settled) != number.String() {

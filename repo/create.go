@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -118,7 +119,7 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 	}
 	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be
 	// passed.
-	if _, err := t.exec(ctx, r.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key,
+	if _, err := t.Exec(ctx, r.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key,
 		s.state.seq); err != nil {
 		return err
 	}
@@ -166,35 +167,35 @@ func (e *entity) mayHoldKey(ctx context.Context, key string) (bool, error) {
 	if e.holdsKey(key) {
 		return true, nil
 	}
-	_, err := e.renew(ctx, e.db.reading())
+	_, err := e.renew(ctx, e.db.pools.Reading())
 	return err == nil && e.holdsKey(key), err
 }
 
 // taken turns the violation of a unique constraint into ErrAlreadyExists, or into a *UniqueError where it is not that
 // of the key.
 func (e *entity) taken(ctx context.Context, err error) error {
-	refused, ok := errors.AsType[*constraintError](err)
-	if !ok || refused.kind != uniqueViolation {
+	refused, ok := errors.AsType[*database.ConstraintError](err)
+	if !ok || refused.Kind != database.UniqueViolation {
 		return err
 	}
 	for _, t := range []*shape.Table{e.v1, e.v2} {
-		if ofKey, err := e.db.dialect.violatesKey(ctx, e.db.reading(), t, refused); ofKey || err != nil {
+		if ofKey, err := e.db.dialect.ViolatesKey(ctx, e.db.pools.Reading(), t, refused); ofKey || err != nil {
 			return cmp.Or(err, ErrAlreadyExists)
 		}
 	}
-	return &UniqueError{refused.constraint}
+	return &UniqueError{refused.Constraint}
 }
 
 // malformed is the *InputError for the key of the aggregate v where the database says that it is no value of its type,
 // else err.
 func (e *entity) malformed(ctx context.Context, err error, t *shape.Table, v any) error {
-	if refused, ok := errors.AsType[*constraintError](err); !ok || refused.kind != badValue {
+	if !database.IsRefused(err, database.BadValue) {
 		return err
 	}
 	key := e.keyOf(t, v)
-	_, formErr := number(ctx, e.db.reading(), e.sql(`SELECT count({?})`), key)
-	if refused, ok := errors.AsType[*constraintError](formErr); ok && refused.kind == badValue {
-		return inputError(Faulty(t.Key.Field(""), "%q cannot be a key: %s", key, shape.FirstLine(refused.err)))
+	_, formErr := e.db.pools.Reading().Number(ctx, e.sql(`SELECT count({?})`), key)
+	if refused, ok := errors.AsType[*database.ConstraintError](formErr); ok && refused.Kind == database.BadValue {
+		return inputError(Faulty(t.Key.Field(""), "%q cannot be a key: %s", key, shape.FirstLine(refused.Err)))
 	}
 	return err
 }
@@ -237,8 +238,8 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 				"SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
 				generator, many, r.v1.SQL, quote(r.v1.Key.Name))
 		}
-		err = r.db.autonomously(ctx, func(s session) error {
-			return s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&key) }, next)
+		err = r.db.autonomously(ctx, func(s database.Session) error {
+			return s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&key) }, next)
 		})
 		return key, err
 	}
@@ -268,8 +269,8 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 }
 
 func (e *entity) serial(ctx context.Context, statement string) (n int64, err error) {
-	err = e.db.autonomously(ctx, func(s session) error {
-		n, err = number(ctx, s, statement)
+	err = e.db.autonomously(ctx, func(s database.Session) error {
+		n, err = s.Number(ctx, statement)
 		return err
 	})
 	return n, err
@@ -278,14 +279,14 @@ func (e *entity) serial(ctx context.Context, statement string) (n int64, err err
 // explain turns a constraint's refusal of what a client wrote into an error that names the field: in V1, then through
 // path in the shape that the client uses.
 func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(string) string, v1 *V1) error {
-	refused, ok := errors.AsType[*constraintError](err)
+	refused, ok := errors.AsType[*database.ConstraintError](err)
 	if !ok {
 		return err
 	}
-	switch refused.kind {
-	case uniqueViolation:
+	switch refused.Kind {
+	case database.UniqueViolation:
 		return r.taken(ctx, err)
-	case foreignKeyViolation:
+	case database.ForeignKeyViolation:
 		found, err := r.danglingReference(ctx, refused, v1)
 		if err != nil {
 			return err
@@ -294,11 +295,11 @@ func (r *Repository[V1, V2]) explain(ctx context.Context, err error, path func(s
 			return ErrConflict // an update took away what other rows refer to
 		}
 		return inputError(Faulty(path(found), "refers to a row that does not exist"))
-	case refusal:
-		return refused.refused
+	case database.Refusal:
+		return refusedError(refused.Refused)
 	default:
-		return inputError(Faulty(path(r.v1.FieldOf(refused.column)), "the database refuses it: %s",
-			shape.FirstLine(refused.err)))
+		return inputError(Faulty(path(r.v1.FieldOf(refused.Column)), "the database refuses it: %s",
+			shape.FirstLine(refused.Err)))
 	}
 }
 
@@ -313,7 +314,9 @@ func (r *Repository[V1, V2]) explainV1(ctx context.Context, err error, v1 *V1) e
 }
 
 // danglingReference finds the field of v1 whose foreign key has no target, empty if there is none.
-func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *constraintError, v1 *V1) (string, error) {
+func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *database.ConstraintError,
+	v1 *V1,
+) (string, error) {
 	v := reflect.ValueOf(v1).Elem()
 	if path, err := r.dangling(ctx, refused, r.v1, "", v); path != "" || err != nil {
 		return path, err
@@ -329,19 +332,19 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *con
 		}
 	}
 	// The target may have come since.
-	for _, key := range r.keys.foreign(r.v1.Name) {
-		if refused.constraint != "" && refused.constraint == key.Name && refused.table == r.v1.Name {
+	for _, key := range r.keys.Foreign(r.v1.Name) {
+		if refused.Constraint != "" && refused.Constraint == key.Name && refused.Table == r.v1.Name {
 			return r.v1.FieldOf(key.Columns[0]), nil
 		}
 	}
 	return "", nil
 }
 
-func (e *entity) dangling(ctx context.Context, refused *constraintError, t *shape.Table, prefix string,
+func (e *entity) dangling(ctx context.Context, refused *database.ConstraintError, t *shape.Table, prefix string,
 	v reflect.Value,
 ) (string, error) {
-	for _, key := range e.keys.foreign(t.Name) {
-		if refused.constraint != "" && refused.constraint != key.Name {
+	for _, key := range e.keys.Foreign(t.Name) {
+		if refused.Constraint != "" && refused.Constraint != key.Name {
 			continue
 		}
 		for i := range t.Columns {
@@ -354,7 +357,7 @@ func (e *entity) dangling(ctx context.Context, refused *constraintError, t *shap
 				continue
 			}
 			arg := reflect.Indirect(value)
-			targets, err := number(ctx, e.db.reading(), fill(`SELECT count(*) FROM {target}
+			targets, err := e.db.pools.Reading().Number(ctx, fill(`SELECT count(*) FROM {target}
 				WHERE CAST({targetColumns} AS text) = ?`, "target", key.Target,
 				"targetColumns", quote(key.TargetColumns[0])),
 				fmt.Sprint(arg.Interface()))

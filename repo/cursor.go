@@ -58,7 +58,7 @@ func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 	default:
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}
-	if _, _, ok := e.db.dialect.sortedBy(e.v1.Key, c.Value); !ok {
+	if _, _, ok := e.db.dialect.SortedBy(e.v1.Key, c.Value); !ok {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}
 	return &c, nil

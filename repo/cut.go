@@ -24,7 +24,7 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	var whole, room, open bool
 	var bound sql.NullString
 	found := false
-	err := t.query(ctx, func(rows *sql.Rows) error {
+	err := t.Query(ctx, func(rows *sql.Rows) error {
 		found = true
 		var position sql.NullString
 		err := rows.Scan(&position, &bound, &whole, &c.Number)
@@ -38,7 +38,7 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 		return nil, err
 	}
 	// A later statement than the lock.
-	err = t.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&room, &open, &c.Workers, &c.MaxRows) },
+	err = t.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&room, &open, &c.Workers, &c.MaxRows) },
 		e.db.sql(`SELECT {roomForWorker}, EXISTS (SELECT 1 FROM {coexist_chunk} k WHERE k.run_id = r.id
 			AND (NOT k.finished OR k.stage = 'MARKS')), r.workers, coalesce(r.max_rows_per_second, 0)
 			FROM {coexist_run} r WHERE r.id = ?`, "roomForWorker", e.db.roomForWorker("r.id")), run.ID)
@@ -55,8 +55,8 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = t.exec(ctx, e.db.sql(`INSERT INTO {coexist_chunk} (run_id, number, upper, position, stage, token,
-		leased_until) VALUES (?, ?, ?, ?, ?, 1, {later})`, "later", e.db.dialect.later("?")),
+	_, err = t.Exec(ctx, e.db.sql(`INSERT INTO {coexist_chunk} (run_id, number, upper, position, stage, token,
+		leased_until) VALUES (?, ?, ?, ?, ?, 1, {later})`, "later", e.db.dialect.Later("?")),
 		c.RunID, c.Number, c.Upper, c.Position, string(c.Stage), e.db.leases.length.Milliseconds())
 	return c, err
 }
@@ -72,7 +72,7 @@ func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound s
 		s.add("SELECT CAST(n.key AS text) FROM (")
 		e.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, chunkRows)
 		s.add(") n ORDER BY n.key LIMIT 1 OFFSET CAST(? AS integer)", chunkRows-1)
-		if err := scanText(ctx, t.session, &upper, s.text.String(), s.args...); err != nil {
+		if err := scanText(ctx, t.Session, &upper, s.text.String(), s.args...); err != nil {
 			return err
 		}
 	}
@@ -80,17 +80,17 @@ func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound s
 	if c.Upper = upper; last && bound.Valid {
 		c.Upper = &bound.String
 	}
-	_, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_cut} SET position = ?, whole = ?, next_number = next_number +
+	_, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_cut} SET position = ?, whole = ?, next_number = next_number +
 		1 WHERE run_id = ?`), c.Upper, last, c.RunID)
 	return err
 }
 
 func (e *entity) cutMarks(ctx context.Context, t *tx, c *chunk) error {
 	c.Stage, c.Position = stageMarks, nil
-	if err := scanText(ctx, t.session, &c.Upper, fill(`SELECT CAST(u.key AS text) FROM ({marked}) u
+	if err := scanText(ctx, t.Session, &c.Upper, fill(`SELECT CAST(u.key AS text) FROM ({marked}) u
 		ORDER BY u.key DESC LIMIT 1`, "marked", e.marked())); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, e.db.sql(`UPDATE {coexist_cut} SET next_number = next_number + 1 WHERE run_id = ?`), c.RunID)
+	_, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_cut} SET next_number = next_number + 1 WHERE run_id = ?`), c.RunID)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -56,7 +57,7 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 		for _, own := range c.Own {
 			columns = append(columns, c.Columns[own])
 		}
-		from, value := r.db.dialect.records(columns)
+		from, value := r.db.dialect.Records(columns)
 		var by []string
 		for _, own := range columns[1:] {
 			order := value(own.Name)
@@ -70,7 +71,7 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 			return err
 		}
 		arranged := reflect.MakeSlice(list.Type(), 0, list.Len())
-		if err := t.query(ctx, func(answer *sql.Rows) error {
+		if err := t.Query(ctx, func(answer *sql.Rows) error {
 			var at int
 			err := answer.Scan(&at)
 			if err == nil {
@@ -211,7 +212,7 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 		return record, ErrAlreadyExists
 	}
 	if len(s.state.marks) > 0 {
-		if _, err := t.exec(ctx, r.sql(`UPDATE {v2} SET coexist_version = ? WHERE {v2.key} = {?}`),
+		if _, err := t.Exec(ctx, r.sql(`UPDATE {v2} SET coexist_version = ? WHERE {v2.key} = {?}`),
 			s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}
@@ -220,7 +221,7 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 			return record, err
 		}
 		if deleted < int64(len(s.state.marks)) {
-			return record, &busyError{errOvertaken}
+			return record, database.Busy(errOvertaken)
 		}
 	}
 	if !t.fence.writesV1() {
@@ -238,11 +239,11 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 
 // lockV1Rows locks the V1 rows of a key whose V2 row is ours, where V2 leads.
 func (e *entity) lockV1Rows(ctx context.Context, t *tx, key string) error {
-	if e.db.dialect.lock() == "" {
+	if e.db.dialect.Lock() == "" {
 		return nil
 	}
 	for _, lock := range e.locks(t.fence, false)[1:] {
-		if _, err := t.exec(ctx, lock, key); err != nil {
+		if _, err := t.Exec(ctx, lock, key); err != nil {
 			return err
 		}
 	}
@@ -267,7 +268,7 @@ func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2],
 	p.state = state{hasCopy: true, seq: t.seq, all: s.state.all}
 	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
 	if err == nil && !stored[p.key] {
-		err = &busyError{errOvertaken}
+		err = database.Busy(errOvertaken)
 	}
 	return c, found, err
 }
@@ -332,7 +333,7 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 		}
 	}
 	for _, c := range slices.Backward(r.childrenInOrder()) {
-		if _, err := t.exec(ctx, r.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
+		if _, err := t.Exec(ctx, r.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
 			"parentKey", quote(c.ParentKey)), s.key); err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package repo
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,8 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // Config are settings of a DB. The zero value is right for production.
@@ -44,22 +42,16 @@ type Config struct {
 // DB is a database and the entities in it. It is safe for concurrent use once its entities are described and Check has
 // passed.
 type DB struct {
-	dialect     dialect
-	schema      string
-	own         ownTables
-	reader      *gorm.DB
-	writer      *gorm.DB // PostgreSQL: the reader; SQLite: the one connection that writes
-	readerDB    *sql.DB
-	writerDB    *sql.DB
-	logger      *slog.Logger
-	onStatement func(string)
-	entities    []*entity
-	wake        chan struct{} // for Control.Work: a run was started or resumed here
-	usage       *usageCounter
+	dialect  dialect
+	pools    *database.Pools
+	own      ownTables
+	logger   *slog.Logger
+	entities []*entity
+	wake     chan struct{} // for Control.Work: a run was started or resumed here
+	usage    *usageCounter
 	// phasePatience is Config.PhasePatience.
 	phasePatience time.Duration
 	leases        leases
-	maxConns      int                    // to PostgreSQL, for all entities
 	secret        atomic.Pointer[string] // by which PostgreSQL's triggers tell our transactions, once it was read
 }
 
@@ -80,19 +72,26 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 		config.PhasePatience = 30 * time.Second
 	}
 	db := &DB{
-		phasePatience: config.PhasePatience, logger: config.Logger, onStatement: config.OnStatement,
-		wake: make(chan struct{}, 1), usage: newUsageCounter(), maxConns: config.MaxConns,
-		leases: leases{length: leaseTime}, schema: cmp.Or(config.Schema, "public"),
+		phasePatience: config.PhasePatience, logger: config.Logger, wake: make(chan struct{}, 1),
+		usage: newUsageCounter(), leases: leases{length: leaseTime},
 	}
-	if strings.ContainsAny(db.schema, "?$\x00") {
-		return nil, fmt.Errorf("the schema %q: a name with ?, $ or NUL is not supported", db.schema)
+	settings := database.Settings{
+		Schema: cmp.Or(config.Schema, "public"), MaxConns: config.MaxConns, Pooler: config.Pooler,
+		OnStatement: config.OnStatement,
+	}
+	if strings.ContainsAny(settings.Schema, "?$\x00") {
+		return nil, fmt.Errorf("the schema %q: a name with ?, $ or NUL is not supported", settings.Schema)
 	}
 	var err error
 	switch {
 	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
-		err = openPostgres(db, url, config)
+		if db.pools, err = database.OpenPostgres(url, settings); err == nil {
+			db.dialect = dialectOf(db.pools.Dialect, postgres{})
+		}
 	case strings.HasPrefix(url, "sqlite:") && len(url) > len("sqlite:"):
-		err = openSQLite(db, strings.TrimPrefix(url, "sqlite:"), config)
+		if db.pools, err = database.OpenSQLite(strings.TrimPrefix(url, "sqlite:"), settings); err == nil {
+			db.dialect = dialectOf(db.pools.Dialect, sqlite{})
+		}
 	default:
 		return nil, fmt.Errorf("the database URL %s: give postgres://USER@HOST/DATABASE or sqlite:PATH",
 			strangeScheme(url))
@@ -112,7 +111,7 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 // reach tries until the database answers.
 func (db *DB) reach(ctx context.Context, long time.Duration) error {
 	const oneTry = 15 * time.Second
-	return retry(ctx, patience{until: time.Now().Add(long)}, db.dialect.mayAnswerLater, func() error {
+	return database.Retry(ctx, database.Patience{Until: time.Now().Add(long)}, db.dialect.MayAnswerLater, func() error {
 		ping, cancel := context.WithTimeout(ctx, oneTry)
 		defer cancel()
 		return db.Ping(ping)
@@ -130,38 +129,28 @@ func strangeScheme(url string) string {
 
 var urlScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]{1,15}$`)
 
-func openGORM(d gorm.Dialector) (*gorm.DB, error) {
-	return gorm.Open(d, &gorm.Config{SkipDefaultTransaction: true, DisableAutomaticPing: true, Logger: logger.Discard})
-}
-
 // Close closes all connections. Transactions in flight are rolled back.
-func (db *DB) Close() error {
-	err := db.readerDB.Close()
-	if db.writerDB != db.readerDB {
-		err = errors.Join(err, db.writerDB.Close())
-	}
-	return err
-}
+func (db *DB) Close() error { return db.pools.Close() }
 
 // Ping returns nil when the database answers, else an ErrUnavailable.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.classify(db.writerDB.PingContext(ctx))
+	return db.pools.Ping(ctx)
 }
 
 // ReadOnly reports whether the database, or the role, lets this program write nothing. On SQLite it is false: a write
 // tells.
 func (db *DB) ReadOnly(ctx context.Context) (bool, error) {
-	return db.dialect.readOnly(ctx, db.reading())
+	return db.dialect.ReadOnly(ctx, db.pools.Reading())
 }
 
 // Empty reports whether there is no table at all where V1's are to be: in the database, or in PostgreSQL in the schema.
 func (db *DB) Empty(ctx context.Context) (bool, error) {
-	n, err := db.dialect.countTables(ctx, db)
+	n, err := db.dialect.CountTables(ctx, db.pools.Reading(), db.pools.Schema)
 	return n == 0, err
 }
 
 // qualify is a table's name in a statement.
-func (db *DB) qualify(table string) string { return db.dialect.qualify(db.schema, table) }
+func (db *DB) qualify(table string) string { return db.pools.Qualify(table) }
 
 // ownTables are the engine's own tables that all entities share, as statements name them. Each entity has two more.
 type ownTables struct {
@@ -179,167 +168,3 @@ func ownTablesOf(db *DB) ownTables {
 		key: db.qualify("coexist_key"), usage: db.qualify("coexist_v1_usage"),
 	}
 }
-
-// session sends statements, each on its own or all within a transaction. A "?" is an argument.
-type session struct {
-	db     *DB
-	gorm   *gorm.DB
-	within bool // a transaction
-	// decides says that decisions hang on what its queries answer: a standby's answer, to which a proxy may have led
-	// them, is an error.
-	decides bool
-}
-
-// reading is a session on the readers' connections, for what decisions hang on.
-func (db *DB) reading() session { return session{db: db, gorm: db.reader, decides: true} }
-
-// answering is a session on the readers' connections for statements that say themselves whether a standby answers.
-func (db *DB) answering() session { return session{db: db, gorm: db.reader} }
-
-// onConnection is a session on one connection of the writers'.
-func (db *DB) onConnection(conn *sql.Conn) session {
-	g := db.writer.WithContext(context.Background()) // a statement of its own, which may have a connection of its own
-	g.Statement.ConnPool = conn
-	return session{db: db, gorm: g, within: true}
-}
-
-// exec returns the number of rows that the statement wrote.
-func (s session) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	s.db.observe(query)
-	result := s.gorm.WithContext(ctx).Exec(query, args...)
-	return result.RowsAffected, s.db.classify(result.Error)
-}
-
-// query calls scan for each row of the answer. A statement on its own is tried again while other transactions are in
-// its way, as long as scan has not been called.
-func (s session) query(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) error {
-	scanned := false
-	again := func(err error) bool { return isBusy(err) && !scanned && !s.within }
-	return retry(ctx, patience{tries: busyTries}, again, func() error {
-		return s.queryOnce(ctx, func(rows *sql.Rows) error {
-			scanned = true
-			return scan(rows)
-		}, query, args...)
-	})
-}
-
-func (s session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, query string, args ...any) (err error) {
-	s.db.observe(query)
-	if s.decides {
-		query = s.db.dialect.ofPrimary(query)
-	}
-	rows, err := s.gorm.WithContext(ctx).Raw(query, args...).Rows()
-	if err != nil {
-		return s.db.classify(err)
-	}
-	defer func() { err = s.db.classify(errors.Join(err, rows.Close())) }()
-	for rows.Next() && err == nil {
-		err = scan(rows)
-	}
-	return errors.Join(err, rows.Err())
-}
-
-// runBuilt runs a transaction on the writers' connection: its opening, then the statements that build returns from
-// within it.
-func runBuilt(ctx context.Context, db *DB, opening []string, build func(session) ([]string, error)) error {
-	conn, err := db.writerDB.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed: nothing is lost with it
-	s := db.onConnection(conn)
-	s.decides = true
-	run := func(statements []string) error {
-		for _, statement := range statements {
-			db.observe(statement)
-			if _, err := conn.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	err = run(opening)
-	if err == nil {
-		var statements []string
-		if statements, err = build(s); err == nil {
-			err = run(append(statements, "COMMIT"))
-		}
-	}
-	if err != nil {
-		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		_, rollbackErr := conn.ExecContext(undo, "ROLLBACK")
-		return errors.Join(err, rollbackErr)
-	}
-	return nil
-}
-
-// number returns the one number that a query selects, 0 for NULL or no row.
-func number(ctx context.Context, s session, query string, args ...any) (int64, error) {
-	var n sql.NullInt64
-	err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&n) }, query, args...)
-	return n.Int64, err
-}
-
-func (db *DB) observe(query string) {
-	if db.onStatement != nil {
-		db.onStatement(query)
-	}
-}
-
-// classify turns an error of the driver into one that says what the caller should do; what it does not know it returns
-// as it is.
-func (db *DB) classify(err error) error {
-	if err == nil || errors.Is(err, ErrUnavailable) {
-		return err
-	}
-	if classified := db.dialect.classify(err); classified != nil {
-		return classified
-	}
-	switch {
-	case errors.Is(err, sql.ErrConnDone):
-		return unavailable(CauseConnection, err)
-	case errors.Is(err, context.DeadlineExceeded):
-		return unavailable(CauseTimeout, err)
-	default:
-		return err
-	}
-}
-
-// errDenied means that our role lacks a right. The database says which. It is an ErrUnavailable, since nothing is wrong
-// with what was asked.
-var errDenied error = deniedError{}
-
-type deniedError struct{}
-
-func (deniedError) Error() string        { return "our role may not do that" }
-func (deniedError) Is(target error) bool { return target == ErrUnavailable }
-
-// busyError means that another transaction was in the way: roll back and try again. It is an ErrUnavailable when tries
-// run out.
-type busyError struct{ err error }
-
-func (e *busyError) Error() string   { return "busy: " + e.err.Error() }
-func (e *busyError) Unwrap() []error { return []error{ErrUnavailable, e.err} }
-
-// constraintError means that the database refused a row.
-type constraintError struct {
-	kind                      constraintKind
-	table, constraint, column string        // as far as the database says
-	refused                   *RefusedError // of a refusal
-	err                       error
-}
-
-type constraintKind int
-
-const (
-	uniqueViolation constraintKind = iota
-	foreignKeyViolation
-	notNullViolation
-	checkViolation
-	badValue // out of range, too long, not of the column's type
-	refusal  // V1's owner has raised an error of its own
-)
-
-func (e *constraintError) Error() string { return e.err.Error() }
-func (e *constraintError) Unwrap() error { return e.err }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -28,18 +29,18 @@ func (db *DB) Install(ctx context.Context) error {
 		}
 	}
 	// Coexistence ends.
-	if err := db.installTables(ctx); errors.Is(err, errDenied) {
+	if err := db.installTables(ctx); errors.Is(err, database.ErrDenied) {
 		return fmt.Errorf("%w: let a DBA run what `coexist ddl` prints", err)
 	} else if err != nil {
 		return err
 	}
 	for _, e := range db.entities {
 		if err := e.installMapping(ctx); err != nil {
-			return db.classify(err)
+			return db.pools.Classify(err)
 		}
 		// Coexistence begins.
 		if err := e.installCapture(ctx); err != nil {
-			return db.classify(err)
+			return db.pools.Classify(err)
 		}
 		// Coexistence ends.
 	}
@@ -49,7 +50,7 @@ func (db *DB) Install(ctx context.Context) error {
 // installTables creates and upgrades tables. It waits for transactions in flight only for moments, in which others wait
 // behind it.
 func (db *DB) installTables(ctx context.Context) error {
-	return db.installPatiently(ctx, func(s session) ([]string, error) {
+	return db.installPatiently(ctx, func(s database.Session) ([]string, error) {
 		statements, upgrades, err := db.installation(ctx, s)
 		if upgrades {
 			statements = append(db.dialect.waitFor(phaseLockWait), statements...)
@@ -59,15 +60,16 @@ func (db *DB) installTables(ctx context.Context) error {
 }
 
 // installPatiently is dialect.install, again and again while others are in the way.
-func (db *DB) installPatiently(ctx context.Context, build func(session) ([]string, error)) error {
-	return retry(ctx, patience{until: time.Now().Add(20 * time.Second)}, isBusy, func() error {
-		return db.classify(db.dialect.install(ctx, db, build))
+func (db *DB) installPatiently(ctx context.Context, build func(database.Session) ([]string, error)) error {
+	patience := database.Patience{Until: time.Now().Add(20 * time.Second)}
+	return database.Retry(ctx, patience, database.IsBusy, func() error {
+		return db.pools.Classify(db.dialect.install(ctx, db, build))
 	})
 }
 
 // fixedStatements are statements that are the same whatever the database holds.
-func fixedStatements(statements ...string) func(session) ([]string, error) {
-	return func(session) ([]string, error) { return statements, nil }
+func fixedStatements(statements ...string) func(database.Session) ([]string, error) {
+	return func(database.Session) ([]string, error) { return statements, nil }
 }
 
 // older says that the entity's mapping is older than this instance's.
@@ -89,8 +91,8 @@ func (e *entity) raiseMapping() []string {
 // installMapping raises the mapping's version. It waits for writers in flight only for moments, in which others wait
 // behind it.
 func (e *entity) installMapping(ctx context.Context) error {
-	return e.db.installPatiently(ctx, func(s session) ([]string, error) {
-		older, err := number(ctx, s, fill(`SELECT count(*) FROM {older}`, "older", e.older()))
+	return e.db.installPatiently(ctx, func(s database.Session) ([]string, error) {
+		older, err := s.Number(ctx, fill(`SELECT count(*) FROM {older}`, "older", e.older()))
 		if err != nil || older == 0 {
 			return nil, err
 		}
@@ -105,16 +107,16 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 	if err := db.checkBefore(ctx); err != nil {
 		return "", err
 	}
-	statements, _, err := db.installation(ctx, db.reading())
+	statements, _, err := db.installation(ctx, db.pools.Reading())
 	if err != nil {
 		return "", err
 	}
 	for _, e := range db.entities {
 		statements = append(statements, e.raiseMapping()...)
 		// Coexistence begins.
-		triggers, err := db.dialect.capture(ctx, db.reading(), e, captureAll)
+		triggers, err := db.dialect.capture(ctx, db.pools.Reading(), e, captureAll)
 		if err != nil {
-			return "", db.classify(err)
+			return "", db.pools.Classify(err)
 		}
 		statements = append(statements, e.renewCapture(triggers)...)
 		// Coexistence ends.
@@ -125,7 +127,7 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 // checkBefore is the part of Check that holds before Install.
 func (db *DB) checkBefore(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
-		return db.classify(err)
+		return db.pools.Classify(err)
 	}
 	for _, e := range db.entities {
 		// Coexistence begins.
@@ -144,7 +146,7 @@ func (db *DB) checkBefore(ctx context.Context) error {
 
 // installation are the statements that create the tables that are missing, and whether they upgrade those that are
 // there.
-func (db *DB) installation(ctx context.Context, s session) (statements []string, upgrades bool, err error) {
+func (db *DB) installation(ctx context.Context, s database.Session) (statements []string, upgrades bool, err error) {
 	installed, err := db.ownVersion(ctx, s)
 	if err != nil {
 		return nil, false, err
@@ -188,7 +190,7 @@ func (db *DB) installation(ctx context.Context, s session) (statements []string,
 // aggregate may migrate before those to which it refers.
 func (e *entity) createV2() []string {
 	d := e.db.dialect
-	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.keyType(e.v1.Key))
+	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.KeyType(e.v1.Key))
 	engine := &shape.Table{Columns: []shape.Column{
 		{Name: seqColumn, Declared: "bigint"},
 		{Name: versionColumn, Declared: "bigint"},
@@ -206,7 +208,7 @@ func (e *entity) createV2() []string {
 		statements = append(statements, e.sql(`CREATE TABLE IF NOT EXISTS {child} ({parentKey} {keyType} NOT NULL
 			REFERENCES {v2} ON DELETE CASCADE, {positionColumn} integer NOT NULL{declare}, PRIMARY KEY
 			({parentKey}, {positionColumn}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
-			"keyType", d.keyType(e.v1.Key), "positionColumn", quote(shape.PositionColumn),
+			"keyType", d.KeyType(e.v1.Key), "positionColumn", quote(shape.PositionColumn),
 			"declare", e.declare(&c.Table)))
 	}
 	for _, r := range e.references {
@@ -219,7 +221,7 @@ func (e *entity) createV2() []string {
 
 // declare are a table's columns but the key, each after a comma.
 func (e *entity) declare(t *shape.Table) string {
-	columnType := e.db.dialect.columnType
+	columnType := e.db.dialect.ColumnType
 	if t == e.v2 {
 		columnType = e.typeOfV2
 	}
@@ -242,7 +244,7 @@ func (e *entity) declare(t *shape.Table) string {
 // database does not hold every text.
 func (db *DB) CreateV1Tables(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
-		return db.classify(err)
+		return db.pools.Classify(err)
 	}
 	var statements []string
 	created := map[string]bool{}
@@ -258,7 +260,7 @@ func (db *DB) CreateV1Tables(ctx context.Context) error {
 			return errors.New("the references of the entities form a circle")
 		}
 	}
-	return db.classify(db.dialect.install(ctx, db, fixedStatements(statements...)))
+	return db.pools.Classify(db.dialect.install(ctx, db, fixedStatements(statements...)))
 }
 
 func (e *entity) targetsCreated(created map[string]bool) bool {
@@ -276,7 +278,7 @@ func (e *entity) createV1() []string {
 	d := e.db.dialect
 	key := e.v1.Key
 	root := e.sql(`CREATE TABLE {v1} ({key} {columnType} NOT NULL PRIMARY KEY{declare}`, "key", quote(key.Name),
-		"columnType", d.columnType(key), "declare", e.declare(e.v1))
+		"columnType", d.ColumnType(key), "declare", e.declare(e.v1))
 	for _, r := range e.references {
 		root += fill(`, FOREIGN KEY ({column}) REFERENCES {qualify} ({key})`, "column", quote(r.Column),
 			"qualify", e.db.qualify(r.Table), "key", quote(r.Key))
@@ -290,7 +292,7 @@ func (e *entity) createV1() []string {
 		}
 		statements = append(statements, e.sql(`CREATE TABLE {child} ({parentKey} {columnType} NOT NULL REFERENCES
 			{v1} ({key}){declare}, PRIMARY KEY ({own}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
-			"columnType", d.columnType(key), "key", quote(key.Name), "declare", e.declare(&c.Table),
+			"columnType", d.ColumnType(key), "key", quote(key.Name), "declare", e.declare(&c.Table),
 			"own", strings.Join(own, ", ")))
 	}
 	for _, r := range e.references {

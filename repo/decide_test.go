@@ -1,9 +1,10 @@
 package repo
 
 import (
-	"errors"
 	"testing"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 func TestNextBatchSize(t *testing.T) {
@@ -28,19 +29,10 @@ func TestNextBatchSize(t *testing.T) {
 }
 
 func TestBackOff(t *testing.T) {
-	waits := newBackOff()
+	waits := database.NewBackOff()
 	for try := 1; try < 100; try++ {
 		if d := waits.NextBackOff(); d < 2*time.Millisecond || d > 500*time.Millisecond {
 			t.Errorf("after %d tries: %v", try, d)
-		}
-	}
-}
-
-func TestClassifyKeepsWhatItDoesNotKnow(t *testing.T) {
-	mine := errors.New("mine")
-	for _, d := range []database{sqlite{}, postgres{}} {
-		if err := d.classify(mine); err != nil {
-			t.Errorf("%T: %v", d, err)
 		}
 	}
 }

@@ -3,23 +3,17 @@ package repo
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	gormpostgres "gorm.io/driver/postgres"
 
-	"github.com/alwaysup/coexist/repo/internal/shape"
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // postgres is the dialect of PostgreSQL 13 and later. It uses transaction-level locks and settings only, so that it
@@ -36,32 +30,6 @@ const (
 	idleTimeout     = 30 * time.Second      // of a transaction whose client has gone
 )
 
-func openPostgres(db *DB, url string, config Config) error {
-	conn, err := pgx.ParseConfig(url)
-	if err != nil {
-		return fmt.Errorf("the database URL is wrong: %s", shape.FirstLine(err))
-	}
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = 5 * time.Second
-	}
-	if conn.ValidateConnect == nil {
-		// While a replica becomes the primary it may answer with what was before.
-		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
-	if config.Pooler {
-		conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	}
-	conn.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, or what a role's settings say
-	db.dialect = dialectOf(postgres{})
-	db.readerDB = stdlib.OpenDB(*conn)
-	db.readerDB.SetMaxOpenConns(config.MaxConns)
-	db.readerDB.SetMaxIdleConns(config.MaxConns)
-	db.writerDB = db.readerDB
-	db.reader, err = openGORM(gormpostgres.New(gormpostgres.Config{Conn: db.readerDB}))
-	db.writer = db.reader
-	return err
-}
-
 // begin sends everything in one round trip, as separate statements: a statement's snapshot is older than the lock it
 // waits for.
 func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
@@ -69,17 +37,17 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	if err != nil {
 		return err
 	}
-	b := pipeline{db: t.db}
+	b := database.Pipeline{Pools: t.Pools}
 	timeout, lock := writeLockTimeout, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
 	if o.lazy {
 		timeout, lock = lazyLockTimeout, "SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, 0))"
 	}
-	b.add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.add(nil, settings, writer, milliseconds(timeout), milliseconds(idleTimeout), o.derived)
+	b.Add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
+	b.Add(nil, settings, writer, milliseconds(timeout), milliseconds(idleTimeout), o.derived)
 	free := true
-	b.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
+	b.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
 	var fenceJSON []byte
-	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
+	b.Add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
 		"fenceQuery", e.fenceQuery()))
 	// Of the database's sequence a crash takes back what nobody waited for on the disk, while somebody may have read
 	// it.
@@ -87,7 +55,7 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	guess := e.guess()
 	if o.key != nil {
 		locks := e.locks(guess, o.deleting)
-		b.add(func(r pgx.Row) error {
+		b.Add(func(r pgx.Row) error {
 			err := r.Scan(&t.locked)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
@@ -95,19 +63,19 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 			return err
 		}, strings.Replace(locks[0], "?", "$1", 1), *o.key)
 		if !o.lazy {
-			b.add(nil, heldTimeout, milliseconds(heldLockTimeout))
+			b.Add(nil, heldTimeout, milliseconds(heldLockTimeout))
 		}
 		for _, lock := range locks[1:] {
-			b.add(nil, strings.Replace(lock, "?", "$1", 1), *o.key)
+			b.Add(nil, strings.Replace(lock, "?", "$1", 1), *o.key)
 		}
 	} else if !o.lazy {
-		b.add(nil, heldTimeout, milliseconds(heldLockTimeout))
+		b.Add(nil, heldTimeout, milliseconds(heldLockTimeout))
 	}
-	if err := b.send(ctx, t.conn); err != nil {
+	if err := b.Send(ctx, t.conn); err != nil {
 		return err
 	}
 	if !free {
-		return &busyError{errors.New("the phase is changing")}
+		return database.Busy(errors.New("the phase is changing"))
 	}
 	if err := e.decodeFence(fenceJSON, &t.fence); err != nil || o.key == nil {
 		return err
@@ -121,17 +89,17 @@ const settings = "SELECT set_config('coexist.writer', $1, true), set_config('loc
 
 // writerSetting tells the triggers that a transaction is ours, which token its marks get, and which keys it writes.
 func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, error) {
-	secret := t.db.secret.Load()
+	secret := e.db.secret.Load()
 	if secret == nil {
-		found, err := texts(ctx, t.session, t.db.sql(`SELECT secret FROM {coexist_secret}`))
+		found, err := t.Texts(ctx, e.db.sql(`SELECT secret FROM {coexist_secret}`))
 		if err != nil {
 			return "", err
 		}
 		if len(found) != 1 {
-			return "", fmt.Errorf("%w: %s has %d rows in place of one", ErrUnavailable, t.db.own.secret, len(found))
+			return "", fmt.Errorf("%w: %s has %d rows in place of one", ErrUnavailable, e.db.own.secret, len(found))
 		}
 		secret = &found[0]
-		t.db.secret.Store(secret)
+		e.db.secret.Store(secret)
 	}
 	writer := *secret + t.token + " " + e.name
 	switch keys := o.keys(); {
@@ -160,7 +128,7 @@ func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string)
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "SELECT set_config('coexist.writer', ?, true)", writer)
+	_, err = t.Exec(ctx, "SELECT set_config('coexist.writer', ?, true)", writer)
 	return err
 }
 
@@ -190,26 +158,26 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.D
 	if err != nil {
 		return err
 	}
-	b := pipeline{db: t.db}
-	b.add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.add(nil, settings, writer, milliseconds(wait), milliseconds(idleTimeout), false)
+	b := database.Pipeline{Pools: t.Pools}
+	b.Add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
+	b.Add(nil, settings, writer, milliseconds(wait), milliseconds(idleTimeout), false)
 	// All entities' phases change one after another, since they depend on each other.
-	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))")
-	b.add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e))
+	b.Add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))")
+	b.Add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e))
 	// An old program's transaction in flight would otherwise commit to V1 after V2 has become the truth.
-	b.add(nil, p.lockV1(e)[0])
+	b.Add(nil, p.lockV1(e)[0])
 	var fenceJSON []byte
-	b.add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
+	b.Add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
 		"fenceQuery", e.fenceQuery()))
-	if err := b.send(ctx, t.conn); err != nil {
+	if err := b.Send(ctx, t.conn); err != nil {
 		return err
 	}
 	return e.decodeFence(fenceJSON, &t.fence)
 }
 
-func (postgres) blockers(ctx context.Context, s session, e *entity) ([]Transaction, error) {
+func (postgres) blockers(ctx context.Context, s database.Session, e *entity) ([]Transaction, error) {
 	var blockers []Transaction
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &blockers) },
+	err := s.Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &blockers) },
 		// Of other roles' sessions some see no more than the process and the role, of which an autovacuum has none.
 		// A transaction that was prepared has locks and no process.
 		`WITH held AS (SELECT l.pid, l.virtualtransaction FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
@@ -226,7 +194,7 @@ FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_
 UNION ALL SELECT x.prepared, json_build_object('prepared', x.gid, 'since', x.prepared)
 FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELECT 1 FROM held h JOIN pg_locks t ON t.virtualtransaction = h.virtualtransaction AND t.pid IS NULL
 	WHERE h.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = x.transaction)) b`,
-		jsonList(e.v1Tables()), fenceLock(e))
+		database.JSONList(e.v1Tables()), fenceLock(e))
 	return blockers, err
 }
 
@@ -237,7 +205,7 @@ func (p postgres) deleteMarks(e *entity) string {
 
 // deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
 func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
-	return number(ctx, t.session, e.sql(`WITH gone AS ({deleteMarks} RETURNING m.bypass, m.at), logged
+	return t.Number(ctx, e.sql(`WITH gone AS ({deleteMarks} RETURNING m.bypass, m.at), logged
 		AS (INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at) FROM gone
 		WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone`, "deleteMarks", p.deleteMarks(e)), marks)
 }
@@ -249,15 +217,8 @@ func (postgres) foldBypass(e *entity) []string {
 		FROM gone HAVING count(*) > 0`, "table", table, "entity", entity)}
 }
 
-// brokenForeignKey: PostgreSQL makes none.
-func (postgres) brokenForeignKey(context.Context, session, *shape.Table) (string, error) {
-	return "", nil
-}
-
-func (postgres) qualify(schema, table string) string { return quote(schema) + "." + quote(table) }
-
 func (postgres) shareFence(ctx context.Context, t *tx, e *entity) error {
-	_, err := t.exec(ctx, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended(?, 0))", fenceLock(e))
+	_, err := t.Exec(ctx, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended(?, 0))", fenceLock(e))
 	return err
 }
 
@@ -280,77 +241,20 @@ func (postgres) commit(ctx context.Context, t *tx) error {
 	})
 }
 
-func (postgres) classify(err error) error {
-	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return classifyPostgres(err, pg)
-	}
-	netErr, isNet := errors.AsType[net.Error](err)
-	_, isConnect := errors.AsType[*pgconn.ConnectError](err)
-	switch {
-	case errors.Is(err, pgconn.ErrStandbyConnection):
-		return unavailable(CauseStandby, err)
-	case isNet && netErr.Timeout() && !isConnect:
-		return unavailable(CauseTimeout, err)
-	case isNet, isConnect, errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF),
-		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		pgconn.SafeToRetry(err), strings.Contains(err.Error(), "conn closed"):
-		return unavailable(CauseConnection, err)
-	default:
-		return nil
-	}
-}
-
-func (postgres) mayAnswerLater(err error) bool {
-	cause := CauseOf(err)
-	return cause != "" && cause != CauseRights && cause != CauseSetting
-}
-
-func (postgres) minPause() time.Duration { return 0 }
-
-func (postgres) skipLocked() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
-
-func (postgres) now() string { return "clock_timestamp()" }
-
-func (postgres) standby() string { return "pg_is_in_recovery()" }
-
-func (postgres) hides(tables []string) string {
-	active := make([]string, len(tables))
-	for i, t := range tables {
-		active[i] = "coalesce(row_security_active(to_regclass(" + literal(t) + ")), false)"
-	}
-	return strings.Join(active, " OR ")
-}
-
-func (postgres) later(ms string) string {
-	return fill(`clock_timestamp() + make_interval(secs => CAST({ms} AS double precision) / 1000)`, "ms", ms)
-}
-
-func (postgres) noKey(c *shape.Column) (condition, kind string) {
-	return fill(`t.{column} IS NULL`, "column", quote(c.Name)), onlyNull
-}
-
-func (postgres) keyType(c *shape.Column) string {
-	known, declared := c.Now(), comparedAs(c)
-	if declared == "text" {
-		declared = "character varying"
-	}
-	if known.Collation != "" {
-		declared += fill(` COLLATE {collation}`, "collation", known.Collation)
-	}
-	return declared
-}
-
-func (postgres) alterType(t *shape.Table, column, to string) []string {
-	return []string{fill(`ALTER TABLE {table} ALTER COLUMN {column} TYPE {to}`, "table", t.SQL,
-		"column", quote(column), "to", to)}
-}
-
-func (postgres) columnType(c *shape.Column) string { return c.Declared }
-
-func scanJSON(rows *sql.Rows, to any) error {
-	var document []byte
-	if err := rows.Scan(&document); err != nil {
-		return err
-	}
-	return json.Unmarshal(document, to)
+// afterDeferred sends both statements in one round trip.
+func (postgres) afterDeferred(ctx context.Context, t *tx, scan func(database.Scanner) error, query string,
+	args ...any,
+) error {
+	b := database.Pipeline{Pools: t.Pools}
+	b.Add(nil, "SET CONSTRAINTS ALL IMMEDIATE")
+	t.Pools.Observe(query)
+	b.Batch.Queue(database.Numbered(query), args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := scan(rows); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return t.Pools.Classify(b.Send(ctx, t.conn))
 }

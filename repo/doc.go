@@ -92,22 +92,10 @@
 // locks out who was slow (work.go). A verification with faults is red, repaired or not, and stays so until a newer one
 // has found nothing.
 //
-// # Files
+// # Where to begin
 //
-//	internal_read.go   the heart: begin here             repository.go   Definition, New, Record
-//	mapping.go      what a mapping is, and its laws      conversion.go   what calls it, and the proof
-//	internal/shape  structs as tables: columns, rows, differences, limits
-//	read.go         reads by key                         list.go, keyset.go, cursor.go, condition.go   pages and filters
-//	store.go        storer                               mark.go      freshness and versions
-//	write.go, update.go, create.go, seeding.go   writes  cutover.go   writes where V2 leads
-//	aftermath.go, takeover.go   what V1's owner makes of a write     reference.go   references between entities
-//	phase.go        what each phase means                control.go   the operator's side: phases, history, watching
-//	gate.go         the decision                         facts.go     what it is made on
-//	capture*.go     bypass writes                        quarantine.go   rows that cannot be converted
-//	run.go, start.go, chunk.go, work.go   runs: states, start, chunks and leases, batches
-//	sweep.go, rehearsal.go, verification.go, restore*.go  finding.go   what runs do, and what they found
-//	rearrange.go, circle.go    child rows that change places, or refer to each other
-//	progress.go     how far a migration is               errors.go    what callers should do
-//	usage.go, usage_count.go   who still asks for V1
-//	db.go, tx.go, entity.go, statement.go, ddl.go   the database, and dialect*.go in what the two differ
+// internal_read.go is the heart: every read, write, run and repair takes a conversion from there. store.go writes what
+// it returns, mark.go says when a copy is fresh, and tx.go opens the transactions. gate.go decides what phase.go
+// describes. Two rooms below know no protocol: internal/shape holds structs as tables, and internal/database speaks SQL
+// to both databases.
 package repo

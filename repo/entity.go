@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -26,9 +27,9 @@ type entity struct {
 	initialPhase   Phase
 	sorts          map[string]Sort
 	references     []Reference
-	keys           tableKeys    // of V1's tables
-	converter      converter    // the Repository
-	firstBatch     atomic.Int64 // rows with which a worker of a run begins, where that was too many; else 0
+	keys           database.TableKeys // of V1's tables
+	converter      converter          // the Repository
+	firstBatch     atomic.Int64       // rows with which a worker of a run begins, where that was too many; else 0
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
 	catalogs                   atomic.Int64          // counts what has become known of columns
@@ -108,37 +109,40 @@ func ownTable(entity, what string) string {
 // keyColumn is a column of a name that holds whatever V1's key may, also once that is wider.
 func (e *entity) keyColumn(name string) shape.Column {
 	key := *e.v1.Key
-	key.Name, key.Catalog, key.Declared = name, nil, e.db.dialect.compared(e.v1.Key)
+	key.Name, key.Catalog, key.Declared = name, nil, e.db.dialect.Compared(e.v1.Key)
 	return key
 }
 
 // asKey is an expression, or an argument, as a key.
-func (e *entity) asKey(expression string) string { return e.db.dialect.asKey(e.v1.Key, expression) }
+func (e *entity) asKey(expression string) string { return e.db.dialect.AsKey(e.v1.Key, expression) }
 
 // fenceQuery is a scalar subquery: what a statement says of the entity besides its answer.
 func (e *entity) fenceQuery() string {
 	d := e.db.dialect
 	return e.sql(`(SELECT {object} FROM {coexist_entity} e WHERE e.name = {name})`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"phase", "e.phase"},
 			{"epoch", "e.epoch"},
 			{"mappingVersion", "e.mapping_version"},
-			{"incomplete", d.value("e", flag("incomplete"))},
-			{"restoring", d.value("e", flag("restoring"))},
-			{"allMarks", d.object([]member{{"gone", e.countAll(markAllGone)}, {"stale", e.countAll(markAllStale)}})},
-			{"now", d.now()},
-			{"standby", d.standby()},
-			{"hidden", d.hides(e.readTables())},
+			{"incomplete", d.Value("e", flag("incomplete"))},
+			{"restoring", d.Value("e", flag("restoring"))},
+			{"allMarks", d.Object([]database.Member{
+				{"gone", e.countAll(markAllGone)},
+				{"stale", e.countAll(markAllStale)},
+			})},
+			{"now", d.Now()},
+			{"standby", d.Standby()},
+			{"hidden", d.Hides(e.readTables())},
 		}))
 }
 
-func markDocument(d expressions) string {
-	return d.object([]member{
+func markDocument(d database.Expressions) string {
+	return d.Object([]database.Member{
 		{"id", "m.id"},
 		{"key", "CAST(m.key AS text)"},
 		{"kind", "m.kind"},
 		{"floor", "m.floor"},
-		{"bypass", d.value("m", flag("bypass"))},
+		{"bypass", d.Value("m", flag("bypass"))},
 	})
 }
 
@@ -194,7 +198,7 @@ func (e *entity) locks(f fence, deleting bool) []string {
 func (e *entity) locked(guess, found fence) error {
 	e.lastFence.Store(&found)
 	if guess.leader() != found.leader() || guess.writesV1() != found.writesV1() {
-		return &busyError{ErrPhaseChanged}
+		return database.Busy(ErrPhaseChanged)
 	}
 	return nil
 }
@@ -204,8 +208,7 @@ var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9
 
 // uuidKey reports whether the database takes nothing but a uuid for a key.
 func (e *entity) uuidKey() bool {
-	_, strict := e.db.dialect.columnTypes.(postgres)
-	return strict && shape.TypeFamily(e.v1.Key.Now().SQLType) == "uuid"
+	return e.db.dialect.Strict() && shape.TypeFamily(e.v1.Key.Now().SQLType) == "uuid"
 }
 
 // uuidSpelled is a uuid of uuidForm as PostgreSQL spells it.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // The errors of the engine say what the caller should do. Compare them with errors.Is.
@@ -31,20 +33,18 @@ var (
 	ErrRunEnded = errors.New("the run has ended")
 	// ErrUnavailable means that the database could not be reached or was too busy, and nothing was written: try again
 	// later.
-	ErrUnavailable = errors.New("the database is unavailable")
+	ErrUnavailable = database.ErrUnavailable
 	// ErrAltered means that a table or a column is not there, or is of a type that does not fit the model: somebody has
 	// altered the table since Check. Undo that, or run a version whose model fits. Nothing was written. It is an
 	// ErrUnavailable too.
-	ErrAltered = fmt.Errorf("%w: a table has been altered, and does not fit this version", ErrUnavailable)
+	ErrAltered = database.ErrAltered
 	// ErrHiddenRows means that row-level security may hide rows of V1, V2 or the engine's from our role: somebody has
 	// switched it on since Check. Switch it off there, or connect as a role that it does not hold for. Nothing was read
 	// or written. It is an ErrUnavailable too.
-	ErrHiddenRows = fmt.Errorf(
-		"%w: row-level security may hide rows from the server's role (HIDDEN_ROWS): switch it off, or let the server connect as a role with BYPASSRLS", ErrUnavailable)
+	ErrHiddenRows = database.ErrHiddenRows
 	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try
 	// again. It is an ErrUnavailable too.
-	ErrOutcomeUnknown = fmt.Errorf("%w: the connection was lost during COMMIT, so the write may have happened",
-		ErrUnavailable)
+	ErrOutcomeUnknown = database.ErrOutcomeUnknown
 )
 
 // UniqueError is an ErrConflict: a unique constraint of V1's, not that of the key, allows no second row with the same
@@ -249,3 +249,38 @@ func field(err error) FieldError {
 
 // inputError makes an *InputError of a FieldError.
 func inputError(err error) error { return &InputError{field(err)} }
+
+// refusedError is what V1's owner has said.
+func refusedError(said *database.OwnerError) *RefusedError {
+	return &RefusedError{Code: said.Code, Message: said.Message, Hint: said.Hint}
+}
+
+// Cause says why the database is unavailable.
+type Cause = database.Cause
+
+// The causes.
+const (
+	CauseConnection = database.CauseConnection // it cannot be reached, or the connection was lost
+	// a time limit has ended it: statement_timeout, our own, or a cancellation by somebody
+	CauseTimeout   = database.CauseTimeout
+	CauseReadOnly  = database.CauseReadOnly  // the database, the role or the file does not let anybody write
+	CauseStandby   = database.CauseStandby   // a replica has answered
+	CauseResources = database.CauseResources // memory, disk, connections or locks have run out
+	CauseShutdown  = database.CauseShutdown  // it is starting or stopping
+	CauseBusy      = database.CauseBusy      // other transactions were in the way for too long
+	CauseRights    = database.CauseRights    // our role may not do that
+	CauseAltered   = database.CauseAltered   // a table is not as it was at the start
+	CauseHidden    = database.CauseHidden    // row-level security may hide rows
+	CauseStorage   = database.CauseStorage   // the disk or the file is damaged or cannot be read
+	CauseSetting   = database.CauseSetting   // a setting of the database or of a proxy does not let us
+	CauseOther     = database.CauseOther     // see the log
+)
+
+// CauseOf says why an error is an ErrUnavailable; "" for one that is none.
+func CauseOf(err error) database.Cause {
+	cause := database.CauseOf(err)
+	if _, blocked := errors.AsType[*BlockedError](err); blocked && cause == database.CauseOther {
+		return database.CauseBusy
+	}
+	return cause
+}

@@ -1,11 +1,15 @@
 package repo
 
-import "time"
+import (
+	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
+)
 
 // ReplaceConnections makes the pools open a new connection for each statement from now on.
 func (db *DB) ReplaceConnections() {
-	db.writerDB.SetConnMaxLifetime(time.Nanosecond)
-	db.readerDB.SetConnMaxLifetime(time.Nanosecond)
+	db.pools.WriterDB.SetConnMaxLifetime(time.Nanosecond)
+	db.pools.ReaderDB.SetConnMaxLifetime(time.Nanosecond)
 }
 
 // ShortenLeases sets how long a process looks at a lease that is not renewed before it takes that over.
@@ -13,6 +17,6 @@ func (db *DB) ShortenLeases(length time.Duration) { db.leases.length = length }
 
 // CaptureName is what the names of the triggers on a V1 table begin with, and the name of their function.
 func CaptureName(name, table string) string {
-	e := &entity{name: name, db: &DB{schema: "public"}}
+	e := &entity{name: name, db: &DB{pools: &database.Pools{Schema: "public"}}}
 	return e.triggerName(table)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // Gate returns what blocks the step of an entity from the phase in force to another: nothing where the gate is open,
@@ -15,7 +17,7 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 	if err != nil {
 		return nil, err
 	}
-	f, err := e.fenceNow(ctx, c.db.answering())
+	f, err := e.fenceNow(ctx, c.db.pools.Answering())
 	if err != nil && !errors.Is(err, ErrHiddenRows) {
 		return nil, err
 	}
@@ -31,7 +33,7 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
 	exact bool,
 ) (found facts, before allMarks, err error) {
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
-	s := c.db.reading()
+	s := c.db.pools.Reading()
 	if f.Hidden { // and so is what else there is to know
 		found.hidden, err = e.hiddenTables(ctx, s)
 		return found, before, err
@@ -69,7 +71,7 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
 
 // orphanFacts counts the copies without a V1 row that no mark tells of: V1 lost it in a gap, or while capture is off.
 // Where V2 led, they would be rows again.
-func (e *entity) orphanFacts(ctx context.Context, s session, f *facts, exact bool) error {
+func (e *entity) orphanFacts(ctx context.Context, s database.Session, f *facts, exact bool) error {
 	if f.from != Migrate && !f.incomplete {
 		return nil
 	}
@@ -83,7 +85,7 @@ func (e *entity) orphanFacts(ctx context.Context, s session, f *facts, exact boo
 	query := e.sql(`SELECT CAST(c.{v2.key} AS text) AS key FROM (SELECT * FROM {v2}{some}) c WHERE {orphaned}`,
 		"some", some, "orphaned", orphaned)
 	var err error
-	if f.orphans, err = number(ctx, s, fill(`SELECT count(*) FROM ({query}) o`, "query", query)); err != nil ||
+	if f.orphans, err = s.Number(ctx, fill(`SELECT count(*) FROM ({query}) o`, "query", query)); err != nil ||
 		f.orphans == 0 {
 		return err
 	}
@@ -92,16 +94,16 @@ func (e *entity) orphanFacts(ctx context.Context, s session, f *facts, exact boo
 }
 
 // readAllMarks counts the marks of all keys.
-func (e *entity) readAllMarks(ctx context.Context, s session) (all allMarks, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) },
+func (e *entity) readAllMarks(ctx context.Context, s database.Session) (all allMarks, err error) {
+	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) },
 		fill(`SELECT {all gone}, {all stale}`,
 			"all gone", e.countAll(markAllGone), "all stale", e.countAll(markAllStale)))
 	return all, err
 }
 
 // unmarked says how often V1 may have changed without marks: by seeds, and while capture was off.
-func (e *entity) unmarked(ctx context.Context, s session) (seeds, generation int64, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&seeds, &generation) },
+func (e *entity) unmarked(ctx context.Context, s database.Session) (seeds, generation int64, err error) {
+	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&seeds, &generation) },
 		e.db.sql(`SELECT seeds, capture_generation FROM {coexist_entity} WHERE name = ?`), e.name)
 	return seeds, generation, err
 }
@@ -112,7 +114,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 	if err != nil {
 		return err
 	}
-	s := c.db.reading()
+	s := c.db.pools.Reading()
 	f.remaining, f.stale, f.quarantined = p.Remaining, p.Stale, p.Quarantined
 	key, some := e.sql(`CAST(t.{v1.key} AS text)`), ""
 	if !p.Exact {
@@ -144,8 +146,8 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 }
 
 // scanText sets to to the one text that a query selects, nil where there is none.
-func scanText(ctx context.Context, s session, to **string, query string, args ...any) error {
-	return s.query(ctx, func(rows *sql.Rows) error {
+func scanText(ctx context.Context, s database.Session, to **string, query string, args ...any) error {
+	return s.Query(ctx, func(rows *sql.Rows) error {
 		var text sql.NullString
 		err := rows.Scan(&text)
 		if text.Valid {
@@ -157,7 +159,7 @@ func scanText(ctx context.Context, s session, to **string, query string, args ..
 
 // cheapFacts are those that are looked at again under the locks of a phase change: they take constant time but for
 // tombstones and quarantine.
-func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
+func (e *entity) cheapFacts(ctx context.Context, s database.Session, f *facts) error {
 	if f.from != Migrate && !f.incomplete {
 		return e.orderFacts(ctx, s, f)
 	}
@@ -166,7 +168,7 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 		WHERE {all gone} > 0 AND {underTruncate}`, "all gone", e.countAll(markAllGone),
 		"underTruncate", e.underTruncate())
 	var err error
-	if f.tombstoned, err = number(ctx, s, fill(`SELECT count(*) FROM ({tombstoned}) h`, "tombstoned",
+	if f.tombstoned, err = s.Number(ctx, fill(`SELECT count(*) FROM ({tombstoned}) h`, "tombstoned",
 		tombstoned)); err != nil {
 		return err
 	}
@@ -180,7 +182,7 @@ func (e *entity) cheapFacts(ctx context.Context, s session, f *facts) error {
 }
 
 // catalogFacts are about tables.
-func (e *entity) catalogFacts(ctx context.Context, s session, f *facts) (err error) {
+func (e *entity) catalogFacts(ctx context.Context, s database.Session, f *facts) (err error) {
 	var entities []string
 	for _, other := range e.db.entities {
 		entities = append(entities, other.v1Tables()...)
@@ -196,10 +198,10 @@ func (e *entity) catalogFacts(ctx context.Context, s session, f *facts) (err err
 }
 
 // referrers names the tables besides those of entities that refer to V1, and have rows or do not let us see any.
-func (e *entity) referrers(ctx context.Context, s session, entities []string) ([]string, error) {
-	found, readable, err := e.db.dialect.referrers(ctx, s, e.v1Tables(), entities)
+func (e *entity) referrers(ctx context.Context, s database.Session, entities []string) ([]string, error) {
+	found, readable, err := e.db.dialect.Referrers(ctx, s, e.v1Tables(), entities)
 	for _, name := range readable {
-		rows, err := number(ctx, s, fill(`SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT 1) r`, "name", name))
+		rows, err := s.Number(ctx, fill(`SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT 1) r`, "name", name))
 		if err != nil {
 			return nil, err
 		}
@@ -211,32 +213,20 @@ func (e *entity) referrers(ctx context.Context, s session, entities []string) ([
 }
 
 // hiddenTables names the tables, V1's, V2's and the engine's own, whose rows row-level security may hide.
-func (e *entity) hiddenTables(ctx context.Context, s session) ([]string, error) {
+func (e *entity) hiddenTables(ctx context.Context, s database.Session) ([]string, error) {
 	own := e.db.own
 	all := append(e.v1Tables(), e.markTable, e.quarantineTable, own.entity, own.phaseChange, own.bypass, own.run,
 		own.chunk, own.cut, own.finding)
 	for _, t := range e.v2.All() {
 		all = append(all, t.SQL)
 	}
-	return e.db.dialect.hidden(ctx, s, all)
-}
-
-// texts are the texts that a query selects.
-func texts(ctx context.Context, s session, query string, args ...any) ([]string, error) {
-	var found []string
-	err := s.query(ctx, func(rows *sql.Rows) error {
-		var text string
-		err := rows.Scan(&text)
-		found = append(found, text)
-		return err
-	}, query, args...)
-	return found, err
+	return e.db.dialect.Hidden(ctx, s, all)
 }
 
 // orderFacts names the entities that have to go first.
-func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
+func (e *entity) orderFacts(ctx context.Context, s database.Session, f *facts) error {
 	inContract := map[string]bool{}
-	err := s.query(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		inContract[name] = true
@@ -263,9 +253,9 @@ func (e *entity) orderFacts(ctx context.Context, s session, f *facts) error {
 // changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, before
 // being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is
 // in quarantine, or was there when the facts were gathered. Where nothing is captured it does count again.
-func (e *entity) changedSince(ctx context.Context, s session, f *facts, before allMarks) error {
+func (e *entity) changedSince(ctx context.Context, s database.Session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
-		marks, err := number(ctx, s, e.sql(`SELECT count(*) FROM {mark} m WHERE m.kind = 'CHANGE'`))
+		marks, err := s.Number(ctx, e.sql(`SELECT count(*) FROM {mark} m WHERE m.kind = 'CHANGE'`))
 		if err != nil {
 			return err
 		}
@@ -276,7 +266,7 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 		marks += now.sum() - before.sum()
 		f.stale = max(f.stale, marks)
 		// Who seeds an entity of which nothing has migrated leaves no marks.
-		unseen, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} LIMIT 1) t
+		unseen, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} LIMIT 1) t
 			WHERE NOT EXISTS (SELECT 1 FROM {v2})`))
 		if err != nil {
 			return err
@@ -292,7 +282,7 @@ func (e *entity) changedSince(ctx context.Context, s session, f *facts, before a
 				return err
 			}
 		}
-		quarantined, err := number(ctx, s, e.sql(`SELECT count(*) FROM {quarantine} q WHERE {unresolved}`,
+		quarantined, err := s.Number(ctx, e.sql(`SELECT count(*) FROM {quarantine} q WHERE {unresolved}`,
 			"unresolved", e.unresolved()))
 		if err != nil {
 			return err

@@ -3,10 +3,12 @@ package repo
 import (
 	"context"
 	"database/sql"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // runFacts are what rehearsals, verifications and restores have found.
-func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
+func (e *entity) runFacts(ctx context.Context, s database.Session, f *facts) error {
 	d := e.db.dialect
 	faults := e.db.sql(`(SELECT coalesce(sum(k.faults), 0) FROM {coexist_chunk} k WHERE k.run_id = r.id)`)
 	newest := func(kind RunKind, condition, selected string) string {
@@ -16,33 +18,33 @@ func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 	}
 	clean := fill(`r.status = 'SUCCEEDED' AND {faults} = 0`, "faults", faults)
 	var found struct {
-		Capture      bool     `json:"capture"`
-		Generation   int64    `json:"generation"`
-		Restoring    bool     `json:"restoring"`
-		Epoch        int64    `json:"epoch"`
-		Rehearsal    *int64   `json:"rehearsal"`
-		Rehearsed    *int64   `json:"rehearsed"`
-		Unfit        *int64   `json:"unfit"`
-		Clean        *int64   `json:"clean"`
-		CleanEpoch   *int64   `json:"cleanEpoch"`
-		CleanDone    *int64   `json:"cleanDone"`
-		Empty        jsonFlag `json:"empty"`
-		CleanCapture *int64   `json:"cleanCapture"`
-		CleanBypass  *int64   `json:"cleanBypass"`
-		CleanBehind  *int64   `json:"cleanBehind"`
-		Red          *int64   `json:"red"`
-		RedFaults    *int64   `json:"redFaults"`
-		Bypass       int64    `json:"bypass"`
-		Restore      *int64   `json:"restore"`
-		RestoreRed   *int64   `json:"restoreRed"`
-		RestoreDone  *string  `json:"restoreDone"`
+		Capture      bool              `json:"capture"`
+		Generation   int64             `json:"generation"`
+		Restoring    bool              `json:"restoring"`
+		Epoch        int64             `json:"epoch"`
+		Rehearsal    *int64            `json:"rehearsal"`
+		Rehearsed    *int64            `json:"rehearsed"`
+		Unfit        *int64            `json:"unfit"`
+		Clean        *int64            `json:"clean"`
+		CleanEpoch   *int64            `json:"cleanEpoch"`
+		CleanDone    *int64            `json:"cleanDone"`
+		Empty        database.JSONFlag `json:"empty"`
+		CleanCapture *int64            `json:"cleanCapture"`
+		CleanBypass  *int64            `json:"cleanBypass"`
+		CleanBehind  *int64            `json:"cleanBehind"`
+		Red          *int64            `json:"red"`
+		RedFaults    *int64            `json:"redFaults"`
+		Bypass       int64             `json:"bypass"`
+		Restore      *int64            `json:"restore"`
+		RestoreRed   *int64            `json:"restoreRed"`
+		RestoreDone  *string           `json:"restoreDone"`
 	}
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, e.db.sql(`SELECT CAST({object} AS text)
+	err := s.Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &found) }, e.db.sql(`SELECT CAST({object} AS text)
 		FROM {coexist_entity} e WHERE e.name = ?`,
-		"object", d.object([]member{
-			{"capture", d.value("e", flag("capture"))},
+		"object", d.Object([]database.Member{
+			{"capture", d.Value("e", flag("capture"))},
 			{"generation", "e.capture_generation"},
-			{"restoring", d.value("e", flag("restoring"))},
+			{"restoring", d.Value("e", flag("restoring"))},
 			{"epoch", "e.epoch"},
 			{"rehearsal", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.id")},
 			{"rehearsed", newest(Rehearsal, "r.status = 'SUCCEEDED'", "r.total")},
@@ -101,7 +103,7 @@ func (e *entity) runFacts(ctx context.Context, s session, f *facts) error {
 }
 
 // findingExample is the key of a fault. A row that is missing is one only where V2 leads, where it comes last.
-func (e *entity) findingExample(ctx context.Context, s session, run int64, to **string) error {
+func (e *entity) findingExample(ctx context.Context, s database.Session, run int64, to **string) error {
 	return scanText(ctx, s, to, e.db.sql(`SELECT f.key FROM {coexist_finding} f WHERE f.run_id = ?
 		AND f.kind <> 'STALE_COPY' ORDER BY CASE WHEN f.kind = 'MISSING' THEN 1 ELSE 0 END, f.id LIMIT 1`), run)
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -66,14 +67,14 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 			return page, inputError(Faulty("after", "is not a cursor of this list"))
 		}
 	}
-	s := c.db.reading()
+	s := c.db.pools.Reading()
 	var err error
-	if page.Total, err = number(ctx, s, c.db.sql(`SELECT count(*) FROM {coexist_finding} WHERE run_id = ?`),
+	if page.Total, err = s.Number(ctx, c.db.sql(`SELECT count(*) FROM {coexist_finding} WHERE run_id = ?`),
 		run); err != nil {
 		return page, err
 	}
 	d := c.db.dialect
-	err = s.query(ctx, func(rows *sql.Rows) error {
+	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var found struct {
 			ID       int64       `json:"id"`
 			Key      string      `json:"key"`
@@ -82,7 +83,7 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 			Repaired bool        `json:"repaired"`
 			Reason   *string     `json:"reason"`
 		}
-		if err := scanJSON(rows, &found); err != nil {
+		if err := database.ScanJSON(rows, &found); err != nil {
 			return err
 		}
 		f := Finding{
@@ -93,12 +94,12 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 		return json.Unmarshal([]byte(found.Fields), &page.Findings[len(page.Findings)-1].Fields)
 	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_finding} f WHERE f.run_id = ? AND f.id > ?
 		ORDER BY f.id LIMIT ?`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"id", "f.id"},
 			{"key", "f.key"},
 			{"kind", "f.kind"},
 			{"fields", "f.fields"},
-			{"repaired", d.value("f", flag("repaired"))},
+			{"repaired", d.Value("f", flag("repaired"))},
 			{"reason", "f.reason"},
 		})), run, position, first+1)
 	if len(page.Findings) > first {
@@ -113,9 +114,9 @@ func (e *entity) report(ctx context.Context, t *tx, c chunk, behind, faults []Fi
 		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
 	}
 	for _, f := range append(keep(behind, c.Behind, keptBehind), keep(faults, c.Faults, keptFaults)...) {
-		_, err := t.exec(ctx, e.db.sql(`INSERT INTO {coexist_finding} (run_id, key, kind, fields, repaired,
+		_, err := t.Exec(ctx, e.db.sql(`INSERT INTO {coexist_finding} (run_id, key, kind, fields, repaired,
 			reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING`),
-			c.RunID, f.Key, string(f.Kind), jsonList(f.Fields), f.Repaired, f.Reason)
+			c.RunID, f.Key, string(f.Kind), database.JSONList(f.Fields), f.Repaired, f.Reason)
 		if err != nil {
 			return outcome{}, err
 		}

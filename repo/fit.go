@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -39,26 +40,26 @@ func bothText(v1, v2 *shape.Column) *shape.Column {
 
 // foldsCase reports whether a column's type takes upper and lower case for the same.
 func foldsCase(c *shape.Column) bool {
-	return shape.TypeFamily(c.Now().SQLType) == "text" && comparedAs(c) == "citext"
+	return shape.TypeFamily(c.Now().SQLType) == "text" && database.ComparedAs(c) == "citext"
 }
 
 // typeOfV2 is the type of a column of V2's root table.
 func (e *entity) typeOfV2(c *shape.Column) string {
 	if v1 := e.followed(c); v1 != nil && (v1.Now().Collation != "" || foldsCase(v1)) {
-		return e.db.dialect.keyType(v1)
+		return e.db.dialect.KeyType(v1)
 	}
-	return e.db.dialect.columnType(c)
+	return e.db.dialect.ColumnType(c)
 }
 
 // refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now,
 // and the model's.
-func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
+func (e *entity) refit(ctx context.Context, s database.Session) ([]string, error) {
 	if _, err := e.renew(ctx, s); err != nil {
 		return nil, err
 	}
 	var statements []string
 	for _, t := range e.v2.All() {
-		catalog, err := e.db.dialect.columns(ctx, s, t)
+		catalog, err := e.db.dialect.Columns(ctx, s, t)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +68,7 @@ func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 			name = e.v2.Children[i].ParentKey
 		}
 		if key, there := catalog[name]; there && !key.Wide && key.Limits.Narrower(e.v1.Key.Now().Limits) {
-			statements = append(statements, e.db.dialect.alterType(t, name, e.db.dialect.keyType(e.v1.Key))...)
+			statements = append(statements, e.db.dialect.AlterType(t, name, e.db.dialect.KeyType(e.v1.Key))...)
 		}
 		for i := range t.Columns {
 			c := &t.Columns[i]
@@ -78,7 +79,7 @@ func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 				continue
 			}
 			if found, there := catalog[c.Name]; there && e.strays(c, found) {
-				statements = append(statements, e.db.dialect.alterType(t, c.Name, e.typeOfV2(c))...)
+				statements = append(statements, e.db.dialect.AlterType(t, c.Name, e.typeOfV2(c))...)
 			}
 		}
 	}
@@ -88,14 +89,14 @@ func (e *entity) refit(ctx context.Context, s session) ([]string, error) {
 // addColumn adds a column by which V2 has grown. One that may not be NULL has a default, since the rows that are there
 // have no value, and servers of before give none: raise the mapping's version for the copies to be made anew.
 func (e *entity) addColumn(t *shape.Table, c *shape.Column) string {
-	declared := e.db.dialect.columnType(c)
+	declared := e.db.dialect.ColumnType(c)
 	if t == e.v2 {
 		declared = e.typeOfV2(c)
 	}
 	statement := fill(`ALTER TABLE {table} ADD COLUMN {column} {declared}`, "table", t.SQL, "column", quote(c.Name),
 		"declared", declared)
 	if !c.Nullable {
-		statement += fill(` NOT NULL DEFAULT {zero}`, "zero", e.db.dialect.zero(c))
+		statement += fill(` NOT NULL DEFAULT {zero}`, "zero", e.db.dialect.Zero(c))
 	}
 	return statement
 }
@@ -113,11 +114,11 @@ func (e *entity) strays(c *shape.Column, found shape.CatalogColumn) bool {
 // alignColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits
 // for others only for moments.
 func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
-	statements, err := e.refit(ctx, e.db.reading())
+	statements, err := e.refit(ctx, e.db.pools.Reading())
 	if err != nil || len(statements) == 0 {
 		return false, err
 	}
-	if err := e.db.installPatiently(ctx, func(s session) ([]string, error) {
+	if err := e.db.installPatiently(ctx, func(s database.Session) ([]string, error) {
 		statements, err := e.refit(ctx, s)
 		return append(e.db.dialect.waitFor(phaseLockWait), statements...), err
 	}); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"regexp"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // creates matches the statements that create something unless it is there. Whoever may not create it may do without,
@@ -18,12 +20,12 @@ func onlyIf(condition, statements string) string {
 
 var onlyIfs = regexp.MustCompile(`^DO \$coexist\$ BEGIN IF (.*) THEN\n`)
 
-func (postgres) install(ctx context.Context, db *DB, build func(session) ([]string, error)) error {
+func (postgres) install(ctx context.Context, db *DB, build func(database.Session) ([]string, error)) error {
 	opening := []string{
 		"BEGIN ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '10s'",
 		"SELECT pg_advisory_xact_lock(hashtextextended('coexist', 0))",
 	}
-	return runBuilt(ctx, db, opening, func(s session) ([]string, error) {
+	return database.RunBuilt(ctx, db.pools, opening, func(s database.Session) ([]string, error) {
 		all, err := build(s)
 		var statements []string
 		for _, statement := range all {
@@ -31,9 +33,9 @@ func (postgres) install(ctx context.Context, db *DB, build func(session) ([]stri
 				relation := name[2]
 				if strings.HasSuffix(name[1], "INDEX") {
 					// an index is named without the schema, which is its table's
-					relation = quote(db.schema) + "." + relation
+					relation = quote(db.pools.Schema) + "." + relation
 				}
-				there, err := number(ctx, s, "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", relation)
+				there, err := s.Number(ctx, "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", relation)
 				if err != nil {
 					return nil, err
 				}
@@ -42,7 +44,7 @@ func (postgres) install(ctx context.Context, db *DB, build func(session) ([]stri
 				}
 			}
 			if condition := onlyIfs.FindStringSubmatch(statement); condition != nil {
-				not, err := number(ctx, s, fill(`SELECT count(*) FROM (SELECT 1) o WHERE NOT ({condition})`,
+				not, err := s.Number(ctx, fill(`SELECT count(*) FROM (SELECT 1) o WHERE NOT ({condition})`,
 					"condition", condition[1]))
 				if err != nil {
 					return nil, err

@@ -26,7 +26,7 @@ func (p *plan) keyQuery() (string, []any) {
 	var s sqlText
 	v := "NULL"
 	if p.sort != nil {
-		v = p.e.db.dialect.sortValue("t", p.sort)
+		v = p.e.db.dialect.SortValue("t", p.sort)
 	}
 	key := "t." + quote(p.root.Key.Name)
 	if p.group == nil {
@@ -46,7 +46,7 @@ func (p *plan) keyQuery() (string, []any) {
 	p.other(&s, fill(` AND {group} = g.key`, "group", group))
 	s.add(fill(` AS other, p.v FROM ({keyList}) g LEFT JOIN (SELECT {key} AS key, {group} AS grp, {v}
 		AS v, row_number() OVER (PARTITION BY {group} {order}) AS rn FROM {root} t WHERE {group} IN (SELECT l.key
-		FROM ({keyList}) l)`, "keyList", p.e.db.dialect.keyList(p.group), "key", key, "group", group, "v", v,
+		FROM ({keyList}) l)`, "keyList", p.e.db.dialect.KeyList(p.group), "key", key, "group", group, "v", v,
 		"order", p.order(p.sortColumn(), key), "root", p.root.SQL), p.keys, p.keys)
 	p.conditions(&s)
 	s.add(") p ON p.grp = g.key AND p.rn <= CAST(? AS integer)", p.limit+1)
@@ -57,7 +57,7 @@ func (p *plan) sortColumn() string {
 	if p.sort == nil {
 		return "NULL"
 	}
-	return p.e.db.dialect.ordered("t", p.sort)
+	return p.e.db.dialect.Ordered("t", p.sort)
 }
 
 // order is the ORDER BY of the page, in the direction of paging. Rows without a value are the list's last.
@@ -126,7 +126,7 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 		return
 	}
 	sort := p.sortColumn()
-	value, arg, _ := p.e.db.dialect.sortedBy(p.sort, c.Value) // decodeCursor has seen to it
+	value, arg, _ := p.e.db.dialect.SortedBy(p.sort, c.Value) // decodeCursor has seen to it
 	switch {
 	case c.null() && after:
 		s.add(p.e.sql(`({sort} IS NULL AND {key} {op} {?})`, "sort", sort, "key", key, "op", op), c.Key)
@@ -154,7 +154,7 @@ func (p *plan) count() (string, []any) {
 		return s.text.String(), s.args
 	}
 	s.add(fill(`SELECT g.ord, count(t.{key}) FROM ({keyList}) g LEFT JOIN {root} t ON t.{group} = g.key`,
-		"key", quote(p.root.Key.Name), "keyList", p.e.db.dialect.keyList(p.group), "root", p.root.SQL,
+		"key", quote(p.root.Key.Name), "keyList", p.e.db.dialect.KeyList(p.group), "root", p.root.SQL,
 		"group", quote(p.group.Name)), p.keys)
 	p.filter(&s)
 	s.add(" GROUP BY g.ord) n")

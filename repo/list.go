@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -145,12 +146,12 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 	if err != nil {
 		return nil, err
 	}
-	extra := r.db.dialect.object([]member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
-	f, answers, err := r.readLeading(ctx, r.db.answering(), w, func(lead side, w want) (string, []any) {
+	extra := r.db.dialect.Object([]database.Member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
+	f, answers, err := r.readLeading(ctx, r.db.pools.Answering(), w, func(lead side, w want) (string, []any) {
 		keyQuery, args := p.forLeader(lead).keyQuery()
 		return r.readStatement(w, lead, keyQuery, extra), args
 	})
-	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue {
+	if database.IsRefused(err, database.BadValue) {
 		if q.After == nil && q.Before == nil {
 			return nil, inputError(Faulty("where", "compares a column with a value that it cannot hold"))
 		}
@@ -239,7 +240,7 @@ func (p *plan) countGroups(ctx context.Context) (map[int]int64, error) {
 		statement, args := p.forLeader(lead).count()
 		counts := map[int]int64{}
 		var f fence
-		err := p.e.db.answering().query(ctx, func(rows *sql.Rows) error {
+		err := p.e.db.pools.Answering().Query(ctx, func(rows *sql.Rows) error {
 			var fenceJSON sql.RawBytes
 			var group int
 			var n int64

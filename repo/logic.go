@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -42,7 +43,7 @@ const (
 
 // lostInContract is what V1 enforces or does and V2 will not once V1 is written no more, besides the foreign keys that
 // the engine keeps then.
-func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error) {
+func (e *entity) lostInContract(ctx context.Context, s database.Session) ([]logic, error) {
 	lost, err := e.db.dialect.logic(ctx, s, e)
 	if err != nil {
 		return nil, err
@@ -53,7 +54,7 @@ func (e *entity) lostInContract(ctx context.Context, s session) ([]logic, error)
 				lost = append(lost, logic{logicNotNull, c.Name, t.Name})
 			}
 		}
-		keys, err := e.db.dialect.foreignKeys(ctx, s, t)
+		keys, err := e.db.dialect.ForeignKeys(ctx, s, t)
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +78,7 @@ func (e *entity) rowKey(t *shape.Table) []string {
 }
 
 // isParent reports whether a foreign key is that of a child table to its root.
-func (e *entity) isParent(key foreignKey, t *shape.Table) bool {
+func (e *entity) isParent(key database.ForeignKey, t *shape.Table) bool {
 	return t != e.v1 && key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name &&
 		slices.ContainsFunc(e.v1.Children, func(c shape.Child) bool {
 			return c.Name == t.Name &&
@@ -87,7 +88,7 @@ func (e *entity) isParent(key foreignKey, t *shape.Table) bool {
 
 // keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a
 // table that it may read. Of an entity's tables V1's tell nothing then, and V2's only which keys there are.
-func (e *entity) keeps(t *shape.Table, key foreignKey) bool {
+func (e *entity) keeps(t *shape.Table, key database.ForeignKey) bool {
 	if len(key.Columns) != 1 || t.Column(key.Columns[0]) == nil {
 		return false
 	}
@@ -101,7 +102,7 @@ func (e *entity) keeps(t *shape.Table, key foreignKey) bool {
 
 // deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it
 // refers to is an entity's, and no Reference says so.
-func (e *entity) deletable(t *shape.Table, key foreignKey) bool {
+func (e *entity) deletable(t *shape.Table, key database.ForeignKey) bool {
 	target := e.db.entityOfTarget(key.Target)
 	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references,
 		func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.Name }))
@@ -119,7 +120,7 @@ func (db *DB) entityOfTarget(name string) *entity {
 
 // rejectedInCutover is what changes V1 when other programs write elsewhere, to tables that V2 does not lead: the
 // triggers reject that where V2 leads, and with it what those programs do there.
-func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, error) {
+func (e *entity) rejectedInCutover(ctx context.Context, s database.Session) ([]string, error) {
 	led, err := e.db.ledTables(ctx, s)
 	if err != nil {
 		return nil, err
@@ -127,7 +128,7 @@ func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, er
 	led = append(led, e.v1Tables()...)
 	var rejected []string
 	for _, t := range e.v1.All() {
-		keys, err := e.db.dialect.foreignKeys(ctx, s, t)
+		keys, err := e.db.dialect.ForeignKeys(ctx, s, t)
 		if err != nil {
 			return nil, err
 		}
@@ -146,8 +147,8 @@ func (e *entity) rejectedInCutover(ctx context.Context, s session) ([]string, er
 }
 
 // ledTables are the V1 tables of the entities that V2 leads, quoted.
-func (db *DB) ledTables(ctx context.Context, s session) ([]string, error) {
-	names, err := texts(ctx, s, db.sql(`SELECT x.name FROM {coexist_entity} x WHERE x.phase IN ('CUTOVER',
+func (db *DB) ledTables(ctx context.Context, s database.Session) ([]string, error) {
+	names, err := s.Texts(ctx, db.sql(`SELECT x.name FROM {coexist_entity} x WHERE x.phase IN ('CUTOVER',
 		'CONTRACT')`))
 	var led []string
 	for _, e := range db.entities {
@@ -159,7 +160,7 @@ func (db *DB) ledTables(ctx context.Context, s session) ([]string, error) {
 }
 
 // logicFacts tell a gate what V1 does by itself.
-func (e *entity) logicFacts(ctx context.Context, s session, f *facts) error {
+func (e *entity) logicFacts(ctx context.Context, s database.Session, f *facts) error {
 	f.logic = nil
 	switch {
 	case f.from == Migrate && f.to == Cutover:

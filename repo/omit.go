@@ -162,10 +162,10 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 // drawKey draws one: by V1's generator, or, on SQLite, past the highest that there was.
 func (e *entity) drawKey(ctx context.Context, t *tx, c *shape.Child, own *shape.Column) (int64, error) {
 	if generator := own.Now().Generator; generator != "" {
-		return number(ctx, t.session, fill(`SELECT CAST({generator} AS bigint)`, "generator", generator))
+		return t.Number(ctx, fill(`SELECT CAST({generator} AS bigint)`, "generator", generator))
 	}
 	beyond := fill(`(SELECT coalesce(max(v.{own}), 0) + 1 FROM {child} v)`, "own", quote(own.Name), "child", c.SQL)
-	return number(ctx, t.session, e.db.sql(`INSERT INTO {coexist_key} AS k (entity, value)
+	return t.Number(ctx, e.db.sql(`INSERT INTO {coexist_key} AS k (entity, value)
 		VALUES ({column}, {beyond}) ON CONFLICT (entity) DO UPDATE SET value = max(k.value + 1, {beyond})
 		RETURNING value`, "column", literal(strings.ToLower(e.name)+"/"+c.Name), "beyond", beyond))
 }

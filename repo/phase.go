@@ -1,8 +1,9 @@
 package repo
 
 import (
-	"errors"
 	"fmt"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // Phase says where the migration of an entity stands. It is kept in the database, per entity; every instance of the
@@ -47,14 +48,11 @@ type fence struct {
 	Hidden bool `json:"hidden"`
 }
 
-var errStandby = unavailable(CauseStandby, errors.New(
-	"a standby has answered: let Coexist reach the primary alone, past any proxy that spreads reads"))
-
 // check returns an error when this version of the engine does not know the phase in force, when a replica says it, or
 // when rows may be hidden from us.
 func (f fence) check() error {
 	if f.Standby {
-		return errStandby
+		return database.ErrStandby
 	}
 	if f.Hidden {
 		return ErrHiddenRows

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // Progress says how far an entity's migration is. Migrated, Remaining, Stale and Quarantined are disjoint, and add up
@@ -65,7 +67,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 	if err != nil {
 		return p, err
 	}
-	s := c.db.reading()
+	s := c.db.pools.Reading()
 	f, err := e.fenceNow(ctx, s)
 	if err != nil {
 		return p, err
@@ -74,7 +76,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		err = e.countCopies(ctx, s, &p, exact)
 		return p, err
 	}
-	rows, small, err := c.db.dialect.estimate(ctx, s, e.v1.SQL)
+	rows, small, err := c.db.dialect.Estimate(ctx, s, e.v1.SQL)
 	if err != nil {
 		return p, err
 	}
@@ -87,30 +89,30 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 	if err != nil {
 		return p, err
 	}
-	err = s.query(ctx, func(rows *sql.Rows) error {
+	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var at struct {
 			At *time.Time `json:"at"`
 		}
-		err := scanJSON(rows, &at)
+		err := database.ScanJSON(rows, &at)
 		p.OldestMarkAt = at.At
 		return err
 	}, e.sql(`SELECT CAST({object} AS text) FROM (SELECT min(m.at) AS at FROM {mark} m WHERE m.kind = 'CHANGE'
 		UNION ALL SELECT min(m.at) FROM {mark} m WHERE m.key IS NULL AND m.kind = 'ALL_STALE'
 		AND NOT EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.entity = ? AND r.kind = 'SWEEP'
 		AND r.status = 'SUCCEEDED' AND r.started_at > m.at)) o`,
-		"object", c.db.dialect.object([]member{{"at", "min(o.at)"}})), e.name)
+		"object", c.db.dialect.Object([]database.Member{{"at", "min(o.at)"}})), e.name)
 	return p, err
 }
 
 // countCopies is all there is to count where V2 leads: what V1 holds besides is history.
-func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact bool) error {
-	rows, small, err := e.db.dialect.estimate(ctx, s, e.v2.SQL)
+func (e *entity) countCopies(ctx context.Context, s database.Session, p *Progress, exact bool) error {
+	rows, small, err := e.db.dialect.Estimate(ctx, s, e.v2.SQL)
 	origins, args := e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`), []any(nil)
 	if p.Exact = true; !exact && !small {
 		p.Exact = false
-		origins, args = e.db.dialect.roughCounts(originColumn), []any{e.v2.SQL}
+		origins, args = e.db.dialect.RoughCounts(originColumn), []any{e.v2.SQL}
 	} else if err == nil {
-		rows, err = number(ctx, s, e.sql(`SELECT count(*) FROM {v2}`))
+		rows, err = s.Number(ctx, e.sql(`SELECT count(*) FROM {v2}`))
 	}
 	if err != nil {
 		return err
@@ -119,10 +121,10 @@ func (e *entity) countCopies(ctx context.Context, s session, p *Progress, exact 
 	return e.countOrigins(ctx, s, p, origins, args...)
 }
 
-func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error {
+func (e *entity) countExactly(ctx context.Context, s database.Session, p *Progress) error {
 	p.Exact = true
 	quarantined := e.quarantined("t." + quote(e.v1.Key.Name))
-	err := s.query(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		return rows.Scan(&p.Total, &p.Migrated, &p.Stale, &p.Quarantined)
 	}, e.sql(`SELECT count(*), coalesce(sum(CASE WHEN fresh THEN 1 ELSE 0 END), 0), coalesce(sum(CASE
 		WHEN NOT fresh AND copied AND NOT quarantined THEN 1 ELSE 0 END), 0), coalesce(sum(CASE WHEN NOT fresh
@@ -138,27 +140,27 @@ func (e *entity) countExactly(ctx context.Context, s session, p *Progress) error
 }
 
 // countRoughly takes Total as given.
-func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error {
-	copies, _, err := e.db.dialect.estimate(ctx, s, e.v2.SQL)
+func (e *entity) countRoughly(ctx context.Context, s database.Session, p *Progress) error {
+	copies, _, err := e.db.dialect.Estimate(ctx, s, e.v2.SQL)
 	if err != nil {
 		return err
 	}
 	const most = 100_000 // as far as is counted
 	limit := fmt.Sprintf(" LIMIT %d) r", most)
-	marks, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {mark} m
+	marks, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {mark} m
 		WHERE m.kind = 'CHANGE'{limit}`, "limit", limit))
 	if err == nil && marks == most {
-		marks, _, err = e.db.dialect.estimate(ctx, s, e.markTable) // nearly all of them are such marks then
+		marks, _, err = e.db.dialect.Estimate(ctx, s, e.markTable) // nearly all of them are such marks then
 	}
 	if err != nil {
 		return err
 	}
-	quarantined, err := number(ctx, s, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {quarantine} q{limit}`,
+	quarantined, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {quarantine} q{limit}`,
 		"limit", limit))
 	if err != nil {
 		return err
 	}
-	swept, err := number(ctx, s, e.sql(`SELECT count(*) FROM {coexist_run} r JOIN {coexist_entity} x
+	swept, err := s.Number(ctx, e.sql(`SELECT count(*) FROM {coexist_run} r JOIN {coexist_entity} x
 		ON x.name = r.entity WHERE r.entity = ? AND r.kind = 'SWEEP' AND r.status = 'SUCCEEDED'
 		AND r.older_than_mapping_version IS NULL AND r.epoch = x.epoch
 		AND r.capture_generation = x.capture_generation AND x.capture AND NOT EXISTS (SELECT 1 FROM {mark} m
@@ -178,18 +180,18 @@ func (e *entity) countRoughly(ctx context.Context, s session, p *Progress) error
 	p.Stale = min(marks, copies, p.Total-p.Quarantined)
 	p.Migrated = max(0, min(copies-p.Stale, p.Total-p.Quarantined-p.Stale))
 	p.Remaining = p.Total - p.Migrated - p.Stale - p.Quarantined
-	return e.countOrigins(ctx, s, p, e.db.dialect.roughCounts(originColumn), e.v2.SQL)
+	return e.countOrigins(ctx, s, p, e.db.dialect.RoughCounts(originColumn), e.v2.SQL)
 }
 
 // countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the
 // statistics say have not seen the mark, without those that the latest sweep since has been over.
-func (e *entity) countUnseenRoughly(ctx context.Context, s session, copies int64) (int64, error) {
+func (e *entity) countUnseenRoughly(ctx context.Context, s database.Session, copies int64) (int64, error) {
 	all, err := e.readAllMarks(ctx, s)
 	if err != nil || all.Stale == 0 {
 		return 0, err
 	}
 	var unseen int64
-	err = s.query(ctx, func(rows *sql.Rows) error {
+	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var seen string
 		var count int64
 		err := rows.Scan(&seen, &count)
@@ -197,19 +199,21 @@ func (e *entity) countUnseenRoughly(ctx context.Context, s session, copies int64
 			unseen += count
 		}
 		return err
-	}, e.db.dialect.roughCounts(staleSeenColumn), e.v2.SQL)
+	}, e.db.dialect.RoughCounts(staleSeenColumn), e.v2.SQL)
 	if err != nil || unseen == 0 {
 		return 0, err
 	}
-	done, err := number(ctx, s, e.sql(`SELECT coalesce(sum(k.done), 0) FROM {coexist_chunk} k
+	done, err := s.Number(ctx, e.sql(`SELECT coalesce(sum(k.done), 0) FROM {coexist_chunk} k
 		WHERE k.run_id = (SELECT max(r.id) FROM {coexist_run} r WHERE r.entity = ? AND r.kind = 'SWEEP'
 		AND r.older_than_mapping_version IS NULL AND NOT EXISTS (SELECT 1 FROM {mark} m WHERE m.key IS NULL
 		AND m.at > r.started_at))`), e.name)
 	return max(0, min(unseen, copies-done)), err
 }
 
-func (e *entity) countOrigins(ctx context.Context, s session, p *Progress, statement string, args ...any) error {
-	return s.query(ctx, func(rows *sql.Rows) error {
+func (e *entity) countOrigins(ctx context.Context, s database.Session, p *Progress, statement string,
+	args ...any,
+) error {
+	return s.Query(ctx, func(rows *sql.Rows) error {
 		var o OriginCount
 		err := rows.Scan(&o.Origin, &o.Count)
 		p.ByOrigin = append(p.ByOrigin, o)

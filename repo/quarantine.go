@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -43,7 +44,7 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		rows = append(rows, r)
 	}
 	d := e.db.dialect
-	from, value := d.records([]shape.Column{
+	from, value := d.Records([]shape.Column{
 		e.keyColumn("key"),
 		{Name: "field", Declared: "text"},
 		{Name: "message", Declared: "text"},
@@ -122,13 +123,13 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		position, args = e.sql(` AND q.key > {?}`), []any{key, first + 1}
 	}
 	var page QuarantinePage
-	if page.Total, err = number(ctx, c.db.reading(), fill(`SELECT count(*) FROM {listed}`, "listed",
+	if page.Total, err = c.db.pools.Reading().Number(ctx, fill(`SELECT count(*) FROM {listed}`, "listed",
 		listed)); err != nil {
 		return page, err
 	}
-	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+	err = c.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error {
 		var entry QuarantineEntry
-		if err := scanJSON(rows, &struct {
+		if err := database.ScanJSON(rows, &struct {
 			Key            *string    `json:"key"`
 			Code           *string    `json:"code"`
 			Field          **string   `json:"field"`
@@ -147,7 +148,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 		page.Entries = append(page.Entries, entry)
 		return nil
 	}, fill(`SELECT CAST({object} AS text) FROM {listed}{position} ORDER BY q.key LIMIT ?`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"key", "CAST(q.key AS text)"},
 			{"code", "q.code"},
 			{"field", "q.field"},

@@ -4,10 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -73,10 +73,10 @@ func (s *seen[V1, V2]) absent() bool {
 // readLeading runs the statement that build makes for the side that leads. A statement says itself under which phase it
 // was made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping
 // is older than the one in use asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
-func (e *entity) readLeading(ctx context.Context, s session, w want,
+func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
 	build func(lead side, w want) (string, []any),
 ) (f fence, answers []answer, err error) {
-	if !s.within {
+	if !s.Within {
 		leave, err := e.seat(ctx)
 		if err != nil {
 			return f, nil, err
@@ -105,21 +105,18 @@ func (e *entity) readLeading(ctx context.Context, s session, w want,
 }
 
 // read runs a statement of readStatement. It fails in a phase that this version does not know.
-func (e *entity) read(ctx context.Context, s session, statement string,
+func (e *entity) read(ctx context.Context, s database.Session, statement string,
 	args ...any,
 ) (f fence, answers []answer, err error) {
-	return e.readBy(func(scan func(scanner) error) error {
-		return s.query(ctx, func(rows *sql.Rows) error { return scan(rows) }, statement, args...)
+	return e.readBy(func(scan func(database.Scanner) error) error {
+		return s.Query(ctx, func(rows *sql.Rows) error { return scan(rows) }, statement, args...)
 	})
 }
 
-// scanner is a row of an answer.
-type scanner interface{ Scan(to ...any) error }
-
 // readBy is read with a statement that run sends.
-func (e *entity) readBy(run func(scan func(scanner) error) error) (f fence, answers []answer, err error) {
+func (e *entity) readBy(run func(scan func(database.Scanner) error) error) (f fence, answers []answer, err error) {
 	first := true
-	err = run(func(rows scanner) error {
+	err = run(func(rows database.Scanner) error {
 		var fenceJSON []byte
 		var ord sql.NullInt64
 		var key sql.NullString
@@ -146,8 +143,8 @@ func (e *entity) readBy(run func(scan func(scanner) error) error) (f fence, answ
 }
 
 // fenceNow reads the fence alone.
-func (e *entity) fenceNow(ctx context.Context, s session) (f fence, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error {
+func (e *entity) fenceNow(ctx context.Context, s database.Session) (f fence, err error) {
+	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var document sql.RawBytes
 		if err := rows.Scan(&document); err != nil {
 			return err
@@ -234,7 +231,7 @@ func one[T any](results []Result[T], err error) (T, error) {
 
 // GetManyV1 is GetV1 for many keys. It returns an answer for each, in their order, with one statement.
 func (r *Repository[V1, V2]) GetManyV1(ctx context.Context, keys []string) ([]Result[V1], error) {
-	found, err := r.lookUp(ctx, r.db.answering(), wantV1, keys)
+	found, err := r.lookUp(ctx, r.db.pools.Answering(), wantV1, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +265,7 @@ func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
 // GetManyV2 is GetV2 for many keys. It returns an answer for each, in their order, with a number of statements that
 // does not depend on how many there are, nor on how many must be migrated.
 func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Result[Record[V2]], error) {
-	found, err := r.lookUp(ctx, r.db.answering(), wantV2, keys)
+	found, err := r.lookUp(ctx, r.db.pools.Answering(), wantV2, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +290,7 @@ func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Re
 }
 
 // lookUpHalves is lookUp for keys among which one is no value of the key's type, so that no row has it.
-func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s session, w want,
+func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s database.Session, w want,
 	keys []string,
 ) (map[string]*seen[V1, V2], error) {
 	found := map[string]*seen[V1, V2]{}
@@ -312,7 +309,7 @@ func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s session, w want
 
 // lookUp reads keys with one statement, and returns what it found by the key that was asked for. Keys that no row can
 // have are not asked for.
-func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want,
+func (r *Repository[V1, V2]) lookUp(ctx context.Context, s database.Session, w want,
 	keys []string,
 ) (map[string]*seen[V1, V2], error) {
 	found := make(map[string]*seen[V1, V2], len(keys))
@@ -335,7 +332,7 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s session, w want,
 	f, answers, err := r.readLeading(ctx, s, w, func(lead side, w want) (string, []any) {
 		return r.keyStatement(keyRead{w, lead, one}), []any{arg}
 	})
-	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && !s.within {
+	if database.IsRefused(err, database.BadValue) && !s.Within {
 		return r.lookUpHalves(ctx, s, w, asked)
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -14,7 +15,7 @@ import (
 
 // uniqueKey is a unique index of one of V1's tables.
 type uniqueKey struct {
-	uniqueIndex
+	database.UniqueIndex
 	on      *shape.Table
 	columns []shape.Column // those that it needs and that the model knows
 	own     bool           // it tells the rows of the table apart, as the model does
@@ -29,8 +30,8 @@ func (u uniqueKey) known() bool {
 func (e *entity) uniques() []uniqueKey {
 	var all []uniqueKey
 	add := func(on *shape.Table, known []shape.Column, own []string) {
-		for _, index := range e.keys.unique(on.Name) {
-			key := uniqueKey{uniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.plain())),
+		for _, index := range e.keys.Unique(on.Name) {
+			key := uniqueKey{UniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.Plain())),
 				own)}
 			for _, c := range known {
 				if slices.Contains(index.Needs, c.Name) {
@@ -58,7 +59,7 @@ func (e *entity) uniques() []uniqueKey {
 // first.
 func (e *entity) insertsFirst(changes []shape.ChildChange) bool {
 	for i := range changes {
-		for _, key := range e.keys.foreign(changes[i].Child.Name) {
+		for _, key := range e.keys.Foreign(changes[i].Child.Name) {
 			for j := range changes {
 				if changes[j].Child.SQL == key.Target && !bool(key.Acts) &&
 					(refer(changes[i].Before, key, changes[j].Deleted) || refer(changes[i].Updated, key,
@@ -71,7 +72,7 @@ func (e *entity) insertsFirst(changes []shape.ChildChange) bool {
 	return false
 }
 
-func refer(rows []shape.Row, key foreignKey, targets []shape.Row) bool {
+func refer(rows []shape.Row, key database.ForeignKey, targets []shape.Row) bool {
 	there := map[string]bool{}
 	for _, target := range targets {
 		if value, whole := spelled(target, key.TargetColumns); whole {
@@ -105,7 +106,7 @@ func spelled(r shape.Row, columns []string) (value string, whole bool) {
 func (e *entity) inOrder(c *shape.ChildChange) [][]shape.Row {
 	var uniques [][]string
 	for _, unique := range e.uniques() {
-		names := unique.plain()
+		names := unique.Plain()
 		if unique.on == &c.Child.Table && !unique.own && slices.ContainsFunc(names, func(name string) bool {
 			return slices.ContainsFunc(c.UpdatedColumns,
 				func(updated shape.Column) bool { return updated.Name == name })
@@ -162,8 +163,8 @@ func (e *entity) childrenInOrder() []*shape.Child {
 	for len(left) > 0 {
 		next := slices.IndexFunc(left, func(c *shape.Child) bool {
 			return !slices.ContainsFunc(left, func(other *shape.Child) bool {
-				return other != c && slices.ContainsFunc(e.keys.foreign(c.Name),
-					func(key foreignKey) bool { return key.Target == other.SQL })
+				return other != c && slices.ContainsFunc(e.keys.Foreign(c.Name),
+					func(key database.ForeignKey) bool { return key.Target == other.SQL })
 			})
 		})
 		next = max(next, 0) // the rest are in a circle

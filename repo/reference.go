@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -43,7 +44,7 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
 	var kept []keptKey
 	for _, table := range r.v1.All() {
-		for _, key := range r.keys.foreign(table.Name) {
+		for _, key := range r.keys.Foreign(table.Name) {
 			named := func(reference Reference) bool { return table == r.v1 && reference.Column == key.Columns[0] }
 			if r.keeps(table, key) && !r.isParent(key, table) && !slices.ContainsFunc(r.references, named) {
 				kept = append(kept, keptKey{key, table})
@@ -92,7 +93,7 @@ func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before,
 
 // keptKey is a foreign key of a V1 table.
 type keptKey struct {
-	foreignKey
+	database.ForeignKey
 	on *shape.Table
 }
 
@@ -130,11 +131,11 @@ func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value strin
 	}
 	lock := ""
 	if key.Lockable {
-		lock = e.db.dialect.keyShare()
+		lock = e.db.dialect.KeyShare()
 	}
-	n, err := number(ctx, t.session, fill(`SELECT 1 FROM {target} t WHERE t.{targetColumns} = {asKey}{lock}`,
+	n, err := t.Number(ctx, fill(`SELECT 1 FROM {target} t WHERE t.{targetColumns} = {asKey}{lock}`,
 		"target", key.Target, "targetColumns", quote(key.TargetColumns[0]),
-		"asKey", e.db.dialect.asKey(key.on.Column(key.Columns[0]), "?"), "lock", lock), value)
+		"asKey", e.db.dialect.AsKey(key.on.Column(key.Columns[0]), "?"), "lock", lock), value)
 	return n == 1, err
 }
 
@@ -196,11 +197,11 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 	} else if target != nil {
 		there, err = target.hold(ctx, t, value)
 	} else {
-		key := foreignKey{
+		key := database.ForeignKey{
 			Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table),
 			TargetColumns: []string{reference.Key}, Lockable: true,
 		}
-		for _, declared := range e.keys.foreign(e.v1.Name) {
+		for _, declared := range e.keys.Foreign(e.v1.Name) {
 			if slices.Equal(declared.Columns, key.Columns) && declared.Target == key.Target {
 				key.Lockable = declared.Lockable
 			}
@@ -221,7 +222,7 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	if err := e.db.dialect.shareFence(ctx, t, e); err != nil {
 		return false, err
 	}
-	f, err := e.fenceNow(ctx, t.session)
+	f, err := e.fenceNow(ctx, t.Session)
 	if err != nil {
 		return false, err
 	}
@@ -229,7 +230,7 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	if f.leader() == sideV2 {
 		root = e.v2
 	}
-	n, err := number(ctx, t.session, e.sql(`SELECT 1 FROM {root} t WHERE t.{key} = {?}{key share}`,
+	n, err := t.Number(ctx, e.sql(`SELECT 1 FROM {root} t WHERE t.{key} = {?}{key share}`,
 		"root", root.SQL, "key", quote(root.Key.Name)), key)
 	return n == 1, err
 }
@@ -261,7 +262,7 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 				"guards", e.db.dialect.guards(other, reference, true), "in", in(other.v1, reference.Column))
 			keys = append(keys, key)
 			// Coexistence ends.
-			n, err := number(ctx, t.session, fill(`SELECT CASE {refers} END`, "refers", refers), keys...)
+			n, err := t.Number(ctx, fill(`SELECT CASE {refers} END`, "refers", refers), keys...)
 			if err != nil {
 				return err
 			}
@@ -281,4 +282,19 @@ func (db *DB) entityOfTable(name string) *entity {
 		}
 	}
 	return nil
+}
+
+// tableOf is the one of V1's tables that has a qualified name, nil where it is none of them.
+func (e *entity) tableOf(name string) *shape.Table {
+	for _, t := range e.v1.All() {
+		if t.SQL == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root's.
+func (e *entity) leadsToKey(t *shape.Table, key database.ForeignKey) bool {
+	return key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name && e.keeps(t, key)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -25,11 +26,12 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
 		// A foreign key, say: what the row refers to is not in V1.
 		path := ""
-		if refused, ok := errors.AsType[*constraintError](refusal); ok {
-			path = r.v1.FieldOf(refused.column)
-			for _, key := range r.keys.foreign(r.v1.Name) {
+		if refused, ok := errors.AsType[*database.ConstraintError](refusal); ok {
+			path = r.v1.FieldOf(refused.Column)
+			for _, key := range r.keys.Foreign(r.v1.Name) {
 				// SQLite does not say which
-				if refused.kind == foreignKeyViolation && (refused.constraint == "" || key.Name == refused.constraint) {
+				named := refused.Constraint == "" || key.Name == refused.Constraint
+				if refused.Kind == database.ForeignKeyViolation && named {
 					path = r.v1.FieldOf(key.Columns[0])
 				}
 			}
@@ -44,12 +46,12 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 
 // refusalReason is what V1 says of a row that it refuses, for people.
 func refusalReason(refusal error) string {
-	refused, ok := errors.AsType[*constraintError](refusal)
+	refused, ok := errors.AsType[*database.ConstraintError](refusal)
 	switch {
-	case ok && refused.refused != nil:
-		return refused.refused.Error()
-	case ok && refused.constraint != "":
-		return "V1's constraint " + refused.constraint + " refuses it: " + shape.FirstLine(refused.err)
+	case ok && refused.Refused != nil:
+		return refusedError(refused.Refused).Error()
+	case ok && refused.Constraint != "":
+		return "V1's constraint " + refused.Constraint + " refuses it: " + shape.FirstLine(refused.Err)
 	default:
 		return "V1 refuses it: " + shape.FirstLine(refusal)
 	}
@@ -60,7 +62,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 	if err != nil {
 		return outcome{}, err
 	}
-	found, err := r.lookUp(ctx, t.session, wantBoth, keys) // a later statement than the locks
+	found, err := r.lookUp(ctx, t.Session, wantBoth, keys) // a later statement than the locks
 	if err != nil {
 		return outcome{}, err
 	}
@@ -71,7 +73,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 			continue
 		}
 		if s.v2 != nil && !held[key] {
-			return outcome{}, &busyError{errRowHasCome} // lock it first
+			return outcome{}, database.Busy(errRowHasCome) // lock it first
 		}
 		if err := rs.restore(ctx, s); err != nil {
 			return outcome{}, err
@@ -113,7 +115,7 @@ func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[
 		WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root), keys); err != nil {
 		return nil, err
 	}
-	if e.db.dialect.lock() == "" {
+	if e.db.dialect.Lock() == "" {
 		return held, nil
 	}
 	v1Root := "t." + quote(e.v1.Key.Name)
@@ -140,7 +142,7 @@ func (c *Control) cancelRestore(ctx context.Context, run Run) error {
 		return err
 	}
 	return e.fenced(ctx, func(ctx context.Context, t *tx) error {
-		n, err := t.exec(ctx, e.sql(`UPDATE {coexist_run} SET status = ?, finished_at = {now}, throttled_by = NULL
+		n, err := t.Exec(ctx, e.sql(`UPDATE {coexist_run} SET status = ?, finished_at = {now}, throttled_by = NULL
 			WHERE id = ? AND status IN ('RUNNING', 'PAUSED')`), string(Cancelled), run.ID)
 		if err != nil {
 			return err
@@ -148,7 +150,7 @@ func (c *Control) cancelRestore(ctx context.Context, run Run) error {
 		if n == 0 {
 			return ErrRunEnded
 		}
-		_, err = t.exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1 WHERE name = ?`),
+		_, err = t.Exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1 WHERE name = ?`),
 			false, e.name)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -63,7 +64,7 @@ func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx,
 // this transaction; what V2 has never had it follows. own is the key that it writes anyway, nil for none. It fails with
 // a *ConflictError where V1 does not keep them so.
 func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, keys []string) error {
-	found, err := r.lookUp(ctx, t.session, wantBoth, keys)
+	found, err := r.lookUp(ctx, t.Session, wantBoth, keys)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, 
 		return err
 	}
 	// What was taken over of V1 for the row itself may have been changed by this.
-	now, err := r.lookUp(ctx, t.session, wantBoth, []string{*own})
+	now, err := r.lookUp(ctx, t.Session, wantBoth, []string{*own})
 	if err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
 	if len(wanted) == 0 {
 		return nil
 	}
-	found, err := rs.lookUp(ctx, rs.tx.session, wantBoth, slices.Sorted(maps.Keys(wanted)))
+	found, err := rs.lookUp(ctx, rs.tx.Session, wantBoth, slices.Sorted(maps.Keys(wanted)))
 	if err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 		if err != nil {
 			return err
 		}
-		holders, err := texts(ctx, rs.tx.session, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {inTheWay}
+		holders, err := rs.tx.Texts(ctx, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {inTheWay}
 			AND t.{of} IS NOT NULL`, "of", of, "inTheWay", unique.inTheWay(rs.db.dialect)), document)
 		if err != nil {
 			return err
@@ -210,8 +211,8 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 
 // inTheWay is a FROM and a WHERE for the rows t of the table that keep those of an argument, a JSON list of rows n,
 // from being written.
-func (u uniqueKey) inTheWay(d expressions) string {
-	from, value := d.records(u.columns)
+func (u uniqueKey) inTheWay(d database.Expressions) string {
+	from, value := d.Records(u.columns)
 	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)),
 		make([]string, len(u.Terms))
 	for i, c := range u.columns {
@@ -238,14 +239,14 @@ func (u uniqueKey) inTheWay(d expressions) string {
 // whileRebuilt is an error of a write, but a *ConflictError where V1, while it is rebuilt, refuses the row perhaps for
 // what it holds of others that it is not seen from which.
 func (e *entity) whileRebuilt(t *tx, err error) error {
-	refused, ok := errors.AsType[*constraintError](err)
+	refused, ok := errors.AsType[*database.ConstraintError](err)
 	switch {
 	case !ok || !t.fence.Restoring:
 		return err
-	case refused.kind == uniqueViolation && e.mayBeVacated(refused.constraint):
-		return &ConflictError{"V1 is being rebuilt, and its constraint " + refused.constraint +
+	case refused.Kind == database.UniqueViolation && e.mayBeVacated(refused.Constraint):
+		return &ConflictError{"V1 is being rebuilt, and its constraint " + refused.Constraint +
 			" refuses the row, perhaps for what another held before: try again when the restore has gone on"}
-	case refused.kind == foreignKeyViolation && e.mayCome(refused):
+	case refused.Kind == database.ForeignKeyViolation && e.mayCome(refused):
 		return &ConflictError{"V1 is being rebuilt, and may lack what the row refers to: try again when the restore has gone on"}
 	default:
 		return err
@@ -262,12 +263,12 @@ func (e *entity) mayBeVacated(name string) bool {
 
 // mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer
 // finds.
-func (e *entity) mayCome(refused *constraintError) bool {
+func (e *entity) mayCome(refused *database.ConstraintError) bool {
 	for _, on := range e.v1.All() {
-		for _, key := range e.keys.foreign(on.Name) {
+		for _, key := range e.keys.Foreign(on.Name) {
 			within := slices.ContainsFunc(e.v1.All(), func(t *shape.Table) bool { return t.SQL == key.Target })
-			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.constraint == "" ||
-				refused.constraint == key.Name) {
+			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.Constraint == "" ||
+				refused.Constraint == key.Name) {
 				return true
 			}
 		}

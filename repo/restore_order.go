@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -49,7 +50,7 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 		wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{},
 	}
 	for _, table := range r.v1.All() {
-		for _, key := range r.keys.foreign(table.Name) {
+		for _, key := range r.keys.Foreign(table.Name) {
 			switch within := r.tableOf(key.Target) != nil; {
 			case !within || r.isParent(key, table):
 			case r.leadsToKey(table, key):
@@ -60,21 +61,6 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 		}
 	}
 	return rs
-}
-
-// tableOf is the one of V1's tables that has a qualified name, nil where it is none of them.
-func (e *entity) tableOf(name string) *shape.Table {
-	for _, t := range e.v1.All() {
-		if t.SQL == name {
-			return t
-		}
-	}
-	return nil
-}
-
-// leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root's.
-func (e *entity) leadsToKey(t *shape.Table, key foreignKey) bool {
-	return key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name && e.keeps(t, key)
 }
 
 // restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the
@@ -194,7 +180,7 @@ func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) erro
 }
 
 func (rs *restorer[V1, V2]) hasRow(ctx context.Context, key string) (bool, error) {
-	n, err := number(ctx, rs.tx.session, rs.sql(`SELECT count(*) FROM {v1} t WHERE t.{v1.key} = {?}`), key)
+	n, err := rs.tx.Number(ctx, rs.sql(`SELECT count(*) FROM {v1} t WHERE t.{v1.key} = {?}`), key)
 	return n > 0, err
 }
 
@@ -236,8 +222,8 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 	for _, key := range rs.keys {
 		of := rs.keyOfRow(key.on)
 		column := key.on.Column(key.Columns[0])
-		refers := quote(column.Name) + " = " + rs.db.dialect.asKey(column, "?")
-		found, err := texts(ctx, rs.tx.session, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {on} t
+		refers := quote(column.Name) + " = " + rs.db.dialect.AsKey(column, "?")
+		found, err := rs.tx.Texts(ctx, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {on} t
 			WHERE t.{refers} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of, "on", key.on.SQL, "refers", refers,
 			"part", strconv.Itoa(maxFirst+1)), own)
 		if err != nil {
@@ -261,7 +247,7 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 				}
 				unlink = fill(`UPDATE {on} SET {column} = NULL`, "on", key.on.SQL, "column", quote(column.Name))
 			}
-			if _, err := rs.tx.exec(ctx, rs.sql(`{unlink} WHERE {of} = {?} AND {refers}`, "unlink", unlink,
+			if _, err := rs.tx.Exec(ctx, rs.sql(`{unlink} WHERE {of} = {?} AND {refers}`, "unlink", unlink,
 				"of", of, "refers", refers), other, own); err != nil {
 				return err
 			}
@@ -303,7 +289,7 @@ func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own st
 	for i := range key.Columns {
 		on[i] = "t." + quote(key.Columns[i]) + " = r." + quote(key.TargetColumns[i])
 	}
-	found, err := texts(ctx, rs.tx.session, rs.sql(`SELECT DISTINCT CAST(t.{of} AS text) FROM {target} r
+	found, err := rs.tx.Texts(ctx, rs.sql(`SELECT DISTINCT CAST(t.{of} AS text) FROM {target} r
 		JOIN {on} t ON {on2} WHERE r.{keyOfRow} = {?} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of,
 		"target", target.SQL, "on", key.on.SQL, "on2", strings.Join(on, " AND "), "keyOfRow", rs.keyOfRow(target),
 		"part", strconv.Itoa(maxFirst+1)), own)
@@ -338,7 +324,7 @@ func (rs *restorer[V1, V2]) first(ctx context.Context, keys []string) error {
 	if err != nil {
 		return err
 	}
-	found, err := rs.lookUp(ctx, rs.tx.session, wantBoth, keys) // a later statement than the locks
+	found, err := rs.lookUp(ctx, rs.tx.Session, wantBoth, keys) // a later statement than the locks
 	if err != nil {
 		return err
 	}
@@ -348,7 +334,7 @@ func (rs *restorer[V1, V2]) first(ctx context.Context, keys []string) error {
 			continue
 		}
 		if s.v2 != nil && !held[s.key] {
-			return &busyError{errRowHasCome}
+			return database.Busy(errRowHasCome)
 		}
 		if err := rs.restore(ctx, s); err != nil {
 			return err
@@ -366,7 +352,7 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 		if v1 == nil {
 			continue
 		}
-		found, err := rs.lookUp(ctx, rs.tx.session, wantBoth, []string{key})
+		found, err := rs.lookUp(ctx, rs.tx.Session, wantBoth, []string{key})
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // RunKind says what a run does.
@@ -170,8 +172,8 @@ func (c *Control) TuneRun(ctx context.Context, q TuneRequest) (Run, error) {
 		return Run{}, inputError(err)
 	}
 	var n int64
-	err := c.db.autonomously(ctx, func(s session) (err error) {
-		n, err = s.exec(ctx, c.db.sql(`UPDATE {coexist_run} SET workers = coalesce(?, workers),
+	err := c.db.autonomously(ctx, func(s database.Session) (err error) {
+		n, err = s.Exec(ctx, c.db.sql(`UPDATE {coexist_run} SET workers = coalesce(?, workers),
 			max_rows_per_second = CASE WHEN ? THEN NULL ELSE coalesce(?, max_rows_per_second) END, throttled_by =
 			NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')`), q.Workers, q.NoLimit, q.MaxRowsPerSecond, q.ID)
 		return err
@@ -203,11 +205,11 @@ func (c *Control) setStatus(ctx context.Context, id int64, to RunStatus) (Run, e
 func (db *DB) endOrChange(ctx context.Context, id int64, to RunStatus, reason string) (bool, error) {
 	finished, failure := "NULL", sql.NullString{String: reason, Valid: reason != ""}
 	if to != Running && to != Paused {
-		finished = db.dialect.now()
+		finished = db.dialect.Now()
 	}
 	var n int64
-	err := db.autonomously(ctx, func(s session) (err error) {
-		n, err = s.exec(ctx, db.sql(`UPDATE {coexist_run} SET status = ?, error = ?, finished_at = {finished},
+	err := db.autonomously(ctx, func(s database.Session) (err error) {
+		n, err = s.Exec(ctx, db.sql(`UPDATE {coexist_run} SET status = ?, error = ?, finished_at = {finished},
 			throttled_by = NULL WHERE id = ? AND status IN ('RUNNING', 'PAUSED')`, "finished", finished), string(to), failure, id)
 		return err
 	})
@@ -272,13 +274,13 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 			"name", name)
 	}
 	var runs []Run
-	err := c.db.reading().query(ctx, func(rows *sql.Rows) error {
+	err := c.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error {
 		var document runDocument
-		err := scanJSON(rows, &document)
+		err := database.ScanJSON(rows, &document)
 		runs = append(runs, document.run())
 		return err
 	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_run} r WHERE {where} ORDER BY r.id DESC LIMIT {limit}`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"id", "r.id"},
 			{"kind", "r.kind"},
 			{"entity", "r.entity"},
@@ -298,7 +300,7 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 			{"busyMs", sum("busy_ms")},
 			{"behind", sum("behind")},
 			{"faults", sum("faults")},
-			{"repair", d.value("r", flag("repair"))},
+			{"repair", d.Value("r", flag("repair"))},
 			{"epoch", "r.epoch"},
 			{"atWork", c.db.sql(`(SELECT count(*) FROM {coexist_chunk} k WHERE k.run_id = r.id AND NOT k.finished
 				AND k.leased_until > {leaseless})`, "leaseless", leaseless)},

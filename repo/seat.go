@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // Connections are few, and whoever waits for a lock on an entity's table keeps one. So that requests for one entity
@@ -23,8 +25,8 @@ type seats struct {
 // seat waits for a seat, and returns what gives it back. It fails with an ErrUnavailable once ctx ends.
 func (e *entity) seat(ctx context.Context) (leave func(), err error) {
 	e.seats.once.Do(func() {
-		if e.db.writerDB == e.db.readerDB {
-			e.seats.free = make(chan struct{}, max(1, e.db.maxConns-len(e.db.entities)))
+		if e.db.pools.WriterDB == e.db.pools.ReaderDB {
+			e.seats.free = make(chan struct{}, max(1, e.db.pools.MaxConns-len(e.db.entities)))
 		}
 	})
 	if e.seats.free == nil {
@@ -41,7 +43,7 @@ func (e *entity) seat(ctx context.Context) (leave func(), err error) {
 	case e.seats.free <- struct{}{}:
 		return leave, nil
 	case <-ctx.Done():
-		return nil, unavailable(CauseBusy, fmt.Errorf(
+		return nil, database.Unavailable(database.CauseBusy, fmt.Errorf(
 			"all connections for %s are in use, by who waits for its tables, say: %w", e.name, ctx.Err()))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -22,7 +23,7 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 		keys[i] = r.keyOf(r.v1, &rows[i])
 	}
 	for {
-		first, err := r.untouched(ctx, r.db.reading())
+		first, err := r.untouched(ctx, r.db.pools.Reading())
 		if err != nil {
 			return 0, err
 		}
@@ -85,11 +86,11 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 		return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
 	}
 	if first {
-		if still, err := r.untouched(ctx, t.session); err != nil || !still {
+		if still, err := r.untouched(ctx, t.Session); err != nil || !still {
 			return cmp.Or(err, errTouched)
 		}
 		// Whoever changes the phase meanwhile must count again.
-		if _, err := t.exec(ctx, r.db.sql(`UPDATE {coexist_entity} SET seeds = seeds + 1 WHERE name = ?`),
+		if _, err := t.Exec(ctx, r.db.sql(`UPDATE {coexist_entity} SET seeds = seeds + 1 WHERE name = ?`),
 			r.name); err != nil {
 			return err
 		}
@@ -119,8 +120,8 @@ func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
 
 // untouched reports whether nothing has happened yet that could have passed rows that come now: then they need no
 // marks.
-func (e *entity) untouched(ctx context.Context, s session) (bool, error) {
-	n, err := number(ctx, s, e.sql(`SELECT CASE WHEN EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.entity = ?)
+func (e *entity) untouched(ctx context.Context, s database.Session) (bool, error) {
+	n, err := s.Number(ctx, e.sql(`SELECT CASE WHEN EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.entity = ?)
 		OR EXISTS (SELECT 1 FROM {v2}) OR EXISTS (SELECT 1 FROM {mark}) THEN 0 ELSE 1 END`), e.name)
 	return n == 1, err
 }

@@ -117,7 +117,7 @@ type narrowV2 struct {
 func (narrowV2) TableName() string { return "narrow_v2" }
 
 // What the model calls an integer limits writes alone: SQLite's columns hold more, and conditions find it. The guard is
-// catalogColumn.wide.
+// CatalogColumn.Wide.
 func TestSQLiteIntegersWiderThanTheModelSays(t *testing.T) {
 	t.Parallel()
 	on(t, "sqlite", func(t *testing.T, url string) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -128,7 +129,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	if q.kind == Restore {
 		led = e.v2
 	}
-	total, _, err := c.db.dialect.estimate(ctx, c.db.reading(), led.SQL)
+	total, _, err := c.db.dialect.Estimate(ctx, c.db.pools.Reading(), led.SQL)
 	if err != nil {
 		return Run{}, err
 	}
@@ -141,7 +142,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 		// Whoever writes from here on writes to both.
 		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
 			if t.fence.Phase == Contract {
-				if _, err := t.exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1
+				if _, err := t.Exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1
 					WHERE name = ?`), true, e.name); err != nil {
 					return err
 				}
@@ -164,7 +165,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 
 // nameActive is the error for a run that another of its kind is in the way of.
 func (c *Control) nameActive(ctx context.Context, e *entity, kind RunKind) error {
-	id, err := number(ctx, c.db.reading(), c.db.sql(`SELECT max(id) FROM {coexist_run} WHERE entity = ?
+	id, err := c.db.pools.Reading().Number(ctx, c.db.sql(`SELECT max(id) FROM {coexist_run} WHERE entity = ?
 		AND kind = ?`), e.name, string(kind))
 	if err != nil {
 		return err
@@ -186,14 +187,14 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind,
 			q.kind.phases(), ErrWrongPhase)
 	}
-	id, err := number(ctx, t.session, e.sql(`INSERT INTO {coexist_run} (entity, kind, status, actor, started_at,
+	id, err := t.Number(ctx, e.sql(`INSERT INTO {coexist_run} (entity, kind, status, actor, started_at,
 		workers, max_rows_per_second, older_than_mapping_version, repair, epoch, capture_generation,
 		bypass_before, total) VALUES (?, ?, ?, ?, {now}, ?, ?, ?, ?, ?, (SELECT CASE
 		WHEN x.capture THEN x.capture_generation ELSE 0 END FROM {coexist_entity} x
 		WHERE x.name = ?), {bypassWrites}, ?) RETURNING id`, "bypassWrites", e.bypassWrites()),
 		e.name, string(q.kind), string(Running), q.Actor, cmp.Or(q.Workers, 1), orNull(q.MaxRowsPerSecond),
 		orNull(q.olderThan), q.repair, t.fence.Epoch, e.name, total)
-	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == uniqueViolation {
+	if database.IsRefused(err, database.UniqueViolation) {
 		return 0, ErrRunAlreadyActive
 	}
 	if err != nil {
@@ -209,7 +210,7 @@ func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (in
 	if q.kind == Verification || q.kind == Restore {
 		upper += fill(` UNION ALL {last}`, "last", last(e.v2))
 	}
-	_, err = t.exec(ctx, e.db.sql(`INSERT INTO {coexist_cut} (run_id, upper) VALUES (?, (SELECT CAST(u.key
+	_, err = t.Exec(ctx, e.db.sql(`INSERT INTO {coexist_cut} (run_id, upper) VALUES (?, (SELECT CAST(u.key
 		AS text) FROM ({upper}) u ORDER BY u.key DESC LIMIT 1))`, "upper", upper), id)
 	return id, err
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -49,7 +50,7 @@ func (e *entity) readStatement(w want, lead side, keyQuery, extra string) string
 				c.coexist_seq AS seq, c.coexist_gone_seen AS gone_seen, c.coexist_stale_seen AS stale_seen
 			FROM ({key query}) k LEFT JOIN {v2} c ON c.{v2.key} = k.key{once}`,
 			"extra", extra, "copy", e.copyDocument(), "marks", e.marks("k.key"), "key query", keyQuery, "once",
-			e.db.dialect.once())
+			e.db.dialect.Once())
 		rows = fill(`
 			SELECT s.ord, CAST(s.key AS text) AS key, s.extra,
 				{v1} AS v1, s.copy, s.marks, NOT s.fresh AND {quarantined} AS quarantined
@@ -81,7 +82,7 @@ func (e *entity) keyStatement(read keyRead) string {
 	if built, ok := e.keyStatements.Load(read); ok && built.(builtStatement).catalogs == catalogs {
 		return built.(builtStatement).text
 	}
-	keyQuery := e.db.dialect.keyList(e.v1.Key)
+	keyQuery := e.db.dialect.KeyList(e.v1.Key)
 	if read.one {
 		keyQuery = e.sql(`SELECT {?} AS key, 0 AS ord`)
 	}
@@ -138,9 +139,9 @@ func (e *entity) countAll(kind markKind) string {
 // markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A
 // statement that moves keys may leave two marks of one key under one id, of two kinds.
 func (e *entity) markRecords() (from, match string) {
-	from, value := e.db.dialect.records([]shape.Column{
+	from, value := e.db.dialect.Records([]shape.Column{
 		e.keyColumn("key"),
-		{Name: "id", Declared: e.db.dialect.markID()},
+		{Name: "id", Declared: e.db.dialect.MarkID()},
 		{Name: "kind", Declared: "text"},
 	})
 	return from, fill(`m.key = {key} AND m.id = {id} AND m.kind = {kind}`, "key", value("key"), "id", value("id"),
@@ -151,18 +152,18 @@ func (e *entity) markRecords() (from, match string) {
 func (e *entity) marks(key string) string {
 	d := e.db.dialect
 	of := e.sql(`{mark} m WHERE m.key = {key}`, "key", key)
-	return fill(`CAST({list} AS text)`, "list", d.list(markDocument(d), of, "m.id"))
+	return fill(`CAST({list} AS text)`, "list", d.List(markDocument(d), of, "m.id"))
 }
 
 // copyDocument is the copy c: what the engine knows of it, and its value; NULL where there is none.
 func (e *entity) copyDocument() string {
 	d := e.db.dialect
 	return fill(`CASE WHEN c.coexist_seq IS NOT NULL THEN {object} END`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"seq", "c." + seqColumn},
 			{"version", "c." + versionColumn},
 			{"mappingVersion", "c." + mappingVersionColumn},
-			{"refined", d.value("c", flag(refinedColumn))},
+			{"refined", d.Value("c", flag(refinedColumn))},
 			{"origin", "c." + originColumn},
 			{"migratedAt", "c." + migratedAtColumn},
 			{"goneSeen", "c." + goneSeenColumn},
@@ -184,28 +185,28 @@ func (e *entity) document(t *shape.Table, alias string, order []string) string {
 		for i := range by {
 			by[i] = "d." + quote(by[i])
 		}
-		members = append(members, member{c.JSON, e.db.dialect.list(
-			e.db.dialect.object(nest(e.db.dialect, "d", c.Columns, 0)),
+		members = append(members, database.Member{c.JSON, e.db.dialect.List(
+			e.db.dialect.Object(nest(e.db.dialect, "d", c.Columns, 0)),
 			fill(`{child} d WHERE d.{parentKey} = {alias}.{key}`, "child", c.SQL, "parentKey", quote(c.ParentKey),
 				"alias", alias, "key", quote(t.Key.Name)), strings.Join(by, ", "))})
 	}
-	return e.db.dialect.object(members)
+	return e.db.dialect.Object(members)
 }
 
 // nest makes members of columns, those that share a path's first name within an object of that name.
-func nest(d expressions, alias string, columns []shape.Column, depth int) []member {
-	var members []member
+func nest(d database.Expressions, alias string, columns []shape.Column, depth int) []database.Member {
+	var members []database.Member
 	for i := 0; i < len(columns); i++ {
 		c := &columns[i]
 		if len(c.Path) == depth+1 {
-			members = append(members, member{c.Path[depth], d.value(alias, c)})
+			members = append(members, database.Member{c.Path[depth], d.Value(alias, c)})
 			continue
 		}
 		j := i
 		for j < len(columns) && len(columns[j].Path) > depth+1 && columns[j].Path[depth] == c.Path[depth] {
 			j++
 		}
-		members = append(members, member{c.Path[depth], d.object(nest(d, alias, columns[i:j], depth+1))})
+		members = append(members, database.Member{c.Path[depth], d.Object(nest(d, alias, columns[i:j], depth+1))})
 		i = j - 1
 	}
 	return members
@@ -213,35 +214,19 @@ func nest(d expressions, alias string, columns []shape.Column, depth int) []memb
 
 // insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
 func (e *entity) insertStatement(table string, columns []shape.Column, suffix string) string {
-	from, value := e.db.dialect.records(columns)
+	from, value := e.db.dialect.Records(columns)
 	values := make([]string, len(columns))
 	for i, c := range columns {
 		values[i] = value(c.Name)
 	}
 	return fill(`INSERT INTO {table} ({columnNames}) {overriding}SELECT {values} FROM {from} WHERE true{suffix}`,
-		"table", table, "columnNames", columnNames(columns), "overriding", overriding(columns),
+		"table", table, "columnNames", database.ColumnNames(columns), "overriding", database.Overriding(columns),
 		"values", strings.Join(values, ", "), "from", from, "suffix", suffix)
-}
-
-// overriding lets an INSERT give a value to a column that is GENERATED ALWAYS.
-func overriding(columns []shape.Column) string {
-	if slices.ContainsFunc(columns, func(c shape.Column) bool { return c.Now().Always }) {
-		return "OVERRIDING SYSTEM VALUE "
-	}
-	return ""
-}
-
-func columnNames(columns []shape.Column) string {
-	names := make([]string, len(columns))
-	for i := range columns {
-		names[i] = quote(columns[i].Name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.
 func (e *entity) updateStatement(table string, match, set []shape.Column, suffix string) string {
-	from, value := e.db.dialect.records(append(append([]shape.Column{}, match...), set...))
+	from, value := e.db.dialect.Records(append(append([]shape.Column{}, match...), set...))
 	sets, matches := make([]string, len(set)), make([]string, len(match))
 	for i, c := range set {
 		sets[i] = quote(c.Name) + " = " + value(c.Name)

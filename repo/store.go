@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -131,7 +132,7 @@ func (e *entity) insertNew(ctx context.Context, t *tx, into *shape.Table, column
 		return err
 	}
 	key := quote(into.Key.Name)
-	_, value := e.db.dialect.records(columns)
+	_, value := e.db.dialect.Records(columns)
 	// In the order of the keys, so that two storers never wait for each other in a circle.
 	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.SQL, columns,
 		fill(` ORDER BY {value.key} ON CONFLICT ({key}) DO NOTHING RETURNING CAST({key} AS text)`,
@@ -143,13 +144,13 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []shape.Row, stor
 		return nil
 	}
 	columns := append(append([]shape.Column{}, e.v2.Columns...), engineColumns...)
-	from, value := e.db.dialect.records(append(columns, readSeq))
-	if lock := e.db.dialect.lock(); lock != "" && len(rows) > 1 {
+	from, value := e.db.dialect.Records(append(columns, readSeq))
+	if lock := e.db.dialect.Lock(); lock != "" && len(rows) > 1 {
 		document, err := shape.Marshal(rows)
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, e.sql(`SELECT 1 FROM {v2} c JOIN {from} ON c.{v2.key} = {value.key}
+		_, err = t.Exec(ctx, e.sql(`SELECT 1 FROM {v2} c JOIN {from} ON c.{v2.key} = {value.key}
 			ORDER BY c.{v2.key}{lock} OF c`, "from", from, "value.key", value(e.v2.Key.Name), "lock", lock), document)
 		if err != nil {
 			return err
@@ -217,7 +218,7 @@ func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored
 		return err
 	}
 	if deleted < int64(len(marks)) && (origin == OriginWrite || origin == OriginRepair) {
-		return &busyError{errOvertaken}
+		return database.Busy(errOvertaken)
 	}
 	return e.release(ctx, t, released)
 }
@@ -235,12 +236,12 @@ func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) (deleted 
 	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
 		return e.db.dialect.deleteBypassMarks(ctx, t, e, string(document))
 	}
-	return t.exec(ctx, e.db.dialect.deleteMarks(e), string(document))
+	return t.Exec(ctx, e.db.dialect.deleteMarks(e), string(document))
 }
 
 // addMark appends a mark for one key.
 func (e *entity) addMark(ctx context.Context, t *tx, key string, kind markKind, floor int64) error {
-	_, err := t.exec(ctx, e.sql(`INSERT INTO {mark} (key, kind, floor) VALUES ({?}, ?, ?)`), key, string(kind), floor)
+	_, err := t.Exec(ctx, e.sql(`INSERT INTO {mark} (key, kind, floor) VALUES ({?}, ?, ?)`), key, string(kind), floor)
 	return err
 }
 
@@ -252,7 +253,7 @@ func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, st
 	if err != nil {
 		return err
 	}
-	return t.query(ctx, func(answer *sql.Rows) error {
+	return t.Query(ctx, func(answer *sql.Rows) error {
 		var key string
 		err := answer.Scan(&key)
 		keys[key] = true
@@ -283,7 +284,7 @@ func (e *entity) writeRows(ctx context.Context, t *tx, statement string, rows []
 	if err != nil {
 		return 0, err
 	}
-	return t.exec(ctx, statement, document)
+	return t.Exec(ctx, statement, document)
 }
 
 // execKeys runs a statement in which %s stands for a query of keys.
@@ -292,7 +293,7 @@ func (e *entity) execKeys(ctx context.Context, t *tx, statement string, keys []s
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, strings.Replace(statement, "%s", e.db.dialect.keyList(e.v1.Key), 1), document)
+	_, err = t.Exec(ctx, strings.Replace(statement, "%s", e.db.dialect.KeyList(e.v1.Key), 1), document)
 	return err
 }
 
@@ -317,9 +318,9 @@ func (e *entity) returnKeysOf(ctx context.Context, t *tx, found map[string]bool,
 		if err != nil {
 			return err
 		}
-		query, args = strings.Replace(query, "%s", e.db.dialect.keyList(e.v1.Key), 1), append(args, document)
+		query, args = strings.Replace(query, "%s", e.db.dialect.KeyList(e.v1.Key), 1), append(args, document)
 	}
-	return t.query(ctx, func(rows *sql.Rows) error {
+	return t.Query(ctx, func(rows *sql.Rows) error {
 		var key string
 		err := rows.Scan(&key)
 		found[key] = true

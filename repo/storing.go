@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // StoreFailures says how an entity's copies fare that this process stores: by reads, by writes and by sweeps. A copy
@@ -56,15 +58,15 @@ func (e *entity) storeEnded(ctx context.Context, err error) {
 // passes reports whether an error may pass by itself: nothing has to be mended first.
 func passes(err error) bool {
 	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows) &&
-		!errors.Is(err, errDenied)
+		!errors.Is(err, database.ErrDenied)
 }
 
 // technical reports whether an error, which was classified, is the fault of neither a row nor another transaction.
 func technical(ctx context.Context, err error) bool {
-	if _, busy := errors.AsType[*busyError](err); busy || ctx.Err() != nil {
+	if _, busy := errors.AsType[*database.BusyError](err); busy || ctx.Err() != nil {
 		return false
 	}
-	if _, refused := errors.AsType[*constraintError](err); refused {
+	if _, refused := errors.AsType[*database.ConstraintError](err); refused {
 		return false
 	}
 	return !passes(err)

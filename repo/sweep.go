@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -46,7 +47,7 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 	}
 	b.apply = func(ctx context.Context, t *tx) (outcome, error) {
 		if t.fence.AllMarks != b.fence.AllMarks {
-			return outcome{}, &busyError{errOvertaken} // V1 was truncated since, or there was a gap in the capture
+			return outcome{}, database.Busy(errOvertaken) // V1 was truncated since, or there was a gap in the capture
 		}
 		return r.applySweep(ctx, t, c, do)
 	}
@@ -72,10 +73,10 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 		}
 	}
 	for _, w := range do.wrong {
-		same, err := number(ctx, t.session, e.sql(`SELECT 1 FROM {v2} c WHERE c.{v2.key} = {?}
+		same, err := t.Number(ctx, e.sql(`SELECT 1 FROM {v2} c WHERE c.{v2.key} = {?}
 			AND c.coexist_seq = ?{lock}`), w.key, w.state.seq)
 		if err == nil && same == 0 {
-			err = &busyError{errOvertaken}
+			err = database.Busy(errOvertaken)
 		}
 		if err == nil {
 			err = e.addMark(ctx, t, w.key, markChange, 0)
@@ -98,7 +99,7 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sqlText,
 	limit int,
 ) (*batch, []*seen[V1, V2], error) {
-	f, answers, err := r.read(ctx, r.db.answering(), r.readStatement(w, sideV1, keyQuery.text.String(), "NULL"),
+	f, answers, err := r.read(ctx, r.db.pools.Answering(), r.readStatement(w, sideV1, keyQuery.text.String(), "NULL"),
 		keyQuery.args...)
 	if err != nil {
 		return nil, nil, err
@@ -209,12 +210,12 @@ func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
 // fold turns the marks of a key without a V1 row into one tombstone, and removes the copy.
 func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	if v.state.hasCopy {
-		n, err := t.exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), v.key, v.state.seq)
+		n, err := t.Exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), v.key, v.state.seq)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			return &busyError{errOvertaken}
+			return database.Busy(errOvertaken)
 		}
 	}
 	if len(v.state.marks) == 0 {
@@ -243,15 +244,15 @@ func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
 	if err != nil {
 		return err
 	}
-	lock := e.db.dialect.lock()
+	lock := e.db.dialect.Lock()
 	if lock != "" {
 		lock += " OF m"
 	}
 	from, match := e.markRecords()
-	n, err := number(ctx, t.session, e.sql(`SELECT count(*) FROM (SELECT m.id FROM {from} CROSS JOIN {mark} m
+	n, err := t.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT m.id FROM {from} CROSS JOIN {mark} m
 		WHERE {match} ORDER BY m.id{lock}) l`, "from", from, "match", match, "lock", lock), string(document))
 	if err == nil && n < int64(len(marks)) {
-		return &busyError{errOvertaken}
+		return database.Busy(errOvertaken)
 	}
 	return err
 }

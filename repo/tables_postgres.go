@@ -68,7 +68,7 @@ func replicaIdentity(table string) string {
 }
 
 func (d postgres) entityTables(e *entity) []string {
-	key := d.keyType(e.v1.Key)
+	key := e.db.dialect.KeyType(e.v1.Key)
 	create := func(template, index string) string {
 		return e.script(template, "key", key, "index", quote(ownTable(e.name, index)))
 	}

@@ -44,7 +44,7 @@ func (sqlite) sharedTables(*DB) []string {
 }
 
 func (d sqlite) entityTables(e *entity) []string {
-	key := d.keyType(e.v1.Key)
+	key := e.db.dialect.KeyType(e.v1.Key)
 	create := func(template, index string) string {
 		return e.script(template, "key", key, "index", quote(ownTable(e.name, index)), "default now", sqliteNow)
 	}

@@ -4,14 +4,16 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // What on PostgreSQL could turn our role against itself: whoever owns a table may have triggers on it, which run with
 // the rights of who writes to it.
 
 func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
-	s := db.reading()
-	encoding, err := texts(ctx, s, "SELECT current_setting('server_encoding')")
+	s := db.pools.Reading()
+	encoding, err := s.Texts(ctx, "SELECT current_setting('server_encoding')")
 	if err != nil {
 		return err
 	}
@@ -33,7 +35,7 @@ func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
 
 // strangers are the tables and functions of the engine's that belong to a role which has no power over the database,
 // over V1 or over us otherwise. A role that may do anything with V1's rows has some: it may be the server's of before.
-func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, error) {
+func (postgres) strangers(ctx context.Context, s database.Session, db *DB) ([]string, error) {
 	own := db.own
 	ours := []string{
 		own.version, own.secret, own.entity, own.barrier, own.phaseChange, own.bypass, own.run, own.chunk, own.cut,
@@ -51,7 +53,7 @@ func (postgres) strangers(ctx context.Context, s session, db *DB) ([]string, err
 		}
 	}
 	const listed = "json_array_elements_text(CAST(? AS json)) n(name)"
-	return texts(ctx, s, fill(`WITH RECURSIVE we(oid) AS (
+	return s.Texts(ctx, fill(`WITH RECURSIVE we(oid) AS (
 	SELECT r.oid FROM pg_roles r WHERE r.rolname = current_user
 	UNION SELECT m.roleid FROM pg_auth_members m JOIN we ON m.member = we.oid
 ), power(oid) AS (
@@ -66,12 +68,13 @@ SELECT CASE c.relkind WHEN 'S' THEN 'sequence ' WHEN 'r' THEN 'table ' ELSE 'rel
 	FROM {listed} JOIN pg_class c ON c.oid = to_regclass(n.name) WHERE c.relowner NOT IN (SELECT oid FROM power)
 UNION ALL SELECT 'function ' || p.proname || ' belongs to role ' || pg_get_userbyid(p.proowner)
 	FROM {listed} JOIN pg_proc p ON p.oid = to_regproc(n.name) WHERE p.proowner NOT IN (SELECT oid FROM power)`, "listed", listed),
-		db.schema, jsonList(v1), jsonList(v1), jsonList(ours), jsonList(functions))
+		db.pools.Schema, database.JSONList(v1), database.JSONList(v1), database.JSONList(ours),
+		database.JSONList(functions))
 }
 
 // checkRole: runs write through temporary tables, and the triggers tell our writes by the secret.
 func (postgres) checkRole(ctx context.Context, db *DB) error {
-	lacking, err := texts(ctx, db.reading(), oneLine(`SELECT format('temporary tables, through which runs write: GRANT TEMPORARY ON DATABASE %I TO %I',
+	lacking, err := db.pools.Reading().Texts(ctx, database.OneLine(`SELECT format('temporary tables, through which runs write: GRANT TEMPORARY ON DATABASE %I TO %I',
 		current_database(), current_user) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
 		UNION ALL SELECT format('the secret by which triggers tell our writes: GRANT SELECT ON %s TO %I', CAST(? AS text), current_user)
 		WHERE NOT has_table_privilege(to_regclass(?), 'SELECT')`), db.own.secret, db.own.secret)

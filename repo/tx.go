@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // opening says how a transaction on an entity begins: fence, then the locks of the leading rows.
@@ -30,7 +32,7 @@ func (o opening) keys() []string {
 
 // tx is a transaction on one entity, under the phase that its fence says: nobody changes the phase before it ends.
 type tx struct {
-	session
+	database.Session
 	entity  *entity
 	conn    *sql.Conn
 	opening opening
@@ -57,17 +59,17 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 		return err
 	}
 	defer leave()
-	if pool := e.db.writerDB.Stats(); pool.InUse < pool.MaxOpenConnections {
+	if pool := e.db.pools.WriterDB.Stats(); pool.InUse < pool.MaxOpenConnections {
 		waiting = ctx // for a connection that may have to be opened, not for one that others hold
 	}
-	conn, err := e.db.writerDB.Conn(waiting)
+	conn, err := e.db.pools.WriterDB.Conn(waiting)
 	if err != nil {
-		return e.db.classify(err)
+		return e.db.pools.Classify(err)
 	}
 	return e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
 		t.opening = o
 		if err := e.db.dialect.begin(ctx, t, e, o); err != nil {
-			return e.noKey(o, e.db.classify(err))
+			return e.noKey(o, e.db.pools.Classify(err))
 		}
 		return t.fence.check()
 	}, fn)
@@ -76,7 +78,7 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 // noKey is ErrNotFound for what the database says of a key that is no value of its column's type, when a transaction
 // begins with it.
 func (e *entity) noKey(o opening, err error) error {
-	if refused, ok := errors.AsType[*constraintError](err); ok && refused.kind == badValue && o.key != nil {
+	if database.IsRefused(err, database.BadValue) && o.key != nil {
 		return ErrNotFound
 	}
 	return err
@@ -86,7 +88,7 @@ func (e *entity) noKey(o opening, err error) error {
 func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error,
 	fn func(context.Context, *tx) error,
 ) (err error) {
-	t := &tx{entity: e, conn: conn, session: e.db.onConnection(conn), token: newToken()}
+	t := &tx{entity: e, conn: conn, Session: e.db.pools.OnConnection(conn), token: newToken()}
 	done := false
 	defer func() {
 		if !done { // also where fn panics
@@ -96,7 +98,7 @@ func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(cont
 		_ = conn.Close()
 	}()
 	if err := begin(ctx, t, e); err != nil {
-		return e.db.classify(err)
+		return e.db.pools.Classify(err)
 	}
 	if err := fn(ctx, t); err != nil {
 		return err
@@ -104,10 +106,10 @@ func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(cont
 	// Nothing may cut COMMIT short: its outcome would be unknown.
 	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	e.db.observe("COMMIT")
+	e.db.pools.Observe("COMMIT")
 	if err := e.db.dialect.commit(commit, t); err != nil {
-		err = e.db.classify(err)
-		if _, busy := errors.AsType[*busyError](err); !busy && errors.Is(err, ErrUnavailable) {
+		err = e.db.pools.Classify(err)
+		if _, busy := errors.AsType[*database.BusyError](err); !busy && errors.Is(err, ErrUnavailable) {
 			return ErrOutcomeUnknown
 		}
 		return err
@@ -128,7 +130,7 @@ func newToken() string {
 func (t *tx) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	t.db.observe("ROLLBACK")
+	t.Pools.Observe("ROLLBACK")
 	if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
 		// Its state is unknown: throw it away. What it had begun ends with it.
 		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
@@ -139,7 +141,7 @@ func (t *tx) rollback(ctx context.Context) {
 // once where what is known of V1's columns says no and is no longer true.
 func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
 	renewed := false
-	return retry(ctx, patience{tries: busyTries}, isBusy, func() error {
+	return database.Retry(ctx, database.Patience{Tries: database.BusyTries}, database.IsBusy, func() error {
 		err := e.transact(ctx, o, fn)
 		if !renewed && refusedByLimit(err) {
 			renewed = true
@@ -151,7 +153,7 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 				err = e.transact(ctx, o, fn)
 			}
 		}
-		if errors.Is(err, errEarlierCapture) {
+		if errors.Is(err, database.ErrEarlierCapture) {
 			if _, err := e.mendCapture(ctx, time.Second); err != nil {
 				return err
 			}
@@ -160,12 +162,9 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 	})
 }
 
-// busyTries is how often something is tried in all while other transactions are in the way.
-const busyTries = 12
-
 // renewColumns looks at V1's columns again, and brings V2's up to them. It reports whether any has changed.
 func (e *entity) renewColumns(ctx context.Context) (bool, error) {
-	changed, err := e.renew(ctx, e.db.reading())
+	changed, err := e.renew(ctx, e.db.pools.Reading())
 	if err != nil {
 		return false, err
 	}
@@ -181,16 +180,16 @@ func refusedByLimit(err error) bool {
 	if err == nil {
 		return false
 	}
-	if refused, ok := errors.AsType[*constraintError](err); ok {
-		return refused.kind == badValue
+	if _, ok := errors.AsType[*database.ConstraintError](err); ok {
+		return database.IsRefused(err, database.BadValue)
 	}
 	return field(err).OverLimit
 }
 
 // autonomously runs a statement outside of a transaction, and tries again while others are in the way: the database's
 // default may be an isolation level at which that fails rather than waits.
-func (db *DB) autonomously(ctx context.Context, fn func(session) error) error {
-	return retry(ctx, patience{tries: busyTries}, isBusy, func() error {
-		return fn(session{db: db, gorm: db.writer, within: true})
+func (db *DB) autonomously(ctx context.Context, fn func(database.Session) error) error {
+	return database.Retry(ctx, database.Patience{Tries: database.BusyTries}, database.IsBusy, func() error {
+		return fn(db.pools.Once())
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -194,7 +195,7 @@ func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1
 	case err != nil:
 		return record, err
 	case s.v1 != nil && s.state.bypassed() && !Identical(*s.v1, v1):
-		return record, &busyError{errOvertaken} // another program has added a row: read again
+		return record, database.Busy(errOvertaken) // another program has added a row: read again
 	case s.v1Err != nil:
 		return record, notRepresentable(s.v1Err)
 	case s.v1 == nil:

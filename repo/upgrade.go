@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -20,25 +21,25 @@ const ownVersion = 7
 
 // upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they
 // start from. They run when the tables that a new database gets are there.
-var upgrades = map[int64]func(ctx context.Context, db *DB, s session) ([]string, error){
+var upgrades = map[int64]func(ctx context.Context, db *DB, s database.Session) ([]string, error){
 	2: upgradeFrom2,
 	3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5, 6: upgradeFrom6,
 }
 
 // ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried
 // none.
-func (db *DB) ownVersion(ctx context.Context, s session) (int64, error) {
+func (db *DB) ownVersion(ctx context.Context, s database.Session) (int64, error) {
 	// In this order, since another instance may be creating them, all at once.
-	made, err := db.dialect.columns(ctx, s, db.ownTable("coexist_entity"))
+	made, err := db.dialect.Columns(ctx, s, db.ownTable("coexist_entity"))
 	if err != nil || len(made) == 0 {
-		return 0, db.classify(err)
+		return 0, db.pools.Classify(err)
 	}
-	versioned, err := db.dialect.columns(ctx, s, db.ownTable("coexist_schema"))
+	versioned, err := db.dialect.Columns(ctx, s, db.ownTable("coexist_schema"))
 	if err != nil || len(versioned) == 0 {
-		return 1, db.classify(err)
+		return 1, db.pools.Classify(err)
 	}
-	version, err := number(ctx, s, db.sql(`SELECT coalesce(max(version), 0) FROM {coexist_schema}`))
-	return version, db.classify(err)
+	version, err := s.Number(ctx, db.sql(`SELECT coalesce(max(version), 0) FROM {coexist_schema}`))
+	return version, db.pools.Classify(err)
 }
 
 func (db *DB) ownTable(name string) *shape.Table {
@@ -66,7 +67,7 @@ func checkOwnVersion(installed int64) error {
 }
 
 // upgrade are the statements that bring the engine's own tables to the version that this program knows.
-func (db *DB) upgrade(ctx context.Context, s session, from int64) ([]string, error) {
+func (db *DB) upgrade(ctx context.Context, s database.Session, from int64) ([]string, error) {
 	var all []string
 	for version := from; version != ownVersion; version++ {
 		step := upgrades[version]
@@ -84,9 +85,9 @@ func (db *DB) upgrade(ctx context.Context, s session, from int64) ([]string, err
 
 // upgradeFrom2 gives each entity a log of marks and a quarantine of its own, whose keys have the type of V1's. Nobody
 // writes to V1 meanwhile: a trigger would write to the log that goes.
-func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
+func upgradeFrom2(ctx context.Context, db *DB, s database.Session) ([]string, error) {
 	var unknown []string
-	err := s.query(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
 		err := rows.Scan(&name)
 		if !slices.ContainsFunc(db.entities, func(e *entity) bool { return e.name == name }) {
@@ -128,7 +129,7 @@ func upgradeFrom2(ctx context.Context, db *DB, s session) ([]string, error) {
 
 // upgradeFrom3 gives each entity a place for its capture's fingerprint. What capture is then it takes for what it has
 // been.
-func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
+func upgradeFrom3(_ context.Context, db *DB, _ database.Session) ([]string, error) {
 	statements := []string{db.sql(`ALTER TABLE {coexist_entity} ADD COLUMN capture_fingerprint text`)}
 	for _, e := range db.entities {
 		_, fingerprint := db.dialect.capture6(e)
@@ -138,7 +139,7 @@ func upgradeFrom3(_ context.Context, db *DB, _ session) ([]string, error) {
 }
 
 // upgradeFrom4 drops an index whose place two others have taken.
-func upgradeFrom4(_ context.Context, db *DB, _ session) ([]string, error) {
+func upgradeFrom4(_ context.Context, db *DB, _ database.Session) ([]string, error) {
 	var statements []string
 	for _, e := range db.entities {
 		statements = append(statements, fill(`DROP INDEX IF EXISTS {qualify}`,
@@ -149,14 +150,14 @@ func upgradeFrom4(_ context.Context, db *DB, _ session) ([]string, error) {
 
 // upgradeFrom5 is for capture functions that everybody could put on a table of his own, and so leave marks of our rows.
 // upgradeFrom6 replaces them.
-func upgradeFrom5(context.Context, *DB, session) ([]string, error) { return nil, nil }
+func upgradeFrom5(context.Context, *DB, database.Session) ([]string, error) { return nil, nil }
 
 // upgradeFrom6 tells own writes by key: triggers under other names, which leave marks of what our writes cause besides,
 // with a token.
-func upgradeFrom6(ctx context.Context, db *DB, s session) ([]string, error) {
+func upgradeFrom6(ctx context.Context, db *DB, s database.Session) ([]string, error) {
 	var statements []string
 	add := func(name, column, declared string) error {
-		columns, err := db.dialect.columns(ctx, s,
+		columns, err := db.dialect.Columns(ctx, s,
 			&shape.Table{Name: strings.Trim(name[strings.LastIndex(name, ".")+1:], `"`), SQL: name})
 		if _, there := columns[column]; err == nil && len(columns) > 0 && !there {
 			statements = append(statements, fill(`ALTER TABLE {name} ADD COLUMN {column} {declared}`, "name", name,
@@ -169,7 +170,7 @@ func upgradeFrom6(ctx context.Context, db *DB, s session) ([]string, error) {
 		return nil, err
 	}
 	for _, e := range db.entities {
-		if err := add(e.markTable, "tx", db.dialect.markID()); err != nil {
+		if err := add(e.markTable, "tx", db.dialect.MarkID()); err != nil {
 			return nil, err
 		}
 		statements = append(statements, db.dialect.looseKeys(e)...)

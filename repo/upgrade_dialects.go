@@ -2,15 +2,12 @@ package repo
 
 import (
 	"context"
-	"errors"
 	"strings"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // What captured writes up to version 6 of the engine's own tables: triggers named after the table.
-
-// errEarlierCapture means that such a trigger, which an instance of an earlier version has made again, takes our write
-// for another program's.
-var errEarlierCapture = errors.New("a trigger of an earlier version rejects the write")
 
 func (postgres) capture6(e *entity) (captured, fingerprint string) {
 	var whole []string
@@ -32,11 +29,11 @@ func (postgres) capture6(e *entity) (captured, fingerprint string) {
 		postgresFingerprint(e, func(capturedTable) string { return "coexist_capture" })
 }
 
-func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]string, error) {
+func (postgres) dropCapture6(ctx context.Context, s database.Session, e *entity) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		on := e.db.qualify(t.table)
-		names, err := texts(ctx, s,
+		names, err := s.Texts(ctx,
 			"SELECT quote_ident(t.tgname) FROM pg_trigger t WHERE t.tgrelid = to_regclass(?) AND NOT t.tgisinternal AND starts_with(CAST(t.tgname AS text), 'coexist_capture') ORDER BY 1", on)
 		if err != nil {
 			return nil, err
@@ -47,10 +44,10 @@ func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]strin
 		// A stranger may have put the function on a table of his own, and lock that: it is made one that does nothing,
 		// and dropped only where nothing uses it any more.
 		function := e.db.qualify("coexist_capture_" + t.table)
-		used, err := texts(ctx, s, `SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c
+		used, err := s.Texts(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c
 			ON c.oid = t.tgrelid WHERE t.tgfoid = p.oid AND NOT c.oid = ANY (SELECT to_regclass(n.name)
 			FROM json_array_elements_text(CAST(? AS json)) n(name))) THEN 'used' ELSE 'free' END FROM pg_proc p
-			WHERE p.oid = to_regproc(?)`, jsonList(e.db.v1Tables()), function)
+			WHERE p.oid = to_regproc(?)`, database.JSONList(e.db.v1Tables()), function)
 		switch {
 		case err != nil:
 			return nil, err
@@ -70,7 +67,7 @@ func (postgres) dropCapture6(ctx context.Context, s session, e *entity) ([]strin
 }
 
 func (d postgres) looseKeys(e *entity) []string {
-	declared := d.keyType(e.v1.Key)
+	declared := e.db.dialect.KeyType(e.v1.Key)
 	return []string{
 		e.sql(`ALTER TABLE {mark} ALTER COLUMN key TYPE {declared}`, "declared", declared),
 		e.sql(`ALTER TABLE {quarantine} ALTER COLUMN key TYPE {declared}`, "declared", declared),
@@ -87,10 +84,10 @@ func (sqlite) capture6(e *entity) (captured, fingerprint string) {
 	return sqliteWhole(e, names), sqliteFingerprint(e, names)
 }
 
-func (sqlite) dropCapture6(ctx context.Context, s session, e *entity) ([]string, error) {
+func (sqlite) dropCapture6(ctx context.Context, s database.Session, e *entity) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
-		names, err := texts(ctx, s, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?)",
+		names, err := s.Texts(ctx, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?)",
 			"coexist_capture_"+t.table+"_insert", "coexist_capture_"+t.table+"_delete", "coexist_capture_"+
 				t.table+"_update")
 		if err != nil {

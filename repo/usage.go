@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -59,7 +60,7 @@ func (c *Control) keepV1Usage(ctx context.Context) {
 	failed := false
 	var forgotten time.Time
 	for stopping := false; !stopping; {
-		stopping = pause(ctx, usageInterval) != nil
+		stopping = database.Pause(ctx, usageInterval) != nil
 		err := c.db.keepUsage(ctx)
 		if err == nil && time.Since(forgotten) > time.Hour && !stopping {
 			err = c.db.forgetUsage(ctx)
@@ -90,9 +91,9 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 	argument := `"` + since.UTC().Format(usageTimeStamp) + `"`
 	d := c.db.dialect
 	usage := []V1Usage{}
-	err = c.db.reading().query(ctx, func(rows *sql.Rows) error {
+	err = c.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error {
 		var u V1Usage
-		err := scanJSON(rows, &struct {
+		err := database.ScanJSON(rows, &struct {
 			ClientName    *string    `json:"clientName"`
 			ClientVersion *string    `json:"clientVersion"`
 			OperationName *string    `json:"operationName"`
@@ -107,7 +108,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 	}, c.db.sql(`SELECT CAST({object} AS text) FROM {coexist_v1_usage} u WHERE u.entity = ?
 		AND u.last_seen_at >= {scalar} ORDER BY u.last_seen_at DESC, u.count DESC, u.client_name,
 		u.client_version, u.operation_name, u.field LIMIT {maxUsageListed}`,
-		"object", d.object([]member{
+		"object", d.Object([]database.Member{
 			{"clientName", "u.client_name"},
 			{"clientVersion", "u.client_version"},
 			{"operationName", "u.operation_name"},
@@ -116,7 +117,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 			{"firstSeenAt", "u.first_seen_at"},
 			{"lastSeenAt", "u.last_seen_at"},
 		}),
-		"scalar", d.scalar(&shape.Column{Declared: "timestamptz"}), "maxUsageListed", strconv.Itoa(maxUsageListed)),
+		"scalar", d.Scalar(&shape.Column{Declared: "timestamptz"}), "maxUsageListed", strconv.Itoa(maxUsageListed)),
 		e.name, argument)
 	return usage, err
 }
@@ -171,7 +172,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 	if err != nil {
 		return err
 	}
-	from, value := db.dialect.records(usageColumns)
+	from, value := db.dialect.Records(usageColumns)
 	named := func(name string) string {
 		return fill(`CASE WHEN k.entity IS NOT NULL OR n.rows < {maxUsageRows} THEN {value.name}
 			ELSE {otherClients} END`, "maxUsageRows", strconv.Itoa(maxUsageRows), "value.name", value(name),
@@ -194,17 +195,17 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 		"value.first_seen_at", value("first_seen_at"), "value.last_seen_at", value("last_seen_at"), "from", from,
 		"value.client_name", value("client_name"), "value.client_version", value("client_version"),
 		"value.operation_name", value("operation_name"))
-	return db.autonomously(ctx, func(s session) error {
-		_, err := s.exec(ctx, statement, string(argument))
+	return db.autonomously(ctx, func(s database.Session) error {
+		_, err := s.Exec(ctx, statement, string(argument))
 		return err
 	})
 }
 
 // forgetUsage drops what nobody has done for long.
 func (db *DB) forgetUsage(ctx context.Context) error {
-	return db.autonomously(ctx, func(s session) error {
-		_, err := s.exec(ctx, db.sql(`DELETE FROM {coexist_v1_usage} WHERE last_seen_at < {scalar}`,
-			"scalar", db.dialect.scalar(&shape.Column{Declared: "timestamptz"})),
+	return db.autonomously(ctx, func(s database.Session) error {
+		_, err := s.Exec(ctx, db.sql(`DELETE FROM {coexist_v1_usage} WHERE last_seen_at < {scalar}`,
+			"scalar", db.dialect.Scalar(&shape.Column{Declared: "timestamptz"})),
 			`"`+time.Now().Add(-usageKept).UTC().Format(usageTimeStamp)+`"`)
 		return err
 	})

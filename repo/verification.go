@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
 // A verification walks both shapes key by key. One statement sees both sides of a key and its marks, so a difference
@@ -97,7 +99,7 @@ func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []st
 	if err != nil {
 		return nil, err
 	}
-	found, err := r.lookUp(ctx, t.session, wantBoth, suspects)
+	found, err := r.lookUp(ctx, t.Session, wantBoth, suspects)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +154,7 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 		key := "t." + quote(root.Key.Name)
 		if err := e.returnKeysOf(ctx, t, locked[side], fill(`SELECT CAST({key} AS text) FROM {root} t
 			WHERE {key} IN (SELECT k.key FROM (%s) k) ORDER BY {key}{skipLocked}`, "key", key, "root", root.SQL,
-			"skipLocked", e.db.dialect.skipLocked()), keys); err != nil {
+			"skipLocked", e.db.dialect.SkipLocked()), keys); err != nil {
 			return locked, err
 		}
 	}
@@ -181,7 +183,7 @@ func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2],
 	p.version++
 	stored, err := r.store(ctx, t, []pending{p}, OriginRepair)
 	if err == nil && !stored[s.key] {
-		return &busyError{errOvertaken}
+		return database.Busy(errOvertaken)
 	}
 	finding.Repaired = true
 	return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
@@ -141,7 +142,7 @@ func (c *Control) Work(ctx context.Context) error {
 // again; what keeps failing ends the run.
 func (e *entity) workOn(ctx context.Context, run Run) {
 	const tries = 8
-	w := worker{size: firstBatch, most: maxBatch, waits: newBackOff()}
+	w := worker{size: firstBatch, most: maxBatch, waits: database.NewBackOff()}
 	if size := int(e.firstBatch.Load()); size > 0 {
 		w.size = size
 	}
@@ -163,7 +164,7 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 		switch {
 		case errors.Is(err, errLeaseLost), errors.Is(err, errRunStopped), errors.Is(err, errTooMany), ctx.Err() != nil:
 			return
-		case isBusy(err), passes(err):
+		case database.IsBusy(err), passes(err):
 			w.failed++ // but never give up: the database will be back
 			e.waits(ctx, run, &w, err)
 		default:
@@ -174,7 +175,7 @@ func (e *entity) workOn(ctx context.Context, run Run) {
 			e.db.logger.ErrorContext(ctx, "a batch failed and is tried again", "run", run.ID, "entity",
 				e.name, "error", err)
 		}
-		if pause(ctx, w.waits.NextBackOff()) != nil {
+		if database.Pause(ctx, w.waits.NextBackOff()) != nil {
 			return
 		}
 	}
@@ -195,11 +196,11 @@ func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
 	cause := CauseOf(err)
 	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause,
 		"rows", w.size, "after", w.after, "error", err)
-	if cause == CauseBusy {
+	if cause == database.CauseBusy {
 		return
 	}
 	why := fmt.Sprintf("the database (%s): %s", cause, shape.FirstLine(err))
-	if cause == CauseTimeout {
+	if cause == database.CauseTimeout {
 		why = fmt.Sprintf(
 			"a time limit of the database, which cancels batches of %d rows, the last one behind key %q (%s): %s",
 			w.size, w.after, cause, shape.FirstLine(err))
@@ -212,7 +213,7 @@ func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
 // throttled notes why a run is slower than it could be, nil for nothing. Whoever waits for the database may not be able
 // to tell it.
 func (e *entity) throttled(ctx context.Context, run int64, why *string) {
-	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by =
+	if _, err := e.db.pools.Writing().Exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by =
 		? WHERE id = ? AND status = 'RUNNING'`), why, run); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot say what a run waits for", "run", run, "error", err)
 	}
@@ -251,7 +252,7 @@ func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) e
 				w.size = b.rows / 2
 				continue
 			}
-			if _, known := errors.AsType[*constraintError](err); !known {
+			if _, known := errors.AsType[*database.ConstraintError](err); !known {
 				unknown++ // which may be the fault of something else, and is then that of each row
 			}
 			if b.refuse == nil || b.rows != 1 || unknown > mostUnknown {
@@ -300,7 +301,7 @@ func mayBeRow(err error) bool {
 // analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until
 // then plans are made for empty tables. It is no more than a help.
 func (e *entity) analyze(ctx context.Context, run Run) {
-	ended, err := number(ctx, e.db.reading(), e.db.sql(`SELECT count(*) FROM {coexist_run} WHERE id = ?
+	ended, err := e.db.pools.Reading().Number(ctx, e.db.sql(`SELECT count(*) FROM {coexist_run} WHERE id = ?
 		AND kind = 'SWEEP' AND status = 'SUCCEEDED'`), run.ID)
 	if err != nil || ended == 0 {
 		return
@@ -320,7 +321,7 @@ func (e *entity) growing() []string {
 // analyzeOutgrown keeps plans from being those of an empty table while a sweep fills V2, or another program's statement
 // marks a million rows: each read would go over all of them until the database's own daemon comes.
 func (e *entity) analyzeOutgrown(ctx context.Context) {
-	outgrown, err := e.db.dialect.outgrown(ctx, e.db.reading(), e.growing())
+	outgrown, err := e.db.dialect.Outgrown(ctx, e.db.pools.Reading(), e.growing())
 	if err != nil {
 		e.db.logger.DebugContext(ctx, "cannot tell whether tables have grown", "entity", e.name, "error", err)
 		return
@@ -329,8 +330,8 @@ func (e *entity) analyzeOutgrown(ctx context.Context) {
 }
 
 func (e *entity) analyzeTables(ctx context.Context, tables []string) {
-	for _, statement := range e.db.dialect.analyze(tables) {
-		if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, statement); err != nil {
+	for _, statement := range e.db.dialect.Analyze(tables) {
+		if _, err := e.db.pools.Writing().Exec(ctx, statement); err != nil {
 			e.db.logger.DebugContext(ctx, "cannot analyze", "entity", e.name, "error", err)
 			return
 		}
@@ -342,7 +343,7 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	// A lease that is not given back is not renewed.
-	if _, err := (session{db: e.db, gorm: e.db.writer}).exec(ctx, e.db.sql(`UPDATE {coexist_chunk}
+	if _, err := e.db.pools.Writing().Exec(ctx, e.db.sql(`UPDATE {coexist_chunk}
 		SET leased_until = {leaseless} WHERE run_id = ? AND number = ? AND token = ?`, "leaseless", leaseless), c.RunID, c.Number, c.Token); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
 	}
@@ -351,21 +352,21 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 // pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as
 // the run's.
 func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
-	wait := e.db.dialect.minPause()
+	wait := e.db.dialect.MinPause()
 	if rate := c.rate(); rate > 0 {
 		wait = max(wait, time.Duration(rows)*time.Second/time.Duration(rate)-time.Since(began))
 	}
-	if wait <= e.db.dialect.minPause() {
-		return pause(ctx, wait)
+	if wait <= e.db.dialect.MinPause() {
+		return database.Pause(ctx, wait)
 	}
-	s := session{db: e.db, gorm: e.db.writer}
-	if _, err := s.exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by = 'maxRowsPerSecond' WHERE id = ?
+	s := e.db.pools.Writing()
+	if _, err := s.Exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by = 'maxRowsPerSecond' WHERE id = ?
 		AND status = 'RUNNING' AND throttled_by IS NULL`), c.RunID); err != nil {
 		return err
 	}
-	if _, err := s.exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET busy_ms = busy_ms + ? WHERE run_id = ?
+	if _, err := s.Exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET busy_ms = busy_ms + ? WHERE run_id = ?
 		AND number = ?`), wait.Milliseconds(), c.RunID, c.Number); err != nil {
 		return err
 	}
-	return pause(ctx, wait)
+	return database.Pause(ctx, wait)
 }

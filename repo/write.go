@@ -8,13 +8,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 	"github.com/alwaysup/coexist/value"
 )
 
 // see reads one key within a transaction, nil if neither shape nor the log knows it.
 func (r *Repository[V1, V2]) see(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
-	found, err := r.lookUp(ctx, t.session, wantBoth, []string{key})
+	found, err := r.lookUp(ctx, t.Session, wantBoth, []string{key})
 	return found[key], err
 }
 
@@ -28,7 +29,7 @@ func (r *Repository[V1, V2]) readLocked(ctx context.Context, t *tx, key string) 
 	case s == nil || s.absent():
 		return nil, ErrNotFound
 	case !t.locked:
-		return nil, &busyError{errors.New("the row was inserted again")}
+		return nil, database.Busy(errors.New("the row was inserted again"))
 	default:
 		return s, nil
 	}
@@ -78,7 +79,7 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 // values stay as they are.
 func (r *Repository[V1, V2]) canonicalize(before, after *V1) error {
 	differs := false
-	err := r.v1.CanonicalizeNumbers(r.db.dialect.held, before, after,
+	err := r.v1.CanonicalizeNumbers(r.db.dialect.Held, before, after,
 		func(number reflect.Value, held value.Number, _ string) error {
 			differs = differs || string(held) != number.String()
 			return nil
@@ -89,7 +90,7 @@ func (r *Repository[V1, V2]) canonicalize(before, after *V1) error {
 	if *after, err = shape.DeepCopy(*after); err != nil {
 		return err
 	}
-	return r.v1.CanonicalizeNumbers(r.db.dialect.held, before, after,
+	return r.v1.CanonicalizeNumbers(r.db.dialect.Held, before, after,
 		func(number reflect.Value, held value.Number, _ string) error {
 			number.SetString(string(held))
 			return nil
@@ -233,7 +234,7 @@ func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, wri
 			return v1, err
 		}
 	}
-	return v1, &busyError{errOvertaken}
+	return v1, database.Busy(errOvertaken)
 }
 
 // notKept is the error of a write after which V1 has no row of the key.
@@ -251,7 +252,7 @@ func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c 
 	p.version += growth
 	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
 	if err == nil && !stored[s.key] {
-		return &busyError{errOvertaken}
+		return database.Busy(errOvertaken)
 	}
 	return err
 }
@@ -311,14 +312,14 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 		}
 		return r.deleteBoth(ctx, t, key, s.state)
 	})
-	if refused, ok := errors.AsType[*constraintError](err); ok {
-		switch refused.kind {
-		case foreignKeyViolation:
+	if refused, ok := errors.AsType[*database.ConstraintError](err); ok {
+		switch refused.Kind {
+		case database.ForeignKeyViolation:
 			return ErrConflict
-		case refusal:
-			return refused.refused
+		case database.Refusal:
+			return refusedError(refused.Refused)
 		default:
-			return &ConflictError{"V1 refuses it: " + shape.FirstLine(refused.err)}
+			return &ConflictError{"V1 refuses it: " + shape.FirstLine(refused.Err)}
 		}
 	}
 	return err
@@ -349,12 +350,12 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		}
 	}
 	if s.hasCopy {
-		gone, err := t.exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key, s.seq)
+		gone, err := t.Exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key, s.seq)
 		if err != nil {
 			return err
 		}
 		if gone == 0 {
-			return &busyError{errOvertaken}
+			return database.Busy(errOvertaken)
 		}
 	}
 	if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {
@@ -370,25 +371,25 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
 	for i, at := range e.v1Places() {
 		for _, c := range e.late(e.v1.All()[i]) {
-			if _, err := t.exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {column2} = {?}
+			if _, err := t.Exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {column2} = {?}
 				AND {column} IS NOT NULL`, "table", at.table, "column", quote(c.Name), "column2", at.column), key); err != nil {
 				return err
 			}
 		}
 	}
 	for _, c := range slices.Backward(e.childrenInOrder()) {
-		if _, err := t.exec(ctx, e.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
+		if _, err := t.Exec(ctx, e.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
 			"parentKey", quote(c.ParentKey)), key); err != nil {
 			return err
 		}
 	}
-	_, err := t.exec(ctx, e.sql(`DELETE FROM {v1} WHERE {v1.key} = {?}`), key)
+	_, err := t.Exec(ctx, e.sql(`DELETE FROM {v1} WHERE {v1.key} = {?}`), key)
 	return err
 }
 
 // deleteStatement deletes the rows of an argument, a JSON list of objects, that agree in match.
 func (e *entity) deleteStatement(table string, match []shape.Column) string {
-	from, value := e.db.dialect.records(match)
+	from, value := e.db.dialect.Records(match)
 	matches := make([]string, len(match))
 	for i, c := range match {
 		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)

@@ -37,7 +37,8 @@ var edits = map[guard][]edit{
 	},
 	tombstoneKeepsFloor: {{
 		"mark.go",
-		"if m.Kind == markGone && !m.Bypass && m.Floor >= 0 && (!known || m.Floor > base) {", "if false {",
+		"if m.Kind == markGone && !m.Bypass && m.Floor >= 0 && (!known || m.Floor > base) {",
+		"if known && !known {",
 	}},
 	marksCountInVersion: {{
 		"mark.go", "return base + int64(len(s.marks)) + s.all.sum()",
@@ -55,7 +56,7 @@ var edits = map[guard][]edit{
 	tombstoneIsAnotherMark: {{
 		"sweep.go",
 		"if err := e.addMark(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {\n\t\treturn err\n\t}\n\tif _, err := e.deleteMarks(ctx, t, v.state.marks); err != nil {",
-		"if _, err := t.exec(ctx, \"UPDATE \"+e.markTable+\" SET kind = ?, floor = ?, bypass = false WHERE key = \"+e.asKey(\"?\")+\" AND id = ?\", string(markGone), v.state.foldedFloor(), v.key, v.state.marks[0].ID); err != nil {\n" +
+		"if _, err := t.Exec(ctx, \"UPDATE \"+e.markTable+\" SET kind = ?, floor = ?, bypass = false WHERE key = \"+e.asKey(\"?\")+\" AND id = ?\", string(markGone), v.state.foldedFloor(), v.key, v.state.marks[0].ID); err != nil {\n" +
 			"\t\treturn err\n\t}\n\tif _, err := e.deleteMarks(ctx, t, v.state.marks[1:]); err != nil {",
 	}},
 	foldKeepsFloor: {{"mark.go", "return s.currentVersion() - 1 - s.all.sum()", "return 0"}},
@@ -77,10 +78,10 @@ var edits = map[guard][]edit{
 		},
 	},
 	phaseIsReadAfterFence: {
-		{"dialect_postgres.go", "\tb.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))\n", ""},
+		{"dialect_postgres.go", "\tb.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))\n", ""},
 		{
 			"dialect_postgres.go", "\tguess := e.guess()\n\tif o.key",
-			"\tb.add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))\n\tguess := e.guess()\n\tif o.key",
+			"\tb.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))\n\tguess := e.guess()\n\tif o.key",
 		},
 	},
 	locksMatchPhase: {{
@@ -93,7 +94,7 @@ var edits = map[guard][]edit{
 	},
 	childIsLockedNoWait: {{"entity.go", "{strength} NOWAIT", "{strength}"}},
 	notFoundIsReadAgain: {{
-		"write.go", `return nil, &busyError{errors.New("the row was inserted again")}`,
+		"write.go", `return nil, database.Busy(errors.New("the row was inserted again"))`,
 		"return nil, ErrNotFound",
 	}},
 	ownWritesAreStorers: {{
@@ -107,7 +108,7 @@ var edits = map[guard][]edit{
 	},
 	v1IsTakenOver:     {{"cutover.go", "v2, err := r.derive(held, s)", "v2, err := r.derive(v1, s)"}},
 	deleteIsProbed:    {{"write.go", "case bool(found.Kept):", "case false:"}},
-	deferredIsSettled: {{"deferred_postgres.go", "\tb.add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
+	deferredIsSettled: {{"dialect_postgres.go", "\tb.Add(nil, \"SET CONSTRAINTS ALL IMMEDIATE\")\n", ""}},
 	ownWritesAreExemptByKey: {
 		{"capture_postgres.go", "IF strange IS NOT TRUE THEN", "IF true THEN"},
 		{"capture_sqlite.go", "AND i.key IN (%[1]s, ` + sqliteEvery + `))`", ")`"},
@@ -143,7 +144,7 @@ var edits = map[guard][]edit{
 	rowsAreNotForcedIntoContract: {{"gate.go", "return from == Migrate && to == Cutover", "return true"}},
 	gateIsAskedUnderLocks: {{
 		"control.go",
-		"if err := e.changedSince(ctx, t.session, &found, marksBefore); err != nil {",
+		"if err := e.changedSince(ctx, t.Session, &found, marksBefore); err != nil {",
 		"if err := error(nil); err != nil {",
 	}},
 	gateLooksForHusks: {{
@@ -153,12 +154,12 @@ var edits = map[guard][]edit{
 	}},
 	phaseTakesFence: {{
 		"dialect_postgres.go",
-		"\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))\", fenceLock(e))\n", "",
+		"\tb.Add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))\", fenceLock(e))\n", "",
 	}},
-	phaseLocksTables: {{"dialect_postgres.go", "\tb.add(nil, p.lockV1(e)[0])\n", ""}},
+	phaseLocksTables: {{"dialect_postgres.go", "\tb.Add(nil, p.lockV1(e)[0])\n", ""}},
 	phasesChangeOneByOne: {{
 		"dialect_postgres.go",
-		"\tb.add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", "",
+		"\tb.Add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", "",
 	}},
 	triggerMarks: {
 		{
@@ -198,11 +199,11 @@ var edits = map[guard][]edit{
 		"return nil\n\t}\n\t// The row cannot be read",
 	}},
 	createLocksV1: {{
-		"cutover.go", "if e.db.dialect.lock() == \"\" {\n\t\treturn nil",
+		"cutover.go", "if e.db.dialect.Lock() == \"\" {\n\t\treturn nil",
 		"if true {\n\t\treturn nil",
 	}},
 	restoreLocksV1: {{
-		"restore.go", "if e.db.dialect.lock() == \"\" {\n\t\treturn held, nil",
+		"restore.go", "if e.db.dialect.Lock() == \"\" {\n\t\treturn held, nil",
 		"if true {\n\t\treturn held, nil",
 	}},
 	restoreNeedsTombstone: {{"restore_order.go", "case !s.state.gone():", "case false:"}},
@@ -233,7 +234,7 @@ var edits = map[guard][]edit{
 			"case !s.state.hasCopy, s.state.gone(), !s.copy.Refined, older && !r.mapping.remigrates():",
 		},
 	},
-	commitIsSentOnce: {{"tx.go", "return ErrOutcomeUnknown", "return &busyError{err}"}},
+	commitIsSentOnce: {{"tx.go", "return ErrOutcomeUnknown", "return database.Busy(err)"}},
 	versionIsCheckedUnderLock: {{
 		"update.go",
 		"\tvar v1 V1\n\terr = r.write(ctx, opening{key: &key}, func(ctx context.Context, t *tx) error {\n\t\trecord, v1, err = r.updateV2(",

@@ -158,7 +158,7 @@ var guardList = []guardInfo{
 		families(familyOwner),
 	},
 	{
-		deferredIsSettled, "deferredIsSettled", "deferred_postgres.go afterDeferred",
+		deferredIsSettled, "deferredIsSettled", "dialect_postgres.go afterDeferred",
 		"what V1's owner puts off until COMMIT happens before V1 is read back", families(familyOwner),
 	},
 	{

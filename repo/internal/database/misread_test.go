@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"database/sql"
@@ -46,12 +46,12 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 		"a type that nobody knows": {"shop.mood", reflect.TypeFor[string](), true},
 	} {
 		c1 := &shape.Column{GoType: c.goType}
-		if why := (postgres{}).misread(c1, c.sqlType); (why == "") != c.fits || strings.Contains(why, "\n") {
+		if why := (postgres{}).Misread(c1, c.sqlType); (why == "") != c.fits || strings.Contains(why, "\n") {
 			t.Errorf("%s: %q", name, why)
 		}
 	}
 	blob := &shape.Column{GoType: reflect.TypeFor[[]byte]()}
-	if (sqlite{}).misread(blob, "BLOB") == "" || (sqlite{}).misread(&shape.Column{GoType: reflect.TypeFor[string]()},
+	if (sqlite{}).Misread(blob, "BLOB") == "" || (sqlite{}).Misread(&shape.Column{GoType: reflect.TypeFor[string]()},
 		"text") != "" {
 		t.Error("on SQLite bytes cannot be read, and text can")
 	}
@@ -59,8 +59,8 @@ func TestTypesThatCannotBeRead(t *testing.T) {
 		reflect.TypeFor[sql.NullString](), reflect.TypeFor[sql.NullInt64](),
 		reflect.TypeFor[sql.Null[string]](),
 	} {
-		if c := (&shape.Column{GoType: goType}); (sqlite{}).misread(c, "text") == "" ||
-			(postgres{}).misread(c, "text") == "" {
+		if c := (&shape.Column{GoType: goType}); (sqlite{}).Misread(c, "text") == "" ||
+			(postgres{}).Misread(c, "text") == "" {
 			t.Errorf("%s is taken for a type that can be read", goType)
 		}
 	}

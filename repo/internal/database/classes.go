@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"cmp"
@@ -29,25 +29,24 @@ const (
 	classFault       errorClass = "a fault of ours"
 )
 
-// Cause says why the database is unavailable.
+// Cause says why the database is unavailable. Package repo says what each of them means.
 type Cause string
 
 // The causes.
 const (
-	CauseConnection Cause = "CONNECTION" // it cannot be reached, or the connection was lost
-	// a time limit has ended it: statement_timeout, our own, or a cancellation by somebody
-	CauseTimeout   Cause = "TIMEOUT"
-	CauseReadOnly  Cause = "READ_ONLY" // the database, the role or the file does not let anybody write
-	CauseStandby   Cause = "STANDBY"   // a replica has answered
-	CauseResources Cause = "RESOURCES" // memory, disk, connections or locks have run out
-	CauseShutdown  Cause = "SHUTDOWN"  // it is starting or stopping
-	CauseBusy      Cause = "BUSY"      // other transactions were in the way for too long
-	CauseRights    Cause = "RIGHTS"    // our role may not do that
-	CauseAltered   Cause = "ALTERED"   // a table is not as it was at the start
-	CauseHidden    Cause = "HIDDEN_ROWS"
-	CauseStorage   Cause = "STORAGE" // the disk or the file is damaged or cannot be read
-	CauseSetting   Cause = "SETTING" // a setting of the database or of a proxy does not let us
-	CauseOther     Cause = "OTHER"   // see the log
+	CauseConnection Cause = "CONNECTION"
+	CauseTimeout    Cause = "TIMEOUT"
+	CauseReadOnly   Cause = "READ_ONLY"
+	CauseStandby    Cause = "STANDBY"
+	CauseResources  Cause = "RESOURCES"
+	CauseShutdown   Cause = "SHUTDOWN"
+	CauseBusy       Cause = "BUSY"
+	CauseRights     Cause = "RIGHTS"
+	CauseAltered    Cause = "ALTERED"
+	CauseHidden     Cause = "HIDDEN_ROWS"
+	CauseStorage    Cause = "STORAGE"
+	CauseSetting    Cause = "SETTING"
+	CauseOther      Cause = "OTHER"
 )
 
 // unavailableError is an ErrUnavailable with its cause.
@@ -58,10 +57,11 @@ type unavailableError struct {
 
 func (e *unavailableError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.err) }
 
-// Unwrap returns ErrUnavailable too.
+// Unwrap returns errUnavailable too.
 func (e *unavailableError) Unwrap() []error { return []error{ErrUnavailable, e.err} }
 
-func unavailable(cause Cause, err error) error { return &unavailableError{cause, err} }
+// Unavailable is an ErrUnavailable with its cause.
+func Unavailable(cause Cause, err error) error { return &unavailableError{cause, err} }
 
 // CauseOf says why an error is an ErrUnavailable; "" for one that is none.
 func CauseOf(err error) Cause {
@@ -71,20 +71,19 @@ func CauseOf(err error) Cause {
 	if e, ok := errors.AsType[*unavailableError](err); ok {
 		return e.cause
 	}
-	_, busy := errors.AsType[*busyError](err)
-	_, blocked := errors.AsType[*BlockedError](err)
+	_, busy := errors.AsType[*BusyError](err)
 	switch {
 	case errors.Is(err, ErrAltered):
 		return CauseAltered
 	case errors.Is(err, ErrHiddenRows):
 		return CauseHidden
-	case errors.Is(err, errStandby):
+	case errors.Is(err, ErrStandby):
 		return CauseStandby
-	case errors.Is(err, errDenied):
+	case errors.Is(err, ErrDenied):
 		return CauseRights
 	case errors.Is(err, ErrOutcomeUnknown):
 		return CauseConnection
-	case busy, blocked:
+	case busy:
 		return CauseBusy
 	default:
 		return CauseOther
@@ -119,33 +118,33 @@ func sortedCodes(table []codeClass) []codeClass {
 
 // classified is an error of the driver as what its class makes of it. refused is what V1's owner has said, of a
 // refusal.
-func (c codeClass) classified(err error, refused *RefusedError, at constraintError) error {
-	at.err = err
+func (c codeClass) classified(err error, refused *OwnerError, at ConstraintError) error {
+	at.Err = err
 	switch c.class {
 	case classBusy:
-		return &busyError{err}
+		return Busy(err)
 	case classInput:
-		at.kind = badValue
+		at.Kind = BadValue
 	case classUnique:
-		at.kind = uniqueViolation
+		at.Kind = UniqueViolation
 	case classForeignKey:
-		at.kind = foreignKeyViolation
+		at.Kind = ForeignKeyViolation
 	case classNotNull:
-		at.kind = notNullViolation
+		at.Kind = notNullViolation
 	case classCheck:
-		at.kind = checkViolation
+		at.Kind = checkViolation
 	case classRefusal:
-		at.kind, at.refused = refusal, refused
+		at.Kind, at.Refused = Refusal, refused
 	case classConflict:
-		at.kind, at.refused = refusal, refused
+		at.Kind, at.Refused = Refusal, refused
 	case classAltered:
 		return fmt.Errorf("%w: %w", ErrAltered, err)
 	case classHidden:
 		return fmt.Errorf("%w: %w", ErrHiddenRows, err)
 	case classDenied:
-		return fmt.Errorf("%w: %w", errDenied, err)
+		return fmt.Errorf("%w: %w", ErrDenied, err)
 	case classUnavailable:
-		return unavailable(c.cause, err)
+		return Unavailable(c.cause, err)
 	default:
 		return nil
 	}

@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"encoding/json"
@@ -12,16 +12,16 @@ import (
 
 // How PostgreSQL is asked for values, and told of them.
 
-// value writes numbers so that their bits come back, which extra_float_digits has no say in.
-func (postgres) value(alias string, c *shape.Column) string {
-	return spelledIn(alias+"."+quote(c.Name), c.Now().SQLType)
+// Value writes numbers so that their bits come back, which extra_float_digits has no say in.
+func (postgres) Value(alias string, c *shape.Column) string {
+	return spelledIn(alias+"."+Quote(c.Name), c.Now().SQLType)
 }
 
 // spelledIn is a value of a type, such that no setting of the session has a say in how it is spelled.
 func spelledIn(v, t string) string {
 	if element, array := strings.CutSuffix(t, "[]"); array {
 		if one := spelledIn("x.v", element); one != "x.v" {
-			return fill(`CASE WHEN array_ndims({v}) = 1 THEN (SELECT json_agg({one} ORDER BY x.place)
+			return Fill(`CASE WHEN array_ndims({v}) = 1 THEN (SELECT json_agg({one} ORDER BY x.place)
 				FROM unnest({v}) WITH ORDINALITY x(v, place)) WHEN array_ndims({v}) > 1 THEN {nested}
 				ELSE to_json({v}) END`, "v", v, "one", one, "nested", nested(v, one))
 		}
@@ -38,7 +38,7 @@ func spelledIn(v, t string) string {
 		return `E'\\x' || encode(` + v + `, 'hex')`
 	case "text":
 		if shape.IsPadded(t) {
-			return fill(`CAST({v} AS text)`, "v", v) // without the blanks that pad it
+			return Fill(`CAST({v} AS text)`, "v", v) // without the blanks that pad it
 		}
 	}
 	return v
@@ -59,7 +59,7 @@ func nested(v, one string) string {
 		begins[d] = fmt.Sprintf("CASE WHEN (x.place - 1) %% d.b%d = 0 THEN '[' ELSE '' END", d)
 		ends[d] = fmt.Sprintf("CASE WHEN x.place %% d.b%d = 0 THEN ']' ELSE '' END", d)
 	}
-	return fill(`(SELECT CAST(string_agg({begins} || coalesce(CAST(to_json({one}) AS text), 'null') || {ends}, ','
+	return Fill(`(SELECT CAST(string_agg({begins} || coalesce(CAST(to_json({one}) AS text), 'null') || {ends}, ','
 		ORDER BY x.place) AS json) FROM (SELECT {blocks} OFFSET 0) d, unnest({v}) WITH ORDINALITY x(v, place))`,
 		"begins", strings.Join(begins, " || "), "one", one, "ends", strings.Join(ends, " || "),
 		"blocks", strings.Join(blocks, ", "), "v", v)
@@ -68,33 +68,33 @@ func nested(v, one string) string {
 // instant is a time in the session's zone, but in UTC where that zone may have another year or an offset with seconds,
 // which ISO 8601 does not know: New York's was -04:56:02 until 1883, and Monrovia's had seconds until 1972.
 func instant(v string) string {
-	return fill(`CASE WHEN {v} >= '1973-01-01 00:00+00' AND {v} < '9999-12-30 00:00+00' THEN to_json({v})
+	return Fill(`CASE WHEN {v} >= '1973-01-01 00:00+00' AND {v} < '9999-12-30 00:00+00' THEN to_json({v})
 		WHEN {v} >= '0001-01-01 00:00+00' AND {v} < 'infinity' THEN CAST(rtrim(CAST(to_json({v} AT TIME ZONE
 		'UTC') AS text), '"') || '+00:00"' AS json) ELSE to_json({v}) END`, "v", v)
 }
 
 func floating(v, number string) string {
-	return fill(`CASE WHEN {v} IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST({v} AS text))
+	return Fill(`CASE WHEN {v} IN ('NaN', 'Infinity', '-Infinity') THEN to_json(CAST({v} AS text))
 		ELSE {number} END`, "v", v, "number", number)
 }
 
 // written is a float with so many digits. ParseNumber finds those of a double that are not needed.
 func written(v string, digits int) string {
-	return fill(`CAST(to_char({v}, '9.{repeat}EEEE') AS json)`, "v", v, "repeat", strings.Repeat("9", digits-1))
+	return Fill(`CAST(to_char({v}, '9.{repeat}EEEE') AS json)`, "v", v, "repeat", strings.Repeat("9", digits-1))
 }
 
 // shortReal is a real with the fewest digits that give it back, but for those so large that fewer digits could be out
 // of range.
 func shortReal(v string) string {
-	s := fill(`CASE WHEN abs({v}) > 1e38 THEN {written}`, "v", v, "written", written(v, 9))
+	s := Fill(`CASE WHEN abs({v}) > 1e38 THEN {written}`, "v", v, "written", written(v, 9))
 	for digits := 6; digits < 9; digits++ {
-		s += fill(` WHEN CAST(CAST({written} AS text) AS real) = {v} THEN {written}`, "written", written(v, digits),
+		s += Fill(` WHEN CAST(CAST({written} AS text) AS real) = {v} THEN {written}`, "written", written(v, digits),
 			"v", v)
 	}
 	return s + " ELSE " + written(v, 9) + " END"
 }
 
-func (postgres) held(c *shape.Column, n value.Number) (value.Number, error) {
+func (postgres) Held(c *shape.Column, n value.Number) (value.Number, error) {
 	switch t := strings.TrimSuffix(c.Now().SQLType, "[]"); shape.TypeFamily(t) {
 	case "real":
 		return n.Real()
@@ -107,47 +107,47 @@ func (postgres) held(c *shape.Column, n value.Number) (value.Number, error) {
 	}
 }
 
-func (postgres) ordered(alias string, c *shape.Column) string { return alias + "." + quote(c.Name) }
+func (postgres) Ordered(alias string, c *shape.Column) string { return alias + "." + Quote(c.Name) }
 
-func (postgres) object(members []member) string {
-	return splitObject(members, func(members []member) string {
+func (postgres) Object(members []Member) string {
+	return splitObject(members, func(members []Member) string {
 		return "json_build_object(" + joinMembers(members) + ")"
 	}, func(a, b string) string {
 		// As text: jsonb would change numbers, such as -0.
-		return fill(`CAST(left(CAST({a} AS text), -1) || ', ' || substr(CAST({b} AS text), 2) AS json)`, "a", a,
+		return Fill(`CAST(left(CAST({a} AS text), -1) || ', ' || substr(CAST({b} AS text), 2) AS json)`, "a", a,
 			"b", b)
 	})
 }
 
-func joinMembers(members []member) string {
+func joinMembers(members []Member) string {
 	parts := make([]string, len(members))
 	for i, m := range members {
-		parts[i] = literal(m.name) + ", " + m.expression
+		parts[i] = Literal(m[0]) + ", " + m[1]
 	}
 	return strings.Join(parts, ", ")
 }
 
-func (postgres) truth(b bool) string { return strconv.FormatBool(b) }
+func (postgres) Truth(b bool) string { return strconv.FormatBool(b) }
 
-func (postgres) list(element, from, order string) string {
-	return fill(`(SELECT coalesce(json_agg({element} ORDER BY {order}), '[]') FROM {from})`, "element", element,
+func (postgres) List(element, from, order string) string {
+	return Fill(`(SELECT coalesce(json_agg({element} ORDER BY {order}), '[]') FROM {from})`, "element", element,
 		"order", order, "from", from)
 }
 
-func (postgres) text(expression string) string {
-	return fill(`CAST({expression} AS text) COLLATE "C"`,
+func (postgres) Text(expression string) string {
+	return Fill(`CAST({expression} AS text) COLLATE "C"`,
 		"expression", expression)
 }
 
-func (p postgres) contains(expression string) string {
-	return fill(`strpos({text}, CAST(? AS text)) > 0`, "text", p.text(expression))
+func (p postgres) Contains(expression string) string {
+	return Fill(`strpos({text}, CAST(? AS text)) > 0`, "text", p.Text(expression))
 }
 
-func (postgres) asKey(c *shape.Column, expression string) string {
-	return fill(`CAST({expression} AS {comparedAs})`, "expression", expression, "comparedAs", comparedAs(c))
+func (postgres) AsKey(c *shape.Column, expression string) string {
+	return Fill(`CAST({expression} AS {comparedAs})`, "expression", expression, "comparedAs", ComparedAs(c))
 }
 
-func (postgres) zero(c *shape.Column) string {
+func (postgres) Zero(c *shape.Column) string {
 	switch family := shape.TypeFamily(c.Declared); {
 	case c.Nullable:
 		return "NULL"
@@ -162,11 +162,11 @@ func (postgres) zero(c *shape.Column) string {
 	}
 }
 
-func (postgres) compared(c *shape.Column) string { return comparedAs(c) }
+func (postgres) Compared(c *shape.Column) string { return ComparedAs(c) }
 
-// comparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string
+// ComparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string
 // off.
-func comparedAs(c *shape.Column) string {
+func ComparedAs(c *shape.Column) string {
 	name, _, _ := strings.Cut(c.Now().SQLType, "(")
 	switch {
 	case c.IsInt:
@@ -180,50 +180,50 @@ func comparedAs(c *shape.Column) string {
 	}
 }
 
-func (postgres) keyList(c *shape.Column) string {
-	return fill(`SELECT CAST(j.value AS {comparedAs}) AS key, j.ord - 1 AS ord
+func (postgres) KeyList(c *shape.Column) string {
+	return Fill(`SELECT CAST(j.value AS {comparedAs}) AS key, j.ord - 1 AS ord
 		FROM json_array_elements_text(CAST(? AS json)) WITH ORDINALITY AS j(value, ord)`,
-		"comparedAs", comparedAs(c))
+		"comparedAs", ComparedAs(c))
 }
 
-func (postgres) scalar(c *shape.Column) string {
-	return fill(`CAST(CAST(? AS json) #>> '{}' AS {comparedAs})`, "comparedAs", comparedAs(c))
+func (postgres) Scalar(c *shape.Column) string {
+	return Fill(`CAST(CAST(? AS json) #>> '{}' AS {comparedAs})`, "comparedAs", ComparedAs(c))
 }
 
-func (p postgres) sortValue(alias string, c *shape.Column) string { return p.value(alias, c) }
+func (p postgres) SortValue(alias string, c *shape.Column) string { return p.Value(alias, c) }
 
-func (p postgres) sortedBy(c *shape.Column, value json.RawMessage) (string, any, bool) {
-	return p.scalar(c), string(value), true
+func (p postgres) SortedBy(c *shape.Column, value json.RawMessage) (string, any, bool) {
+	return p.Scalar(c), string(value), true
 }
 
-func (postgres) records(columns []shape.Column) (string, func(string) string) {
+func (postgres) Records(columns []shape.Column) (string, func(string) string) {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		parts[i] = quote(c.Name) + " " + c.Now().SQLType
+		parts[i] = Quote(c.Name) + " " + c.Now().SQLType
 	}
-	return fill(`json_to_recordset(CAST(? AS json)) AS r({parts})`, "parts", strings.Join(parts, ", ")),
+	return Fill(`json_to_recordset(CAST(? AS json)) AS r({parts})`, "parts", strings.Join(parts, ", ")),
 		func(name string) string {
 			for i := range columns {
 				if c := &columns[i]; c.Name == name && c.HoldsJSONNull() {
-					return "coalesce(r." + quote(name) + ", 'null')" // which has become NULL
+					return "coalesce(r." + Quote(name) + ", 'null')" // which has become NULL
 				}
 			}
-			return "r." + quote(name)
+			return "r." + Quote(name)
 		}
 }
 
-func (postgres) markID() string { return "uuid" }
+func (postgres) MarkID() string { return "uuid" }
 
-func (postgres) once() string { return " OFFSET 0" }
+func (postgres) Once() string { return " OFFSET 0" }
 
-func (postgres) lock() string { return " FOR UPDATE" }
+func (postgres) Lock() string { return " FOR UPDATE" }
 
-func (postgres) keyShare() string { return " FOR KEY SHARE" }
+func (postgres) KeyShare() string { return " FOR KEY SHARE" }
 
-func (postgres) analyze(tables []string) []string {
+func (postgres) Analyze(tables []string) []string {
 	statements := make([]string, len(tables))
 	for i, t := range tables {
-		statements[i] = fill(`ANALYZE {t}`, "t", t)
+		statements[i] = Fill(`ANALYZE {t}`, "t", t)
 	}
 	return statements
 }

@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	commandline "flag"
@@ -35,16 +35,17 @@ func TestErrorClasses(t *testing.T) {
 		"8/1032": classUnavailable, "13/13": classUnavailable, "11/11": classUnavailable, "1/1": classFault,
 		"18/18": classInput, "99/99": classFault,
 	} {
-		if got := classOf(sqliteCodes, code, otherSQLite); got.class != want ||
+		if got := classOf(SQLiteCodes, code, otherSQLite); got.class != want ||
 			(got.class == classUnavailable) != (got.cause != "") {
 			t.Errorf("%q is %+v, want %s", code, got, want)
 		}
 	}
 }
 
-// docs/errors.md is what the tables say: go test ./repo -run TestErrorReference -write-errors writes it.
+// docs/errors.md is what the tables say: go test ./repo/internal/database -run TestErrorReference -write-errors writes
+// it.
 func TestErrorReference(t *testing.T) {
-	const path = "../docs/errors.md"
+	const path = "../../../docs/errors.md"
 	want := errorReference()
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a document
@@ -52,7 +53,7 @@ func TestErrorReference(t *testing.T) {
 		}
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != want {
-		t.Errorf("%s is not what the tables say (%v): run go test ./repo -run TestErrorReference -write-errors", path,
+		t.Errorf("%s is not what the tables say (%v): run go test ./repo/internal/database -run TestErrorReference -write-errors", path,
 			err)
 	}
 }
@@ -72,7 +73,7 @@ func errorReference() string {
 	}
 	var b strings.Builder
 	b.WriteString(
-		"# What becomes of the database's errors\n\nGenerated from `repo/classes_postgres.go` and `repo/classes_sqlite.go`. The more of a code a line names, the more it counts. " +
+		"# What becomes of the database's errors\n\nGenerated from `classes_postgres.go` and `classes_sqlite.go` of `repo/internal/database`. The more of a code a line names, the more it counts. " +
 			"A client gets `extensions.code`, and with UNAVAILABLE `extensions.cause`, never SQL. A run quarantines the row, or lists it, where it is a row's fault; " +
 			"waits where it may pass by itself; and fails where something has to be mended first.\n")
 	write := func(heading, codes string, table []codeClass, other codeClass) {
@@ -89,6 +90,6 @@ func errorReference() string {
 	write("PostgreSQL", "SQLSTATE, or what it begins with", postgresCodes, otherPostgres)
 	b.WriteString(
 		"\nAn error that the owner's code raises, or that a statement within a function of the owner's meets, is the owner's refusal whatever its code.\n")
-	write("SQLite", "result code/extended code", sqliteCodes, otherSQLite)
+	write("SQLite", "result code/extended code", SQLiteCodes, otherSQLite)
 	return b.String()
 }

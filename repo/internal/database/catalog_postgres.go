@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"context"
@@ -10,36 +10,34 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// What the catalog of PostgreSQL says of tables.
-
-func (postgres) countTables(ctx context.Context, db *DB) (int64, error) {
-	return number(ctx, db.reading(),
-		"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", db.schema)
+func (postgres) CountTables(ctx context.Context, s Session, schema string) (int64, error) {
+	return s.Number(ctx,
+		"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", schema)
 }
 
 // ofPrimary: a limit that is negative is an error, also where there are no rows.
-func (postgres) ofPrimary(query string) string {
+func (postgres) OfPrimary(query string) string {
 	// a line of its own: a comment may end the query
 	return "SELECT * FROM (" + query + "\n) decided LIMIT CASE WHEN pg_is_in_recovery() THEN -1 END"
 }
 
-func (postgres) readOnly(ctx context.Context, s session) (bool, error) {
-	n, err := number(ctx, s, "SELECT CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END")
+func (postgres) ReadOnly(ctx context.Context, s Session) (bool, error) {
+	n, err := s.Number(ctx, "SELECT CASE current_setting('transaction_read_only') WHEN 'on' THEN 1 ELSE 0 END")
 	return n == 1, err
 }
 
-func (postgres) elsewhere(ctx context.Context, s session, schema, table string) (schemas []string, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &schemas) },
+func (postgres) Elsewhere(ctx context.Context, s Session, schema, table string) (schemas []string, err error) {
+	err = s.Query(ctx, func(rows *sql.Rows) error { return ScanJSON(rows, &schemas) },
 		`SELECT coalesce(json_agg(n.nspname ORDER BY 1), '[]')::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = ? AND n.nspname <> ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f')`, table, schema)
 	return schemas, err
 }
 
-func (postgres) columns(ctx context.Context, s session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
+func (postgres) Columns(ctx context.Context, s Session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
 	found := map[string]shape.CatalogColumn{}
 	// quote_all_identifiers quotes the names of the system's types, too, of which only "char" is not what it is without
 	// quotes.
-	err := s.query(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c shape.CatalogColumn
 		defer func() { found[name] = c }()
@@ -72,8 +70,8 @@ FROM pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE domain(oid, typmod, base,
 
 // uniques: an index has the operators of its classes, or those of its exclusion constraint, and may have a collation of
 // its own.
-func (postgres) uniques(ctx context.Context, s session, t *shape.Table) (found []uniqueIndex, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
+func (postgres) Uniques(ctx context.Context, s Session, t *shape.Table) (found []UniqueIndex, err error) {
+	err = s.Query(ctx, func(rows *sql.Rows) error { return ScanJSON(rows, &found) },
 		`SELECT CAST(coalesce(json_agg(json_build_object('name', c.relname, 'columns', k.columns, 'terms', k.terms, 'operators', k.operators,
 	'needs', (SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND (a.attnum = ANY (k.numbers)
 		OR (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL) AND EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))),
@@ -101,9 +99,9 @@ WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.
 	return found, err
 }
 
-func (postgres) foreignKeys(ctx context.Context, s session, t *shape.Table) ([]foreignKey, error) {
-	var found []foreignKey
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) },
+func (postgres) ForeignKeys(ctx context.Context, s Session, t *shape.Table) ([]ForeignKey, error) {
+	var found []ForeignKey
+	err := s.Query(ctx, func(rows *sql.Rows) error { return ScanJSON(rows, &found) },
 		`SELECT coalesce(json_agg(json_build_object('name', k.conname, 'target', (SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = k.confrelid),
 	'columns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.conkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n),
 	'targetColumns', (SELECT json_agg(a.attname ORDER BY u.i) FROM unnest(k.confkey) WITH ORDINALITY u(n, i) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n),
@@ -114,36 +112,23 @@ func (postgres) foreignKeys(ctx context.Context, s session, t *shape.Table) ([]f
 	return found, err
 }
 
-func (postgres) guards(e *entity, reference Reference, deleting bool) string {
-	also := ""
-	if deleting {
-		also = " AND k.convalidated AND k.confdeltype IN ('a', 'r')"
-	}
-	return fill(`EXISTS (SELECT 1 FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid
-		AND a.attnum = k.conkey[1] WHERE k.contype = 'f' AND k.conrelid = to_regclass({v1 name})
-		AND k.confrelid = to_regclass({qualify}) AND cardinality(k.conkey) = 1 AND a.attname = {column}{also}
-		AND NOT EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgconstraint = k.oid
-		AND t.tgenabled NOT IN ('O', 'A')))`, "v1 name", literal(e.v1.SQL),
-		"qualify", literal(e.db.qualify(reference.Table)), "column", literal(reference.Column), "also", also)
-}
-
-func (postgres) violatesKey(ctx context.Context, s session, t *shape.Table, refused *constraintError) (bool, error) {
-	n, err := number(ctx, s, `SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.SQL, refused.constraint, t.Key.Name)
+func (postgres) ViolatesKey(ctx context.Context, s Session, t *shape.Table, refused *ConstraintError) (bool, error) {
+	n, err := s.Number(ctx, `SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.SQL, refused.Constraint, t.Key.Name)
 	return n > 0, err
 }
 
-func (postgres) hidden(ctx context.Context, s session, tables []string) ([]string, error) {
-	return texts(ctx, s, `SELECT translate(CAST(c.oid::regclass AS text), '"', '') FROM pg_class c
+func (postgres) Hidden(ctx context.Context, s Session, tables []string) ([]string, error) {
+	return s.Texts(ctx, `SELECT translate(CAST(c.oid::regclass AS text), '"', '') FROM pg_class c
 		WHERE c.oid IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
-		AND row_security_active(c.oid) ORDER BY 1`, jsonList(tables))
+		AND row_security_active(c.oid) ORDER BY 1`, JSONList(tables))
 }
 
-func (postgres) referrers(ctx context.Context, s session, tables,
+func (postgres) Referrers(ctx context.Context, s Session, tables,
 	others []string,
 ) (secret, readable []string, err error) {
 	const listed = "(SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name) WHERE to_regclass(t.name) IS NOT NULL)"
-	err = s.query(ctx, func(rows *sql.Rows) error {
+	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var mayRead bool
 		err := rows.Scan(&name, &mayRead)
@@ -153,16 +138,16 @@ func (postgres) referrers(ctx context.Context, s session, tables,
 			secret = append(secret, name)
 		}
 		return err
-	}, fill(`SELECT DISTINCT format('%I.%I', n.nspname, c.relname), has_schema_privilege(n.oid, 'USAGE')
+	}, Fill(`SELECT DISTINCT format('%I.%I', n.nspname, c.relname), has_schema_privilege(n.oid, 'USAGE')
 		AND has_table_privilege(c.oid, 'SELECT') FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
 		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f' AND k.confrelid IN {listed}
-		AND k.conrelid NOT IN {listed} ORDER BY 1`, "listed", listed), jsonList(tables), jsonList(others))
+		AND k.conrelid NOT IN {listed} ORDER BY 1`, "listed", listed), JSONList(tables), JSONList(others))
 	return secret, readable, err
 }
 
-func (postgres) relation(ctx context.Context, s session, t *shape.Table) (relation, error) {
-	var found relation
-	err := s.query(ctx, func(rows *sql.Rows) error { return scanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),
+func (postgres) Relation(ctx context.Context, s Session, t *shape.Table) (Relation, error) {
+	var found Relation
+	err := s.Query(ctx, func(rows *sql.Rows) error { return ScanJSON(rows, &found) }, `SELECT json_build_object('role', current_user, 'hidden', row_security_active(c.oid),
 	'kind', CASE WHEN c.relkind = 'v' THEN 'a view' WHEN c.relkind = 'm' THEN 'a materialized view' WHEN c.relkind = 'f' THEN 'a foreign table'
 		WHEN c.relkind = 'p' THEN 'a partitioned table' WHEN c.relispartition THEN 'a partition of a table'
 		WHEN EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid) THEN 'a table from which others inherit'
@@ -178,41 +163,41 @@ FROM pg_class c WHERE c.oid = to_regclass(?)`, t.SQL)
 
 // holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real,
 // which a model's double holds.
-func (postgres) holds(sqlType, declared string) bool {
+func (postgres) Holds(sqlType, declared string) bool {
 	found, wanted := shape.TypeFamily(sqlType), shape.TypeFamily(declared)
 	return found == wanted || found == "real" && wanted == "double precision"
 }
 
-func (postgres) holdsNumber(sqlType string) bool {
+func (postgres) HoldsNumber(sqlType string) bool {
 	return slices.Contains([]string{"real", "double precision", "numeric"}, shape.TypeFamily(sqlType))
 }
 
-// estimate trusts the statistics of a large table: those of its last ANALYZE, and the counters that follow each
+// Estimate trusts the statistics of a large table: those of its last ANALYZE, and the counters that follow each
 // transaction.
-func (postgres) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
+func (postgres) Estimate(ctx context.Context, s Session, table string) (int64, bool, error) {
 	const large = 100_000
-	rows, err := number(ctx, s,
+	rows, err := s.Number(ctx,
 		"SELECT CAST(greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c WHERE c.oid = to_regclass(?)", table)
 	if err != nil || rows > large {
 		return rows, false, err
 	}
 	// Statistics are missing or say that the table is small: count, but not further than what is large.
-	rows, err = number(ctx, s, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", table, 2*large))
+	rows, err = s.Number(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", table, 2*large))
 	return rows, err == nil && rows < 2*large, err
 }
 
-func (postgres) roughCounts(column string) string {
-	return fill(`SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace)
+func (postgres) RoughCounts(column string) string {
+	return Fill(`SELECT o.value, CAST(o.share * greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0) AS bigint) FROM pg_class c JOIN pg_stats s ON s.schemaname = (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace)
 	CROSS JOIN unnest(CAST(CAST(s.most_common_vals AS text) AS text[]), s.most_common_freqs) AS o(value, share)
 	WHERE c.oid = to_regclass(?) AND s.tablename = c.relname AND s.attname = '{column}' ORDER BY 1`, "column", column)
 }
 
-func (postgres) outgrown(ctx context.Context, s session, tables []string) ([]string, error) {
+func (postgres) Outgrown(ctx context.Context, s Session, tables []string) ([]string, error) {
 	var outgrown []string
 	for _, table := range tables {
 		// By pages, which are there before the statement that fills them is committed, and by rows, which are not;
 		// where we may.
-		grown, err := number(ctx, s, `SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')
+		grown, err := s.Number(ctx, `SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')
 			AND (pg_relation_size(c.oid) > 2 * greatest(c.relpages, 50) * CAST(current_setting('block_size') AS bigint)
 				OR pg_stat_get_live_tuples(c.oid) > 10 * greatest(c.reltuples, 1000))`, table)
 		if err != nil {

@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"context"
@@ -12,24 +12,24 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// What the catalog of SQLite says of tables.
-
-func (sqlite) countTables(ctx context.Context, db *DB) (int64, error) {
-	return number(ctx, db.reading(),
+func (sqlite) CountTables(ctx context.Context, s Session, _ string) (int64, error) {
+	return s.Number(ctx,
 		"SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
 }
 
 // ofPrimary: there is no standby.
-func (sqlite) ofPrimary(query string) string { return query }
+func (sqlite) OfPrimary(query string) string { return query }
 
-func (sqlite) readOnly(context.Context, session) (bool, error) { return false, nil }
+func (sqlite) ReadOnly(context.Context, Session) (bool, error) { return false, nil }
 
 // elsewhere: there are no schemas.
-func (sqlite) elsewhere(context.Context, session, string, string) ([]string, error) { return nil, nil }
+func (sqlite) Elsewhere(context.Context, Session, string, string) ([]string, error) {
+	return nil, nil
+}
 
-func (sqlite) columns(ctx context.Context, s session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
+func (sqlite) Columns(ctx context.Context, s Session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
 	found := map[string]shape.CatalogColumn{}
-	err := s.query(ctx, func(rows *sql.Rows) error {
+	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
 		var c shape.CatalogColumn
 		defer func() { found[name] = c }()
@@ -46,7 +46,7 @@ FROM pragma_table_info(?) c`, t.Name, t.Name, t.Name, t.Name, t.Name, t.Name)
 	if err != nil {
 		return nil, err
 	}
-	made, err := texts(ctx, s, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", t.Name)
+	made, err := s.Texts(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", t.Name)
 	for _, statement := range made {
 		for name, collation := range declaredCollations(statement) {
 			for column, c := range found {
@@ -95,9 +95,9 @@ func declaredCollations(statement string) map[string]string {
 }
 
 // uniques: no catalog says what a partial index asks for, or what an expression is.
-func (sqlite) uniques(ctx context.Context, s session, t *shape.Table) (found []uniqueIndex, err error) {
-	err = s.query(ctx, func(rows *sql.Rows) error {
-		var u uniqueIndex
+func (sqlite) Uniques(ctx context.Context, s Session, t *shape.Table) (found []UniqueIndex, err error) {
+	err = s.Query(ctx, func(rows *sql.Rows) error {
+		var u UniqueIndex
 		var columns, collations []byte
 		var names []string
 		var partial bool
@@ -107,15 +107,15 @@ func (sqlite) uniques(ctx context.Context, s session, t *shape.Table) (found []u
 		if err := errors.Join(json.Unmarshal(columns, &u.Columns), json.Unmarshal(collations, &names)); err != nil {
 			return err
 		}
-		if plain := u.plain(); len(plain) == 0 {
-			u.Name = "index " + literal(u.Name)
+		if plain := u.Plain(); len(plain) == 0 {
+			u.Name = "index " + Literal(u.Name)
 		} else {
 			u.Name = t.Name + "." + strings.Join(plain, ", "+t.Name+".")
 			for i, name := range plain {
 				if !partial {
 					u.Needs, u.Terms, u.Operators = append(u.Needs, name),
-						append(u.Terms, fill(`{name} COLLATE {names}`,
-							"name", quote(name), "names", quote(names[i]))), append(u.Operators, "=")
+						append(u.Terms, Fill(`{name} COLLATE {names}`,
+							"name", Quote(name), "names", Quote(names[i]))), append(u.Operators, "=")
 				}
 			}
 		}
@@ -126,16 +126,16 @@ func (sqlite) uniques(ctx context.Context, s session, t *shape.Table) (found []u
 	return found, err
 }
 
-func (sqlite) foreignKeys(ctx context.Context, s session, t *shape.Table) ([]foreignKey, error) {
-	var found []foreignKey
-	err := s.query(ctx, func(rows *sql.Rows) error {
-		var key foreignKey
+func (sqlite) ForeignKeys(ctx context.Context, s Session, t *shape.Table) ([]ForeignKey, error) {
+	var found []ForeignKey
+	err := s.Query(ctx, func(rows *sql.Rows) error {
+		var key ForeignKey
 		var columns, targets []byte
 		key.Readable, key.Lockable = true, true
 		if err := rows.Scan(&key.Name, &key.Target, &columns, &targets, (*bool)(&key.Acts)); err != nil {
 			return err
 		}
-		key.Target = quote(key.Target)
+		key.Target = Quote(key.Target)
 		found = append(found, key)
 		last := &found[len(found)-1]
 		return errors.Join(json.Unmarshal(columns, &last.Columns), json.Unmarshal(targets, &last.TargetColumns))
@@ -144,9 +144,9 @@ func (sqlite) foreignKeys(ctx context.Context, s session, t *shape.Table) ([]for
 	return found, err
 }
 
-// brokenForeignKey asks the catalog: a key that SQLite cannot check is refused only when a row is written.
-func (sqlite) brokenForeignKey(ctx context.Context, s session, t *shape.Table) (string, error) {
-	broken, err := texts(ctx, s, `SELECT f."table" || coalesce('(' || f."to" || ')', '') FROM pragma_foreign_key_list(?) f WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE)
+// BrokenForeignKey asks the catalog: a key that SQLite cannot check is refused only when a row is written.
+func (sqlite) BrokenForeignKey(ctx context.Context, s Session, t *shape.Table) (string, error) {
+	broken, err := s.Texts(ctx, `SELECT f."table" || coalesce('(' || f."to" || ')', '') FROM pragma_foreign_key_list(?) f WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE)
 	OR f.seq = 0 AND f."to" IS NOT NULL AND (SELECT count(*) FROM pragma_foreign_key_list(?) g WHERE g.id = f.id) = 1
 		AND NOT ((SELECT json_group_array(lower(p.name)) FROM pragma_table_info(f."table") p WHERE p.pk > 0) = json_array(lower(f."to")))
 		AND NOT EXISTS (SELECT 1 FROM pragma_index_list(f."table") l WHERE l."unique" AND NOT l.partial AND (SELECT json_group_array(lower(i.name)) FROM pragma_index_info(l.name) i) = json_array(lower(f."to")))`, t.Name, t.Name)
@@ -156,45 +156,34 @@ func (sqlite) brokenForeignKey(ctx context.Context, s session, t *shape.Table) (
 	return broken[0], nil
 }
 
-func (sqlite) guards(e *entity, reference Reference, deleting bool) string {
-	also := ""
-	if deleting {
-		also = " AND f.on_delete IN ('NO ACTION', 'RESTRICT')"
-	}
-	keys := "pragma_foreign_key_list(" + literal(e.v1.Name) + ")"
-	return fill(`EXISTS (SELECT 1 FROM {keys} f WHERE f."table" = {table} COLLATE NOCASE
-		AND f."from" = {column} COLLATE NOCASE{also} AND (SELECT count(*) FROM {keys} g WHERE g.id = f.id) = 1)`,
-		"keys", keys, "table", literal(reference.Table), "column", literal(reference.Column), "also", also)
+// ViolatesKey reads the message, which alone says what was violated.
+func (sqlite) ViolatesKey(_ context.Context, _ Session, t *shape.Table, refused *ConstraintError) (bool, error) {
+	return refused.Constraint == t.Name+"."+t.Key.Name, nil
 }
 
-// violatesKey reads the message, which alone says what was violated.
-func (sqlite) violatesKey(_ context.Context, _ session, t *shape.Table, refused *constraintError) (bool, error) {
-	return refused.constraint == t.Name+"."+t.Key.Name, nil
-}
+func (sqlite) Hidden(context.Context, Session, []string) ([]string, error) { return nil, nil }
 
-func (sqlite) hidden(context.Context, session, []string) ([]string, error) { return nil, nil }
-
-func (sqlite) referrers(ctx context.Context, s session, tables,
+func (sqlite) Referrers(ctx context.Context, s Session, tables,
 	others []string,
 ) (secret, readable []string, err error) {
 	const listed = "(SELECT t.value FROM json_each(?) t)"
-	readable, err = texts(ctx, s, fill(`SELECT DISTINCT '"' || replace(m.name, '"', '""') || '"'
+	readable, err = s.Texts(ctx, Fill(`SELECT DISTINCT '"' || replace(m.name, '"', '""') || '"'
 		FROM sqlite_schema m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
 		AND ('"' || replace(f."table", '"', '""') || '"') COLLATE NOCASE IN {listed}
 		AND ('"' || replace(m.name, '"', '""') || '"') COLLATE NOCASE NOT IN {listed} ORDER BY 1`,
-		"listed", listed), jsonList(tables), jsonList(others))
+		"listed", listed), JSONList(tables), JSONList(others))
 	return nil, readable, err
 }
 
-func (sqlite) relation(ctx context.Context, s session, t *shape.Table) (relation, error) {
-	var found relation
-	err := s.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.Kind) },
+func (sqlite) Relation(ctx context.Context, s Session, t *shape.Table) (Relation, error) {
+	var found Relation
+	err := s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&found.Kind) },
 		"SELECT CASE type WHEN 'table' THEN '' ELSE 'a ' || type END || CASE type WHEN 'virtual' THEN ' table' ELSE '' END FROM pragma_table_list(?) WHERE schema = 'main'", t.Name)
 	return found, err
 }
 
 // holds: a column keeps what its affinity does not change. Dates are no text that could be taken for a number.
-func (sqlite) holds(sqlType, declared string) bool {
+func (sqlite) Holds(sqlType, declared string) bool {
 	kept := affinity(sqlType)
 	switch shape.TypeFamily(declared) {
 	case "text":
@@ -208,7 +197,7 @@ func (sqlite) holds(sqlType, declared string) bool {
 	}
 }
 
-func (sqlite) holdsNumber(sqlType string) bool { return affinity(sqlType) != "TEXT" }
+func (sqlite) HoldsNumber(sqlType string) bool { return affinity(sqlType) != "TEXT" }
 
 // affinity is what a column's declared type makes of values (https://sqlite.org/datatype3.html, section 3.1).
 func affinity(sqlType string) string {
@@ -230,13 +219,13 @@ func affinity(sqlType string) string {
 	}
 }
 
-func (sqlite) estimate(ctx context.Context, s session, table string) (int64, bool, error) {
-	rows, err := number(ctx, s, fill(`SELECT count(*) FROM {table}`, "table", table))
+func (sqlite) Estimate(ctx context.Context, s Session, table string) (int64, bool, error) {
+	rows, err := s.Number(ctx, Fill(`SELECT count(*) FROM {table}`, "table", table))
 	return rows, true, err
 }
 
-// roughCounts is not needed: estimate is exact.
-func (sqlite) roughCounts(string) string { return "SELECT '', 0 WHERE ? IS NULL" }
+// RoughCounts is not needed: estimate is exact.
+func (sqlite) RoughCounts(string) string { return "SELECT '', 0 WHERE ? IS NULL" }
 
-// outgrown is not needed: no plan changes with the size of a table.
-func (sqlite) outgrown(context.Context, session, []string) ([]string, error) { return nil, nil }
+// Outgrown is not needed: no plan changes with the size of a table.
+func (sqlite) Outgrown(context.Context, Session, []string) ([]string, error) { return nil, nil }

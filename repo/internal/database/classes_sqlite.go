@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"strconv"
@@ -7,9 +7,9 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// sqliteCodes are the result codes of SQLite (https://sqlite.org/rescode.html): primary ones, and extended ones after a
+// SQLiteCodes are the result codes of SQLite (https://sqlite.org/rescode.html): primary ones, and extended ones after a
 // slash.
-var sqliteCodes = []codeClass{
+var SQLiteCodes = []codeClass{
 	{
 		"1/", classFault, "",
 		"SQLITE_ERROR: a statement that makes no sense, or a table that is not there, which its words tell",
@@ -41,7 +41,7 @@ var otherSQLite = codeClass{"", classFault, "", "any other"}
 
 func classifySQLite(failed sqlite3.Error) error {
 	said := failed.Error()
-	class := classOf(sqliteCodes, strconv.Itoa(int(failed.Code))+"/"+strconv.Itoa(int(failed.ExtendedCode)),
+	class := classOf(SQLiteCodes, strconv.Itoa(int(failed.Code))+"/"+strconv.Itoa(int(failed.ExtendedCode)),
 		otherSQLite)
 	switch {
 	// ON DELETE RESTRICT is a trigger of the database's own
@@ -54,9 +54,9 @@ func classifySQLite(failed sqlite3.Error) error {
 			}
 		}
 	}
-	at := constraintError{}
+	at := ConstraintError{}
 	if class.class == classUnique {
-		_, at.constraint, _ = strings.Cut(said, "constraint failed: ")
+		_, at.Constraint, _ = strings.Cut(said, "constraint failed: ")
 	}
-	return class.classified(failed, &RefusedError{Message: said}, at)
+	return class.classified(failed, &OwnerError{Message: said}, at)
 }

@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"encoding/json"
@@ -28,7 +28,7 @@ var spelledBy = map[string]string{
 	"real":  "extra_float_digits", "double precision": "extra_float_digits", "money": "lc_monetary",
 }
 
-func (postgres) misread(c *shape.Column, sqlType string) string {
+func (postgres) Misread(c *shape.Column, sqlType string) string {
 	family := shape.TypeFamily(sqlType)
 	if strings.HasPrefix(family, "reg") {
 		return "which names what is in the database, by a spelling that follows search_path: keep the name as a text"
@@ -55,7 +55,7 @@ func (postgres) misread(c *shape.Column, sqlType string) string {
 }
 
 // misread: a column holds anything here; but no document has bytes.
-func (sqlite) misread(c *shape.Column, sqlType string) string {
+func (sqlite) Misread(c *shape.Column, sqlType string) string {
 	if c.GoType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents have values in their places
 		return misreads(c, `"a"`, true)
 	}

@@ -1,4 +1,4 @@
-package repo
+package database
 
 import (
 	"strings"
@@ -75,9 +75,9 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 	case pg.Code == "42601" && pg.Position == 0 && pg.InternalPosition == 0 && pg.Where == "":
 		class = codeClass{class: classInput}
 	case pg.Code == "55000" && strings.Contains(pg.Where, "coexist_capture_"):
-		return &busyError{errEarlierCapture}
+		return Busy(ErrEarlierCapture)
 	case pg.Code == "2201W": // a query of ofPrimary
-		return errStandby
+		return ErrStandby
 	case pg.Routine == "check_enable_rls": // with row_security = off
 		class = codeClass{class: classHidden}
 	// a standby, where transactions are serializable by default
@@ -88,10 +88,10 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 		// by RAISE, whatever code the owner has chosen, or by a statement in a function of the owner's
 		class = codeClass{class: classRefusal}
 	}
-	refused := &RefusedError{Code: pg.Code, Message: pg.Message, Hint: pg.Hint}
-	return class.classified(err, refused, constraintError{
-		table: pg.TableName, constraint: pg.ConstraintName,
-		column: pg.ColumnName,
+	refused := &OwnerError{Code: pg.Code, Message: pg.Message, Hint: pg.Hint}
+	return class.classified(err, refused, ConstraintError{
+		Table: pg.TableName, Constraint: pg.ConstraintName,
+		Column: pg.ColumnName,
 	})
 }
 
