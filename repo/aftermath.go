@@ -142,7 +142,7 @@ func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, er
 // place is a V1 table and its column of the root's key, quoted.
 type place struct{ table, column string }
 
-func (e *entity) v1Places() []place {
+func (e *tables) v1Places() []place {
 	places := []place{{e.v1.SQL, quote(e.v1.Key.Name)}}
 	for _, c := range e.v1.Children {
 		places = append(places, place{c.SQL, quote(c.ParentKey)})
@@ -207,7 +207,7 @@ func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []s
 		}
 	}
 	for _, other := range e.db.entities {
-		if _, err := other.deleteMarks(ctx, t, drop[other]); err != nil {
+		if _, err := other.marks.remove(ctx, t, drop[other]); err != nil {
 			return false, err
 		}
 		if len(restore[other]) > 0 {
@@ -265,7 +265,7 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 			continue
 		case s.v1 == nil && s.v1Err == nil:
 			if s.state.hasCopy || s.state.changed() {
-				if err := r.fold(ctx, t, vanished{s.key, s.state}); err != nil {
+				if err := r.sweeping.fold(ctx, t, vanished{s.key, s.state}); err != nil {
 					return err
 				}
 			}
@@ -281,7 +281,7 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 		}
 		items = append(items, r.pending(s, c))
 	}
-	stored, err := r.store(ctx, t, items, OriginWrite)
+	stored, err := r.copies.store(ctx, t, items, OriginWrite)
 	if err == nil && len(stored) < len(items) {
 		return database.Busy(errOvertaken)
 	}

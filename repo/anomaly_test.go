@@ -14,12 +14,12 @@ import (
 // The anomalies that must never be seen, the tests that force their schedules, and the guards without which
 // they fail. Each guard was taken out once and its test seen to fail, on each database that has it.
 //
-//	 1 lost update                 TestAReaderThatStoresLate        store.go: ON CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies
+//	 1 lost update                 TestAReaderThatStoresLate        store.go: ON CONFLICT DO NOTHING in copies.insert, AND seq = read in copies.update
 //	                               TestASequenceThatIsSetBack       dialect_postgres.go: a random seq in begin
 //	                               TestAStandbyIsNotBelieved        phase.go: Standby in check; dialect_postgres.go: ValidateConnect
 //	 2 resurrection                TestAReaderThatStoresLate        write.go: the tombstone in deleteBoth
 //	                               TestAStorerOfAnOlderStateThanASweeps
-//	                                                                sweep.go: addMark in fold
+//	                                                                sweep.go: marks.add in fold
 //	                               TestAnOrphanThatIsStoredBetweenTheCountAndTheLocks
 //	                                                                store.go: AllMarks in storeLazily
 //	 3 lost V2-only information    TestAReaderThatStoresLate        store.go: seq; mark.go: gone
@@ -36,8 +36,8 @@ import (
 //	 8 forgotten red               TestARedVerificationStaysRed     facts.go: Red against Clean in runFacts
 //	 9 overlap with a bypass       TestABypassTransactionThatOverlapsAStorer, TestAReaderAcrossAGapInTheCapture
 //	                                                                capture_*.go: the marks; capture.go: gap; store.go: only marks that were read are deleted
-//	                               TestGapsInTheCapture             capture.go: Kept in checkCapture; capture_*.go: fingerprint
-//	                               TestAGapIsFoundByWork            run.go: checkCapture in Work
+//	                               TestGapsInTheCapture             capture.go: Kept in capture.check; capture_*.go: fingerprint
+//	                               TestAGapIsFoundByWork            run.go: capture.check in Work
 //	                               TestAGapBeforeTheLocksOfAStep    control.go: errCaptureGap
 //	10 bypass across a phase       TestABypassTransactionInFlightAcrossCutover, TestBypassWriteBetweenTheCountAndTheLocks
 //	                                                                dialect_postgres.go: LOCK TABLE in changePhase; control.go: changedSince in setPhase
@@ -46,7 +46,7 @@ import (
 //	11 an old program suffers      TestOwnWriteAgainstAProgramThatLocksChildrenFirst, TestAnOldProgramDoesNotWaitForAnOwnWriter
 //	                                                                entity.go: NOWAIT in locks
 //	                               TestInstallDoesNotStopOldPrograms
-//	                                                                capture.go: waitFor in mendCapture
+//	                                                                capture.go: waitFor in capture.mend
 //	                               TestPhaseChangeBesideAnAutovacuum
 //	                                                                control.go: vacuumWait
 //	                               TestBypassWritesAreSeen          capture_postgres.go: SECURITY DEFINER

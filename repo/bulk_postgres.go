@@ -15,7 +15,7 @@ import (
 const bulkRows = 200
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (postgres) insertNew(ctx context.Context, t *tx, e *entity, into *shape.Table, columns []shape.Column,
+func (postgres) insertNew(ctx context.Context, t *tx, e statements, into *shape.Table, columns []shape.Column,
 	rows []shape.Row,
 	inserted map[string]bool,
 ) (bool, error) {

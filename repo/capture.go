@@ -45,7 +45,7 @@ const (
 )
 
 // captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
-func (e *entity) captured() []capturedTable {
+func (e capture) captured() []capturedTable {
 	tables := []capturedTable{{
 		e.name, e.v1.Name, e.v1.Key.Name, e.triggerName(e.v1.Name), markGone, markAllGone, true,
 		columnList(e.v1.Columns),
@@ -61,7 +61,7 @@ func (e *entity) captured() []capturedTable {
 
 // triggerName is what the names of the triggers on a table begin with, and the name of their function. It tells apart
 // two entities on one table, and tables whose names are long.
-func (e *entity) triggerName(table string) string {
+func (e capture) triggerName(table string) string {
 	hash := sha256.Sum256([]byte(e.name + "/" + e.db.pools.Schema + "." + table))
 	return "coexist_c_" + hex.EncodeToString(hash[:6])
 }
@@ -87,7 +87,7 @@ type captureState struct {
 	fingerprint string
 }
 
-func (e *entity) captureState(ctx context.Context, s database.Session) (state captureState, err error) {
+func (e capture) state(ctx context.Context, s database.Session) (state captureState, err error) {
 	var recorded sql.NullString
 	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&recorded, &state.fingerprint, &state.Whole) },
 		e.db.sql(`SELECT x.capture_fingerprint, {fingerprint}, {captured} FROM {coexist_entity} x WHERE x.name = ?`,
@@ -105,11 +105,11 @@ func columnList(columns []shape.Column) []string {
 	return names
 }
 
-// installCapture creates the triggers that are missing and switches those on that are off, unless that would make old
+// install creates the triggers that are missing and switches those on that are off, unless that would make old
 // programs wait for longer than a moment, again and again. Where our role lacks the right, it says so in the log, and
 // the gate to CUTOVER says so too. It fails where the database takes no triggers on such a table, whoever asks.
-func (e *entity) installCapture(ctx context.Context) error {
-	refused, err := e.mendCapture(ctx, 20*time.Second)
+func (e capture) install(ctx context.Context) error {
+	refused, err := e.mend(ctx, 20*time.Second)
 	// which includes who is in the way
 	if refused != nil && !errors.Is(refused, database.ErrDenied) && !errors.Is(refused, ErrUnavailable) {
 		return fmt.Errorf(
@@ -118,10 +118,10 @@ func (e *entity) installCapture(ctx context.Context) error {
 	return err
 }
 
-// checkCapture notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a
+// check notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a
 // table that is another one. It is cheap where there was none. A database that was given no triggers gets none by it.
-func (e *entity) checkCapture(ctx context.Context) error {
-	state, err := e.captureState(ctx, e.db.pools.Reading())
+func (e capture) check(ctx context.Context) error {
+	state, err := e.state(ctx, e.db.pools.Reading())
 	if err != nil || !state.Known {
 		return err
 	}
@@ -130,18 +130,18 @@ func (e *entity) checkCapture(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = e.mendCapture(ctx, time.Second)
+	_, err = e.mend(ctx, time.Second)
 	return err
 }
 
-// mendCapture does what installCapture says, and where there was a gap it records that: every copy is stale then, and
+// mend does what capture.install says, and where there was a gap it records that: every copy is stale then, and
 // nothing is verified any more. refused says why triggers are missing or off.
-func (e *entity) mendCapture(ctx context.Context, long time.Duration) (refused, err error) {
+func (e capture) mend(ctx context.Context, long time.Duration) (refused, err error) {
 	var wait lockWait
 	refused = database.Retry(ctx, database.Patience{Until: time.Now().Add(long)}, database.IsBusy, func() error {
 		var statements []string
 		if statements, err = e.mending(ctx, e.db.pools.Reading()); err != nil || len(statements) == 0 {
-			return nil //nolint:nilerr // it is no refusal, and mendCapture returns it
+			return nil //nolint:nilerr // it is no refusal, and capture.mend returns it
 		}
 		refusal := e.db.pools.Classify(e.db.dialect.install(ctx, e.db, func(s database.Session) ([]string, error) {
 			statements, err := e.mending(ctx, s)
@@ -158,7 +158,7 @@ func (e *entity) mendCapture(ctx context.Context, long time.Duration) (refused, 
 	}
 	e.db.logger.WarnContext(ctx, "cannot capture writes that bypass the server: let a DBA run what `coexist ddl` prints",
 		"entity", e.name, "error", refused)
-	if state, err := e.captureState(ctx, e.db.pools.Reading()); err != nil || state.Kept {
+	if state, err := e.state(ctx, e.db.pools.Reading()); err != nil || state.Kept {
 		return refused, err // known already
 	}
 	gap := e.gap("true")
@@ -168,10 +168,10 @@ func (e *entity) mendCapture(ctx context.Context, long time.Duration) (refused, 
 	return refused, e.db.pools.Classify(e.db.dialect.install(ctx, e.db, fixedStatements(gap...)))
 }
 
-// mending are the statements of mendCapture, none where all is as it should be. The mark comes last: of what was
+// mending are the statements of capture.mend, none where all is as it should be. The mark comes last: of what was
 // written in the gap, any copy that was read without the mark may know nothing.
-func (e *entity) mending(ctx context.Context, s database.Session) ([]string, error) {
-	state, err := e.captureState(ctx, s)
+func (e capture) mending(ctx context.Context, s database.Session) ([]string, error) {
+	state, err := e.state(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -189,24 +189,25 @@ func (e *entity) mending(ctx context.Context, s database.Session) ([]string, err
 		// what was found to be no gap, and nothing that has come since
 		return append(earlier, e.record(literal(state.fingerprint))...), nil
 	case state.Same && state.Whole: // a newer version of a function
-		return e.renewCapture(append(statements, earlier...)), nil
+		return e.renew(append(statements, earlier...)), nil
 	}
 	// Whoever has written unseen must have ended: his rows would be read as they were before.
-	return slices.Concat(e.db.dialect.lockV1(e), earlier, statements, e.record(e.db.dialect.fingerprint(e)),
+	return slices.Concat(e.db.dialect.lockV1(e.tables), earlier, statements, e.record(e.db.dialect.fingerprint(e)),
 		e.gap("true")), nil
 }
 
-// renewCapture are statements that replace triggers or their functions while nobody writes, so that this is no gap
+// renew are statements that replace triggers or their functions while nobody writes, so that this is no gap
 // itself. One that was there before it makes known.
-func (e *entity) renewCapture(statements []string) []string {
+func (e capture) renew(statements []string) []string {
 	broken := e.sql(`EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
 		AND NOT (coalesce(x.capture_fingerprint, '') = {fingerprint} AND {captured}))`,
 		"fingerprint", e.db.dialect.fingerprint(e), "captured", e.db.dialect.captured(e))
-	return slices.Concat(e.db.dialect.lockV1(e), e.gap(broken), statements, e.record(e.db.dialect.fingerprint(e)))
+	fingerprint := e.db.dialect.fingerprint(e)
+	return slices.Concat(e.db.dialect.lockV1(e.tables), e.gap(broken), statements, e.record(fingerprint))
 }
 
 // record records a fingerprint, an expression.
-func (e *entity) record(fingerprint string) []string {
+func (e capture) record(fingerprint string) []string {
 	return []string{e.sql(`UPDATE {coexist_entity} SET capture_fingerprint = {fingerprint} WHERE name = {name}`,
 		"fingerprint", fingerprint)}
 }
@@ -214,7 +215,7 @@ func (e *entity) record(fingerprint string) []string {
 // gap makes every copy stale under a condition, since V1 may have changed while nobody looked, and what was verified is
 // verified no more. Copies that are under way count too: the mark is left out only where nobody can have begun to make
 // one.
-func (e *entity) gap(condition string) []string {
+func (e capture) gap(condition string) []string {
 	begun := e.sql(`EXISTS (SELECT 1 FROM {v2}) OR EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
 		AND x.phase <> 'EXPAND' AND (x.capture_generation > 1 OR EXISTS (SELECT 1 FROM {coexist_phase_change} h
 		WHERE h.entity = x.name)))`)
@@ -236,7 +237,7 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		return Capture{}, err
 	}
 	if enabled {
-		if err := e.installCapture(ctx); err != nil {
+		if err := e.capture.install(ctx); err != nil {
 			return Capture{}, err
 		}
 	}
@@ -246,7 +247,7 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		if err != nil || n == 0 || !enabled {
 			return err
 		}
-		statements := e.gap("true")
+		statements := e.capture.gap("true")
 		if e.db.dialect.Lock() != "" {
 			// A snapshot from while capture was off must not write where V2 leads: the barrier is another one now.
 			statements = append(statements, e.sql(`UPDATE {coexist_barrier} SET leads = leads WHERE name = {name}
@@ -272,7 +273,7 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 		return Capture{}, err
 	}
 	s := c.db.pools.Reading()
-	state, err := e.captureState(ctx, s)
+	state, err := e.capture.state(ctx, s)
 	if err != nil {
 		return Capture{}, err
 	}
@@ -298,13 +299,13 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 }
 
 // bypassWrites is a scalar subquery: how many marks of bypass writes there were ever.
-func (e *entity) bypassWrites() string {
+func (e statements) bypassWrites() string {
 	return fill(`(SELECT CAST(coalesce(sum(b.n), 0) AS bigint) FROM ({bypassLog}) b)`,
 		"bypassLog", e.bypassLog("count(*) AS n", "sum(b.count)"))
 }
 
 // bypassLog is a query of two aggregates: over the marks that are still there, and over the log of those that are not.
-func (e *entity) bypassLog(marks, log string) string {
+func (e statements) bypassLog(marks, log string) string {
 	return e.sql(`SELECT {marks} FROM {mark} m WHERE m.bypass UNION ALL SELECT {log} FROM {coexist_bypass} b
 		WHERE b.entity = {name}`, "marks", marks, "log", log)
 }
@@ -320,7 +321,7 @@ func (db *DB) foldBypassLog(ctx context.Context) error {
 		if n < long {
 			continue
 		}
-		if err := db.dialect.install(ctx, db, fixedStatements(db.dialect.foldBypass(e)...)); err != nil {
+		if err := db.dialect.install(ctx, db, fixedStatements(db.dialect.foldBypass(e.statements)...)); err != nil {
 			return err
 		}
 	}

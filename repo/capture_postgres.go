@@ -192,7 +192,7 @@ func (t capturedTable) triggers(ours bool) []postgresTrigger {
 	}
 }
 
-func (t capturedTable) body(e *entity) string {
+func (t capturedTable) body(e capture) string {
 	distinct, moved := "", movedRoots
 	if !t.root {
 		distinct, moved = "DISTINCT ", movedChildren
@@ -225,7 +225,7 @@ func keyTypes(c *shape.Column) string {
 	}
 }
 
-func (postgres) capture(ctx context.Context, s database.Session, e *entity, which captureParts) ([]string, error) {
+func (postgres) capture(ctx context.Context, s database.Session, e capture, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		name, on := e.db.qualify(t.trigger), e.db.qualify(t.table)
@@ -281,13 +281,13 @@ func (postgres) capture(ctx context.Context, s database.Session, e *entity, whic
 }
 
 // captureBehind: these triggers see whatever is written.
-func (postgres) captureBehind(context.Context, database.Session, *entity) (bool, error) {
+func (postgres) captureBehind(context.Context, database.Session, capture) (bool, error) {
 	return false, nil
 }
 
 // captured: the row trigger is enough, or all the others are. A table with heirs or partitions does not see each write
 // to it.
-func (postgres) captured(e *entity) string {
+func (postgres) captured(e capture) string {
 	var whole []string
 	for _, t := range e.captured() {
 		var names []string
@@ -310,12 +310,12 @@ func (postgres) captured(e *entity) string {
 // ALTER TYPE … USING leaves a new version of the attribute and a new file, of which the first alone is a wider column,
 // and the second alone VACUUM FULL. The last two parts tell ALTER TYPE from both of these together: what else may
 // change of an attribute, and which transactions have changed the table and what goes with its file.
-func (postgres) fingerprint(e *entity) string {
+func (postgres) fingerprint(e capture) string {
 	return postgresFingerprint(e, func(t capturedTable) string { return t.trigger })
 }
 
 // postgresFingerprint is fingerprint for triggers of which each name begins with a table's prefix.
-func postgresFingerprint(e *entity, prefix func(capturedTable) string) string {
+func postgresFingerprint(e capture, prefix func(capturedTable) string) string {
 	var tables []string
 	for _, t := range e.captured() {
 		literals := make([]string, len(t.columns))

@@ -49,7 +49,7 @@ const (
 	sqliteEvery = "x'2a'"
 )
 
-func (sqlite) capture(ctx context.Context, s database.Session, e *entity, which captureParts) ([]string, error) {
+func (sqlite) capture(ctx context.Context, s database.Session, e capture, which captureParts) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		for _, trigger := range sqliteTriggers {
@@ -80,7 +80,7 @@ func (sqlite) capture(ctx context.Context, s database.Session, e *entity, which 
 }
 
 // captureReplaced are the statements for rows that REPLACE removes from a table besides that of the key.
-func captureReplaced(ctx context.Context, s database.Session, e *entity, t capturedTable,
+func captureReplaced(ctx context.Context, s database.Session, e capture, t capturedTable,
 	which captureParts,
 ) ([]string, error) {
 	// A statement that sets no column of an index meets no conflict in it. Generated columns are set by others.
@@ -136,7 +136,7 @@ func captureReplaced(ctx context.Context, s database.Session, e *entity, t captu
 }
 
 // captureBehind: a unique index has come or gone.
-func (sqlite) captureBehind(ctx context.Context, s database.Session, e *entity) (bool, error) {
+func (sqlite) captureBehind(ctx context.Context, s database.Session, e capture) (bool, error) {
 	for _, t := range e.captured() {
 		if statements, err := captureReplaced(ctx, s, e, t, captureMissing); err != nil || len(statements) > 0 {
 			return err == nil, err
@@ -145,7 +145,7 @@ func (sqlite) captureBehind(ctx context.Context, s database.Session, e *entity) 
 	return false, nil
 }
 
-func (sqlite) captured(e *entity) string { return sqliteWhole(e, sqliteNames) }
+func (sqlite) captured(e capture) string { return sqliteWhole(e, sqliteNames) }
 
 // sqliteNames are the names of a table's triggers.
 func sqliteNames(t capturedTable) []string {
@@ -157,7 +157,7 @@ func sqliteNames(t capturedTable) []string {
 }
 
 // sqliteWhole is captured for triggers of other names.
-func sqliteWhole(e *entity, names func(capturedTable) []string) string {
+func sqliteWhole(e capture, names func(capturedTable) []string) string {
 	tables, triggers := sqliteCaptured(e, names)
 	// A table that was renamed takes its triggers along.
 	return fmt.Sprintf(
@@ -167,10 +167,10 @@ func sqliteWhole(e *entity, names func(capturedTable) []string) string {
 
 // fingerprint: a table that was made anew has another root page, and its triggers are other rows of the schema. VACUUM
 // moves both, and counts as a gap.
-func (sqlite) fingerprint(e *entity) string { return sqliteFingerprint(e, sqliteNames) }
+func (sqlite) fingerprint(e capture) string { return sqliteFingerprint(e, sqliteNames) }
 
 // sqliteFingerprint is fingerprint for triggers of other names.
-func sqliteFingerprint(e *entity, names func(capturedTable) []string) string {
+func sqliteFingerprint(e capture, names func(capturedTable) []string) string {
 	tables, triggers := sqliteCaptured(e, names)
 	return fill(`(SELECT coalesce(group_concat(f.part, char(10)), '')
 		FROM (SELECT rowid || ':' || rootpage || ':' || tbl_name || ':' || sql AS part FROM sqlite_schema
@@ -181,7 +181,7 @@ func sqliteFingerprint(e *entity, names func(capturedTable) []string) string {
 func (sqlite) kept(recorded, now string) bool { return recorded == now }
 
 // sqliteCaptured lists V1's tables and their triggers.
-func sqliteCaptured(e *entity, names func(capturedTable) []string) (tables, triggers []string) {
+func sqliteCaptured(e capture, names func(capturedTable) []string) (tables, triggers []string) {
 	for _, t := range e.captured() {
 		tables = append(tables, literal(t.table))
 		for _, name := range names(t) {

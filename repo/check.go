@@ -30,7 +30,7 @@ func (db *DB) Check(ctx context.Context) error {
 		return err
 	}
 	for _, e := range db.entities {
-		if err := e.check(ctx); err != nil {
+		if err := e.checks.check(ctx); err != nil {
 			return err
 		}
 	}
@@ -44,7 +44,7 @@ const adviceToInstall = "start the server with --auto-migrate, or run what `coex
 const anotherModel = "it is of another version of the model: an installation adds a column that may be NULL, or that is a text, a number or a Boolean, so " + adviceToInstall + "; make any other a pointer"
 
 // check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
-func (e *entity) check(ctx context.Context) error {
+func (e checks) check(ctx context.Context) error {
 	// Coexistence begins.
 	if err := e.checkV1(ctx); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (e *entity) check(ctx context.Context) error {
 			return err
 		}
 	}
-	if hidden, err := e.hiddenTables(ctx, e.db.pools.Reading()); err != nil || len(hidden) > 0 {
+	if hidden, err := e.survey.hiddenTables(ctx, e.db.pools.Reading()); err != nil || len(hidden) > 0 {
 		return cmp.Or(err,
 			fmt.Errorf(
 				"entity %s: row-level security may hide rows of table %s from our role (HIDDEN_ROWS): switch it off there", e.name, strings.Join(hidden, ", ")))
@@ -90,7 +90,7 @@ func (e *entity) check(ctx context.Context) error {
 }
 
 // checkAgainstV1 fails where V2 does not compare as V1 does, or where our role may not use V1's tables.
-func (e *entity) checkAgainstV1(ctx context.Context) error {
+func (e checks) checkAgainstV1(ctx context.Context) error {
 	if err := e.checkAligned(); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (e *entity) checkAgainstV1(ctx context.Context) error {
 }
 
 // checkV1 is the part of check that needs no table of ours, and no right to write.
-func (e *entity) checkV1(ctx context.Context) error {
+func (e checks) checkV1(ctx context.Context) error {
 	for _, t := range e.v1.All() {
 		if err := e.checkTable(ctx, t, "is this the right database?", "is this the right database?"); err != nil {
 			return err
@@ -126,7 +126,7 @@ func (e *entity) checkV1(ctx context.Context) error {
 	if err := e.checkReads(e.v1); err != nil {
 		return err
 	}
-	if err := e.readKeys(ctx); err != nil {
+	if err := e.foreignKeys.load(ctx); err != nil {
 		return err
 	}
 	if err := e.checkParents(); err != nil {
@@ -158,7 +158,7 @@ func adviceOfType(d database.ColumnTypes, found, declared string) string {
 
 // checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any
 // column hold a value of another type than it declares: there it fails where a row's is.
-func (e *entity) checkKeyless(ctx context.Context) error {
+func (e checks) checkKeyless(ctx context.Context) error {
 	known := e.v1.Key.Now()
 	if _, kind := e.db.dialect.NoKey(e.v1.Key); known.NotNull && kind == database.OnlyNull {
 		return nil
@@ -175,7 +175,7 @@ func (e *entity) checkKeyless(ctx context.Context) error {
 }
 
 // keyless says what is wrong where V1 has rows without a key, or with one that no model can hold, "" where it has none.
-func (e *entity) keyless(ctx context.Context, s database.Session) (string, error) {
+func (e checks) keyless(ctx context.Context, s database.Session) (string, error) {
 	condition, kind := e.db.dialect.NoKey(e.v1.Key)
 	n, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} t WHERE {condition} LIMIT 1) k`,
 		"condition", condition))
@@ -187,7 +187,7 @@ func (e *entity) keyless(ctx context.Context, s database.Session) (string, error
 }
 
 // checkReads fails where a model's field cannot be read from what its column holds.
-func (e *entity) checkReads(root *shape.Table) error {
+func (e checks) checkReads(root *shape.Table) error {
 	for _, t := range root.All() {
 		for i := range t.Columns {
 			c := &t.Columns[i]
@@ -201,11 +201,11 @@ func (e *entity) checkReads(root *shape.Table) error {
 }
 
 // checkParents fails where a child table of V1's refers by its parent's key to another column of the root's.
-func (e *entity) checkParents() error {
+func (e checks) checkParents() error {
 	for i := range e.v1.Children {
 		c := &e.v1.Children[i]
 		leads, elsewhere := false, ""
-		for _, key := range e.keys.Foreign(c.Name) {
+		for _, key := range e.constraints.Foreign(c.Name) {
 			if key.Target == e.v1.SQL && slices.Equal(key.Columns, []string{c.ParentKey}) {
 				if leads = leads || key.TargetColumns[0] == e.v1.Key.Name; !leads {
 					elsewhere = key.TargetColumns[0]
@@ -222,7 +222,7 @@ func (e *entity) checkParents() error {
 }
 
 // checkSorts fails where a list is sorted by what has no order that both shapes keep: an array or a document.
-func (e *entity) checkSorts() error {
+func (e checks) checkSorts() error {
 	for _, name := range slices.Sorted(maps.Keys(e.sorts)) {
 		for _, c := range []*shape.Column{e.v1.Column(e.sorts[name].V1), e.v2.Column(e.sorts[name].V2)} {
 			if c == nil {
@@ -238,8 +238,8 @@ func (e *entity) checkSorts() error {
 	return nil
 }
 
-// readKeys looks at the keys of V1's tables again.
-func (e *entity) readKeys(ctx context.Context) error {
+// load looks at the keys of V1's tables again.
+func (e foreignKeys) load(ctx context.Context) error {
 	found := map[string]database.FoundKeys{}
 	for _, t := range e.v1.All() {
 		foreign, err := e.db.dialect.ForeignKeys(ctx, e.db.pools.Reading(), t)
@@ -252,19 +252,19 @@ func (e *entity) readKeys(ctx context.Context) error {
 		}
 		found[t.Name] = database.FoundKeys{Foreign: foreign, Unique: unique}
 	}
-	e.keys.Found.Store(&found)
+	e.constraints.Found.Store(&found)
 	return nil
 }
 
 // know keeps what the catalog says of a column. Statements that were built before are built again.
-func (e *entity) know(c *shape.Column, found *shape.CatalogColumn) {
+func (e fitting) know(c *shape.Column, found *shape.CatalogColumn) {
 	c.Catalog.Store(found)
 	e.catalogs.Add(1)
 }
 
 // renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns
 // that have gone it leaves as they were known: the next statement will say so.
-func (e *entity) renew(ctx context.Context, s database.Session) (changed bool, err error) {
+func (e fitting) renew(ctx context.Context, s database.Session) (changed bool, err error) {
 	for _, t := range e.v1.All() {
 		catalog, err := e.db.dialect.Columns(ctx, s, t)
 		if err != nil {

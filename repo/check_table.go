@@ -12,7 +12,7 @@ import (
 // What a table must be like, whichever shape it holds.
 
 // checkRightsOnV1 fails where our role may not use V1's tables.
-func (e *entity) checkRightsOnV1(ctx context.Context) error {
+func (e checks) checkRightsOnV1(ctx context.Context) error {
 	for _, t := range e.v1.All() {
 		if err := e.checkRights(ctx, t); err != nil {
 			return err
@@ -23,7 +23,7 @@ func (e *entity) checkRightsOnV1(ctx context.Context) error {
 
 // checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see. It
 // gives the advice that it is given. Without one a table may be absent.
-func (e *entity) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifIncomplete string) error {
+func (e checks) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifIncomplete string) error {
 	catalog, err := e.db.dialect.Columns(ctx, e.db.pools.Reading(), t)
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (e *entity) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifInc
 		if c == e.v2.Key {
 			found.Limits = shape.Limits{} // V1's are its
 		}
-		e.know(c, &found)
+		e.fitting.know(c, &found)
 	}
 	for _, c := range e.engineColumnsOf(t) {
 		if _, there := catalog[c]; !there {
@@ -90,7 +90,7 @@ func (e *entity) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifInc
 }
 
 // tellsApart reports whether a column is one by which the rows of its table are told apart, which no update changes.
-func (e *entity) tellsApart(t *shape.Table, c *shape.Column) bool {
+func (e checks) tellsApart(t *shape.Table, c *shape.Column) bool {
 	for i := range e.v1.Children {
 		if child := &e.v1.Children[i]; &child.Table == t {
 			return slices.ContainsFunc(child.Own, func(own int) bool { return child.Columns[own].Name == c.Name })
@@ -100,7 +100,7 @@ func (e *entity) tellsApart(t *shape.Table, c *shape.Column) bool {
 }
 
 // engineColumnsOf are those that a table of V2's has besides the model's, none of another table.
-func (e *entity) engineColumnsOf(t *shape.Table) []string {
+func (e checks) engineColumnsOf(t *shape.Table) []string {
 	if t == e.v2 {
 		return columnList(engineColumns)
 	}
@@ -113,7 +113,7 @@ func (e *entity) engineColumnsOf(t *shape.Table) []string {
 }
 
 // checkRights fails where our role does not see each row of a table, or may not write it.
-func (e *entity) checkRights(ctx context.Context, t *shape.Table) error {
+func (e checks) checkRights(ctx context.Context, t *shape.Table) error {
 	about, err := e.db.dialect.Relation(ctx, e.db.pools.Reading(), t)
 	switch {
 	case err != nil:

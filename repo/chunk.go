@@ -58,7 +58,7 @@ var (
 
 // claim takes a chunk that nobody works on, or cuts a new one. It returns nil where there is none, or enough workers
 // are at work.
-func (e *entity) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
+func (e runs) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
 	open, err := e.openChunks(ctx, run)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ type openChunk struct {
 const leaseless = "'1970-01-01T00:00:00.000Z'"
 
 // openChunks are those of a run.
-func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err error) {
+func (e runs) openChunks(ctx context.Context, run Run) (open []openChunk, err error) {
 	d := e.db.dialect
 	err = e.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &open) },
 		fill(`SELECT CAST({list} AS text)`,
@@ -113,7 +113,7 @@ func (e *entity) openChunks(ctx context.Context, run Run) (open []openChunk, err
 
 // take takes a chunk over that is still as o has found it. It returns nil where it is not, or does not meet a
 // condition.
-func (e *entity) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
+func (e runs) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
 	d := e.db.dialect
 	err = e.db.autonomously(ctx, func(s database.Session) error {
 		taken = nil
@@ -172,7 +172,7 @@ func (l *leases) expired(o openChunk) bool {
 
 // commitBatch is the one transaction of a batch: work, checkpoint and counters. It returns the chunk as it then is, nil
 // when that has ended with it.
-func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
+func (e runs) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
 	began time.Time,
 ) (next *chunk, err error) {
 	// A batch that has begun is finished, also when the process is told to stop.
@@ -215,7 +215,7 @@ func (e *entity) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
 
 // mayWork takes the locks of a batch and checks what has to hold for it: the lease, the run, the phase. It brings the
 // chunk's limits up to date.
-func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
+func (e runs) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) error {
 	held, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_chunk} SET leased_until = {later} WHERE run_id = ?
 		AND number = ? AND token = ?`, "later", e.db.dialect.Later("?")),
 		e.db.leases.length.Milliseconds(), c.RunID, c.Number, c.Token)
@@ -260,7 +260,7 @@ func (e *entity) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch
 }
 
 // endIfDone ends a run with its last chunk.
-func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
+func (e runs) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	// Workers that end their chunks at the same time look one after another.
 	whole, err := t.Number(ctx, e.sql(`SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM {coexist_cut} c
 		WHERE c.run_id = ?{lock}`), c.RunID)
@@ -286,8 +286,8 @@ func (e *entity) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 
 // blind says why a run that has come to its end cannot have seen all that is there, nil where nothing speaks against
 // it. An index that has another order than the database now, say, leads a walk past rows.
-func (e *entity) blind(ctx context.Context, t *tx, run Run) (*string, error) {
-	if without, err := e.keyless(ctx, t.Session); err != nil {
+func (e runs) blind(ctx context.Context, t *tx, run Run) (*string, error) {
+	if without, err := e.checks.keyless(ctx, t.Session); err != nil {
 		return nil, err
 	} else if without != "" {
 		return &without, nil

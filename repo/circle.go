@@ -23,18 +23,18 @@ type latecomer struct {
 
 // late are the columns by which the rows of one of V1's tables refer to rows that are inserted after them, and that may
 // be NULL.
-func (e *entity) late(t *shape.Table) []shape.Column {
+func (e v1Rows) late(t *shape.Table) []shape.Column {
 	order := map[string]int{e.v1.SQL: 0}
 	for i, c := range e.childrenInOrder() {
 		order[c.SQL] = i + 1
 	}
 	var late []shape.Column
-	for _, key := range e.keys.Foreign(t.Name) {
+	for _, key := range e.constraints.Foreign(t.Name) {
 		if place, there := order[key.Target]; !there || place <= order[t.SQL] {
 			continue
 		}
 		for _, name := range key.Columns {
-			if c := t.Column(name); c != nil && !c.Now().NotNull && !e.tellsApart(t, c) &&
+			if c := t.Column(name); c != nil && !c.Now().NotNull && !e.checks.tellsApart(t, c) &&
 				!slices.ContainsFunc(late, func(l shape.Column) bool { return l.Name == name }) {
 				late = append(late, *c)
 			}
@@ -44,7 +44,7 @@ func (e *entity) late(t *shape.Table) []shape.Column {
 }
 
 // withoutLate returns rows of one of V1's tables, which match tells apart, without their late columns, and these.
-func (e *entity) withoutLate(t *shape.Table, match []shape.Column, rows []shape.Row) ([]shape.Row, latecomer) {
+func (e v1Rows) withoutLate(t *shape.Table, match []shape.Column, rows []shape.Row) ([]shape.Row, latecomer) {
 	without, left := rows, latecomer{table: t, match: match, columns: e.late(t)}
 	for i, r := range rows {
 		if !slices.ContainsFunc(left.columns,
@@ -64,7 +64,7 @@ func (e *entity) withoutLate(t *shape.Table, match []shape.Column, rows []shape.
 }
 
 // writeLate writes what was left out.
-func (e *entity) writeLate(ctx context.Context, t *tx, late []latecomer) error {
+func (e v1Rows) writeLate(ctx context.Context, t *tx, late []latecomer) error {
 	for _, l := range late {
 		if len(l.rows) == 0 {
 			continue
@@ -77,7 +77,7 @@ func (e *entity) writeLate(ctx context.Context, t *tx, late []latecomer) error {
 }
 
 // takeOut takes late references out of rows that are about to be deleted.
-func (e *entity) takeOut(ctx context.Context, t *tx, on *shape.Table, match []shape.Column, rows []shape.Row) error {
+func (e v1Rows) takeOut(ctx context.Context, t *tx, on *shape.Table, match []shape.Column, rows []shape.Row) error {
 	without, left := e.withoutLate(on, match, rows)
 	if len(left.rows) == 0 {
 		return nil

@@ -235,18 +235,18 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	if t.fence.Phase != before.Phase || t.fence.Epoch != before.Epoch {
 		return fmt.Errorf("%w: it is %s now", ErrPhaseChanged, t.fence.Phase)
 	}
-	state, err := e.captureState(ctx, t.Session)
+	state, err := e.capture.state(ctx, t.Session)
 	if err != nil {
 		return err
 	}
 	if state.Known && !state.Kept {
 		return errCaptureGap
 	}
-	if seeds, generation, err := e.unmarked(ctx, t.Session); err != nil || seeds != found.seeds ||
+	if seeds, generation, err := e.marks.unmarked(ctx, t.Session); err != nil || seeds != found.seeds ||
 		generation != found.generation {
 		return cmp.Or(err, errUnmarked)
 	}
-	if err := e.changedSince(ctx, t.Session, &found, marksBefore); err != nil {
+	if err := e.survey.changedSince(ctx, t.Session, &found, marksBefore); err != nil {
 		return err
 	}
 	if err := mayPass(found, request.Force, request.Reason); err != nil {
@@ -295,7 +295,7 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 }
 
 // blockers is who is in the way of a phase change, nothing where that cannot be told.
-func (e *entity) blockers(ctx context.Context) []Transaction {
+func (e *tables) blockers(ctx context.Context) []Transaction {
 	by, err := e.db.dialect.blockers(ctx, e.db.pools.Reading(), e)
 	if err != nil {
 		e.db.logger.DebugContext(ctx, "cannot tell who blocks", "entity", e.name, "error", err)

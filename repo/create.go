@@ -32,7 +32,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 				return err
 			}
 			said := v1
-			if r.draws() {
+			if r.v1Rows.draws() {
 				if said, err = shape.DeepCopy(v1); err != nil { // a try that fails draws again
 					return err
 				}
@@ -50,7 +50,7 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v1, &said), made); err != nil {
 				return err
 			}
-			if err := r.insertNewV1(ctx, t, reflect.ValueOf(said)); err != nil {
+			if err := r.v1Rows.insertNew(ctx, t, reflect.ValueOf(said)); err != nil {
 				return err
 			}
 			inserted, err = r.refreshCopy(ctx, t, nil, &said, created)
@@ -90,7 +90,7 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 			if err := r.mustBeFree(ctx, t, r.keyOf(r.v2, &said), made); err != nil {
 				return err
 			}
-			if err := r.insertNewV1(ctx, t, reflect.ValueOf(v1)); err != nil {
+			if err := r.v1Rows.insertNew(ctx, t, reflect.ValueOf(v1)); err != nil {
 				return err
 			}
 			record, err = r.putV2(ctx, t, nil, v1, said, created, r.mappingVersion)
@@ -123,7 +123,7 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 		s.state.seq); err != nil {
 		return err
 	}
-	return r.addMark(ctx, t, key, markGone, s.state.currentVersion())
+	return r.marks.add(ctx, t, key, markGone, s.state.currentVersion())
 }
 
 // withKey runs create. Where the aggregate v leaves its key to the server it tries new keys until one is free.
@@ -167,7 +167,7 @@ func (e *entity) mayHoldKey(ctx context.Context, key string) (bool, error) {
 	if e.holdsKey(key) {
 		return true, nil
 	}
-	_, err := e.renew(ctx, e.db.pools.Reading())
+	_, err := e.fitting.renew(ctx, e.db.pools.Reading())
 	return err == nil && e.holdsKey(key), err
 }
 
@@ -318,21 +318,22 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *dat
 	v1 *V1,
 ) (string, error) {
 	v := reflect.ValueOf(v1).Elem()
-	if path, err := r.dangling(ctx, refused, r.v1, "", v); path != "" || err != nil {
+	if path, err := r.foreignKeys.dangling(ctx, refused, r.v1, "", v); path != "" || err != nil {
 		return path, err
 	}
 	for i := range r.v1.Children {
 		c := &r.v1.Children[i]
 		list := v.FieldByIndex(c.Index)
 		for j := range list.Len() {
-			path, err := r.dangling(ctx, refused, &c.Table, fmt.Sprintf("%s[%d].", c.JSON, j), list.Index(j))
+			prefix := fmt.Sprintf("%s[%d].", c.JSON, j)
+			path, err := r.foreignKeys.dangling(ctx, refused, &c.Table, prefix, list.Index(j))
 			if path != "" || err != nil {
 				return path, err
 			}
 		}
 	}
 	// The target may have come since.
-	for _, key := range r.keys.Foreign(r.v1.Name) {
+	for _, key := range r.constraints.Foreign(r.v1.Name) {
 		if refused.Constraint != "" && refused.Constraint == key.Name && refused.Table == r.v1.Name {
 			return r.v1.FieldOf(key.Columns[0]), nil
 		}
@@ -340,10 +341,10 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *dat
 	return "", nil
 }
 
-func (e *entity) dangling(ctx context.Context, refused *database.ConstraintError, t *shape.Table, prefix string,
+func (e foreignKeys) dangling(ctx context.Context, refused *database.ConstraintError, t *shape.Table, prefix string,
 	v reflect.Value,
 ) (string, error) {
-	for _, key := range e.keys.Foreign(t.Name) {
+	for _, key := range e.constraints.Foreign(t.Name) {
 		if refused.Constraint != "" && refused.Constraint != key.Name {
 			continue
 		}

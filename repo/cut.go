@@ -19,7 +19,7 @@ func (db *DB) roomForWorker(run string) string {
 }
 
 // cut makes a chunk of what is left of the range; once that is all cut and done, a sweep has one more for the marks.
-func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
+func (e runs) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	c := &chunk{RunID: run.ID, Stage: stageRange, Token: 1}
 	var whole, room, open bool
 	var bound sql.NullString
@@ -61,7 +61,7 @@ func (e *entity) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	return c, err
 }
 
-func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound sql.NullString) error {
+func (e runs) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound sql.NullString) error {
 	root := e.v1
 	if run.Kind == Restore || t.fence.leader() == sideV2 {
 		root = e.v2
@@ -70,7 +70,7 @@ func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound s
 	if bound.Valid {
 		var s sqlText
 		s.add("SELECT CAST(n.key AS text) FROM (")
-		e.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, chunkRows)
+		e.sweeping.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, chunkRows)
 		s.add(") n ORDER BY n.key LIMIT 1 OFFSET CAST(? AS integer)", chunkRows-1)
 		if err := scanText(ctx, t.Session, &upper, s.text.String(), s.args...); err != nil {
 			return err
@@ -85,7 +85,7 @@ func (e *entity) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound s
 	return err
 }
 
-func (e *entity) cutMarks(ctx context.Context, t *tx, c *chunk) error {
+func (e runs) cutMarks(ctx context.Context, t *tx, c *chunk) error {
 	c.Stage, c.Position = stageMarks, nil
 	if err := scanText(ctx, t.Session, &c.Upper, fill(`SELECT CAST(u.key AS text) FROM ({marked}) u
 		ORDER BY u.key DESC LIMIT 1`, "marked", e.marked())); err != nil {

@@ -185,7 +185,7 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 			return record, err
 		}
 	}
-	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
+	stored, err := r.copies.store(ctx, t, []pending{p}, OriginWrite)
 	if err != nil {
 		return record, err
 	}
@@ -194,14 +194,14 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 	}
 	// V1 may still have a row that was deleted where V2 led alone, and that a restore is about to remove.
 	if t.fence.Restoring {
-		if err := r.lockV1Rows(ctx, t, p.key); err != nil {
+		if err := r.v1Rows.lock(ctx, t, p.key); err != nil {
 			return record, err
 		}
 	}
 	s, err := r.see(ctx, t, p.key)
 	// or that a repair is about to remove
 	if err == nil && t.fence.writesV1() && !t.fence.Restoring && (s.v1 != nil || s.v1Err != nil) {
-		if err = r.lockV1Rows(ctx, t, p.key); err == nil {
+		if err = r.v1Rows.lock(ctx, t, p.key); err == nil {
 			s, err = r.see(ctx, t, p.key)
 		}
 	}
@@ -216,7 +216,7 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 			s.state.currentVersion(), p.key); err != nil {
 			return record, err
 		}
-		deleted, err := r.deleteMarks(ctx, t, s.state.marks)
+		deleted, err := r.marks.remove(ctx, t, s.state.marks)
 		if err != nil {
 			return record, err
 		}
@@ -237,8 +237,8 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 	return r.written(t, s, c, 0), r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// lockV1Rows locks the V1 rows of a key whose V2 row is ours, where V2 leads.
-func (e *entity) lockV1Rows(ctx context.Context, t *tx, key string) error {
+// lock locks the V1 rows of a key whose V2 row is ours, where V2 leads.
+func (e v1Rows) lock(ctx context.Context, t *tx, key string) error {
 	if e.db.dialect.Lock() == "" {
 		return nil
 	}
@@ -266,7 +266,7 @@ func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2],
 	c.Value = value
 	p := r.pending(s, c)
 	p.state = state{hasCopy: true, seq: t.seq, all: s.state.all}
-	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
+	stored, err := r.copies.store(ctx, t, []pending{p}, OriginWrite)
 	if err == nil && !stored[p.key] {
 		err = database.Busy(errOvertaken)
 	}
@@ -307,7 +307,7 @@ func (r *Repository[V1, V2]) writeV1Back(ctx context.Context, t *tx, s *seen[V1,
 		return err
 	}
 	if created && s.v1 == nil && s.v1Err == nil {
-		err = r.insertNewV1(ctx, t, reflect.ValueOf(write))
+		err = r.v1Rows.insertNew(ctx, t, reflect.ValueOf(write))
 	} else {
 		err = r.bringUpV1(ctx, t, s, write)
 	}
@@ -321,9 +321,9 @@ func (r *Repository[V1, V2]) writeV1Back(ctx context.Context, t *tx, s *seen[V1,
 func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) error {
 	switch {
 	case s.v1 != nil:
-		return r.writeV1(ctx, t, r.v1.Differ(s.v1, &v1))
+		return r.v1Rows.apply(ctx, t, r.v1.Differ(s.v1, &v1))
 	case s.v1Err == nil:
-		return r.insertV1(ctx, t, reflect.ValueOf(v1))
+		return r.v1Rows.insert(ctx, t, reflect.ValueOf(v1))
 	}
 	// The row cannot be read, so what differs is not known.
 	root := &shape.Difference{Row: r.v1.Row(reflect.ValueOf(v1))}
@@ -332,7 +332,7 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 			root.Columns = append(root.Columns, r.v1.Columns[i])
 		}
 	}
-	for _, c := range slices.Backward(r.childrenInOrder()) {
+	for _, c := range slices.Backward(r.v1Rows.childrenInOrder()) {
 		if _, err := t.Exec(ctx, r.sql(`DELETE FROM {child} WHERE {parentKey} = {?}`, "child", c.SQL,
 			"parentKey", quote(c.ParentKey)), s.key); err != nil {
 			return err
@@ -342,5 +342,5 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 			root.Children = append(root.Children, shape.ChildChange{Child: c, Inserted: rows})
 		}
 	}
-	return r.writeV1(ctx, t, root)
+	return r.v1Rows.apply(ctx, t, root)
 }

@@ -24,7 +24,7 @@ func (db *DB) Install(ctx context.Context) error {
 	}
 	// Coexistence begins.
 	for _, e := range db.entities {
-		if err := e.checkRightsOnV1(ctx); err != nil {
+		if err := e.checks.checkRightsOnV1(ctx); err != nil {
 			return err
 		}
 	}
@@ -35,11 +35,11 @@ func (db *DB) Install(ctx context.Context) error {
 		return err
 	}
 	for _, e := range db.entities {
-		if err := e.installMapping(ctx); err != nil {
+		if err := e.ddl.installMapping(ctx); err != nil {
 			return db.pools.Classify(err)
 		}
 		// Coexistence begins.
-		if err := e.installCapture(ctx); err != nil {
+		if err := e.capture.install(ctx); err != nil {
 			return db.pools.Classify(err)
 		}
 		// Coexistence ends.
@@ -73,7 +73,7 @@ func fixedStatements(statements ...string) func(database.Session) ([]string, err
 }
 
 // older says that the entity's mapping is older than this instance's.
-func (e *entity) older() string {
+func (e statements) older() string {
 	return fmt.Sprintf("%s WHERE name = %s AND mapping_version < %d", e.db.own.entity,
 		literal(e.name), e.mappingVersion)
 }
@@ -81,16 +81,16 @@ func (e *entity) older() string {
 // raiseMapping are the statements that make this instance's mapping the entity's, if that is newer, while no writer is
 // at work: who has begun under an older mapping would store what that makes, unseen by whoever migrates such copies
 // again.
-func (e *entity) raiseMapping() []string {
+func (e ddl) raiseMapping() []string {
 	condition := strings.TrimPrefix(e.older(), e.db.own.entity)
 	anyOlder := fill(`EXISTS (SELECT 1 FROM {older})`, "older", e.older())
-	return append(e.db.dialect.stopWriters(e, anyOlder), fmt.Sprintf("UPDATE %s SET mapping_version = %d%s",
+	return append(e.db.dialect.stopWriters(e.tables, anyOlder), fmt.Sprintf("UPDATE %s SET mapping_version = %d%s",
 		e.db.own.entity, e.mappingVersion, condition))
 }
 
 // installMapping raises the mapping's version. It waits for writers in flight only for moments, in which others wait
 // behind it.
-func (e *entity) installMapping(ctx context.Context) error {
+func (e ddl) installMapping(ctx context.Context) error {
 	return e.db.installPatiently(ctx, func(s database.Session) ([]string, error) {
 		older, err := s.Number(ctx, fill(`SELECT count(*) FROM {older}`, "older", e.older()))
 		if err != nil || older == 0 {
@@ -112,13 +112,13 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, e := range db.entities {
-		statements = append(statements, e.raiseMapping()...)
+		statements = append(statements, e.ddl.raiseMapping()...)
 		// Coexistence begins.
-		triggers, err := db.dialect.capture(ctx, db.pools.Reading(), e, captureAll)
+		triggers, err := db.dialect.capture(ctx, db.pools.Reading(), e.capture, captureAll)
 		if err != nil {
 			return "", db.pools.Classify(err)
 		}
-		statements = append(statements, e.renewCapture(triggers)...)
+		statements = append(statements, e.capture.renew(triggers)...)
 		// Coexistence ends.
 	}
 	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
@@ -131,12 +131,12 @@ func (db *DB) checkBefore(ctx context.Context) error {
 	}
 	for _, e := range db.entities {
 		// Coexistence begins.
-		if err := e.checkV1(ctx); err != nil {
+		if err := e.checks.checkV1(ctx); err != nil {
 			return err
 		}
 		// Coexistence ends.
 		for _, t := range e.v2.All() {
-			if err := e.checkTable(ctx, t, "", anotherModel); err != nil {
+			if err := e.checks.checkTable(ctx, t, "", anotherModel); err != nil {
 				return err
 			}
 		}
@@ -158,8 +158,8 @@ func (db *DB) installation(ctx context.Context, s database.Session) (statements 
 			db.own.version, ownVersion),
 	}, db.dialect.sharedTables(db)...)
 	for _, e := range db.entities {
-		statements = append(statements, db.dialect.entityTables(e)...)
-		statements = append(statements, e.createV2()...)
+		statements = append(statements, db.dialect.entityTables(e.statements)...)
+		statements = append(statements, e.ddl.createV2()...)
 		statements = append(statements, fmt.Sprintf(
 			"INSERT INTO %s (name, phase, mapping_version) VALUES (%s, %s, %d) ON CONFLICT (name) DO NOTHING",
 			db.own.entity, literal(e.name), literal(string(e.initialPhase)), e.mappingVersion))
@@ -173,7 +173,7 @@ func (db *DB) installation(ctx context.Context, s database.Session) (statements 
 		statements = append(statements, more...)
 	}
 	for _, e := range db.entities {
-		more, err := e.refit(ctx, s)
+		more, err := e.fitting.refit(ctx, s)
 		if err != nil {
 			return nil, upgrades, err
 		}
@@ -188,7 +188,7 @@ func (db *DB) installation(ctx context.Context, s database.Session) (statements 
 
 // createV2 are the statements that create V2's tables. They have no foreign keys but those from child to parent: an
 // aggregate may migrate before those to which it refers.
-func (e *entity) createV2() []string {
+func (e ddl) createV2() []string {
 	d := e.db.dialect
 	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.KeyType(e.v1.Key))
 	engine := &shape.Table{Columns: []shape.Column{
@@ -220,10 +220,10 @@ func (e *entity) createV2() []string {
 }
 
 // declare are a table's columns but the key, each after a comma.
-func (e *entity) declare(t *shape.Table) string {
+func (e ddl) declare(t *shape.Table) string {
 	columnType := e.db.dialect.ColumnType
 	if t == e.v2 {
-		columnType = e.typeOfV2
+		columnType = e.fitting.typeOfV2
 	}
 	var b strings.Builder
 	for i := range t.Columns {
@@ -251,9 +251,9 @@ func (db *DB) CreateV1Tables(ctx context.Context) error {
 	for len(created) < len(db.entities) {
 		before := len(created)
 		for _, e := range db.entities {
-			if !created[e.name] && e.targetsCreated(created) {
+			if !created[e.name] && e.ddl.targetsCreated(created) {
 				created[e.name] = true
-				statements = append(statements, e.createV1()...)
+				statements = append(statements, e.ddl.createV1()...)
 			}
 		}
 		if len(created) == before {
@@ -263,10 +263,10 @@ func (db *DB) CreateV1Tables(ctx context.Context) error {
 	return db.pools.Classify(db.dialect.install(ctx, db, fixedStatements(statements...)))
 }
 
-func (e *entity) targetsCreated(created map[string]bool) bool {
+func (e ddl) targetsCreated(created map[string]bool) bool {
 	for _, r := range e.references {
 		for _, other := range e.db.entities {
-			if other.v1.Name == r.Table && other != e && !created[other.name] {
+			if other.v1.Name == r.Table && other != e.entity && !created[other.name] {
 				return false
 			}
 		}
@@ -274,7 +274,7 @@ func (e *entity) targetsCreated(created map[string]bool) bool {
 	return true
 }
 
-func (e *entity) createV1() []string {
+func (e ddl) createV1() []string {
 	d := e.db.dialect
 	key := e.v1.Key
 	root := e.sql(`CREATE TABLE {v1} ({key} {columnType} NOT NULL PRIMARY KEY{declare}`, "key", quote(key.Name),

@@ -45,16 +45,16 @@ type transactor interface {
 	// tables. It fails with a *busyError. It waits for them no longer than wait.
 	changePhase(ctx context.Context, t *tx, e *entity, wait time.Duration) error
 	// blockers names who is in the way of changePhase, as far as the database tells.
-	blockers(ctx context.Context, s database.Session, e *entity) ([]Transaction, error)
+	blockers(ctx context.Context, s database.Session, e *tables) ([]Transaction, error)
 	// shareFence keeps the phase of another entity as it is until the transaction ends.
 	shareFence(ctx context.Context, t *tx, e *entity) error
 	// stopWriters are statements that, if a condition holds, wait until no other transaction on the entity is open, and
 	// keep others out until their own ends.
-	stopWriters(e *entity, condition string) []string
+	stopWriters(e *tables, condition string) []string
 	// waitFor are statements after which the transaction waits for a lock no longer than that.
 	waitFor(wait time.Duration) []string
 	// lockV1 are statements that keep other programs from writing to V1 until their transaction ends.
-	lockV1(e *entity) []string
+	lockV1(e *tables) []string
 }
 
 // owner is what V1's owner has V1's tables do by themselves.
@@ -72,35 +72,35 @@ type owner interface {
 type capturer interface {
 	// capture are the statements that install the capture of bypass writes to e's V1 tables; they may run again and
 	// again.
-	capture(ctx context.Context, s database.Session, e *entity, which captureParts) ([]string, error)
+	capture(ctx context.Context, s database.Session, e capture, which captureParts) ([]string, error)
 	// captureBehind reports whether V1 has got what its triggers do not know, although they are as they were.
-	captureBehind(ctx context.Context, s database.Session, e *entity) (bool, error)
+	captureBehind(ctx context.Context, s database.Session, e capture) (bool, error)
 	// captured reports whether the capture of e's V1 tables is installed and at work.
-	captured(e *entity) string
+	captured(e capture) string
 	// fingerprint is a text that is another one once a trigger, its function or a V1 table is not the one that it was.
-	fingerprint(e *entity) string
+	fingerprint(e capture) string
 	// kept reports whether a fingerprint that has become another one means no gap in the capture.
 	kept(recorded, now string) bool
 	// capture6 are what captured and fingerprint were up to version 6 of the engine's own tables, and dropCapture6 the
 	// statements that drop what captured then, none where that was not there.
-	capture6(e *entity) (captured, fingerprint string)
-	dropCapture6(ctx context.Context, s database.Session, e *entity) ([]string, error)
+	capture6(e capture) (captured, fingerprint string)
+	dropCapture6(ctx context.Context, s database.Session, e capture) ([]string, error)
 }
 
 // markStore is how copies and marks are written where that is not the same for both.
 type markStore interface {
 	// insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted. It returns
 	// false where it leaves that to others.
-	insertNew(ctx context.Context, t *tx, e *entity, into *shape.Table, columns []shape.Column, rows []shape.Row,
+	insertNew(ctx context.Context, t *tx, e statements, into *shape.Table, columns []shape.Column, rows []shape.Row,
 		inserted map[string]bool) (bool, error)
 	// insertMany inserts rows. It returns false where it leaves that to others.
 	insertMany(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) (bool, error)
-	// deleteMarks is the statement that deletes the marks in its one argument, a JSON list of them.
-	deleteMarks(e *entity) string
+	// marks.remove is the statement that deletes the marks in its one argument, a JSON list of them.
+	deleteMarks(e statements) string
 	// deleteBypassMarks does so, logs those of bypass writes, and returns how many it has deleted.
-	deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error)
+	deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error)
 	// foldBypass are the statements that make one line of an entity's log of bypass writes.
-	foldBypass(e *entity) []string
+	foldBypass(e statements) []string
 }
 
 // installer is how tables come.
@@ -111,10 +111,10 @@ type installer interface {
 	// sharedTables are the statements that create the engine's own tables that all entities share.
 	sharedTables(db *DB) []string
 	// entityTables are the statements that create the engine's own tables of one entity.
-	entityTables(e *entity) []string
+	entityTables(e statements) []string
 	// looseKeys are statements that let the key columns of the engine's own tables hold whatever a wider column of V1's
 	// may.
-	looseKeys(e *entity) []string
+	looseKeys(e statements) []string
 	// checkDatabase fails where the database does not hold every text, or where tables of the engine's are in strange
 	// hands.
 	checkDatabase(ctx context.Context, db *DB) error

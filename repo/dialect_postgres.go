@@ -45,7 +45,7 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	b.Add(nil, "BEGIN ISOLATION LEVEL READ COMMITTED")
 	b.Add(nil, settings, writer, milliseconds(timeout), milliseconds(idleTimeout), o.derived)
 	free := true
-	b.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))
+	b.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e.tables))
 	var fenceJSON []byte
 	b.Add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
 		"fenceQuery", e.fenceQuery()))
@@ -149,7 +149,7 @@ func joinKeys(keys []string) string {
 
 const heldTimeout = "SELECT set_config('lock_timeout', $1, true)"
 
-func fenceLock(e *entity) string { return "coexist/" + e.name }
+func fenceLock(e *tables) string { return "coexist/" + e.name }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 
@@ -163,9 +163,9 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.D
 	b.Add(nil, settings, writer, milliseconds(wait), milliseconds(idleTimeout), false)
 	// All entities' phases change one after another, since they depend on each other.
 	b.Add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))")
-	b.Add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e))
+	b.Add(nil, "SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))", fenceLock(e.tables))
 	// An old program's transaction in flight would otherwise commit to V1 after V2 has become the truth.
-	b.Add(nil, p.lockV1(e)[0])
+	b.Add(nil, p.lockV1(e.tables)[0])
 	var fenceJSON []byte
 	b.Add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
 		"fenceQuery", e.fenceQuery()))
@@ -175,7 +175,7 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.D
 	return e.decodeFence(fenceJSON, &t.fence)
 }
 
-func (postgres) blockers(ctx context.Context, s database.Session, e *entity) ([]Transaction, error) {
+func (postgres) blockers(ctx context.Context, s database.Session, e *tables) ([]Transaction, error) {
 	var blockers []Transaction
 	err := s.Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &blockers) },
 		// Of other roles' sessions some see no more than the process and the role, of which an autovacuum has none.
@@ -198,19 +198,19 @@ FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELEC
 	return blockers, err
 }
 
-func (p postgres) deleteMarks(e *entity) string {
+func (p postgres) deleteMarks(e statements) string {
 	from, match := e.markRecords()
 	return e.sql(`DELETE FROM {mark} AS m USING {from} WHERE {match}`, "from", from, "match", match)
 }
 
 // deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
-func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
+func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error) {
 	return t.Number(ctx, e.sql(`WITH gone AS ({deleteMarks} RETURNING m.bypass, m.at), logged
 		AS (INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at) FROM gone
 		WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone`, "deleteMarks", p.deleteMarks(e)), marks)
 }
 
-func (postgres) foldBypass(e *entity) []string {
+func (postgres) foldBypass(e statements) []string {
 	table, entity := e.db.own.bypass, literal(e.name)
 	return []string{fill(`WITH gone AS (DELETE FROM {table} WHERE entity = {entity}
 		RETURNING count, at) INSERT INTO {table} (entity, count, at) SELECT {entity}, sum(count), max(at)
@@ -218,11 +218,11 @@ func (postgres) foldBypass(e *entity) []string {
 }
 
 func (postgres) shareFence(ctx context.Context, t *tx, e *entity) error {
-	_, err := t.Exec(ctx, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended(?, 0))", fenceLock(e))
+	_, err := t.Exec(ctx, "SELECT true FROM pg_advisory_xact_lock_shared(hashtextextended(?, 0))", fenceLock(e.tables))
 	return err
 }
 
-func (postgres) stopWriters(e *entity, condition string) []string {
+func (postgres) stopWriters(e *tables, condition string) []string {
 	return []string{fill(`SELECT pg_advisory_xact_lock(hashtextextended({fenceLock}, 0)) WHERE {condition}`,
 		"fenceLock", literal(fenceLock(e)), "condition", condition)}
 }

@@ -84,15 +84,15 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity, _ time.Durati
 }
 
 // blockers: SQLite does not tell who writes.
-func (sqlite) blockers(context.Context, database.Session, *entity) ([]Transaction, error) {
+func (sqlite) blockers(context.Context, database.Session, *tables) ([]Transaction, error) {
 	return nil, nil
 }
 
-func (d sqlite) deleteMarks(e *entity) string {
+func (d sqlite) deleteMarks(e statements) string {
 	return e.sql(`DELETE FROM {mark} WHERE rowid IN ({rowsOfMarks})`, "rowsOfMarks", d.rowsOfMarks(e))
 }
 
-func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks string) (int64, error) {
+func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error) {
 	_, err := t.Exec(ctx, e.sql(`INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at)
 		FROM {mark} WHERE rowid IN ({rowsOfMarks}) AND bypass HAVING count(*) > 0`,
 		"rowsOfMarks", d.rowsOfMarks(e)), marks)
@@ -102,13 +102,13 @@ func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e *entity, marks s
 	return t.Exec(ctx, d.deleteMarks(e), marks)
 }
 
-func (sqlite) rowsOfMarks(e *entity) string {
+func (sqlite) rowsOfMarks(e statements) string {
 	from, match := e.markRecords()
 	// CROSS: the marks are looked up by key
 	return e.sql(`SELECT m.rowid FROM {from} CROSS JOIN {mark} m WHERE {match}`, "from", from, "match", match)
 }
 
-func (sqlite) foldBypass(e *entity) []string {
+func (sqlite) foldBypass(e statements) []string {
 	table, entity := e.db.own.bypass, literal(e.name)
 	first := fill(`(SELECT min(rowid) FROM {table} WHERE entity = {entity})`, "table", table, "entity", entity)
 	return []string{
@@ -123,7 +123,7 @@ func (sqlite) foldBypass(e *entity) []string {
 func (sqlite) shareFence(context.Context, *tx, *entity) error { return nil }
 
 // stopWriters is not needed either.
-func (sqlite) stopWriters(*entity, string) []string { return nil }
+func (sqlite) stopWriters(*tables, string) []string { return nil }
 
 func (sqlite) waitFor(time.Duration) []string { return nil }
 
@@ -140,14 +140,14 @@ func (sqlite) install(ctx context.Context, db *DB, build func(database.Session) 
 }
 
 // lockV1 is not needed: nobody else writes.
-func (sqlite) lockV1(*entity) []string { return nil }
+func (sqlite) lockV1(*tables) []string { return nil }
 
 func (sqlite) checkDatabase(context.Context, *DB) error { return nil }
 
 func (sqlite) checkRole(context.Context, *DB) error { return nil }
 
 // insertNew and insertMany are for others: JSON is as fast here.
-func (sqlite) insertNew(context.Context, *tx, *entity, *shape.Table, []shape.Column, []shape.Row,
+func (sqlite) insertNew(context.Context, *tx, statements, *shape.Table, []shape.Column, []shape.Row,
 	map[string]bool,
 ) (bool, error) {
 	return false, nil

@@ -14,12 +14,12 @@ func TestPointersOfTheArchitecture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pointers := regexp.MustCompile("`((?:[a-z]+/)*[a-z_0-9]+\\.go)(?::(\\w+))?`").FindAllSubmatch(document, -1)
+	pointers := regexp.MustCompile("`((?:[a-z]+/)*[a-z_0-9]+\\.go)(?::(?:(\\w+)\\.)?(\\w+))?`").FindAllSubmatch(document, -1)
 	if len(pointers) < 20 {
 		t.Fatalf("%d pointers", len(pointers))
 	}
 	for _, pointer := range pointers {
-		file, name := string(pointer[1]), string(pointer[2])
+		file, receiver, name := string(pointer[1]), string(pointer[2]), string(pointer[3])
 		source, err := os.ReadFile(filepath.FromSlash(file))
 		if err != nil {
 			source, err = os.ReadFile(filepath.Join("..", filepath.FromSlash(file)))
@@ -28,9 +28,13 @@ func TestPointersOfTheArchitecture(t *testing.T) {
 			t.Errorf("%s is not there", file)
 			continue
 		}
-		declared := regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + name + `[\[(]|^(type|const|var)?\s*` + name + ` `)
+		on := `(\([^)]*\) )?`
+		if receiver != "" {
+			on = `\(\w+ \*?` + receiver + `\) `
+		}
+		declared := regexp.MustCompile(`(?m)^func ` + on + name + `[\[(]|^(type|const|var)?\s*` + name + ` `)
 		if name != "" && !declared.Match(source) {
-			t.Errorf("%s has no %s", file, name)
+			t.Errorf("%s has no %s %s", file, receiver, name)
 		}
 	}
 }

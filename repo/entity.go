@@ -7,37 +7,67 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"unicode/utf8"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// entity is what the engine knows of an entity apart from its Go types.
+// entity is what the engine knows of an entity apart from its Go types. Each of its parts does one kind of work on it.
 type entity struct {
-	db             *DB
-	name           string
-	v1, v2         *shape.Table
-	intKey         bool
-	mappingVersion int
-	initialPhase   Phase
-	sorts          map[string]Sort
-	references     []Reference
-	keys           database.TableKeys // of V1's tables
-	converter      converter          // the Repository
-	firstBatch     atomic.Int64       // rows with which a worker of a run begins, where that was too many; else 0
-	// The log of marks and the quarantine, as a statement names them.
-	markTable, quarantineTable string
-	catalogs                   atomic.Int64          // counts what has become known of columns
-	keyStatements              sync.Map              // of keyRead: the builtStatement
-	lastFence                  atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
-	storing                    storing
-	seats                      seats
+	statements
+	marks       marks
+	copies      copies
+	v1Rows      v1Rows
+	foreignKeys foreignKeys
+	capture     capture
+	checks      checks
+	fitting     fitting
+	ddl         ddl
+	runs        runs
+	sweeping    sweeping
+	survey      survey
+	counting    counting
+
+	initialPhase Phase
+	sorts        map[string]Sort
+	converter    converter             // the Repository
+	firstBatch   atomic.Int64          // rows with which a worker of a run begins, where that was too many; else 0
+	lastFence    atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
+	storing      storing
+	seats        seats
 }
+
+// The parts of an entity. Those that hold the statements alone begin and end no transaction, and decide no phase.
+type (
+	// statements are SQL over the entity's tables, and send what writes rows.
+	statements struct{ *tables }
+	// marks are the log of what has happened to keys.
+	marks struct{ statements }
+	// capture is how other programs' writes to V1 are noticed.
+	capture struct{ statements }
+	// copies are the rows of V2.
+	copies struct{ *entity }
+	// v1Rows are the rows of V1.
+	v1Rows struct{ *entity }
+	// foreignKeys are those of V1's tables, and what refers to the entity.
+	foreignKeys struct{ *entity }
+	// checks are what must hold before an entity is served.
+	checks struct{ *entity }
+	// fitting lets V2's columns follow V1's.
+	fitting struct{ *entity }
+	// ddl is what creates the entity's tables.
+	ddl struct{ *entity }
+	// runs are the work on all rows, in chunks.
+	runs struct{ *entity }
+	// sweeping is the run that stores what use did not.
+	sweeping struct{ *entity }
+	// survey is what gates decide on.
+	survey struct{ *entity }
+	// counting says how far a migration is.
+	counting struct{ *entity }
+)
 
 // V2's root table has these columns besides the model's. Nobody but the engine needs them.
 const (
@@ -60,10 +90,14 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	if slices.ContainsFunc(db.entities, func(e *entity) bool { return strings.EqualFold(e.name, name) }) {
 		return nil, errors.New("described twice")
 	}
-	e := &entity{
+	e := &entity{statements: statements{&tables{
 		db: db, name: name, markTable: db.qualify(ownTable(name, "mark")),
 		quarantineTable: db.qualify(ownTable(name, "quarantine")),
-	}
+	}}}
+	e.marks, e.capture = marks{e.statements}, capture{e.statements}
+	e.copies, e.v1Rows, e.foreignKeys = copies{e}, v1Rows{e}, foreignKeys{e}
+	e.checks, e.fitting, e.ddl = checks{e}, fitting{e}, ddl{e}
+	e.runs, e.sweeping, e.survey, e.counting = runs{e}, sweeping{e}, survey{e}, counting{e}
 	var err error
 	if e.v1, err = shape.Parse(reflect.New(v1).Interface()); err != nil {
 		return nil, err
@@ -106,18 +140,8 @@ func ownTable(entity, what string) string {
 	return "coexist_" + strings.ToLower(entity) + "_" + what
 }
 
-// keyColumn is a column of a name that holds whatever V1's key may, also once that is wider.
-func (e *entity) keyColumn(name string) shape.Column {
-	key := *e.v1.Key
-	key.Name, key.Catalog, key.Declared = name, nil, e.db.dialect.Compared(e.v1.Key)
-	return key
-}
-
-// asKey is an expression, or an argument, as a key.
-func (e *entity) asKey(expression string) string { return e.db.dialect.AsKey(e.v1.Key, expression) }
-
 // fenceQuery is a scalar subquery: what a statement says of the entity besides its answer.
-func (e *entity) fenceQuery() string {
+func (e statements) fenceQuery() string {
 	d := e.db.dialect
 	return e.sql(`(SELECT {object} FROM {coexist_entity} e WHERE e.name = {name})`,
 		"object", d.Object([]database.Member{
@@ -203,91 +227,6 @@ func (e *entity) locked(guess, found fence) error {
 	return nil
 }
 
-// uuidForm is how PostgreSQL reads a uuid (https://www.postgresql.org/docs/current/datatype-uuid.html).
-var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\})$`)
-
-// uuidKey reports whether the database takes nothing but a uuid for a key.
-func (e *entity) uuidKey() bool {
-	return e.db.dialect.Strict() && shape.TypeFamily(e.v1.Key.Now().SQLType) == "uuid"
-}
-
-// uuidSpelled is a uuid of uuidForm as PostgreSQL spells it.
-func uuidSpelled(key string) string {
-	digits := strings.ToLower(strings.NewReplacer("-", "", "{", "", "}", "").Replace(key))
-	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
-}
-
-// validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or
-// text. V1's column may have been widened, so its limits say nothing here.
-func (e *entity) validKey(key string) bool {
-	if e.intKey {
-		n, err := strconv.ParseInt(key, 10, 64)
-		return err == nil && strconv.FormatInt(n, 10) == key
-	}
-	if e.uuidKey() && !uuidForm.MatchString(key) {
-		return false
-	}
-	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) &&
-		(!e.v1.Key.Now().Padded || !strings.HasSuffix(key, " "))
-}
-
-// holdsKey reports whether V1's column, as the catalog was read last, holds a key.
-func (e *entity) holdsKey(key string) bool {
-	l := e.v1.Key.Now().Limits
-	if !e.validKey(key) || l.Runes > 0 && utf8.RuneCountInString(key) > l.Runes {
-		return false
-	}
-	n, _ := strconv.ParseInt(key, 10, 64) // which a key that is valid is where it must be
-	fits := func(c *shape.Column) bool { return !reflect.Zero(c.GoType).OverflowInt(n) }
-	return !e.intKey || (!l.Ranged || n >= l.Min && n <= l.Max) && fits(e.v1.Key) && fits(e.v2.Key)
-}
-
-// keyDocument is a list of valid keys as the argument of dialect.keyList.
-func (e *entity) keyDocument(keys []string) (string, error) {
-	if e.intKey {
-		return "[" + strings.Join(keys, ",") + "]", nil
-	}
-	document, err := json.Marshal(keys)
-	return string(document), err
-}
-
-// keyOf returns the key of an aggregate.
-func (e *entity) keyOf(t *shape.Table, v any) string {
-	f := reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index)
-	if e.intKey {
-		return strconv.FormatInt(f.Int(), 10)
-	}
-	return f.String()
-}
-
-// hasKey is false for an aggregate that leaves its key to the server.
-func (e *entity) hasKey(t *shape.Table, v any) bool {
-	return !reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index).IsZero()
-}
-
-// setKey sets the key of the aggregate that v points to.
-func (e *entity) setKey(t *shape.Table, v any, key string) {
-	f := reflect.ValueOf(v).Elem().FieldByIndex(t.Key.Index)
-	if e.intKey {
-		n, _ := strconv.ParseInt(key, 10, 64) // a key that is no number is refused by validKey
-		f.SetInt(n)
-		return
-	}
-	f.SetString(key)
-}
-
-// readTables are the names of the tables that say what an entity is, quoted.
-func (e *entity) readTables() []string {
-	names := []string{e.markTable}
-	// Coexistence begins.
-	names = append(names, e.v1Tables()...)
-	// Coexistence ends.
-	for _, t := range e.v2.All() {
-		names = append(names, t.SQL)
-	}
-	return names
-}
-
 // v1Tables are the names of V1's tables of all entities, quoted.
 func (db *DB) v1Tables() []string {
 	var names []string
@@ -295,52 +234,4 @@ func (db *DB) v1Tables() []string {
 		names = append(names, e.v1Tables()...)
 	}
 	return names
-}
-
-// v1Tables are the names of V1's tables, quoted.
-func (e *entity) v1Tables() []string {
-	var names []string
-	for _, t := range e.v1.All() {
-		names = append(names, t.SQL)
-	}
-	return names
-}
-
-// reserved fails where V2's model has a column whose name is one of the engine's own there.
-func (e *entity) reserved() error {
-	fault := func(t *shape.Table, name, advice string) error {
-		return fmt.Errorf("column %s of V2's table %s: the engine has one of that name there: %s", name, t.Name, advice)
-	}
-	for _, c := range e.v2.Columns {
-		same := func(own shape.Column) bool { return strings.EqualFold(own.Name, c.Name) }
-		if slices.ContainsFunc(engineColumns, same) {
-			return fault(e.v2, c.Name, "give the field another column")
-		}
-	}
-	for i := range e.v2.Children {
-		t := &e.v2.Children[i]
-		for _, c := range t.Columns {
-			if strings.EqualFold(c.Name, shape.PositionColumn) {
-				return fault(&t.Table, c.Name,
-					"give the field another column; the engine keeps the order of the slice by itself")
-			}
-			if strings.EqualFold(c.Name, t.ParentKey) {
-				return fault(&t.Table, c.Name, "it is the root's key, which the engine fills: leave the field out")
-			}
-		}
-	}
-	return nil
-}
-
-// checkKeeps fails where a column of V2 would change what is written to it. sqlType says the type of each.
-func (e *entity) checkKeeps(sqlType func(*shape.Column) string) error {
-	for _, t := range e.v2.All() {
-		for i := range t.Columns {
-			c := &t.Columns[i]
-			if why := c.Changes(sqlType(c)); why != "" {
-				return fmt.Errorf("column %s of V2's table %s is %s, %s", c.Name, t.Name, sqlType(c), why)
-			}
-		}
-	}
-	return nil
 }

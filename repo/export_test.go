@@ -17,6 +17,6 @@ func (db *DB) ShortenLeases(length time.Duration) { db.leases.length = length }
 
 // CaptureName is what the names of the triggers on a V1 table begin with, and the name of their function.
 func CaptureName(name, table string) string {
-	e := &entity{name: name, db: &DB{pools: &database.Pools{Schema: "public"}}}
+	e := capture{statements{&tables{name: name, db: &DB{pools: &database.Pools{Schema: "public"}}}}}
 	return e.triggerName(table)
 }

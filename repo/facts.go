@@ -35,16 +35,16 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
 	s := c.db.pools.Reading()
 	if f.Hidden { // and so is what else there is to know
-		found.hidden, err = e.hiddenTables(ctx, s)
+		found.hidden, err = e.survey.hiddenTables(ctx, s)
 		return found, before, err
 	}
-	if err := e.checkCapture(ctx); err != nil {
+	if err := e.capture.check(ctx); err != nil {
 		return found, before, err
 	}
-	if before, err = e.readAllMarks(ctx, s); err != nil {
+	if before, err = e.marks.ofAllKeys(ctx, s); err != nil {
 		return found, before, err
 	}
-	if found.seeds, found.generation, err = e.unmarked(ctx, s); err != nil {
+	if found.seeds, found.generation, err = e.marks.unmarked(ctx, s); err != nil {
 		return found, before, err
 	}
 	if f.leader() == sideV1 && f.Phase != Expand {
@@ -52,26 +52,26 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
 			return found, before, err
 		}
 	}
-	if err := e.cheapFacts(ctx, s, &found); err != nil {
+	if err := e.survey.cheapFacts(ctx, s, &found); err != nil {
 		return found, before, err
 	}
-	if err := e.catalogFacts(ctx, s, &found); err != nil {
+	if err := e.survey.catalogFacts(ctx, s, &found); err != nil {
 		return found, before, err
 	}
-	state, err := e.captureState(ctx, s)
+	state, err := e.capture.state(ctx, s)
 	if err != nil {
 		return found, before, err
 	}
 	found.capture = state.Kept && state.Whole
-	if err := e.runFacts(ctx, s, &found); err != nil {
+	if err := e.survey.runFacts(ctx, s, &found); err != nil {
 		return found, before, err
 	}
-	return found, before, e.orphanFacts(ctx, s, &found, exact)
+	return found, before, e.survey.orphanFacts(ctx, s, &found, exact)
 }
 
 // orphanFacts counts the copies without a V1 row that no mark tells of: V1 lost it in a gap, or while capture is off.
 // Where V2 led, they would be rows again.
-func (e *entity) orphanFacts(ctx context.Context, s database.Session, f *facts, exact bool) error {
+func (e survey) orphanFacts(ctx context.Context, s database.Session, f *facts, exact bool) error {
 	if f.from != Migrate && !f.incomplete {
 		return nil
 	}
@@ -93,8 +93,8 @@ func (e *entity) orphanFacts(ctx context.Context, s database.Session, f *facts, 
 		"query", query))
 }
 
-// readAllMarks counts the marks of all keys.
-func (e *entity) readAllMarks(ctx context.Context, s database.Session) (all allMarks, err error) {
+// ofAllKeys counts the marks of all keys.
+func (e marks) ofAllKeys(ctx context.Context, s database.Session) (all allMarks, err error) {
 	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) },
 		fill(`SELECT {all gone}, {all stale}`,
 			"all gone", e.countAll(markAllGone), "all stale", e.countAll(markAllStale)))
@@ -102,7 +102,7 @@ func (e *entity) readAllMarks(ctx context.Context, s database.Session) (all allM
 }
 
 // unmarked says how often V1 may have changed without marks: by seeds, and while capture was off.
-func (e *entity) unmarked(ctx context.Context, s database.Session) (seeds, generation int64, err error) {
+func (e marks) unmarked(ctx context.Context, s database.Session) (seeds, generation int64, err error) {
 	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&seeds, &generation) },
 		e.db.sql(`SELECT seeds, capture_generation FROM {coexist_entity} WHERE name = ?`), e.name)
 	return seeds, generation, err
@@ -159,7 +159,7 @@ func scanText(ctx context.Context, s database.Session, to **string, query string
 
 // cheapFacts are those that are looked at again under the locks of a phase change: they take constant time but for
 // tombstones and quarantine.
-func (e *entity) cheapFacts(ctx context.Context, s database.Session, f *facts) error {
+func (e survey) cheapFacts(ctx context.Context, s database.Session, f *facts) error {
 	if f.from != Migrate && !f.incomplete {
 		return e.orderFacts(ctx, s, f)
 	}
@@ -182,7 +182,7 @@ func (e *entity) cheapFacts(ctx context.Context, s database.Session, f *facts) e
 }
 
 // catalogFacts are about tables.
-func (e *entity) catalogFacts(ctx context.Context, s database.Session, f *facts) (err error) {
+func (e survey) catalogFacts(ctx context.Context, s database.Session, f *facts) (err error) {
 	var entities []string
 	for _, other := range e.db.entities {
 		entities = append(entities, other.v1Tables()...)
@@ -198,7 +198,7 @@ func (e *entity) catalogFacts(ctx context.Context, s database.Session, f *facts)
 }
 
 // referrers names the tables besides those of entities that refer to V1, and have rows or do not let us see any.
-func (e *entity) referrers(ctx context.Context, s database.Session, entities []string) ([]string, error) {
+func (e survey) referrers(ctx context.Context, s database.Session, entities []string) ([]string, error) {
 	found, readable, err := e.db.dialect.Referrers(ctx, s, e.v1Tables(), entities)
 	for _, name := range readable {
 		rows, err := s.Number(ctx, fill(`SELECT count(*) FROM (SELECT 1 FROM {name} LIMIT 1) r`, "name", name))
@@ -213,7 +213,7 @@ func (e *entity) referrers(ctx context.Context, s database.Session, entities []s
 }
 
 // hiddenTables names the tables, V1's, V2's and the engine's own, whose rows row-level security may hide.
-func (e *entity) hiddenTables(ctx context.Context, s database.Session) ([]string, error) {
+func (e survey) hiddenTables(ctx context.Context, s database.Session) ([]string, error) {
 	own := e.db.own
 	all := append(e.v1Tables(), e.markTable, e.quarantineTable, own.entity, own.phaseChange, own.bypass, own.run,
 		own.chunk, own.cut, own.finding)
@@ -224,7 +224,7 @@ func (e *entity) hiddenTables(ctx context.Context, s database.Session) ([]string
 }
 
 // orderFacts names the entities that have to go first.
-func (e *entity) orderFacts(ctx context.Context, s database.Session, f *facts) error {
+func (e survey) orderFacts(ctx context.Context, s database.Session, f *facts) error {
 	inContract := map[string]bool{}
 	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
@@ -237,13 +237,13 @@ func (e *entity) orderFacts(ctx context.Context, s database.Session, f *facts) e
 	}
 	for _, other := range e.db.entities {
 		for _, r := range other.references {
-			if r.Table == e.v1.Name && other != e && !inContract[other.name] {
+			if r.Table == e.v1.Name && other != e.entity && !inContract[other.name] {
 				f.firstForward = append(f.firstForward, other.name)
 			}
 		}
 	}
 	for _, r := range e.references {
-		if target := e.db.entityOfTable(r.Table); target != nil && target != e && inContract[target.name] {
+		if target := e.db.entityOfTable(r.Table); target != nil && target != e.entity && inContract[target.name] {
 			f.firstBack = append(f.firstBack, target.name)
 		}
 	}
@@ -253,13 +253,13 @@ func (e *entity) orderFacts(ctx context.Context, s database.Session, f *facts) e
 // changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, before
 // being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is
 // in quarantine, or was there when the facts were gathered. Where nothing is captured it does count again.
-func (e *entity) changedSince(ctx context.Context, s database.Session, f *facts, before allMarks) error {
+func (e survey) changedSince(ctx context.Context, s database.Session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
 		marks, err := s.Number(ctx, e.sql(`SELECT count(*) FROM {mark} m WHERE m.kind = 'CHANGE'`))
 		if err != nil {
 			return err
 		}
-		now, err := e.readAllMarks(ctx, s)
+		now, err := e.marks.ofAllKeys(ctx, s)
 		if err != nil {
 			return err
 		}
@@ -274,7 +274,7 @@ func (e *entity) changedSince(ctx context.Context, s database.Session, f *facts,
 		f.remaining = max(f.remaining, unseen)
 		if !f.capture {
 			var p Progress
-			if err := e.countExactly(ctx, s, &p); err != nil {
+			if err := e.counting.countExactly(ctx, s, &p); err != nil {
 				return err
 			}
 			f.remaining, f.stale = max(f.remaining, p.Remaining), max(f.stale, p.Stale)

@@ -8,7 +8,7 @@ import (
 )
 
 // runFacts are what rehearsals, verifications and restores have found.
-func (e *entity) runFacts(ctx context.Context, s database.Session, f *facts) error {
+func (e survey) runFacts(ctx context.Context, s database.Session, f *facts) error {
 	d := e.db.dialect
 	faults := e.db.sql(`(SELECT coalesce(sum(k.faults), 0) FROM {coexist_chunk} k WHERE k.run_id = r.id)`)
 	newest := func(kind RunKind, condition, selected string) string {
@@ -103,7 +103,7 @@ func (e *entity) runFacts(ctx context.Context, s database.Session, f *facts) err
 }
 
 // findingExample is the key of a fault. A row that is missing is one only where V2 leads, where it comes last.
-func (e *entity) findingExample(ctx context.Context, s database.Session, run int64, to **string) error {
+func (e survey) findingExample(ctx context.Context, s database.Session, run int64, to **string) error {
 	return scanText(ctx, s, to, e.db.sql(`SELECT f.key FROM {coexist_finding} f WHERE f.run_id = ?
 		AND f.kind <> 'STALE_COPY' ORDER BY CASE WHEN f.kind = 'MISSING' THEN 1 ELSE 0 END, f.id LIMIT 1`), run)
 }

@@ -109,7 +109,7 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 }
 
 // report keeps findings of a chunk, and counts them. Those that are no fault only give examples.
-func (e *entity) report(ctx context.Context, t *tx, c chunk, behind, faults []Finding) (outcome, error) {
+func (e runs) report(ctx context.Context, t *tx, c chunk, behind, faults []Finding) (outcome, error) {
 	keep := func(findings []Finding, already int64, most int) []Finding {
 		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
 	}

@@ -15,7 +15,7 @@ import (
 
 // followed is the column of V1 that a column of V2's root table follows in what is equal and what comes first, nil for
 // none.
-func (e *entity) followed(c *shape.Column) *shape.Column {
+func (e fitting) followed(c *shape.Column) *shape.Column {
 	for _, r := range e.references {
 		if e.columnInV2(r.Column) == c.Name {
 			return bothText(e.v1.Column(r.Column), c)
@@ -44,7 +44,7 @@ func foldsCase(c *shape.Column) bool {
 }
 
 // typeOfV2 is the type of a column of V2's root table.
-func (e *entity) typeOfV2(c *shape.Column) string {
+func (e fitting) typeOfV2(c *shape.Column) string {
 	if v1 := e.followed(c); v1 != nil && (v1.Now().Collation != "" || foldsCase(v1)) {
 		return e.db.dialect.KeyType(v1)
 	}
@@ -53,7 +53,7 @@ func (e *entity) typeOfV2(c *shape.Column) string {
 
 // refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now,
 // and the model's.
-func (e *entity) refit(ctx context.Context, s database.Session) ([]string, error) {
+func (e fitting) refit(ctx context.Context, s database.Session) ([]string, error) {
 	if _, err := e.renew(ctx, s); err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (e *entity) refit(ctx context.Context, s database.Session) ([]string, error
 
 // addColumn adds a column by which V2 has grown. One that may not be NULL has a default, since the rows that are there
 // have no value, and servers of before give none: raise the mapping's version for the copies to be made anew.
-func (e *entity) addColumn(t *shape.Table, c *shape.Column) string {
+func (e fitting) addColumn(t *shape.Table, c *shape.Column) string {
 	declared := e.db.dialect.ColumnType(c)
 	if t == e.v2 {
 		declared = e.typeOfV2(c)
@@ -102,7 +102,7 @@ func (e *entity) addColumn(t *shape.Table, c *shape.Column) string {
 }
 
 // strays reports whether a column of V2's root table, as the catalog has it, does not follow V1's.
-func (e *entity) strays(c *shape.Column, found shape.CatalogColumn) bool {
+func (e fitting) strays(c *shape.Column, found shape.CatalogColumn) bool {
 	v1 := e.followed(c)
 	if c.IsKey || v1 == nil {
 		return false
@@ -113,7 +113,7 @@ func (e *entity) strays(c *shape.Column, found shape.CatalogColumn) bool {
 
 // alignColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits
 // for others only for moments.
-func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
+func (e fitting) alignColumns(ctx context.Context) (altered bool, err error) {
 	statements, err := e.refit(ctx, e.db.pools.Reading())
 	if err != nil || len(statements) == 0 {
 		return false, err
@@ -126,7 +126,7 @@ func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
 			err)
 	}
 	for _, t := range e.v2.All() {
-		if err := e.checkTable(ctx, t, adviceToInstall, anotherModel); err != nil {
+		if err := e.checks.checkTable(ctx, t, adviceToInstall, anotherModel); err != nil {
 			return false, err
 		}
 	}
@@ -134,10 +134,10 @@ func (e *entity) alignColumns(ctx context.Context) (altered bool, err error) {
 }
 
 // checkAligned fails where a column of V2's root table does not follow V1's, which SQLite cannot alter.
-func (e *entity) checkAligned() error {
+func (e checks) checkAligned() error {
 	for i := range e.v2.Columns {
-		if c := &e.v2.Columns[i]; e.strays(c, c.Now()) {
-			v1 := e.followed(c)
+		if c := &e.v2.Columns[i]; e.fitting.strays(c, c.Now()) {
+			v1 := e.fitting.followed(c)
 			return fmt.Errorf(
 				"entity %s: column %s of V2's table %s compares text in another way than %s of V1's table: run what `coexist ddl` prints, or drop V2's tables while the entity is in EXPAND, and let them be created again",
 				e.name, c.Name, e.v2.Name, v1.Name)

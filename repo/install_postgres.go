@@ -59,7 +59,7 @@ func (postgres) install(ctx context.Context, db *DB, build func(database.Session
 	})
 }
 
-func (postgres) lockV1(e *entity) []string {
+func (postgres) lockV1(e *tables) []string {
 	return []string{fill(`LOCK TABLE {v1Tables} IN SHARE ROW EXCLUSIVE MODE`,
 		"v1Tables", strings.Join(e.v1Tables(), ", "))}
 }

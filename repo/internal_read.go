@@ -94,7 +94,7 @@ func (r *Repository[V1, V2]) storeAnswers(ctx context.Context, read []*seen[V1, 
 		}
 		f = s.fence
 	}
-	stored, at := r.storeLazily(ctx, f, items, failures, origin)
+	stored, at := r.copies.storeLazily(ctx, f, items, failures, origin)
 	for key := range stored {
 		answer := answers[key]
 		answer.Value.Copy.Stored, answer.Value.Copy.Origin, answer.Value.Copy.MigratedAt = true, origin, parseTime(at)

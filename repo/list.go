@@ -365,7 +365,7 @@ func groupDocument(c *shape.Column, keys []string) (string, error) {
 }
 
 // columnInV2 is the name in V2 of a column of V1 that refers to another entity.
-func (e *entity) columnInV2(name string) string {
+func (e *tables) columnInV2(name string) string {
 	for _, r := range e.references {
 		if r.Column == name && r.ColumnV2 != "" {
 			return r.ColumnV2

@@ -43,8 +43,8 @@ const (
 
 // lostInContract is what V1 enforces or does and V2 will not once V1 is written no more, besides the foreign keys that
 // the engine keeps then.
-func (e *entity) lostInContract(ctx context.Context, s database.Session) ([]logic, error) {
-	lost, err := e.db.dialect.logic(ctx, s, e)
+func (e survey) lostInContract(ctx context.Context, s database.Session) ([]logic, error) {
+	lost, err := e.db.dialect.logic(ctx, s, e.entity)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,10 @@ func (e *entity) lostInContract(ctx context.Context, s database.Session) ([]logi
 			return nil, err
 		}
 		for _, key := range keys {
-			if !e.isParent(key, t) && (!e.keeps(t, key) || bool(key.Acts) || e.deletable(t, key)) {
+			if e.foreignKeys.isParent(key, t) {
+				continue
+			}
+			if !e.foreignKeys.keeps(t, key) || bool(key.Acts) || e.foreignKeys.deletable(t, key) {
 				lost = append(lost, logic{logicForeignKey, key.Name, t.Name})
 			}
 		}
@@ -68,7 +71,7 @@ func (e *entity) lostInContract(ctx context.Context, s database.Session) ([]logi
 }
 
 // rowKey are the columns that tell the rows of a V1 table apart.
-func (e *entity) rowKey(t *shape.Table) []string {
+func (e foreignKeys) rowKey(t *shape.Table) []string {
 	for i := range e.v1.Children {
 		if c := &e.v1.Children[i]; c.Name == t.Name {
 			return columnList(c.KeyColumns(*e.v1.Key))
@@ -78,7 +81,7 @@ func (e *entity) rowKey(t *shape.Table) []string {
 }
 
 // isParent reports whether a foreign key is that of a child table to its root.
-func (e *entity) isParent(key database.ForeignKey, t *shape.Table) bool {
+func (e foreignKeys) isParent(key database.ForeignKey, t *shape.Table) bool {
 	return t != e.v1 && key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name &&
 		slices.ContainsFunc(e.v1.Children, func(c shape.Child) bool {
 			return c.Name == t.Name &&
@@ -88,7 +91,7 @@ func (e *entity) isParent(key database.ForeignKey, t *shape.Table) bool {
 
 // keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a
 // table that it may read. Of an entity's tables V1's tell nothing then, and V2's only which keys there are.
-func (e *entity) keeps(t *shape.Table, key database.ForeignKey) bool {
+func (e foreignKeys) keeps(t *shape.Table, key database.ForeignKey) bool {
 	if len(key.Columns) != 1 || t.Column(key.Columns[0]) == nil {
 		return false
 	}
@@ -102,7 +105,7 @@ func (e *entity) keeps(t *shape.Table, key database.ForeignKey) bool {
 
 // deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it
 // refers to is an entity's, and no Reference says so.
-func (e *entity) deletable(t *shape.Table, key database.ForeignKey) bool {
+func (e foreignKeys) deletable(t *shape.Table, key database.ForeignKey) bool {
 	target := e.db.entityOfTarget(key.Target)
 	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references,
 		func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.Name }))
@@ -120,7 +123,7 @@ func (db *DB) entityOfTarget(name string) *entity {
 
 // rejectedInCutover is what changes V1 when other programs write elsewhere, to tables that V2 does not lead: the
 // triggers reject that where V2 leads, and with it what those programs do there.
-func (e *entity) rejectedInCutover(ctx context.Context, s database.Session) ([]string, error) {
+func (e survey) rejectedInCutover(ctx context.Context, s database.Session) ([]string, error) {
 	led, err := e.db.ledTables(ctx, s)
 	if err != nil {
 		return nil, err
@@ -139,7 +142,7 @@ func (e *entity) rejectedInCutover(ctx context.Context, s database.Session) ([]s
 			}
 		}
 	}
-	elsewhere, err := e.db.dialect.logicElsewhere(ctx, s, e, led)
+	elsewhere, err := e.db.dialect.logicElsewhere(ctx, s, e.entity, led)
 	for _, l := range elsewhere {
 		rejected = append(rejected, l.String())
 	}
@@ -160,7 +163,7 @@ func (db *DB) ledTables(ctx context.Context, s database.Session) ([]string, erro
 }
 
 // logicFacts tell a gate what V1 does by itself.
-func (e *entity) logicFacts(ctx context.Context, s database.Session, f *facts) error {
+func (e survey) logicFacts(ctx context.Context, s database.Session, f *facts) error {
 	f.logic = nil
 	switch {
 	case f.from == Migrate && f.to == Cutover:

@@ -22,7 +22,7 @@ func (postgres) logic(ctx context.Context, s database.Session, e *entity) ([]log
 		WHERE c.oid = to_regclass(?) AND i.indisunique AND NOT (i.indpred IS NULL AND i.indexprs IS NULL AND
 			(SELECT array_agg(n.name ORDER BY n.name COLLATE "C") FROM json_array_elements_text(CAST(? AS json)) n(name)) = (SELECT array_agg(CAST(a.attname AS text) ORDER BY CAST(a.attname AS text) COLLATE "C")
 			FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((CAST(i.indkey AS int2[]))[0:i.indnkeyatts - 1])))) l`,
-			t.SQL, t.SQL, t.SQL, t.SQL, database.JSONList(e.rowKey(t)))
+			t.SQL, t.SQL, t.SQL, t.SQL, database.JSONList(e.foreignKeys.rowKey(t)))
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +61,7 @@ func (sqlite) logic(ctx context.Context, s database.Session, e *entity) ([]logic
 	UNION ALL SELECT 'CHECK', '', name FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE AND sql LIKE '%CHECK%(%'
 	UNION ALL SELECT 'UNIQUE', l.name, ? FROM pragma_index_list(?) l WHERE l."unique" AND NOT (NOT l.partial
 		AND (SELECT json_group_array(i.name) FROM (SELECT x.name FROM pragma_index_info(l.name) x ORDER BY x.name) i) = ?)`,
-			t.Name, t.Name, t.Name, t.Name, database.SortedJSONList(e.rowKey(t)))
+			t.Name, t.Name, t.Name, t.Name, database.SortedJSONList(e.foreignKeys.rowKey(t)))
 		if err != nil {
 			return nil, err
 		}

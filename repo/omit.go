@@ -11,8 +11,8 @@ import (
 
 // What a create leaves to V1: defaults, and keys of child rows that the database draws.
 
-// insertV1 inserts whole aggregates.
-func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error {
+// insert inserts whole aggregates.
+func (e v1Rows) insert(ctx context.Context, t *tx, v1 ...reflect.Value) error {
 	key := *e.v1.Key
 	roots := make([]shape.Row, len(v1))
 	for i, v := range v1 {
@@ -37,8 +37,8 @@ func (e *entity) insertV1(ctx context.Context, t *tx, v1 ...reflect.Value) error
 	return e.writeLate(ctx, t, late)
 }
 
-// insertNewV1 inserts a new aggregate, and leaves to V1's defaults what it does not say.
-func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error {
+// insertNew inserts a new aggregate, and leaves to V1's defaults what it does not say.
+func (e v1Rows) insertNew(ctx context.Context, t *tx, v1 reflect.Value) error {
 	key := *e.v1.Key
 	insert := func(into string, columns []shape.Column, omit map[string]bool, r shape.Row) error {
 		said := make([]shape.Column, 0, len(columns))
@@ -79,7 +79,7 @@ func (e *entity) insertNewV1(ctx context.Context, t *tx, v1 reflect.Value) error
 
 // drawn is the column of a V1 child table that tells its rows apart and whose values the database draws, nil where
 // there is none.
-func (e *entity) drawn(c *shape.Child) *shape.Column {
+func (e v1Rows) drawn(c *shape.Child) *shape.Column {
 	if len(c.Own) != 1 {
 		return nil
 	}
@@ -92,7 +92,7 @@ func (e *entity) drawn(c *shape.Child) *shape.Column {
 }
 
 // draws reports whether the database draws keys of child rows of V1.
-func (e *entity) draws() bool {
+func (e v1Rows) draws() bool {
 	return slices.ContainsFunc(e.v1.Children, func(c shape.Child) bool { return e.drawn(&c) != nil })
 }
 
@@ -103,7 +103,7 @@ func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (f
 	e := r.entity
 	for i := range e.v1.Children {
 		c := &e.v1.Children[i]
-		own := e.drawn(c)
+		own := e.v1Rows.drawn(c)
 		list := reflect.ValueOf(v1).Elem().FieldByIndex(c.Index)
 		if own != nil && before != nil {
 			was := reflect.ValueOf(before).Elem().FieldByIndex(c.Index)
@@ -118,7 +118,7 @@ func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (f
 			if !field.IsZero() {
 				continue
 			}
-			key, err := e.drawKey(ctx, t, c, own)
+			key, err := e.v1Rows.drawKey(ctx, t, c, own)
 			if err != nil {
 				return found, err
 			}
@@ -132,7 +132,7 @@ func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (f
 // drawInV2 is draw for a V2 aggregate that a client has written, before which it was before, nil for a new one. The
 // keys come into it by Merge, which by law 4 changes nothing else. What V1 has no place for gets none.
 func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2 V2) (V2, error) {
-	if !r.draws() {
+	if !r.v1Rows.draws() {
 		return v2, nil
 	}
 	v1, err := r.downgrade(v2)
@@ -160,7 +160,7 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 }
 
 // drawKey draws one: by V1's generator, or, on SQLite, past the highest that there was.
-func (e *entity) drawKey(ctx context.Context, t *tx, c *shape.Child, own *shape.Column) (int64, error) {
+func (e v1Rows) drawKey(ctx context.Context, t *tx, c *shape.Child, own *shape.Column) (int64, error) {
 	if generator := own.Now().Generator; generator != "" {
 		return t.Number(ctx, fill(`SELECT CAST({generator} AS bigint)`, "generator", generator))
 	}

@@ -73,7 +73,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		return p, err
 	}
 	if f.leader() == sideV2 {
-		err = e.countCopies(ctx, s, &p, exact)
+		err = e.counting.countCopies(ctx, s, &p, exact)
 		return p, err
 	}
 	rows, small, err := c.db.dialect.Estimate(ctx, s, e.v1.SQL)
@@ -81,10 +81,10 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 		return p, err
 	}
 	if exact || small {
-		err = e.countExactly(ctx, s, &p)
+		err = e.counting.countExactly(ctx, s, &p)
 	} else {
 		p.Total = rows
-		err = e.countRoughly(ctx, s, &p)
+		err = e.counting.countRoughly(ctx, s, &p)
 	}
 	if err != nil {
 		return p, err
@@ -105,7 +105,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 }
 
 // countCopies is all there is to count where V2 leads: what V1 holds besides is history.
-func (e *entity) countCopies(ctx context.Context, s database.Session, p *Progress, exact bool) error {
+func (e counting) countCopies(ctx context.Context, s database.Session, p *Progress, exact bool) error {
 	rows, small, err := e.db.dialect.Estimate(ctx, s, e.v2.SQL)
 	origins, args := e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`), []any(nil)
 	if p.Exact = true; !exact && !small {
@@ -121,7 +121,7 @@ func (e *entity) countCopies(ctx context.Context, s database.Session, p *Progres
 	return e.countOrigins(ctx, s, p, origins, args...)
 }
 
-func (e *entity) countExactly(ctx context.Context, s database.Session, p *Progress) error {
+func (e counting) countExactly(ctx context.Context, s database.Session, p *Progress) error {
 	p.Exact = true
 	quarantined := e.quarantined("t." + quote(e.v1.Key.Name))
 	err := s.Query(ctx, func(rows *sql.Rows) error {
@@ -140,7 +140,7 @@ func (e *entity) countExactly(ctx context.Context, s database.Session, p *Progre
 }
 
 // countRoughly takes Total as given.
-func (e *entity) countRoughly(ctx context.Context, s database.Session, p *Progress) error {
+func (e counting) countRoughly(ctx context.Context, s database.Session, p *Progress) error {
 	copies, _, err := e.db.dialect.Estimate(ctx, s, e.v2.SQL)
 	if err != nil {
 		return err
@@ -185,8 +185,8 @@ func (e *entity) countRoughly(ctx context.Context, s database.Session, p *Progre
 
 // countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the
 // statistics say have not seen the mark, without those that the latest sweep since has been over.
-func (e *entity) countUnseenRoughly(ctx context.Context, s database.Session, copies int64) (int64, error) {
-	all, err := e.readAllMarks(ctx, s)
+func (e counting) countUnseenRoughly(ctx context.Context, s database.Session, copies int64) (int64, error) {
+	all, err := e.marks.ofAllKeys(ctx, s)
 	if err != nil || all.Stale == 0 {
 		return 0, err
 	}
@@ -210,7 +210,7 @@ func (e *entity) countUnseenRoughly(ctx context.Context, s database.Session, cop
 	return max(0, min(unseen, copies-done)), err
 }
 
-func (e *entity) countOrigins(ctx context.Context, s database.Session, p *Progress, statement string,
+func (e counting) countOrigins(ctx context.Context, s database.Session, p *Progress, statement string,
 	args ...any,
 ) error {
 	return s.Query(ctx, func(rows *sql.Rows) error {

@@ -166,7 +166,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 }
 
 // unresolved says that the entry q is of a key that is in V1 without a fresh copy.
-func (e *entity) unresolved() string {
+func (e statements) unresolved() string {
 	return e.sql(`EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = q.key) AND NOT EXISTS (SELECT 1 FROM {v2} c
 		WHERE c.{v2.key} = q.key AND {sawAll} AND NOT EXISTS (SELECT 1 FROM {mark} m WHERE m.key = q.key))`,
 		"sawAll", e.sawAll())

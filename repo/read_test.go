@@ -185,8 +185,8 @@ func TestGetManyAnswersEachKey(t *testing.T) {
 	})
 }
 
-// The storer writes only what is still as it was read: AND seq = read in updateCopies. Without it the slow reader of a
-// stale copy stores as well. For ON CONFLICT in insertCopies see TestAReaderThatStoresLate.
+// The storer writes only what is still as it was read: AND seq = read in copies.update. Without it the slow reader of a
+// stale copy stores as well. For ON CONFLICT in copies.insert see TestAReaderThatStoresLate.
 func TestTwoReadersOfOneRow(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"absent", "stale"} {

@@ -27,10 +27,10 @@ func (u uniqueKey) known() bool {
 }
 
 // uniques are the unique keys of V1's tables.
-func (e *entity) uniques() []uniqueKey {
+func (e foreignKeys) uniques() []uniqueKey {
 	var all []uniqueKey
 	add := func(on *shape.Table, known []shape.Column, own []string) {
-		for _, index := range e.keys.Unique(on.Name) {
+		for _, index := range e.constraints.Unique(on.Name) {
 			key := uniqueKey{UniqueIndex: index, on: on, own: slices.Equal(slices.Sorted(slices.Values(index.Plain())),
 				own)}
 			for _, c := range known {
@@ -57,9 +57,9 @@ func (e *entity) uniques() []uniqueKey {
 // insertsFirst reports whether a change of child rows has to begin with what it inserts, and to end with what it
 // deletes: where a row that stays referred to one that goes, or will refer to one that comes. Else what goes makes room
 // first.
-func (e *entity) insertsFirst(changes []shape.ChildChange) bool {
+func (e v1Rows) insertsFirst(changes []shape.ChildChange) bool {
 	for i := range changes {
-		for _, key := range e.keys.Foreign(changes[i].Child.Name) {
+		for _, key := range e.constraints.Foreign(changes[i].Child.Name) {
 			for j := range changes {
 				if changes[j].Child.SQL == key.Target && !bool(key.Acts) &&
 					(refer(changes[i].Before, key, changes[j].Deleted) || refer(changes[i].Updated, key,
@@ -103,9 +103,9 @@ func spelled(r shape.Row, columns []string) (value string, whole bool) {
 // inOrder splits the rows that a change updates: V1 checks each row by itself, so one that takes over what another of
 // them holds alone, such as its place in a list, comes after that. Rows that change places have no such order; V1
 // refuses them.
-func (e *entity) inOrder(c *shape.ChildChange) [][]shape.Row {
+func (e v1Rows) inOrder(c *shape.ChildChange) [][]shape.Row {
 	var uniques [][]string
-	for _, unique := range e.uniques() {
+	for _, unique := range e.foreignKeys.uniques() {
 		names := unique.Plain()
 		if unique.on == &c.Child.Table && !unique.own && slices.ContainsFunc(names, func(name string) bool {
 			return slices.ContainsFunc(c.UpdatedColumns,
@@ -155,7 +155,7 @@ func (e *entity) inOrder(c *shape.ChildChange) [][]shape.Row {
 }
 
 // childrenInOrder are V1's child tables, each after those to which its own refers.
-func (e *entity) childrenInOrder() []*shape.Child {
+func (e v1Rows) childrenInOrder() []*shape.Child {
 	var left, ordered []*shape.Child
 	for i := range e.v1.Children {
 		left = append(left, &e.v1.Children[i])
@@ -163,7 +163,7 @@ func (e *entity) childrenInOrder() []*shape.Child {
 	for len(left) > 0 {
 		next := slices.IndexFunc(left, func(c *shape.Child) bool {
 			return !slices.ContainsFunc(left, func(other *shape.Child) bool {
-				return other != c && slices.ContainsFunc(e.keys.Foreign(c.Name),
+				return other != c && slices.ContainsFunc(e.constraints.Foreign(c.Name),
 					func(key database.ForeignKey) bool { return key.Target == other.SQL })
 			})
 		})
@@ -175,7 +175,7 @@ func (e *entity) childrenInOrder() []*shape.Child {
 }
 
 // insertsInOrder are changes of child rows, each after those to whose tables its own refers.
-func (e *entity) insertsInOrder(changes []shape.ChildChange) []*shape.ChildChange {
+func (e v1Rows) insertsInOrder(changes []shape.ChildChange) []*shape.ChildChange {
 	var ordered []*shape.ChildChange
 	for _, c := range e.childrenInOrder() {
 		for i := range changes {
@@ -188,7 +188,7 @@ func (e *entity) insertsInOrder(changes []shape.ChildChange) []*shape.ChildChang
 }
 
 // deletesInOrder are changes of child rows, each before those to whose tables its own refers.
-func (e *entity) deletesInOrder(changes []shape.ChildChange) []*shape.ChildChange {
+func (e v1Rows) deletesInOrder(changes []shape.ChildChange) []*shape.ChildChange {
 	ordered := e.insertsInOrder(changes)
 	slices.Reverse(ordered)
 	return ordered

@@ -27,7 +27,7 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 		if use == sideV1 {
 			path = r.v1.Column(reference.Column)
 		}
-		if err := r.holdReference(ctx, t, reference, r.v2, column, before, after,
+		if err := r.foreignKeys.holdReference(ctx, t, reference, r.v2, column, before, after,
 			func() string { return path.Field("") }); err != nil {
 			return err
 		}
@@ -44,9 +44,10 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
 	var kept []keptKey
 	for _, table := range r.v1.All() {
-		for _, key := range r.keys.Foreign(table.Name) {
+		for _, key := range r.constraints.Foreign(table.Name) {
 			named := func(reference Reference) bool { return table == r.v1 && reference.Column == key.Columns[0] }
-			if r.keeps(table, key) && !r.isParent(key, table) && !slices.ContainsFunc(r.references, named) {
+			ours := r.foreignKeys.keeps(table, key) && !r.foreignKeys.isParent(key, table)
+			if ours && !slices.ContainsFunc(r.references, named) {
 				kept = append(kept, keptKey{key, table})
 			}
 		}
@@ -76,7 +77,7 @@ func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before,
 			if key.Target == r.v1.SQL && key.TargetColumns[0] == r.v1.Key.Name && value == r.keyOf(r.v1, &v1) {
 				continue // the row itself
 			}
-			there, err := r.holdTarget(ctx, t, key, value)
+			there, err := r.foreignKeys.holdTarget(ctx, t, key, value)
 			if err != nil {
 				return err
 			}
@@ -125,9 +126,9 @@ func (key keptKey) values(t *shape.Table, v reflect.Value) map[string]string {
 
 // holdTarget locks the row that a foreign key refers to by a value, where our role may. It returns false where there is
 // none.
-func (e *entity) holdTarget(ctx context.Context, t *tx, key keptKey, value string) (bool, error) {
+func (e foreignKeys) holdTarget(ctx context.Context, t *tx, key keptKey, value string) (bool, error) {
 	if target := e.db.entityOfTarget(key.Target); target != nil {
-		return target.hold(ctx, t, value)
+		return target.foreignKeys.hold(ctx, t, value)
 	}
 	lock := ""
 	if key.Lockable {
@@ -149,7 +150,7 @@ func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aft
 			continue
 		}
 		column := r.v1.Column(reference.Column)
-		if err := r.holdReference(ctx, t, reference, r.v1, column, before, after,
+		if err := r.foreignKeys.holdReference(ctx, t, reference, r.v1, column, before, after,
 			func() string { return path(column.Field("")) }); err != nil {
 			return err
 		}
@@ -182,7 +183,7 @@ func refersAnew(c *shape.Column, before, after any) bool {
 
 // holdReference holds the row to which a column of after, an aggregate of a root table that is pointed to, refers, if
 // before, another or a nil pointer, does not refer to the same.
-func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, of *shape.Table, c *shape.Column,
+func (e foreignKeys) holdReference(ctx context.Context, t *tx, reference Reference, of *shape.Table, c *shape.Column,
 	before, after any,
 	path func() string,
 ) error {
@@ -192,16 +193,16 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 	value := fmt.Sprint(reflect.Indirect(reflect.ValueOf(after).Elem().FieldByIndex(c.Index)).Interface())
 	var there bool
 	var err error
-	if target := e.db.entityOfTable(reference.Table); target == e && value == e.keyOf(of, after) {
+	if target := e.db.entityOfTable(reference.Table); target == e.entity && value == e.keyOf(of, after) {
 		return nil // the row itself
 	} else if target != nil {
-		there, err = target.hold(ctx, t, value)
+		there, err = target.foreignKeys.hold(ctx, t, value)
 	} else {
 		key := database.ForeignKey{
 			Columns: []string{reference.Column}, Target: e.db.qualify(reference.Table),
 			TargetColumns: []string{reference.Key}, Lockable: true,
 		}
-		for _, declared := range e.keys.Foreign(e.v1.Name) {
+		for _, declared := range e.constraints.Foreign(e.v1.Name) {
 			if slices.Equal(declared.Columns, key.Columns) && declared.Target == key.Target {
 				key.Lockable = declared.Lockable
 			}
@@ -215,11 +216,11 @@ func (e *entity) holdReference(ctx context.Context, t *tx, reference Reference, 
 }
 
 // hold locks the row that leads e's key against deletion, under e's fence. It returns false where there is none.
-func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
+func (e foreignKeys) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	if !e.validKey(key) {
 		return false, nil
 	}
-	if err := e.db.dialect.shareFence(ctx, t, e); err != nil {
+	if err := e.db.dialect.shareFence(ctx, t, e.entity); err != nil {
 		return false, err
 	}
 	f, err := e.fenceNow(ctx, t.Session)
@@ -238,7 +239,7 @@ func (e *entity) hold(ctx context.Context, t *tx, key string) (bool, error) {
 // referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's keeps it from
 // being deleted: where that is in CONTRACT, or V1 has none now, or one that would delete or change the row. The rows of
 // the key are locked, so that nobody else can begin to refer to it.
-func (e *entity) referred(ctx context.Context, t *tx, key string) error {
+func (e foreignKeys) referred(ctx context.Context, t *tx, key string) error {
 	for _, other := range e.db.entities {
 		for _, reference := range other.references {
 			if reference.Table != e.v1.Name {
@@ -248,7 +249,7 @@ func (e *entity) referred(ctx context.Context, t *tx, key string) error {
 			inContract := other.sql(`(SELECT x.phase FROM {coexist_entity} x WHERE x.name = {name}) = 'CONTRACT'`)
 			in := func(table *shape.Table, column string) string {
 				itself := ""
-				if other == e {
+				if other == e.entity {
 					itself = fill(` AND t.{key} <> t.{column}`, "key", quote(table.Key.Name),
 						"column", quote(column))
 				}
@@ -285,7 +286,7 @@ func (db *DB) entityOfTable(name string) *entity {
 }
 
 // tableOf is the one of V1's tables that has a qualified name, nil where it is none of them.
-func (e *entity) tableOf(name string) *shape.Table {
+func (e *tables) tableOf(name string) *shape.Table {
 	for _, t := range e.v1.All() {
 		if t.SQL == name {
 			return t
@@ -295,6 +296,6 @@ func (e *entity) tableOf(name string) *shape.Table {
 }
 
 // leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root's.
-func (e *entity) leadsToKey(t *shape.Table, key database.ForeignKey) bool {
+func (e foreignKeys) leadsToKey(t *shape.Table, key database.ForeignKey) bool {
 	return key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name && e.keeps(t, key)
 }

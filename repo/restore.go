@@ -13,7 +13,7 @@ import (
 
 // prepareRestore reads the next keys of either shape. All that counts is read in the batch's transaction, under lock.
 func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit int) (*batch, error) {
-	b, read, err := r.readBatch(ctx, wantBoth, r.bothKeys(c, limit), limit)
+	b, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 		path := ""
 		if refused, ok := errors.AsType[*database.ConstraintError](refusal); ok {
 			path = r.v1.FieldOf(refused.Column)
-			for _, key := range r.keys.Foreign(r.v1.Name) {
+			for _, key := range r.constraints.Foreign(r.v1.Name) {
 				// SQLite does not say which
 				named := refused.Constraint == "" || key.Name == refused.Constraint
 				if refused.Kind == database.ForeignKeyViolation && named {
@@ -36,7 +36,7 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 				}
 			}
 		}
-		return r.report(ctx, t, c, nil, []Finding{{
+		return r.runs.report(ctx, t, c, nil, []Finding{{
 			Key: keys[0], Kind: Different, Fields: []string{path},
 			Reason: new(refusalReason(refusal)),
 		}})
@@ -101,7 +101,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 			faults = append(faults, fault)
 		}
 	}
-	added, err := r.report(ctx, t, c, nil, faults)
+	added, err := r.runs.report(ctx, t, c, nil, faults)
 	added.migrated = rs.restored
 	return added, err
 }

@@ -170,7 +170,7 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string
 		} else if err != nil {
 			return nil, err
 		}
-		if _, err := rs.deleteMarks(ctx, rs.tx, marks); err != nil {
+		if _, err := rs.marks.remove(ctx, rs.tx, marks); err != nil {
 			return nil, err
 		}
 		touched = append(touched, keys...)
@@ -181,7 +181,7 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string
 // vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Rows that have
 // changed places V1 refuses.
 func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) error {
-	for _, unique := range rs.uniques() {
+	for _, unique := range rs.foreignKeys.uniques() {
 		if unique.own || !unique.known() {
 			continue
 		}
@@ -243,10 +243,10 @@ func (e *entity) whileRebuilt(t *tx, err error) error {
 	switch {
 	case !ok || !t.fence.Restoring:
 		return err
-	case refused.Kind == database.UniqueViolation && e.mayBeVacated(refused.Constraint):
+	case refused.Kind == database.UniqueViolation && e.foreignKeys.mayBeVacated(refused.Constraint):
 		return &ConflictError{"V1 is being rebuilt, and its constraint " + refused.Constraint +
 			" refuses the row, perhaps for what another held before: try again when the restore has gone on"}
-	case refused.Kind == database.ForeignKeyViolation && e.mayCome(refused):
+	case refused.Kind == database.ForeignKeyViolation && e.foreignKeys.mayCome(refused):
 		return &ConflictError{"V1 is being rebuilt, and may lack what the row refers to: try again when the restore has gone on"}
 	default:
 		return err
@@ -254,7 +254,7 @@ func (e *entity) whileRebuilt(t *tx, err error) error {
 }
 
 // mayBeVacated reports whether a unique index is one of which no restorer knows what is in its way.
-func (e *entity) mayBeVacated(name string) bool {
+func (e foreignKeys) mayBeVacated(name string) bool {
 	return slices.ContainsFunc(e.uniques(), func(u uniqueKey) bool {
 		return strings.EqualFold(u.Name, name) &&
 			!u.own && !u.known()
@@ -263,9 +263,9 @@ func (e *entity) mayBeVacated(name string) bool {
 
 // mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer
 // finds.
-func (e *entity) mayCome(refused *database.ConstraintError) bool {
+func (e foreignKeys) mayCome(refused *database.ConstraintError) bool {
 	for _, on := range e.v1.All() {
-		for _, key := range e.keys.Foreign(on.Name) {
+		for _, key := range e.constraints.Foreign(on.Name) {
 			within := slices.ContainsFunc(e.v1.All(), func(t *shape.Table) bool { return t.SQL == key.Target })
 			if within && !e.isParent(key, on) && !e.leadsToKey(on, key) && (refused.Constraint == "" ||
 				refused.Constraint == key.Name) {

@@ -50,10 +50,10 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 		wanted: map[string]*V1{}, faults: map[string]Finding{}, lacking: map[string]Finding{},
 	}
 	for _, table := range r.v1.All() {
-		for _, key := range r.keys.Foreign(table.Name) {
+		for _, key := range r.constraints.Foreign(table.Name) {
 			switch within := r.tableOf(key.Target) != nil; {
-			case !within || r.isParent(key, table):
-			case r.leadsToKey(table, key):
+			case !within || r.foreignKeys.isParent(key, table):
+			case r.foreignKeys.leadsToKey(table, key):
 				rs.keys = append(rs.keys, keptKey{key, table})
 			default:
 				rs.others = append(rs.others, keptKey{key, table})
@@ -94,7 +94,7 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 			return err
 		}
 		rs.restored++
-		return rs.deleteV1(ctx, rs.tx, s.key)
+		return rs.v1Rows.remove(ctx, rs.tx, s.key)
 	}
 	v1, err := rs.represent(s.v1, *s.v2)
 	if err != nil {
@@ -380,7 +380,7 @@ func (rs *restorer[V1, V2]) finish(ctx context.Context) error {
 			delete(rs.wanted, key)
 			continue
 		}
-		if err := rs.writeV1(ctx, rs.tx, rs.v1.Differ(s.v1, v1)); err != nil {
+		if err := rs.v1Rows.apply(ctx, rs.tx, rs.v1.Differ(s.v1, v1)); err != nil {
 			return err
 		}
 	}

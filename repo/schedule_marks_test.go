@@ -123,7 +123,7 @@ func TestAnOrphanThatIsStoredBetweenTheCountAndTheLocks(t *testing.T) {
 	})
 }
 
-// A row that a new mapping cannot convert is marked if it is still what was read. The guard is seq in applySweep.
+// A row that a new mapping cannot convert is marked if it is still what was read. The guard is seq in sweeping.apply.
 func TestARemigrationOfARowThatHasChangedSince(t *testing.T) {
 	t.Parallel()
 	repotest.Each(t, func(t *testing.T, url string) {

@@ -125,14 +125,14 @@ func TestAChildRowThatComesDuringAWrite(t *testing.T) {
 	})
 }
 
-// A storer deletes the marks that it has read. What is left of a key's marks is not what a sweep has read: lockMarks.
+// A storer deletes the marks that it has read. What is left of a key's marks is not what a sweep has read: marks.lock.
 // It would remove the tombstone over the copy that has come meanwhile, which would be the truth again in CUTOVER.
 func TestASweepAgainstAStorerOfAnOlderState(t *testing.T) {
 	t.Parallel()
 	untilStored(t, func() bool { return sweepAgainstAStorer(t, repotest.Postgres(t), false) })
 }
 
-// The tombstone of a sweep is none of the marks that the storer has read and deletes: addMark in fold.
+// The tombstone of a sweep is none of the marks that the storer has read and deletes: marks.add in fold.
 func TestAStorerOfAnOlderStateThanASweeps(t *testing.T) {
 	t.Parallel()
 	for _, database := range []func(testing.TB) string{repotest.SQLite, repotest.Postgres} {

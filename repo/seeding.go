@@ -99,7 +99,7 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 		return err
 	}
 	if !first { // a sweep that has passed these keys already finds them by their marks
-		if err := r.markAll(ctx, t, slices.Collect(maps.Keys(inserted))); err != nil {
+		if err := r.marks.addAll(ctx, t, slices.Collect(maps.Keys(inserted))); err != nil {
 			return err
 		}
 	}
@@ -110,8 +110,8 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 	return r.reconcileEffects(ctx, t, nil, effects)
 }
 
-// markAll appends a mark for each of many keys.
-func (e *entity) markAll(ctx context.Context, t *tx, keys []string) error {
+// addAll appends a mark for each of many keys.
+func (e marks) addAll(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}

@@ -122,7 +122,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	if err := q.check(e); err != nil {
 		return Run{}, inputError(err)
 	}
-	if err := e.checkCapture(ctx); err != nil {
+	if err := e.capture.check(ctx); err != nil {
 		return Run{}, err
 	}
 	led := e.v1
@@ -135,7 +135,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	}
 	var id int64
 	insert := func(ctx context.Context, t *tx) error {
-		id, err = e.insertRun(ctx, t, q, total)
+		id, err = e.runs.insert(ctx, t, q, total)
 		return err
 	}
 	if q.kind == Restore {
@@ -181,8 +181,8 @@ func orNull(n int) any {
 	return n
 }
 
-// insertRun returns the id of the new run.
-func (e *entity) insertRun(ctx context.Context, t *tx, q start, total int64) (int64, error) {
+// insert returns the id of the new run.
+func (e runs) insert(ctx context.Context, t *tx, q start, total int64) (int64, error) {
 	if !q.kind.runsIn(t.fence) {
 		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind,
 			q.kind.phases(), ErrWrongPhase)

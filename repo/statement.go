@@ -25,7 +25,7 @@ const (
 //
 // of which the last four are as w asks; extra is an expression over the key query, k. Where that is empty it returns
 // one row with the fence alone.
-func (e *entity) readStatement(w want, lead side, keyQuery, extra string) string {
+func (e statements) readStatement(w want, lead side, keyQuery, extra string) string {
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
@@ -49,7 +49,7 @@ func (e *entity) readStatement(w want, lead side, keyQuery, extra string) string
 			SELECT k.ord, k.key, {extra} AS extra, {copy} AS copy, {marks} AS marks,
 				c.coexist_seq AS seq, c.coexist_gone_seen AS gone_seen, c.coexist_stale_seen AS stale_seen
 			FROM ({key query}) k LEFT JOIN {v2} c ON c.{v2.key} = k.key{once}`,
-			"extra", extra, "copy", e.copyDocument(), "marks", e.marks("k.key"), "key query", keyQuery, "once",
+			"extra", extra, "copy", e.copyDocument(), "marks", e.marksOf("k.key"), "key query", keyQuery, "once",
 			e.db.dialect.Once())
 		rows = fill(`
 			SELECT s.ord, CAST(s.key AS text) AS key, s.extra,
@@ -92,7 +92,7 @@ func (e *entity) keyStatement(read keyRead) string {
 }
 
 // v1Document is a scalar subquery: V1's aggregate with the key, NULL if there is none.
-func (e *entity) v1Document(key string) string {
+func (e statements) v1Document(key string) string {
 	documents := []string{}
 	// Coexistence begins.
 	documents = append(documents, e.sql(`(SELECT {document} FROM {v1} t WHERE t.{v1.key} = {key})`,
@@ -101,44 +101,44 @@ func (e *entity) v1Document(key string) string {
 	return append(documents, "NULL")[0] // without V1 there is none
 }
 
-func (e *entity) quarantined(key string) string {
+func (e statements) quarantined(key string) string {
 	return e.sql(`EXISTS (SELECT 1 FROM {quarantine} q WHERE q.key = {key})`, "key", key)
 }
 
 // freshness adds fresh to a query of seq, gone_seen, stale_seen and marks: the copy exists, no mark for its key is
 // visible, and its storer had seen every mark of all keys.
-func (e *entity) freshness(query string) string {
+func (e statements) freshness(query string) string {
 	return e.sql(`
 		SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = {all gone} AND m.stale_seen = {all stale}) AS fresh
 		FROM ({query}) m`, "query", query)
 }
 
 // sawAll says that the storer of the copy c had seen every mark of all keys.
-func (e *entity) sawAll() string {
+func (e statements) sawAll() string {
 	return e.sql(`c.coexist_gone_seen = {all gone} AND c.coexist_stale_seen = {all stale}`)
 }
 
 // underTruncate says that V1's root table was truncated after the storer of the copy c had read it.
-func (e *entity) underTruncate() string { return e.sql(`c.coexist_gone_seen < {all gone}`) }
+func (e statements) underTruncate() string { return e.sql(`c.coexist_gone_seen < {all gone}`) }
 
 // orphaned is a condition for a copy c whose V1 row may have been deleted while nobody looked.
-func (e *entity) orphaned() string {
+func (e statements) orphaned() string {
 	return e.sql(`c.coexist_stale_seen < {all stale} AND {lacks v1}`, "lacks v1", e.lacksV1())
 }
 
 // lacksV1 is a condition for a copy c without a V1 row.
-func (e *entity) lacksV1() string {
+func (e statements) lacksV1() string {
 	return e.sql(`NOT EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = c.{v2.key})`)
 }
 
 // countAll is how many marks of all keys there are of a kind.
-func (e *entity) countAll(kind markKind) string {
+func (e *tables) countAll(kind markKind) string {
 	return e.sql(`(SELECT count(*) FROM {mark} a WHERE a.key IS NULL AND a.kind = '{kind}')`, "kind", string(kind))
 }
 
 // markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A
 // statement that moves keys may leave two marks of one key under one id, of two kinds.
-func (e *entity) markRecords() (from, match string) {
+func (e statements) markRecords() (from, match string) {
 	from, value := e.db.dialect.Records([]shape.Column{
 		e.keyColumn("key"),
 		{Name: "id", Declared: e.db.dialect.MarkID()},
@@ -149,14 +149,14 @@ func (e *entity) markRecords() (from, match string) {
 }
 
 // marks is the list of a key's marks, as text.
-func (e *entity) marks(key string) string {
+func (e statements) marksOf(key string) string {
 	d := e.db.dialect
 	of := e.sql(`{mark} m WHERE m.key = {key}`, "key", key)
 	return fill(`CAST({list} AS text)`, "list", d.List(markDocument(d), of, "m.id"))
 }
 
 // copyDocument is the copy c: what the engine knows of it, and its value; NULL where there is none.
-func (e *entity) copyDocument() string {
+func (e statements) copyDocument() string {
 	d := e.db.dialect
 	return fill(`CASE WHEN c.coexist_seq IS NOT NULL THEN {object} END`,
 		"object", d.Object([]database.Member{
@@ -174,7 +174,7 @@ func (e *entity) copyDocument() string {
 
 // document is an aggregate as JSON: the row of alias and its child rows, in the order of their own keys or of the
 // columns given.
-func (e *entity) document(t *shape.Table, alias string, order []string) string {
+func (e statements) document(t *shape.Table, alias string, order []string) string {
 	members := nest(e.db.dialect, alias, t.Columns, 0)
 	for i := range t.Children {
 		c := &t.Children[i]
@@ -213,7 +213,7 @@ func nest(d database.Expressions, alias string, columns []shape.Column, depth in
 }
 
 // insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
-func (e *entity) insertStatement(table string, columns []shape.Column, suffix string) string {
+func (e statements) insertStatement(table string, columns []shape.Column, suffix string) string {
 	from, value := e.db.dialect.Records(columns)
 	values := make([]string, len(columns))
 	for i, c := range columns {
@@ -225,7 +225,7 @@ func (e *entity) insertStatement(table string, columns []shape.Column, suffix st
 }
 
 // updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.
-func (e *entity) updateStatement(table string, match, set []shape.Column, suffix string) string {
+func (e statements) updateStatement(table string, match, set []shape.Column, suffix string) string {
 	from, value := e.db.dialect.Records(append(append([]shape.Column{}, match...), set...))
 	sets, matches := make([]string, len(set)), make([]string, len(match))
 	for i, c := range set {

@@ -50,7 +50,7 @@ var readSeq = shape.Column{Name: "read_seq", Declared: "bigint"}
 
 // storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or
 // wait. It returns the keys that were stored, and when.
-func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, failures []failure,
+func (e copies) storeLazily(ctx context.Context, f fence, items []pending, failures []failure,
 	origin Origin,
 ) (stored map[string]bool, at string) {
 	if !f.migrates() || f.MappingVersion > e.mappingVersion || len(items)+len(failures) == 0 {
@@ -81,13 +81,13 @@ func (e *entity) storeLazily(ctx context.Context, f fence, items []pending, fail
 }
 
 // store writes copies, and returns the keys of those that were written. The others have changed since they were read.
-func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origin) (_ map[string]bool, err error) {
+func (e copies) store(ctx context.Context, t *tx, items []pending, origin Origin) (_ map[string]bool, err error) {
 	if len(items) > 0 {
 		defer func() { e.storeEnded(ctx, err) }()
 	}
 	var absent, stale []shape.Row
 	for i := range items {
-		r := e.copyRow(t, &items[i], origin)
+		r := e.row(t, &items[i], origin)
 		if items[i].state.hasCopy {
 			stale = append(stale, r)
 		} else {
@@ -95,16 +95,16 @@ func (e *entity) store(ctx context.Context, t *tx, items []pending, origin Origi
 		}
 	}
 	stored := make(map[string]bool, len(items))
-	if err := e.insertCopies(ctx, t, absent, stored); err != nil {
+	if err := e.insert(ctx, t, absent, stored); err != nil {
 		return nil, err
 	}
-	if err := e.updateCopies(ctx, t, stale, stored); err != nil {
+	if err := e.update(ctx, t, stale, stored); err != nil {
 		return nil, err
 	}
 	return stored, e.finishStore(ctx, t, items, stored, origin)
 }
 
-func (e *entity) copyRow(t *tx, p *pending, origin Origin) shape.Row {
+func (e copies) row(t *tx, p *pending, origin Origin) shape.Row {
 	r := e.v2.Row(p.value)
 	r[seqColumn] = t.seq
 	r[versionColumn] = p.version
@@ -117,7 +117,7 @@ func (e *entity) copyRow(t *tx, p *pending, origin Origin) shape.Row {
 	return r
 }
 
-func (e *entity) insertCopies(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
+func (e copies) insert(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (e *entity) insertCopies(ctx context.Context, t *tx, rows []shape.Row, stor
 }
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
-func (e *entity) insertNew(ctx context.Context, t *tx, into *shape.Table, columns []shape.Column, rows []shape.Row,
+func (e statements) insertNew(ctx context.Context, t *tx, into *shape.Table, columns []shape.Column, rows []shape.Row,
 	inserted map[string]bool,
 ) error {
 	if done, err := e.db.dialect.insertNew(ctx, t, e, into, columns, rows, inserted); done || err != nil {
@@ -139,7 +139,7 @@ func (e *entity) insertNew(ctx context.Context, t *tx, into *shape.Table, column
 			"value.key", value(into.Key.Name), "key", key)), rows)
 }
 
-func (e *entity) updateCopies(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
+func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
 	if len(rows) == 0 {
 		return nil
 	}
@@ -189,7 +189,7 @@ func (e *entity) updateCopies(ctx context.Context, t *tx, rows []shape.Row, stor
 // finishStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A
 // write or a repair, whose row V1 has, is busy where a sweep has made a tombstone of marks that it has read; a storer
 // that has no lock on V1 has read an older state then, and its copy lies under the tombstone.
-func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
+func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
 	children := make([][]shape.Row, len(e.v2.Children))
@@ -213,7 +213,7 @@ func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored
 			return err
 		}
 	}
-	deleted, err := e.deleteMarks(ctx, t, marks)
+	deleted, err := e.marks.remove(ctx, t, marks)
 	if err != nil {
 		return err
 	}
@@ -223,9 +223,9 @@ func (e *entity) finishStore(ctx context.Context, t *tx, items []pending, stored
 	return e.release(ctx, t, released)
 }
 
-// deleteMarks deletes exactly these, and returns how many of them were still there. Those of bypass writes are logged,
+// remove deletes exactly these, and returns how many of them were still there. Those of bypass writes are logged,
 // since the operator wants to know of them later.
-func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) (deleted int64, err error) {
+func (e marks) remove(ctx context.Context, t *tx, marks []mark) (deleted int64, err error) {
 	if len(marks) == 0 {
 		return 0, nil
 	}
@@ -234,19 +234,19 @@ func (e *entity) deleteMarks(ctx context.Context, t *tx, marks []mark) (deleted 
 		return 0, err
 	}
 	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
-		return e.db.dialect.deleteBypassMarks(ctx, t, e, string(document))
+		return e.db.dialect.deleteBypassMarks(ctx, t, e.statements, string(document))
 	}
-	return t.Exec(ctx, e.db.dialect.deleteMarks(e), string(document))
+	return t.Exec(ctx, e.db.dialect.deleteMarks(e.statements), string(document))
 }
 
-// addMark appends a mark for one key.
-func (e *entity) addMark(ctx context.Context, t *tx, key string, kind markKind, floor int64) error {
+// add appends a mark for one key.
+func (e marks) add(ctx context.Context, t *tx, key string, kind markKind, floor int64) error {
 	_, err := t.Exec(ctx, e.sql(`INSERT INTO {mark} (key, kind, floor) VALUES ({?}, ?, ?)`), key, string(kind), floor)
 	return err
 }
 
 // returnKeys runs a statement over rows that returns keys, and adds them to keys.
-func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, statement string,
+func (e statements) returnKeys(ctx context.Context, t *tx, keys map[string]bool, statement string,
 	rows []shape.Row,
 ) error {
 	document, err := shape.Marshal(rows)
@@ -262,7 +262,9 @@ func (e *entity) returnKeys(ctx context.Context, t *tx, keys map[string]bool, st
 }
 
 // insertRows inserts rows into a table.
-func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) error {
+func (e statements) insertRows(ctx context.Context, t *tx, table string, columns []shape.Column,
+	rows []shape.Row,
+) error {
 	if done, err := e.db.dialect.insertMany(ctx, t, table, columns, rows); done || err != nil {
 		return err
 	}
@@ -270,13 +272,13 @@ func (e *entity) insertRows(ctx context.Context, t *tx, table string, columns []
 }
 
 // execRows runs a statement over rows, unless there are none.
-func (e *entity) execRows(ctx context.Context, t *tx, statement string, rows []shape.Row) error {
+func (e statements) execRows(ctx context.Context, t *tx, statement string, rows []shape.Row) error {
 	_, err := e.writeRows(ctx, t, statement, rows)
 	return err
 }
 
 // writeRows is execRows, and returns how many rows were written.
-func (e *entity) writeRows(ctx context.Context, t *tx, statement string, rows []shape.Row) (int64, error) {
+func (e statements) writeRows(ctx context.Context, t *tx, statement string, rows []shape.Row) (int64, error) {
 	if len(rows) == 0 {
 		return 0, nil
 	}
@@ -288,7 +290,7 @@ func (e *entity) writeRows(ctx context.Context, t *tx, statement string, rows []
 }
 
 // execKeys runs a statement in which %s stands for a query of keys.
-func (e *entity) execKeys(ctx context.Context, t *tx, statement string, keys []string) error {
+func (e statements) execKeys(ctx context.Context, t *tx, statement string, keys []string) error {
 	document, err := e.keyDocument(keys)
 	if err != nil {
 		return err
@@ -311,7 +313,7 @@ func parseTime(s string) time.Time {
 
 // returnKeysOf runs a query that returns keys, in which %s stands for a query of keys unless that is nil, and adds what
 // it returns to found.
-func (e *entity) returnKeysOf(ctx context.Context, t *tx, found map[string]bool, query string, keys []string) error {
+func (e statements) returnKeysOf(ctx context.Context, t *tx, found map[string]bool, query string, keys []string) error {
 	var args []any
 	if keys != nil {
 		document, err := e.keyDocument(keys)

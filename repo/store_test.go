@@ -47,7 +47,7 @@ var readers = map[string]func(t *testing.T, b *repotest.Bench) error{
 
 // What happens between a reader's look at V1 and its store. Anomalies 1 to 6: lost update, resurrection, lost V2-only
 // information, torn aggregate, half a write under a phase that is over. Guards, seen to fail here when removed: ON
-// CONFLICT DO NOTHING in insertCopies, AND seq = read in updateCopies, child rows for none but the stored and the
+// CONFLICT DO NOTHING in copies.insert, AND seq = read in copies.update, child rows for none but the stored and the
 // deletion of no marks but those read in finishStore, the tombstone in deleteBoth.
 func TestAReaderThatStoresLate(t *testing.T) {
 	t.Parallel()

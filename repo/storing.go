@@ -40,7 +40,7 @@ type storing struct {
 }
 
 // storeEnded notes how a store of copies has ended.
-func (e *entity) storeEnded(ctx context.Context, err error) {
+func (e copies) storeEnded(ctx context.Context, err error) {
 	switch {
 	case err == nil:
 		if since := e.storing.failingSince.Swap(nil); since != nil {

@@ -33,9 +33,9 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 	if run.olderThan > 0 || c.Stage == stageMarks {
 		w = wantBoth
 	}
-	keyQuery := r.v1Keys(c, limit)
+	keyQuery := r.sweeping.v1Keys(c, limit)
 	if c.Stage == stageMarks {
-		keyQuery = r.markedKeys(c, limit)
+		keyQuery = r.sweeping.markedKeys(c, limit)
 	}
 	b, read, err := r.readBatch(ctx, w, keyQuery, limit)
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 		if t.fence.AllMarks != b.fence.AllMarks {
 			return outcome{}, database.Busy(errOvertaken) // V1 was truncated since, or there was a gap in the capture
 		}
-		return r.applySweep(ctx, t, c, do)
+		return r.sweeping.apply(ctx, t, c, do)
 	}
 	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
 		if len(do.items) != 1 {
@@ -57,13 +57,14 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 		}
 		p := do.items[0]
 		fault := Faulty("", "V2 does not take it: %s", shape.FirstLine(refusal))
-		return r.applySweep(ctx, t, c, swept{newFailures: 1, failures: []failure{newFailure(p.key, p.state, fault)}})
+		failures := []failure{newFailure(p.key, p.state, fault)}
+		return r.sweeping.apply(ctx, t, c, swept{newFailures: 1, failures: failures})
 	}
 	return b, nil
 }
 
-func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outcome, error) {
-	stored, err := e.store(ctx, t, do.items, OriginSweep)
+func (e sweeping) apply(ctx context.Context, t *tx, c chunk, do swept) (outcome, error) {
+	stored, err := e.copies.store(ctx, t, do.items, OriginSweep)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -79,7 +80,7 @@ func (e *entity) applySweep(ctx context.Context, t *tx, c chunk, do swept) (outc
 			err = database.Busy(errOvertaken)
 		}
 		if err == nil {
-			err = e.addMark(ctx, t, w.key, markChange, 0)
+			err = e.marks.add(ctx, t, w.key, markChange, 0)
 		}
 		if err != nil {
 			return outcome{}, err
@@ -116,7 +117,7 @@ func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sql
 }
 
 // v1Keys is a query of the next keys of V1 in a chunk.
-func (e *entity) v1Keys(c chunk, limit int) sqlText {
+func (e sweeping) v1Keys(c chunk, limit int) sqlText {
 	var s sqlText
 	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (")
 	e.nextKeys(&s, e.v1, c, limit)
@@ -125,7 +126,7 @@ func (e *entity) v1Keys(c chunk, limit int) sqlText {
 }
 
 // bothKeys is a query of the next keys of either shape in a chunk.
-func (e *entity) bothKeys(c chunk, limit int) sqlText {
+func (e sweeping) bothKeys(c chunk, limit int) sqlText {
 	var s sqlText
 	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM (SELECT a.key FROM (")
 	e.nextKeys(&s, e.v1, c, limit)
@@ -135,7 +136,7 @@ func (e *entity) bothKeys(c chunk, limit int) sqlText {
 	return s
 }
 
-func (e *entity) nextKeys(s *sqlText, t *shape.Table, c chunk, limit int) {
+func (e sweeping) nextKeys(s *sqlText, t *shape.Table, c chunk, limit int) {
 	key := "t." + quote(t.Key.Name)
 	s.add(fill(`SELECT {key} AS key FROM {table} t WHERE `, "key", key, "table", t.SQL))
 	if c.Upper == nil {
@@ -151,7 +152,7 @@ func (e *entity) nextKeys(s *sqlText, t *shape.Table, c chunk, limit int) {
 
 // marked is a query of the keys that a sweep's last stage is about: those with marks, or with a copy under a tombstone,
 // or with one that has no row since a gap in the capture.
-func (e *entity) marked() string {
+func (e statements) marked() string {
 	return e.sql(`SELECT m.key FROM {mark} m WHERE m.kind = 'CHANGE' UNION SELECT m.key FROM {mark} m JOIN {v2} c
 		ON c.{v2.key} = m.key WHERE m.kind = 'GONE' UNION SELECT c.{v2.key} FROM {v2} c WHERE {underTruncate}
 		UNION SELECT c.{v2.key} FROM {v2} c WHERE {orphaned}`, "underTruncate", e.underTruncate(),
@@ -160,7 +161,7 @@ func (e *entity) marked() string {
 
 // markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them
 // once, also where other programs leave new marks as fast as it works.
-func (e *entity) markedKeys(c chunk, limit int) sqlText {
+func (e sweeping) markedKeys(c chunk, limit int) sqlText {
 	var s sqlText
 	s.add(fill(`SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM ({marked}) u
 		WHERE `, "marked", e.marked()))
@@ -208,7 +209,7 @@ func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
 }
 
 // fold turns the marks of a key without a V1 row into one tombstone, and removes the copy.
-func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
+func (e sweeping) fold(ctx context.Context, t *tx, v vanished) error {
 	if v.state.hasCopy {
 		n, err := t.Exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), v.key, v.state.seq)
 		if err != nil {
@@ -220,26 +221,26 @@ func (e *entity) fold(ctx context.Context, t *tx, v vanished) error {
 	}
 	if len(v.state.marks) == 0 {
 		// TRUNCATE has left no mark of its own for the key.
-		if err := e.addMark(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
+		if err := e.marks.add(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
 			return err
 		}
 		return e.release(ctx, t, []string{v.key})
 	}
-	if err := e.lockMarks(ctx, t, v.state.marks); err != nil {
+	if err := e.marks.lock(ctx, t, v.state.marks); err != nil {
 		return err
 	}
 	// The tombstone has an id of its own: a storer that has read one of these marks would delete it as that.
-	if err := e.addMark(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
+	if err := e.marks.add(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
 		return err
 	}
-	if _, err := e.deleteMarks(ctx, t, v.state.marks); err != nil {
+	if _, err := e.marks.remove(ctx, t, v.state.marks); err != nil {
 		return err
 	}
 	return e.release(ctx, t, []string{v.key})
 }
 
-// lockMarks locks marks that were read, and is busy where one of them has gone: somebody has written the key since.
-func (e *entity) lockMarks(ctx context.Context, t *tx, marks []mark) error {
+// lock locks marks that were read, and is busy where one of them has gone: somebody has written the key since.
+func (e marks) lock(ctx context.Context, t *tx, marks []mark) error {
 	document, err := json.Marshal(marks)
 	if err != nil {
 		return err

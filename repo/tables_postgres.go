@@ -67,7 +67,7 @@ func replicaIdentity(table string) string {
 	return onlyIf(isFull, fill("ALTER TABLE {table} REPLICA IDENTITY FULL;", "table", table))
 }
 
-func (d postgres) entityTables(e *entity) []string {
+func (d postgres) entityTables(e statements) []string {
 	key := e.db.dialect.KeyType(e.v1.Key)
 	create := func(template, index string) string {
 		return e.script(template, "key", key, "index", quote(ownTable(e.name, index)))

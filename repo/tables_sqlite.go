@@ -43,7 +43,7 @@ func (sqlite) sharedTables(*DB) []string {
 	return statements
 }
 
-func (d sqlite) entityTables(e *entity) []string {
+func (d sqlite) entityTables(e statements) []string {
 	key := e.db.dialect.KeyType(e.v1.Key)
 	create := func(template, index string) string {
 		return e.script(template, "key", key, "index", quote(ownTable(e.name, index)), "default now", sqliteNow)

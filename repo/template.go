@@ -29,12 +29,12 @@ func (db *DB) script(template string, pairs ...string) string {
 //	{name}               the entity's name, as a string
 //	{?}                  an argument, as a key
 //	{all gone} {all stale}    how many marks of all keys there are of these kinds
-func (e *entity) sql(template string, pairs ...string) string {
+func (e *tables) sql(template string, pairs ...string) string {
 	return database.FillBy(database.OneLine(template), database.Named(pairs), e.named, e.db.named)
 }
 
 // script is sql that keeps its lines.
-func (e *entity) script(template string, pairs ...string) string {
+func (e *tables) script(template string, pairs ...string) string {
 	return database.FillBy(template, database.Named(pairs), e.named, e.db.named)
 }
 
@@ -56,7 +56,7 @@ func (db *DB) named(name string) (string, bool) {
 	}
 }
 
-func (e *entity) named(name string) (string, bool) {
+func (e *tables) named(name string) (string, bool) {
 	switch name {
 	case "v1":
 		return e.v1.SQL, true

@@ -48,7 +48,7 @@ func (postgres) strangers(ctx context.Context, s database.Session, db *DB) ([]st
 		for _, t := range e.v2.All() {
 			ours = append(ours, t.SQL)
 		}
-		for _, t := range e.captured() {
+		for _, t := range e.capture.captured() {
 			functions = append(functions, e.db.qualify(t.trigger))
 		}
 	}

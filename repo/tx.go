@@ -145,7 +145,7 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 		err := e.transact(ctx, o, fn)
 		if !renewed && refusedByLimit(err) {
 			renewed = true
-			changed, renewErr := e.renewColumns(ctx)
+			changed, renewErr := e.fitting.renewColumns(ctx)
 			if renewErr != nil {
 				return renewErr
 			}
@@ -154,7 +154,7 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 			}
 		}
 		if errors.Is(err, database.ErrEarlierCapture) {
-			if _, err := e.mendCapture(ctx, time.Second); err != nil {
+			if _, err := e.capture.mend(ctx, time.Second); err != nil {
 				return err
 			}
 		}
@@ -163,7 +163,7 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 }
 
 // renewColumns looks at V1's columns again, and brings V2's up to them. It reports whether any has changed.
-func (e *entity) renewColumns(ctx context.Context) (bool, error) {
+func (e fitting) renewColumns(ctx context.Context) (bool, error) {
 	changed, err := e.renew(ctx, e.db.pools.Reading())
 	if err != nil {
 		return false, err

@@ -78,7 +78,7 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string,
 		}
 		return r.updateV1WhenV2Leads(ctx, t, s, v1)
 	}
-	if err := r.writeV1(ctx, t, d); err != nil {
+	if err := r.v1Rows.apply(ctx, t, d); err != nil {
 		return v1, err
 	}
 	return r.refreshCopy(ctx, t, before, &v1, changed)
@@ -155,7 +155,7 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		return record, v1, err
 	}
 	if d := r.v1.Differ(s.v1, &v1); !d.Empty() {
-		if err := r.writeV1(ctx, t, d); err != nil {
+		if err := r.v1Rows.apply(ctx, t, d); err != nil {
 			return record, v1, err
 		}
 	}

@@ -105,8 +105,8 @@ func upgradeFrom2(ctx context.Context, db *DB, s database.Session) ([]string, er
 	marks, quarantine := db.qualify("coexist_mark"), db.qualify("coexist_quarantine")
 	var statements []string
 	for _, e := range db.entities {
-		statements = append(statements, db.dialect.stopWriters(e, "true")...)
-		statements = append(statements, db.dialect.lockV1(e)...)
+		statements = append(statements, db.dialect.stopWriters(e.tables, "true")...)
+		statements = append(statements, db.dialect.lockV1(e.tables)...)
 	}
 	for _, e := range db.entities {
 		const markColumns, quarantineColumns = "kind, floor, bypass, at",
@@ -117,7 +117,7 @@ func upgradeFrom2(ctx context.Context, db *DB, s database.Session) ([]string, er
 			e.sql(`INSERT INTO {quarantine} (key, {quarantineColumns}) SELECT {asKey}, {quarantineColumns}
 				FROM {shared} WHERE entity = {name}`, "quarantineColumns", quarantineColumns,
 				"asKey", e.asKey("key"), "shared", quarantine))
-		triggers, err := db.dialect.capture(ctx, s, e, captureOutdated)
+		triggers, err := db.dialect.capture(ctx, s, e.capture, captureOutdated)
 		if err != nil {
 			return nil, err
 		}
@@ -132,8 +132,8 @@ func upgradeFrom2(ctx context.Context, db *DB, s database.Session) ([]string, er
 func upgradeFrom3(_ context.Context, db *DB, _ database.Session) ([]string, error) {
 	statements := []string{db.sql(`ALTER TABLE {coexist_entity} ADD COLUMN capture_fingerprint text`)}
 	for _, e := range db.entities {
-		_, fingerprint := db.dialect.capture6(e)
-		statements = append(statements, e.record(fingerprint)...)
+		_, fingerprint := db.dialect.capture6(e.capture)
+		statements = append(statements, e.capture.record(fingerprint)...)
 	}
 	return statements, nil
 }
@@ -173,26 +173,26 @@ func upgradeFrom6(ctx context.Context, db *DB, s database.Session) ([]string, er
 		if err := add(e.markTable, "tx", db.dialect.MarkID()); err != nil {
 			return nil, err
 		}
-		statements = append(statements, db.dialect.looseKeys(e)...)
+		statements = append(statements, db.dialect.looseKeys(e.statements)...)
 	}
 	for _, e := range db.entities {
-		dropped, err := db.dialect.dropCapture6(ctx, s, e)
+		dropped, err := db.dialect.dropCapture6(ctx, s, e.capture)
 		if err != nil {
 			return nil, err
 		}
 		if len(dropped) == 0 {
 			continue // nothing captured: whoever may installs it later
 		}
-		created, err := db.dialect.capture(ctx, s, e, captureAll)
+		created, err := db.dialect.capture(ctx, s, e.capture, captureAll)
 		if err != nil {
 			return nil, err
 		}
-		whole, fingerprint := db.dialect.capture6(e)
+		whole, fingerprint := db.dialect.capture6(e.capture)
 		broken := e.sql(`EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
 			AND NOT (coalesce(x.capture_fingerprint, '') = {fingerprint} AND {whole}))`,
 			"fingerprint", fingerprint, "whole", whole)
-		statements = slices.Concat(statements, db.dialect.lockV1(e), e.gap(broken), dropped, created,
-			e.record(db.dialect.fingerprint(e)))
+		statements = slices.Concat(statements, db.dialect.lockV1(e.tables), e.capture.gap(broken), dropped, created,
+			e.capture.record(db.dialect.fingerprint(e.capture)))
 	}
 	return statements, nil
 }

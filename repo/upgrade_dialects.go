@@ -9,7 +9,7 @@ import (
 
 // What captured writes up to version 6 of the engine's own tables: triggers named after the table.
 
-func (postgres) capture6(e *entity) (captured, fingerprint string) {
+func (postgres) capture6(e capture) (captured, fingerprint string) {
 	var whole []string
 	for _, t := range e.captured() {
 		names := "'coexist_capture_truncate', 'coexist_capture_insert', 'coexist_capture_update', 'coexist_capture_delete'"
@@ -29,7 +29,7 @@ func (postgres) capture6(e *entity) (captured, fingerprint string) {
 		postgresFingerprint(e, func(capturedTable) string { return "coexist_capture" })
 }
 
-func (postgres) dropCapture6(ctx context.Context, s database.Session, e *entity) ([]string, error) {
+func (postgres) dropCapture6(ctx context.Context, s database.Session, e capture) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		on := e.db.qualify(t.table)
@@ -66,7 +66,7 @@ func (postgres) dropCapture6(ctx context.Context, s database.Session, e *entity)
 	return statements, nil
 }
 
-func (d postgres) looseKeys(e *entity) []string {
+func (d postgres) looseKeys(e statements) []string {
 	declared := e.db.dialect.KeyType(e.v1.Key)
 	return []string{
 		e.sql(`ALTER TABLE {mark} ALTER COLUMN key TYPE {declared}`, "declared", declared),
@@ -74,7 +74,7 @@ func (d postgres) looseKeys(e *entity) []string {
 	}
 }
 
-func (sqlite) capture6(e *entity) (captured, fingerprint string) {
+func (sqlite) capture6(e capture) (captured, fingerprint string) {
 	names := func(t capturedTable) []string {
 		return []string{
 			"coexist_capture_" + t.table + "_insert", "coexist_capture_" + t.table + "_delete",
@@ -84,7 +84,7 @@ func (sqlite) capture6(e *entity) (captured, fingerprint string) {
 	return sqliteWhole(e, names), sqliteFingerprint(e, names)
 }
 
-func (sqlite) dropCapture6(ctx context.Context, s database.Session, e *entity) ([]string, error) {
+func (sqlite) dropCapture6(ctx context.Context, s database.Session, e capture) ([]string, error) {
 	var statements []string
 	for _, t := range e.captured() {
 		names, err := s.Texts(ctx, "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name IN (?, ?, ?)",
@@ -101,4 +101,4 @@ func (sqlite) dropCapture6(ctx context.Context, s database.Session, e *entity) (
 }
 
 // looseKeys: a type says nothing of length here.
-func (sqlite) looseKeys(*entity) []string { return nil }
+func (sqlite) looseKeys(statements) []string { return nil }

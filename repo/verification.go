@@ -56,7 +56,7 @@ func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
 // prepareVerification reads the next keys of either shape. Where it finds fault, it looks again in the batch's
 // transaction.
 func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
-	b, read, err := r.readBatch(ctx, wantBoth, r.bothKeys(c, limit), limit)
+	b, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c
 			if err != nil {
 				return outcome{}, err
 			}
-			return r.report(ctx, t, c, behind, faults)
+			return r.runs.report(ctx, t, c, behind, faults)
 		}
 	}
 	if run.repair {
@@ -171,7 +171,7 @@ func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2],
 	}
 	if s.absent() {
 		finding.Repaired = true
-		return r.fold(ctx, t, vanished{s.key, s.state})
+		return r.sweeping.fold(ctx, t, vanished{s.key, s.state})
 	}
 	s.again = true
 	c, err := r.internalRead(s)
@@ -181,7 +181,7 @@ func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2],
 	}
 	p := r.pending(s, c)
 	p.version++
-	stored, err := r.store(ctx, t, []pending{p}, OriginRepair)
+	stored, err := r.copies.store(ctx, t, []pending{p}, OriginRepair)
 	if err == nil && !stored[s.key] {
 		return database.Busy(errOvertaken)
 	}
@@ -198,7 +198,7 @@ func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2
 			return nil
 		}
 		finding.Repaired, wanted[s.key] = true, nil
-		return r.deleteV1(ctx, t, s.key)
+		return r.v1Rows.remove(ctx, t, s.key)
 	}
 	v1, err := r.represent(s.v1, *s.v2)
 	if err != nil {

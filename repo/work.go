@@ -79,8 +79,8 @@ func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
 	}
 	*last = time.Now()
 	for _, e := range c.db.entities {
-		_, err := e.alignColumns(ctx)
-		if err = errors.Join(err, e.checkCapture(ctx), e.readKeys(ctx)); err != nil && ctx.Err() == nil {
+		_, err := e.fitting.alignColumns(ctx)
+		if err = errors.Join(err, e.capture.check(ctx), e.foreignKeys.load(ctx)); err != nil && ctx.Err() == nil {
 			c.db.logger.WarnContext(ctx, "cannot look at V1's catalog", "entity", e.name, "error", err)
 		}
 	}
@@ -112,7 +112,7 @@ func (c *Control) Work(ctx context.Context) error {
 			mu.Lock()
 			for ; working[run.ID] < run.Workers; working[run.ID]++ {
 				workers.Go(func() {
-					e.workOn(ctx, run)
+					e.runs.workOn(ctx, run)
 					mu.Lock()
 					defer mu.Unlock()
 					working[run.ID]--
@@ -121,7 +121,7 @@ func (c *Control) Work(ctx context.Context) error {
 			mu.Unlock()
 		}
 		for _, e := range c.db.entities {
-			e.analyzeOutgrown(ctx)
+			e.runs.analyzeOutgrown(ctx)
 		}
 		if err := c.db.foldBypassLog(ctx); err != nil && ctx.Err() == nil {
 			c.db.logger.DebugContext(ctx, "cannot fold the log of bypass writes", "error", err)
@@ -140,7 +140,7 @@ func (c *Control) Work(ctx context.Context) error {
 
 // workOn is one worker of a run: it works on chunk after chunk until there is no more for it to do. What fails is tried
 // again; what keeps failing ends the run.
-func (e *entity) workOn(ctx context.Context, run Run) {
+func (e runs) workOn(ctx context.Context, run Run) {
 	const tries = 8
 	w := worker{size: firstBatch, most: maxBatch, waits: database.NewBackOff()}
 	if size := int(e.firstBatch.Load()); size > 0 {
@@ -192,7 +192,7 @@ type worker struct {
 
 // waits says what a run waits for, in its throttledBy too where the database lets it. Batches that took longer than the
 // database lets a statement take are halved, and do not grow that large again.
-func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
+func (e runs) waits(ctx context.Context, run Run, w *worker, err error) {
 	cause := CauseOf(err)
 	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause,
 		"rows", w.size, "after", w.after, "error", err)
@@ -212,14 +212,14 @@ func (e *entity) waits(ctx context.Context, run Run, w *worker, err error) {
 
 // throttled notes why a run is slower than it could be, nil for nothing. Whoever waits for the database may not be able
 // to tell it.
-func (e *entity) throttled(ctx context.Context, run int64, why *string) {
+func (e runs) throttled(ctx context.Context, run int64, why *string) {
 	if _, err := e.db.pools.Writing().Exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by =
 		? WHERE id = ? AND status = 'RUNNING'`), why, run); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot say what a run waits for", "run", run, "error", err)
 	}
 }
 
-func (e *entity) fail(ctx context.Context, run Run, reason error) {
+func (e runs) fail(ctx context.Context, run Run, reason error) {
 	e.db.logger.ErrorContext(ctx, "a run has failed", "run", run.ID, "entity", e.name, "error", reason)
 	if _, err := e.db.endOrChange(ctx, run.ID, Failed, reason.Error()); err != nil {
 		e.db.logger.ErrorContext(ctx, "cannot say that a run has failed", "run", run.ID, "error", err)
@@ -227,7 +227,7 @@ func (e *entity) fail(ctx context.Context, run Run, reason error) {
 }
 
 // workOnChunk does batch after batch. It returns nil once the chunk is done.
-func (e *entity) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) error {
+func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) error {
 	defer e.giveBack(ctx, c)
 	unknown := 0 // rows one after another that were refused with an error which does not say that it is the row's fault
 	for {
@@ -300,7 +300,7 @@ func mayBeRow(err error) bool {
 
 // analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until
 // then plans are made for empty tables. It is no more than a help.
-func (e *entity) analyze(ctx context.Context, run Run) {
+func (e runs) analyze(ctx context.Context, run Run) {
 	ended, err := e.db.pools.Reading().Number(ctx, e.db.sql(`SELECT count(*) FROM {coexist_run} WHERE id = ?
 		AND kind = 'SWEEP' AND status = 'SUCCEEDED'`), run.ID)
 	if err != nil || ended == 0 {
@@ -310,7 +310,7 @@ func (e *entity) analyze(ctx context.Context, run Run) {
 }
 
 // growing are the tables that a migration fills.
-func (e *entity) growing() []string {
+func (e runs) growing() []string {
 	tables := []string{e.markTable, e.quarantineTable}
 	for _, t := range e.v2.All() {
 		tables = append(tables, t.SQL)
@@ -320,7 +320,7 @@ func (e *entity) growing() []string {
 
 // analyzeOutgrown keeps plans from being those of an empty table while a sweep fills V2, or another program's statement
 // marks a million rows: each read would go over all of them until the database's own daemon comes.
-func (e *entity) analyzeOutgrown(ctx context.Context) {
+func (e runs) analyzeOutgrown(ctx context.Context) {
 	outgrown, err := e.db.dialect.Outgrown(ctx, e.db.pools.Reading(), e.growing())
 	if err != nil {
 		e.db.logger.DebugContext(ctx, "cannot tell whether tables have grown", "entity", e.name, "error", err)
@@ -329,7 +329,7 @@ func (e *entity) analyzeOutgrown(ctx context.Context) {
 	e.analyzeTables(ctx, outgrown)
 }
 
-func (e *entity) analyzeTables(ctx context.Context, tables []string) {
+func (e runs) analyzeTables(ctx context.Context, tables []string) {
 	for _, statement := range e.db.dialect.Analyze(tables) {
 		if _, err := e.db.pools.Writing().Exec(ctx, statement); err != nil {
 			e.db.logger.DebugContext(ctx, "cannot analyze", "entity", e.name, "error", err)
@@ -339,7 +339,7 @@ func (e *entity) analyzeTables(ctx context.Context, tables []string) {
 }
 
 // giveBack ends the lease, so that nobody has to wait for it.
-func (e *entity) giveBack(ctx context.Context, c chunk) {
+func (e runs) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	// A lease that is not given back is not renewed.
@@ -351,7 +351,7 @@ func (e *entity) giveBack(ctx context.Context, c chunk) {
 
 // pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as
 // the run's.
-func (e *entity) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
+func (e runs) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
 	wait := e.db.dialect.MinPause()
 	if rate := c.rate(); rate > 0 {
 		wait = max(wait, time.Duration(rows)*time.Second/time.Duration(rate)-time.Since(began))

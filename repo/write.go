@@ -105,9 +105,9 @@ func validate(model any) error {
 	return nil
 }
 
-// writeV1 writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all
+// apply writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all
 // of it.
-func (e *entity) writeV1(ctx context.Context, t *tx, d *shape.Difference) error {
+func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 	if d.Empty() {
 		return nil
 	}
@@ -250,7 +250,7 @@ func (r *Repository[V1, V2]) notKept(created bool) error {
 func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c Record[V2], growth int64) error {
 	p := r.pending(s, c)
 	p.version += growth
-	stored, err := r.store(ctx, t, []pending{p}, OriginWrite)
+	stored, err := r.copies.store(ctx, t, []pending{p}, OriginWrite)
 	if err == nil && !stored[s.key] {
 		return database.Busy(errOvertaken)
 	}
@@ -259,7 +259,7 @@ func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c 
 
 // leaveStale leaves a mark in place of a copy, and keeps quarantine up to date.
 func (r *Repository[V1, V2]) leaveStale(ctx context.Context, t *tx, s *seen[V1, V2], conversionErr error) error {
-	if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {
+	if err := r.marks.add(ctx, t, s.key, markChange, 0); err != nil {
 		return err
 	}
 	if conversionErr == nil {
@@ -307,7 +307,7 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 		if expectedVersion != nil && *expectedVersion != s.state.currentVersion() {
 			return fmt.Errorf("%w: the version is %d", ErrStaleVersion, s.state.currentVersion())
 		}
-		if err := r.referred(ctx, t, key); err != nil {
+		if err := r.foreignKeys.referred(ctx, t, key); err != nil {
 			return err
 		}
 		return r.deleteBoth(ctx, t, key, s.state)
@@ -332,7 +332,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		if err != nil {
 			return err
 		}
-		if err := e.deleteV1(ctx, t, key); err != nil {
+		if err := e.v1Rows.remove(ctx, t, key); err != nil {
 			return err
 		}
 		if err := finish(ctx); err != nil {
@@ -358,17 +358,17 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 			return database.Busy(errOvertaken)
 		}
 	}
-	if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {
+	if err := e.marks.add(ctx, t, key, markGone, s.currentVersion()); err != nil {
 		return err
 	}
-	if _, err := e.deleteMarks(ctx, t, s.marks); err != nil {
+	if _, err := e.marks.remove(ctx, t, s.marks); err != nil {
 		return err
 	}
 	return e.release(ctx, t, []string{key})
 }
 
-// deleteV1 deletes the rows of V1, children first.
-func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
+// remove deletes the rows of V1, children first.
+func (e v1Rows) remove(ctx context.Context, t *tx, key string) error {
 	for i, at := range e.v1Places() {
 		for _, c := range e.late(e.v1.All()[i]) {
 			if _, err := t.Exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {column2} = {?}
@@ -388,7 +388,7 @@ func (e *entity) deleteV1(ctx context.Context, t *tx, key string) error {
 }
 
 // deleteStatement deletes the rows of an argument, a JSON list of objects, that agree in match.
-func (e *entity) deleteStatement(table string, match []shape.Column) string {
+func (e statements) deleteStatement(table string, match []shape.Column) string {
 	from, value := e.db.dialect.Records(match)
 	matches := make([]string, len(match))
 	for i, c := range match {

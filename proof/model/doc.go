@@ -53,10 +53,10 @@
 //	look, sight                             mark.go state; read.go decode
 //	convert                                 internal_read.go convert; conversion.go prove
 //	lazyBegin                               store.go storeLazily; dialect_*.go begin, lazy
-//	insertCopies, updateCopies              store.go insertCopies, updateCopies
+//	insertCopies, updateCopies              store.go copies.insert, copies.update
 //	finish, quarantine                      store.go finishStore; quarantine.go quarantine; tx.go COMMIT
 //	begin, lockLead, lockV1, lockChild      dialect_*.go begin; entity.go locks, locked
-//	change                                  update.go updateV1, updateV2; write.go readLocked, writeV1; cutover.go updateV1WhenV2Leads, updateV2WhenV2Leads
+//	change                                  update.go updateV1, updateV2; write.go readLocked, v1Rows.apply; cutover.go updateV1WhenV2Leads, updateV2WhenV2Leads
 //	followSee, followPut, leaveStale        write.go refreshCopy, put, leaveStale; update.go putV2
 //	writeBack                               cutover.go writeBack, bringUpV1
 //	mustBeFree, insertRoot                  create.go mustBeFree, CreateV1, CreateV2
@@ -66,7 +66,7 @@
 //	deleteRows, deleteCopy, commitDelete    write.go Delete, deleteBoth; reference.go referred
 //	prepareRange, prepareMarks, sort        sweep.go prepareSweep, markedKeys, sort
 //	batchBegin, nextBatch, refuse           chunk.go mayWork, commitBatch; work.go workOnChunk
-//	foldVanished, foldMarks                 sweep.go fold, lockMarks
+//	foldVanished, foldMarks                 sweep.go fold, marks.lock
 //	countAll, countRows                     facts.go facts, rowFacts; gate.go mayPass
 //	fencePhase, lockTables                  dialect_*.go changePhase
 //	setPhase, changedSince, commitPhase     control.go setPhase; facts.go changedSince, cheapFacts, orderFacts

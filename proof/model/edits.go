@@ -13,7 +13,7 @@ var edits = map[guard][]edit{
 	seqIsNeverReused:   {{"store.go", "r[seqColumn] = t.seq", "r[seqColumn] = p.state.seq + 1"}},
 	winnerOwnsChildren: {{"store.go", "if !stored[p.key] {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue"}},
 	onlyMarksThatWereRead: {{
-		"store.go", "deleted, err := e.deleteMarks(ctx, t, marks)\n\tif err != nil {",
+		"store.go", "deleted, err := e.marks.remove(ctx, t, marks)\n\tif err != nil {",
 		"written, deleted := []string{}, int64(len(marks))\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
 			"\tif err := e.execKeys(ctx, t, \"DELETE FROM \"+e.markTable+\" WHERE key IN (SELECT k.key FROM (%s) k)\", written); err != nil {",
 	}},
@@ -45,19 +45,19 @@ var edits = map[guard][]edit{
 		"return base + s.all.sum()",
 	}},
 	deleteLeavesTombstone: {{
-		"write.go", "if err := e.addMark(ctx, t, key, markGone, s.currentVersion()); err != nil {",
+		"write.go", "if err := e.marks.add(ctx, t, key, markGone, s.currentVersion()); err != nil {",
 		"if err := error(nil); err != nil {",
 	}},
 	foldIfUnchanged: {{"sweep.go", " AND coexist_seq = ?`), v.key, v.state.seq)", "`), v.key)"}},
 	foldLocksMarks: {{
-		"sweep.go", "if err := e.lockMarks(ctx, t, v.state.marks); err != nil {",
+		"sweep.go", "if err := e.marks.lock(ctx, t, v.state.marks); err != nil {",
 		"if err := error(nil); err != nil {",
 	}},
 	tombstoneIsAnotherMark: {{
 		"sweep.go",
-		"if err := e.addMark(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {\n\t\treturn err\n\t}\n\tif _, err := e.deleteMarks(ctx, t, v.state.marks); err != nil {",
+		"if err := e.marks.add(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {\n\t\treturn err\n\t}\n\tif _, err := e.marks.remove(ctx, t, v.state.marks); err != nil {",
 		"if _, err := t.Exec(ctx, \"UPDATE \"+e.markTable+\" SET kind = ?, floor = ?, bypass = false WHERE key = \"+e.asKey(\"?\")+\" AND id = ?\", string(markGone), v.state.foldedFloor(), v.key, v.state.marks[0].ID); err != nil {\n" +
-			"\t\treturn err\n\t}\n\tif _, err := e.deleteMarks(ctx, t, v.state.marks[1:]); err != nil {",
+			"\t\treturn err\n\t}\n\tif _, err := e.marks.remove(ctx, t, v.state.marks[1:]); err != nil {",
 	}},
 	foldKeepsFloor: {{"mark.go", "return s.currentVersion() - 1 - s.all.sum()", "return 0"}},
 	sweepReadsMarks: {{
@@ -78,10 +78,10 @@ var edits = map[guard][]edit{
 		},
 	},
 	phaseIsReadAfterFence: {
-		{"dialect_postgres.go", "\tb.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))\n", ""},
+		{"dialect_postgres.go", "\tb.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e.tables))\n", ""},
 		{
 			"dialect_postgres.go", "\tguess := e.guess()\n\tif o.key",
-			"\tb.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e))\n\tguess := e.guess()\n\tif o.key",
+			"\tb.Add(func(r pgx.Row) error { return r.Scan(&free) }, lock, fenceLock(e.tables))\n\tguess := e.guess()\n\tif o.key",
 		},
 	},
 	locksMatchPhase: {{
@@ -117,19 +117,19 @@ var edits = map[guard][]edit{
 	effectsAreFollowed:        {{"aftermath.go", "follow[other] = append(follow[other], effect)", "_ = follow"}},
 	staleWriteMarks: {{
 		"write.go",
-		"if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n",
-		"if conversionErr != nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n",
+		"if err := r.marks.add(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n",
+		"if conversionErr != nil {\n\t\tif err := r.marks.add(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n",
 	}},
 	unconvertibleWriteMarks: {{
 		"write.go",
-		"if err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n",
-		"if conversionErr == nil {\n\t\tif err := r.addMark(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n",
+		"if err := r.marks.add(ctx, t, s.key, markChange, 0); err != nil {\n\t\treturn err\n\t}\n",
+		"if conversionErr == nil {\n\t\tif err := r.marks.add(ctx, t, s.key, markChange, 0); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n",
 	}},
 	createReadsMarksLater: {
 		{
 			"cutover.go",
-			"stored, err := r.store(ctx, t, []pending{p}, OriginWrite)\n\tif err != nil {\n\t\treturn record, err\n\t}\n\tif !stored[p.key] {\n\t\treturn record, ErrAlreadyExists",
-			"early, err := r.see(ctx, t, p.key)\n\tif err != nil {\n\t\treturn record, err\n\t}\n\tstored, err := r.store(ctx, t, []pending{p}, OriginWrite)\n\tif err != nil {\n\t\treturn record, err\n\t}\n\tif !stored[p.key] {\n\t\treturn record, ErrAlreadyExists",
+			"stored, err := r.copies.store(ctx, t, []pending{p}, OriginWrite)\n\tif err != nil {\n\t\treturn record, err\n\t}\n\tif !stored[p.key] {\n\t\treturn record, ErrAlreadyExists",
+			"early, err := r.see(ctx, t, p.key)\n\tif err != nil {\n\t\treturn record, err\n\t}\n\tstored, err := r.copies.store(ctx, t, []pending{p}, OriginWrite)\n\tif err != nil {\n\t\treturn record, err\n\t}\n\tif !stored[p.key] {\n\t\treturn record, ErrAlreadyExists",
 		},
 		{
 			"cutover.go", "if made && s.state.tombstoned() {",
@@ -144,7 +144,7 @@ var edits = map[guard][]edit{
 	rowsAreNotForcedIntoContract: {{"gate.go", "return from == Migrate && to == Cutover", "return true"}},
 	gateIsAskedUnderLocks: {{
 		"control.go",
-		"if err := e.changedSince(ctx, t.Session, &found, marksBefore); err != nil {",
+		"if err := e.survey.changedSince(ctx, t.Session, &found, marksBefore); err != nil {",
 		"if err := error(nil); err != nil {",
 	}},
 	gateLooksForHusks: {{
@@ -154,9 +154,9 @@ var edits = map[guard][]edit{
 	}},
 	phaseTakesFence: {{
 		"dialect_postgres.go",
-		"\tb.Add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))\", fenceLock(e))\n", "",
+		"\tb.Add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended($1, 0))\", fenceLock(e.tables))\n", "",
 	}},
-	phaseLocksTables: {{"dialect_postgres.go", "\tb.Add(nil, p.lockV1(e)[0])\n", ""}},
+	phaseLocksTables: {{"dialect_postgres.go", "\tb.Add(nil, p.lockV1(e.tables)[0])\n", ""}},
 	phasesChangeOneByOne: {{
 		"dialect_postgres.go",
 		"\tb.Add(nil, \"SELECT true FROM pg_advisory_xact_lock(hashtextextended('coexist/phases', 0))\")\n", "",
@@ -184,8 +184,8 @@ var edits = map[guard][]edit{
 		"IF false THEN",
 	}},
 	referrerGoesFirst: {
-		{"facts.go", "other != e && !inContract[other.name] {", "other != e && false {"},
-		{"facts.go", "target != e && inContract[target.name] {", "target != e && false {"},
+		{"facts.go", "other != e.entity && !inContract[other.name] {", "other != e.entity && false {"},
+		{"facts.go", "target != e.entity && inContract[target.name] {", "target != e.entity && false {"},
 	},
 	referencesAreHeld: {{"reference.go", "{key share}", ""}},
 	referrersAreCounted: {{
@@ -195,7 +195,7 @@ var edits = map[guard][]edit{
 	restoreStartsUnderFence: {{"start.go", "err = e.fenced(ctx, func", "err = e.write(ctx, opening{}, func"}},
 	restoringWritesUpsert: {{
 		"cutover.go",
-		"return r.insertV1(ctx, t, reflect.ValueOf(v1))\n\t}\n\t// The row cannot be read",
+		"return r.v1Rows.insert(ctx, t, reflect.ValueOf(v1))\n\t}\n\t// The row cannot be read",
 		"return nil\n\t}\n\t// The row cannot be read",
 	}},
 	createLocksV1: {{
@@ -224,7 +224,7 @@ var edits = map[guard][]edit{
 		{"chunk.go", "case t.fence.MappingVersion > e.mappingVersion:", "case false:"},
 	},
 	mappingIsRaisedUnderFence: {{
-		"ddl.go", "append(e.db.dialect.stopWriters(e, anyOlder), ",
+		"ddl.go", "append(e.db.dialect.stopWriters(e.tables, anyOlder), ",
 		"append([]string{anyOlder}[:0], ",
 	}},
 	remigrationKeepsRefined: {
@@ -246,7 +246,7 @@ var edits = map[guard][]edit{
 		"SELECT 1",
 	}},
 	gateLooksForOrphans: {{
-		"facts.go", "return found, before, e.orphanFacts(ctx, s, &found, exact)",
+		"facts.go", "return found, before, e.survey.orphanFacts(ctx, s, &found, exact)",
 		"return found, before, nil",
 	}},
 	seedsAreCounted:   {{"control.go", "seeds != found.seeds ||", "seeds < 0 ||"}},

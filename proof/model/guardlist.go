@@ -31,7 +31,7 @@ func families(f ...string) []string { return f }
 // triggers, references, RESTORE, quarantine, mappings, COMMIT, SQLite.
 var guardList = []guardInfo{
 	{
-		storeIfUnchanged, "storeIfUnchanged", "store.go insertCopies, updateCopies",
+		storeIfUnchanged, "storeIfUnchanged", "store.go copies.insert, copies.update",
 		"a storer inserts where there was no copy, and updates one of the seq that was read", families(familyTwo),
 	},
 	{
@@ -43,7 +43,7 @@ var guardList = []guardInfo{
 		"child rows are written for the copies that were won", families(familyTwo, familyPages, familyThree),
 	},
 	{
-		onlyMarksThatWereRead, "onlyMarksThatWereRead", "store.go finishStore, deleteMarks",
+		onlyMarksThatWereRead, "onlyMarksThatWereRead", "store.go finishStore, marks.remove",
 		"a storer deletes the marks that it has read, never another", families(familyTwo),
 	},
 	{
@@ -84,7 +84,7 @@ var guardList = []guardInfo{
 		families(familyTwo, familyPages, familyThree),
 	},
 	{
-		foldLocksMarks, "foldLocksMarks", "sweep.go lockMarks", "marks are folded if all that were read are still there",
+		foldLocksMarks, "foldLocksMarks", "sweep.go marks.lock", "marks are folded if all that were read are still there",
 		families(familyTwo, familyThree),
 	},
 	{

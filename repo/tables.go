@@ -1,0 +1,175 @@
+package repo
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/alwaysup/coexist/repo/internal/database"
+	"github.com/alwaysup/coexist/repo/internal/shape"
+)
+
+// tables are those of an entity, and what is known of them.
+type tables struct {
+	db             *DB
+	name           string
+	v1, v2         *shape.Table
+	intKey         bool
+	mappingVersion int
+	references     []Reference
+	constraints    database.TableKeys // the foreign and the unique keys of V1's tables
+	// The log of marks and the quarantine, as a statement names them.
+	markTable, quarantineTable string
+	catalogs                   atomic.Int64 // counts what has become known of columns
+	keyStatements              sync.Map     // of keyRead: the builtStatement
+}
+
+// keyColumn is a column of a name that holds whatever V1's key may, also once that is wider.
+func (e *tables) keyColumn(name string) shape.Column {
+	key := *e.v1.Key
+	key.Name, key.Catalog, key.Declared = name, nil, e.db.dialect.Compared(e.v1.Key)
+	return key
+}
+
+// asKey is an expression, or an argument, as a key.
+func (e *tables) asKey(expression string) string { return e.db.dialect.AsKey(e.v1.Key, expression) }
+
+// uuidKey reports whether the database takes nothing but a uuid for a key.
+func (e *tables) uuidKey() bool {
+	return e.db.dialect.Strict() && shape.TypeFamily(e.v1.Key.Now().SQLType) == "uuid"
+}
+
+// validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or
+// text. V1's column may have been widened, so its limits say nothing here.
+func (e *tables) validKey(key string) bool {
+	if e.intKey {
+		n, err := strconv.ParseInt(key, 10, 64)
+		return err == nil && strconv.FormatInt(n, 10) == key
+	}
+	if e.uuidKey() && !uuidForm.MatchString(key) {
+		return false
+	}
+	return utf8.ValidString(key) && !strings.ContainsRune(key, 0) &&
+		(!e.v1.Key.Now().Padded || !strings.HasSuffix(key, " "))
+}
+
+// holdsKey reports whether V1's column, as the catalog was read last, holds a key.
+func (e *tables) holdsKey(key string) bool {
+	l := e.v1.Key.Now().Limits
+	if !e.validKey(key) || l.Runes > 0 && utf8.RuneCountInString(key) > l.Runes {
+		return false
+	}
+	n, _ := strconv.ParseInt(key, 10, 64) // which a key that is valid is where it must be
+	fits := func(c *shape.Column) bool { return !reflect.Zero(c.GoType).OverflowInt(n) }
+	return !e.intKey || (!l.Ranged || n >= l.Min && n <= l.Max) && fits(e.v1.Key) && fits(e.v2.Key)
+}
+
+// keyDocument is a list of valid keys as the argument of dialect.keyList.
+func (e *tables) keyDocument(keys []string) (string, error) {
+	if e.intKey {
+		return "[" + strings.Join(keys, ",") + "]", nil
+	}
+	document, err := json.Marshal(keys)
+	return string(document), err
+}
+
+// keyOf returns the key of an aggregate.
+func (e *tables) keyOf(t *shape.Table, v any) string {
+	f := reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index)
+	if e.intKey {
+		return strconv.FormatInt(f.Int(), 10)
+	}
+	return f.String()
+}
+
+// hasKey is false for an aggregate that leaves its key to the server.
+func (e *tables) hasKey(t *shape.Table, v any) bool {
+	return !reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index).IsZero()
+}
+
+// setKey sets the key of the aggregate that v points to.
+func (e *tables) setKey(t *shape.Table, v any, key string) {
+	f := reflect.ValueOf(v).Elem().FieldByIndex(t.Key.Index)
+	if e.intKey {
+		n, _ := strconv.ParseInt(key, 10, 64) // a key that is no number is refused by validKey
+		f.SetInt(n)
+		return
+	}
+	f.SetString(key)
+}
+
+// readTables are the names of the tables that say what an entity is, quoted.
+func (e *tables) readTables() []string {
+	names := []string{e.markTable}
+	// Coexistence begins.
+	names = append(names, e.v1Tables()...)
+	// Coexistence ends.
+	for _, t := range e.v2.All() {
+		names = append(names, t.SQL)
+	}
+	return names
+}
+
+// v1Tables are the names of V1's tables, quoted.
+func (e *tables) v1Tables() []string {
+	var names []string
+	for _, t := range e.v1.All() {
+		names = append(names, t.SQL)
+	}
+	return names
+}
+
+// reserved fails where V2's model has a column whose name is one of the engine's own there.
+func (e *tables) reserved() error {
+	fault := func(t *shape.Table, name, advice string) error {
+		return fmt.Errorf("column %s of V2's table %s: the engine has one of that name there: %s", name, t.Name, advice)
+	}
+	for _, c := range e.v2.Columns {
+		same := func(own shape.Column) bool { return strings.EqualFold(own.Name, c.Name) }
+		if slices.ContainsFunc(engineColumns, same) {
+			return fault(e.v2, c.Name, "give the field another column")
+		}
+	}
+	for i := range e.v2.Children {
+		t := &e.v2.Children[i]
+		for _, c := range t.Columns {
+			if strings.EqualFold(c.Name, shape.PositionColumn) {
+				return fault(&t.Table, c.Name,
+					"give the field another column; the engine keeps the order of the slice by itself")
+			}
+			if strings.EqualFold(c.Name, t.ParentKey) {
+				return fault(&t.Table, c.Name, "it is the root's key, which the engine fills: leave the field out")
+			}
+		}
+	}
+	return nil
+}
+
+// checkKeeps fails where a column of V2 would change what is written to it. sqlType says the type of each.
+func (e *tables) checkKeeps(sqlType func(*shape.Column) string) error {
+	for _, t := range e.v2.All() {
+		for i := range t.Columns {
+			c := &t.Columns[i]
+			if why := c.Changes(sqlType(c)); why != "" {
+				return fmt.Errorf("column %s of V2's table %s is %s, %s", c.Name, t.Name, sqlType(c), why)
+			}
+		}
+	}
+	return nil
+}
+
+// uuidForm is how PostgreSQL reads a uuid (https://www.postgresql.org/docs/current/datatype-uuid.html).
+var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\})$`)
+
+// uuidSpelled is a uuid of uuidForm as PostgreSQL spells it.
+func uuidSpelled(key string) string {
+	digits := strings.ToLower(strings.NewReplacer("-", "", "{", "", "}", "").Replace(key))
+	return digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]
+}
