@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/99designs/gqlgen/graphql/introspection"
 	"github.com/alwaysup/coexist/models"
+	"github.com/alwaysup/coexist/repo"
 	"github.com/alwaysup/coexist/value"
 	gqlparser "github.com/vektah/gqlparser/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -175,7 +176,7 @@ type ComplexityRoot struct {
 	Migration struct {
 		Capture        func(childComplexity int) int
 		Entity         func(childComplexity int) int
-		Gate           func(childComplexity int, to Phase) int
+		Gate           func(childComplexity int, to repo.Phase) int
 		History        func(childComplexity int, first *int) int
 		ID             func(childComplexity int) int
 		Incomplete     func(childComplexity int) int
@@ -184,7 +185,7 @@ type ComplexityRoot struct {
 		PhaseChangedAt func(childComplexity int) int
 		Progress       func(childComplexity int) int
 		Quarantine     func(childComplexity int, first *int, after *string) int
-		Runs           func(childComplexity int, kind *RunKind, first *int) int
+		Runs           func(childComplexity int, kind *repo.RunKind, first *int) int
 		V1Usage        func(childComplexity int, since *time.Time) int
 	}
 
@@ -382,9 +383,9 @@ type ComplexityRoot struct {
 	Run struct {
 		Actor            func(childComplexity int) int
 		Done             func(childComplexity int) int
+		ETASeconds       func(childComplexity int) int
 		Entity           func(childComplexity int) int
 		Error            func(childComplexity int) int
-		EtaSeconds       func(childComplexity int) int
 		Faults           func(childComplexity int) int
 		Findings         func(childComplexity int, first *int, after *string) int
 		FinishedAt       func(childComplexity int) int
@@ -459,12 +460,12 @@ type CustomerV2ConnectionResolver interface {
 	TotalCount(ctx context.Context, obj *CustomerV2Connection) (int, error)
 }
 type MigrationResolver interface {
-	Progress(ctx context.Context, obj *Migration) (*MigrationProgress, error)
-	Gate(ctx context.Context, obj *Migration, to Phase) ([]Blocker, error)
-	History(ctx context.Context, obj *Migration, first *int) ([]PhaseChange, error)
-	Runs(ctx context.Context, obj *Migration, kind *RunKind, first *int) ([]Run, error)
+	Progress(ctx context.Context, obj *Migration) (*repo.Progress, error)
+	Gate(ctx context.Context, obj *Migration, to repo.Phase) ([]repo.Blocker, error)
+	History(ctx context.Context, obj *Migration, first *int) ([]repo.PhaseChange, error)
+	Runs(ctx context.Context, obj *Migration, kind *repo.RunKind, first *int) ([]repo.Run, error)
 	Quarantine(ctx context.Context, obj *Migration, first *int, after *string) (*QuarantineConnection, error)
-	V1Usage(ctx context.Context, obj *Migration, since *time.Time) ([]V1Usage, error)
+	V1Usage(ctx context.Context, obj *Migration, since *time.Time) ([]repo.V1Usage, error)
 	Capture(ctx context.Context, obj *Migration) (*Capture, error)
 }
 type MutationResolver interface {
@@ -514,7 +515,7 @@ type QueryResolver interface {
 	Nodes(ctx context.Context, ids []string) ([]Node, error)
 	Migrations(ctx context.Context) ([]Migration, error)
 	Migration(ctx context.Context, entity Entity, exact *bool) (*Migration, error)
-	Run(ctx context.Context, id string) (*Run, error)
+	Run(ctx context.Context, id string) (*repo.Run, error)
 	CustomerV1(ctx context.Context, customerID string) (*CustomerV1, error)
 	CustomerV2(ctx context.Context, customerID string) (*CustomerV2, error)
 	CustomersV1(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *CustomerOrderBy, filter *CustomerFilter) (*CustomerV1Connection, error)
@@ -525,10 +526,14 @@ type QueryResolver interface {
 	OrdersV2(ctx context.Context, first *int, after *string, last *int, before *string, orderBy *OrderOrderBy, filter *OrderFilter) (*OrderV2Connection, error)
 }
 type RunResolver interface {
-	Findings(ctx context.Context, obj *Run, first *int, after *string) (*FindingConnection, error)
+	ID(ctx context.Context, obj *repo.Run) (string, error)
+
+	Entity(ctx context.Context, obj *repo.Run) (Entity, error)
+
+	Findings(ctx context.Context, obj *repo.Run, first *int, after *string) (*FindingConnection, error)
 }
 type SubscriptionResolver interface {
-	RunProgress(ctx context.Context, id string) (<-chan *Run, error)
+	RunProgress(ctx context.Context, id string) (<-chan *repo.Run, error)
 	MigrationProgress(ctx context.Context, entity Entity) (<-chan *Migration, error)
 }
 
@@ -1019,7 +1024,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Migration.Gate(childComplexity, args["to"].(Phase)), true
+		return e.ComplexityRoot.Migration.Gate(childComplexity, args["to"].(repo.Phase)), true
 	case "Migration.history":
 		if e.ComplexityRoot.Migration.History == nil {
 			break
@@ -1088,7 +1093,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Migration.Runs(childComplexity, args["kind"].(*RunKind), args["first"].(*int)), true
+		return e.ComplexityRoot.Migration.Runs(childComplexity, args["kind"].(*repo.RunKind), args["first"].(*int)), true
 	case "Migration.v1Usage":
 		if e.ComplexityRoot.Migration.V1Usage == nil {
 			break
@@ -2073,6 +2078,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Run.Done(childComplexity), true
+	case "Run.etaSeconds":
+		if e.ComplexityRoot.Run.ETASeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Run.ETASeconds(childComplexity), true
 	case "Run.entity":
 		if e.ComplexityRoot.Run.Entity == nil {
 			break
@@ -2085,12 +2096,6 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Run.Error(childComplexity), true
-	case "Run.etaSeconds":
-		if e.ComplexityRoot.Run.EtaSeconds == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Run.EtaSeconds(childComplexity), true
 	case "Run.faults":
 		if e.ComplexityRoot.Run.Faults == nil {
 			break
@@ -2685,7 +2690,7 @@ type QuarantineEntry {
   message: String!
   "The version of the mapping that failed."
   mappingVersion: Int!
-  "How often a sweep or a write has tried."
+  "How often a run or a write has failed to convert it. A read counts only where it is the first."
   attempts: Int!
   "When it first failed."
   firstSeenAt: DateTime!
@@ -4609,8 +4614,8 @@ func (ec *executionContext) field_Migration_gate_args(ctx context.Context, rawAr
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "to",
-		func(ctx context.Context, v any) (Phase, error) {
-			return ec.unmarshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx, v)
+		func(ctx context.Context, v any) (repo.Phase, error) {
+			return ec.unmarshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -4659,8 +4664,8 @@ func (ec *executionContext) field_Migration_runs_args(ctx context.Context, rawAr
 	var err error
 	args := map[string]any{}
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "kind",
-		func(ctx context.Context, v any) (*RunKind, error) {
-			return ec.unmarshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunKind(ctx, v)
+		func(ctx context.Context, v any) (*repo.RunKind, error) {
+			return ec.unmarshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunKind(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -5650,7 +5655,7 @@ func (ec *executionContext) fieldContext_Address_countryCode(_ context.Context, 
 	return graphql.NewScalarFieldContext("Address", field, false, false, "String")
 }
 
-func (ec *executionContext) _Blocker_code(ctx context.Context, field graphql.CollectedField, obj *Blocker) (ret graphql.Marshaler) {
+func (ec *executionContext) _Blocker_code(ctx context.Context, field graphql.CollectedField, obj *repo.Blocker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5662,8 +5667,8 @@ func (ec *executionContext) _Blocker_code(ctx context.Context, field graphql.Col
 			return obj.Code, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v BlockerCode) graphql.Marshaler {
-			return ec.marshalNBlockerCode2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlockerCode(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.BlockerCode) graphql.Marshaler {
+			return ec.marshalNBlockerCode2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlockerCode(ctx, selections, v)
 		},
 		true,
 		true,
@@ -5673,7 +5678,7 @@ func (ec *executionContext) fieldContext_Blocker_code(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Blocker", field, false, false, "BlockerCode")
 }
 
-func (ec *executionContext) _Blocker_count(ctx context.Context, field graphql.CollectedField, obj *Blocker) (ret graphql.Marshaler) {
+func (ec *executionContext) _Blocker_count(ctx context.Context, field graphql.CollectedField, obj *repo.Blocker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5696,7 +5701,7 @@ func (ec *executionContext) fieldContext_Blocker_count(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Blocker", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _Blocker_message(ctx context.Context, field graphql.CollectedField, obj *Blocker) (ret graphql.Marshaler) {
+func (ec *executionContext) _Blocker_message(ctx context.Context, field graphql.CollectedField, obj *repo.Blocker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5719,7 +5724,7 @@ func (ec *executionContext) fieldContext_Blocker_message(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Blocker", field, false, false, "String")
 }
 
-func (ec *executionContext) _Blocker_exampleKey(ctx context.Context, field graphql.CollectedField, obj *Blocker) (ret graphql.Marshaler) {
+func (ec *executionContext) _Blocker_exampleKey(ctx context.Context, field graphql.CollectedField, obj *repo.Blocker) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -5961,8 +5966,8 @@ func (ec *executionContext) _Copy_origin(ctx context.Context, field graphql.Coll
 			return obj.Origin, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *Origin) graphql.Marshaler {
-			return ec.marshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Origin) graphql.Marshaler {
+			return ec.marshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOrigin(ctx, selections, v)
 		},
 		true,
 		false,
@@ -7014,7 +7019,7 @@ func (ec *executionContext) fieldContext_DeletePayload_deletedKey(_ context.Cont
 	return graphql.NewScalarFieldContext("DeletePayload", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Finding_key(ctx context.Context, field graphql.CollectedField, obj *Finding) (ret graphql.Marshaler) {
+func (ec *executionContext) _Finding_key(ctx context.Context, field graphql.CollectedField, obj *repo.Finding) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7037,7 +7042,7 @@ func (ec *executionContext) fieldContext_Finding_key(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Finding", field, false, false, "ID")
 }
 
-func (ec *executionContext) _Finding_kind(ctx context.Context, field graphql.CollectedField, obj *Finding) (ret graphql.Marshaler) {
+func (ec *executionContext) _Finding_kind(ctx context.Context, field graphql.CollectedField, obj *repo.Finding) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7049,8 +7054,8 @@ func (ec *executionContext) _Finding_kind(ctx context.Context, field graphql.Col
 			return obj.Kind, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v FindingKind) graphql.Marshaler {
-			return ec.marshalNFindingKind2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingKind(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.FindingKind) graphql.Marshaler {
+			return ec.marshalNFindingKind2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFindingKind(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7060,7 +7065,7 @@ func (ec *executionContext) fieldContext_Finding_kind(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Finding", field, false, false, "FindingKind")
 }
 
-func (ec *executionContext) _Finding_fields(ctx context.Context, field graphql.CollectedField, obj *Finding) (ret graphql.Marshaler) {
+func (ec *executionContext) _Finding_fields(ctx context.Context, field graphql.CollectedField, obj *repo.Finding) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7083,7 +7088,7 @@ func (ec *executionContext) fieldContext_Finding_fields(_ context.Context, field
 	return graphql.NewScalarFieldContext("Finding", field, false, false, "String")
 }
 
-func (ec *executionContext) _Finding_repaired(ctx context.Context, field graphql.CollectedField, obj *Finding) (ret graphql.Marshaler) {
+func (ec *executionContext) _Finding_repaired(ctx context.Context, field graphql.CollectedField, obj *repo.Finding) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7106,7 +7111,7 @@ func (ec *executionContext) fieldContext_Finding_repaired(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Finding", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _Finding_reason(ctx context.Context, field graphql.CollectedField, obj *Finding) (ret graphql.Marshaler) {
+func (ec *executionContext) _Finding_reason(ctx context.Context, field graphql.CollectedField, obj *repo.Finding) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7173,8 +7178,8 @@ func (ec *executionContext) _FindingConnection_nodes(ctx context.Context, field 
 			return obj.Nodes, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []Finding) graphql.Marshaler {
-			return ec.marshalNFinding2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []repo.Finding) graphql.Marshaler {
+			return ec.marshalNFinding2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFindingᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7283,8 +7288,8 @@ func (ec *executionContext) _FindingEdge_node(ctx context.Context, field graphql
 			return obj.Node, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *Finding) graphql.Marshaler {
-			return ec.marshalNFinding2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFinding(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Finding) graphql.Marshaler {
+			return ec.marshalNFinding2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFinding(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7361,8 +7366,8 @@ func (ec *executionContext) _Migration_phase(ctx context.Context, field graphql.
 			return obj.Phase, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v Phase) graphql.Marshaler {
-			return ec.marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.Phase) graphql.Marshaler {
+			return ec.marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7453,8 +7458,8 @@ func (ec *executionContext) _Migration_progress(ctx context.Context, field graph
 			return ec.Resolvers.Migration().Progress(ctx, obj)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *MigrationProgress) graphql.Marshaler {
-			return ec.marshalNMigrationProgress2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigrationProgress(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Progress) graphql.Marshaler {
+			return ec.marshalNMigrationProgress2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐProgress(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7483,11 +7488,11 @@ func (ec *executionContext) _Migration_gate(ctx context.Context, field graphql.C
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Migration().Gate(ctx, obj, fc.Args["to"].(Phase))
+			return ec.Resolvers.Migration().Gate(ctx, obj, fc.Args["to"].(repo.Phase))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []Blocker) graphql.Marshaler {
-			return ec.marshalNBlocker2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlockerᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []repo.Blocker) graphql.Marshaler {
+			return ec.marshalNBlocker2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlockerᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7530,8 +7535,8 @@ func (ec *executionContext) _Migration_history(ctx context.Context, field graphq
 			return ec.Resolvers.Migration().History(ctx, obj, fc.Args["first"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []PhaseChange) graphql.Marshaler {
-			return ec.marshalNPhaseChange2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhaseChangeᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []repo.PhaseChange) graphql.Marshaler {
+			return ec.marshalNPhaseChange2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhaseChangeᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7571,11 +7576,11 @@ func (ec *executionContext) _Migration_runs(ctx context.Context, field graphql.C
 		},
 		func(ctx context.Context) (any, error) {
 			fc := graphql.GetFieldContext(ctx)
-			return ec.Resolvers.Migration().Runs(ctx, obj, fc.Args["kind"].(*RunKind), fc.Args["first"].(*int))
+			return ec.Resolvers.Migration().Runs(ctx, obj, fc.Args["kind"].(*repo.RunKind), fc.Args["first"].(*int))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []Run) graphql.Marshaler {
-			return ec.marshalNRun2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []repo.Run) graphql.Marshaler {
+			return ec.marshalNRun2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7662,8 +7667,8 @@ func (ec *executionContext) _Migration_v1Usage(ctx context.Context, field graphq
 			return ec.Resolvers.Migration().V1Usage(ctx, obj, fc.Args["since"].(*time.Time))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []V1Usage) graphql.Marshaler {
-			return ec.marshalNV1Usage2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐV1Usageᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []repo.V1Usage) graphql.Marshaler {
+			return ec.marshalNV1Usage2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐV1Usageᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7725,7 +7730,7 @@ func (ec *executionContext) fieldContext_Migration_capture(_ context.Context, fi
 	return fc, nil
 }
 
-func (ec *executionContext) _MigrationProgress_total(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_total(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7748,7 +7753,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_total(_ context.Conte
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _MigrationProgress_migrated(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_migrated(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7771,7 +7776,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_migrated(_ context.Co
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _MigrationProgress_remaining(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_remaining(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7794,7 +7799,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_remaining(_ context.C
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _MigrationProgress_stale(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_stale(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7817,7 +7822,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_stale(_ context.Conte
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _MigrationProgress_quarantined(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_quarantined(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7840,7 +7845,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_quarantined(_ context
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _MigrationProgress_byOrigin(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_byOrigin(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7852,8 +7857,8 @@ func (ec *executionContext) _MigrationProgress_byOrigin(ctx context.Context, fie
 			return obj.ByOrigin, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v []OriginCount) graphql.Marshaler {
-			return ec.marshalNOriginCount2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOriginCountᚄ(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v []repo.OriginCount) graphql.Marshaler {
+			return ec.marshalNOriginCount2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOriginCountᚄ(ctx, selections, v)
 		},
 		true,
 		true,
@@ -7872,7 +7877,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_byOrigin(_ context.Co
 	return fc, nil
 }
 
-func (ec *executionContext) _MigrationProgress_exact(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_exact(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7895,7 +7900,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_exact(_ context.Conte
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Boolean")
 }
 
-func (ec *executionContext) _MigrationProgress_oldestMarkAt(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_oldestMarkAt(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7918,7 +7923,7 @@ func (ec *executionContext) fieldContext_MigrationProgress_oldestMarkAt(_ contex
 	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "DateTime")
 }
 
-func (ec *executionContext) _MigrationProgress_fraction(ctx context.Context, field graphql.CollectedField, obj *MigrationProgress) (ret graphql.Marshaler) {
+func (ec *executionContext) _MigrationProgress_fraction(ctx context.Context, field graphql.CollectedField, obj *repo.Progress) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -7927,7 +7932,7 @@ func (ec *executionContext) _MigrationProgress_fraction(ctx context.Context, fie
 			return ec.fieldContext_MigrationProgress_fraction(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Fraction, nil
+			return obj.Fraction(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v float64) graphql.Marshaler {
@@ -7938,7 +7943,7 @@ func (ec *executionContext) _MigrationProgress_fraction(ctx context.Context, fie
 	)
 }
 func (ec *executionContext) fieldContext_MigrationProgress_fraction(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("MigrationProgress", field, false, false, "Float")
+	return graphql.NewScalarFieldContext("MigrationProgress", field, true, false, "Float")
 }
 
 func (ec *executionContext) _Money_amount(ctx context.Context, field graphql.CollectedField, obj *Money) (ret graphql.Marshaler) {
@@ -10654,7 +10659,7 @@ func (ec *executionContext) fieldContext_OrderV2Payload_order(_ context.Context,
 	return fc, nil
 }
 
-func (ec *executionContext) _OriginCount_origin(ctx context.Context, field graphql.CollectedField, obj *OriginCount) (ret graphql.Marshaler) {
+func (ec *executionContext) _OriginCount_origin(ctx context.Context, field graphql.CollectedField, obj *repo.OriginCount) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10666,8 +10671,8 @@ func (ec *executionContext) _OriginCount_origin(ctx context.Context, field graph
 			return obj.Origin, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v Origin) graphql.Marshaler {
-			return ec.marshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.Origin) graphql.Marshaler {
+			return ec.marshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOrigin(ctx, selections, v)
 		},
 		true,
 		true,
@@ -10677,7 +10682,7 @@ func (ec *executionContext) fieldContext_OriginCount_origin(_ context.Context, f
 	return graphql.NewScalarFieldContext("OriginCount", field, false, false, "Origin")
 }
 
-func (ec *executionContext) _OriginCount_count(ctx context.Context, field graphql.CollectedField, obj *OriginCount) (ret graphql.Marshaler) {
+func (ec *executionContext) _OriginCount_count(ctx context.Context, field graphql.CollectedField, obj *repo.OriginCount) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10792,7 +10797,7 @@ func (ec *executionContext) fieldContext_PageInfo_endCursor(_ context.Context, f
 	return graphql.NewScalarFieldContext("PageInfo", field, false, false, "String")
 }
 
-func (ec *executionContext) _PhaseChange_from(ctx context.Context, field graphql.CollectedField, obj *PhaseChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _PhaseChange_from(ctx context.Context, field graphql.CollectedField, obj *repo.PhaseChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10804,8 +10809,8 @@ func (ec *executionContext) _PhaseChange_from(ctx context.Context, field graphql
 			return obj.From, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v Phase) graphql.Marshaler {
-			return ec.marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.Phase) graphql.Marshaler {
+			return ec.marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx, selections, v)
 		},
 		true,
 		true,
@@ -10815,7 +10820,7 @@ func (ec *executionContext) fieldContext_PhaseChange_from(_ context.Context, fie
 	return graphql.NewScalarFieldContext("PhaseChange", field, false, false, "Phase")
 }
 
-func (ec *executionContext) _PhaseChange_to(ctx context.Context, field graphql.CollectedField, obj *PhaseChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _PhaseChange_to(ctx context.Context, field graphql.CollectedField, obj *repo.PhaseChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10827,8 +10832,8 @@ func (ec *executionContext) _PhaseChange_to(ctx context.Context, field graphql.C
 			return obj.To, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v Phase) graphql.Marshaler {
-			return ec.marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.Phase) graphql.Marshaler {
+			return ec.marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx, selections, v)
 		},
 		true,
 		true,
@@ -10838,7 +10843,7 @@ func (ec *executionContext) fieldContext_PhaseChange_to(_ context.Context, field
 	return graphql.NewScalarFieldContext("PhaseChange", field, false, false, "Phase")
 }
 
-func (ec *executionContext) _PhaseChange_at(ctx context.Context, field graphql.CollectedField, obj *PhaseChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _PhaseChange_at(ctx context.Context, field graphql.CollectedField, obj *repo.PhaseChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10861,7 +10866,7 @@ func (ec *executionContext) fieldContext_PhaseChange_at(_ context.Context, field
 	return graphql.NewScalarFieldContext("PhaseChange", field, false, false, "DateTime")
 }
 
-func (ec *executionContext) _PhaseChange_actor(ctx context.Context, field graphql.CollectedField, obj *PhaseChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _PhaseChange_actor(ctx context.Context, field graphql.CollectedField, obj *repo.PhaseChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10884,7 +10889,7 @@ func (ec *executionContext) fieldContext_PhaseChange_actor(_ context.Context, fi
 	return graphql.NewScalarFieldContext("PhaseChange", field, false, false, "String")
 }
 
-func (ec *executionContext) _PhaseChange_reason(ctx context.Context, field graphql.CollectedField, obj *PhaseChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _PhaseChange_reason(ctx context.Context, field graphql.CollectedField, obj *repo.PhaseChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -10907,7 +10912,7 @@ func (ec *executionContext) fieldContext_PhaseChange_reason(_ context.Context, f
 	return graphql.NewScalarFieldContext("PhaseChange", field, false, false, "String")
 }
 
-func (ec *executionContext) _PhaseChange_forced(ctx context.Context, field graphql.CollectedField, obj *PhaseChange) (ret graphql.Marshaler) {
+func (ec *executionContext) _PhaseChange_forced(ctx context.Context, field graphql.CollectedField, obj *repo.PhaseChange) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -11541,7 +11546,7 @@ func (ec *executionContext) _Query_run(ctx context.Context, field graphql.Collec
 
 			directive1 := func(ctx context.Context) (any, error) {
 				if ec.Directives.Operator == nil {
-					var zeroVal *Run
+					var zeroVal *repo.Run
 					return zeroVal, errors.New("directive operator is not implemented")
 				}
 				return ec.Directives.Operator(ctx, nil, directive0)
@@ -11550,8 +11555,8 @@ func (ec *executionContext) _Query_run(ctx context.Context, field graphql.Collec
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *Run) graphql.Marshaler {
-			return ec.marshalORun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Run) graphql.Marshaler {
+			return ec.marshalORun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx, selections, v)
 		},
 		true,
 		false,
@@ -12009,7 +12014,7 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 	return fc, nil
 }
 
-func (ec *executionContext) _Run_id(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_id(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12018,7 +12023,7 @@ func (ec *executionContext) _Run_id(ctx context.Context, field graphql.Collected
 			return ec.fieldContext_Run_id(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ID, nil
+			return ec.Resolvers.Run().ID(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
@@ -12029,10 +12034,10 @@ func (ec *executionContext) _Run_id(ctx context.Context, field graphql.Collected
 	)
 }
 func (ec *executionContext) fieldContext_Run_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Run", field, false, false, "ID")
+	return graphql.NewScalarFieldContext("Run", field, true, true, "ID")
 }
 
-func (ec *executionContext) _Run_kind(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_kind(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12044,8 +12049,8 @@ func (ec *executionContext) _Run_kind(ctx context.Context, field graphql.Collect
 			return obj.Kind, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v RunKind) graphql.Marshaler {
-			return ec.marshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunKind(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.RunKind) graphql.Marshaler {
+			return ec.marshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunKind(ctx, selections, v)
 		},
 		true,
 		true,
@@ -12055,7 +12060,7 @@ func (ec *executionContext) fieldContext_Run_kind(_ context.Context, field graph
 	return graphql.NewScalarFieldContext("Run", field, false, false, "RunKind")
 }
 
-func (ec *executionContext) _Run_entity(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_entity(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12064,7 +12069,7 @@ func (ec *executionContext) _Run_entity(ctx context.Context, field graphql.Colle
 			return ec.fieldContext_Run_entity(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Entity, nil
+			return ec.Resolvers.Run().Entity(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v Entity) graphql.Marshaler {
@@ -12075,10 +12080,10 @@ func (ec *executionContext) _Run_entity(ctx context.Context, field graphql.Colle
 	)
 }
 func (ec *executionContext) fieldContext_Run_entity(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Run", field, false, false, "Entity")
+	return graphql.NewScalarFieldContext("Run", field, true, true, "Entity")
 }
 
-func (ec *executionContext) _Run_status(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_status(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12090,8 +12095,8 @@ func (ec *executionContext) _Run_status(ctx context.Context, field graphql.Colle
 			return obj.Status, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v RunStatus) graphql.Marshaler {
-			return ec.marshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunStatus(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v repo.RunStatus) graphql.Marshaler {
+			return ec.marshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunStatus(ctx, selections, v)
 		},
 		true,
 		true,
@@ -12101,7 +12106,7 @@ func (ec *executionContext) fieldContext_Run_status(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Run", field, false, false, "RunStatus")
 }
 
-func (ec *executionContext) _Run_startedAt(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_startedAt(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12124,7 +12129,7 @@ func (ec *executionContext) fieldContext_Run_startedAt(_ context.Context, field 
 	return graphql.NewScalarFieldContext("Run", field, false, false, "DateTime")
 }
 
-func (ec *executionContext) _Run_finishedAt(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_finishedAt(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12147,7 +12152,7 @@ func (ec *executionContext) fieldContext_Run_finishedAt(_ context.Context, field
 	return graphql.NewScalarFieldContext("Run", field, false, false, "DateTime")
 }
 
-func (ec *executionContext) _Run_actor(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_actor(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12170,7 +12175,7 @@ func (ec *executionContext) fieldContext_Run_actor(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Run", field, false, false, "String")
 }
 
-func (ec *executionContext) _Run_total(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_total(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12193,7 +12198,7 @@ func (ec *executionContext) fieldContext_Run_total(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _Run_done(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_done(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12216,7 +12221,7 @@ func (ec *executionContext) fieldContext_Run_done(_ context.Context, field graph
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _Run_migrated(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_migrated(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12239,7 +12244,7 @@ func (ec *executionContext) fieldContext_Run_migrated(_ context.Context, field g
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _Run_quarantined(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_quarantined(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12262,7 +12267,7 @@ func (ec *executionContext) fieldContext_Run_quarantined(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _Run_rowsPerSecond(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_rowsPerSecond(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12285,7 +12290,7 @@ func (ec *executionContext) fieldContext_Run_rowsPerSecond(_ context.Context, fi
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Float")
 }
 
-func (ec *executionContext) _Run_etaSeconds(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_etaSeconds(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12294,7 +12299,7 @@ func (ec *executionContext) _Run_etaSeconds(ctx context.Context, field graphql.C
 			return ec.fieldContext_Run_etaSeconds(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.EtaSeconds, nil
+			return obj.ETASeconds, nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
@@ -12308,7 +12313,7 @@ func (ec *executionContext) fieldContext_Run_etaSeconds(_ context.Context, field
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Run_workers(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_workers(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12331,7 +12336,7 @@ func (ec *executionContext) fieldContext_Run_workers(_ context.Context, field gr
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Run_maxRowsPerSecond(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_maxRowsPerSecond(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12354,7 +12359,7 @@ func (ec *executionContext) fieldContext_Run_maxRowsPerSecond(_ context.Context,
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int")
 }
 
-func (ec *executionContext) _Run_throttledBy(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_throttledBy(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12377,7 +12382,7 @@ func (ec *executionContext) fieldContext_Run_throttledBy(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Run", field, false, false, "String")
 }
 
-func (ec *executionContext) _Run_error(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_error(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12400,7 +12405,7 @@ func (ec *executionContext) fieldContext_Run_error(_ context.Context, field grap
 	return graphql.NewScalarFieldContext("Run", field, false, false, "String")
 }
 
-func (ec *executionContext) _Run_faults(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_faults(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12423,7 +12428,7 @@ func (ec *executionContext) fieldContext_Run_faults(_ context.Context, field gra
 	return graphql.NewScalarFieldContext("Run", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _Run_findings(ctx context.Context, field graphql.CollectedField, obj *Run) (ret graphql.Marshaler) {
+func (ec *executionContext) _Run_findings(ctx context.Context, field graphql.CollectedField, obj *repo.Run) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12479,8 +12484,8 @@ func (ec *executionContext) _RunPayload_run(ctx context.Context, field graphql.C
 			return obj.Run, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v *Run) graphql.Marshaler {
-			return ec.marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Run) graphql.Marshaler {
+			return ec.marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx, selections, v)
 		},
 		true,
 		true,
@@ -12690,7 +12695,7 @@ func (ec *executionContext) _Subscription_runProgress(ctx context.Context, field
 
 			directive1 := func(ctx context.Context) (any, error) {
 				if ec.Directives.Operator == nil {
-					var zeroVal *Run
+					var zeroVal *repo.Run
 					return zeroVal, errors.New("directive operator is not implemented")
 				}
 				return ec.Directives.Operator(ctx, nil, directive0)
@@ -12699,8 +12704,8 @@ func (ec *executionContext) _Subscription_runProgress(ctx context.Context, field
 			next = directive1
 			return next
 		},
-		func(ctx context.Context, selections ast.SelectionSet, v *Run) graphql.Marshaler {
-			return ec.marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *repo.Run) graphql.Marshaler {
+			return ec.marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx, selections, v)
 		},
 		true,
 		true,
@@ -12787,7 +12792,7 @@ func (ec *executionContext) fieldContext_Subscription_migrationProgress(ctx cont
 	return fc, nil
 }
 
-func (ec *executionContext) _V1Usage_clientName(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_clientName(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12810,7 +12815,7 @@ func (ec *executionContext) fieldContext_V1Usage_clientName(_ context.Context, f
 	return graphql.NewScalarFieldContext("V1Usage", field, false, false, "String")
 }
 
-func (ec *executionContext) _V1Usage_clientVersion(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_clientVersion(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12833,7 +12838,7 @@ func (ec *executionContext) fieldContext_V1Usage_clientVersion(_ context.Context
 	return graphql.NewScalarFieldContext("V1Usage", field, false, false, "String")
 }
 
-func (ec *executionContext) _V1Usage_operationName(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_operationName(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12856,7 +12861,7 @@ func (ec *executionContext) fieldContext_V1Usage_operationName(_ context.Context
 	return graphql.NewScalarFieldContext("V1Usage", field, false, false, "String")
 }
 
-func (ec *executionContext) _V1Usage_field(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_field(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12879,7 +12884,7 @@ func (ec *executionContext) fieldContext_V1Usage_field(_ context.Context, field 
 	return graphql.NewScalarFieldContext("V1Usage", field, false, false, "String")
 }
 
-func (ec *executionContext) _V1Usage_count(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_count(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12902,7 +12907,7 @@ func (ec *executionContext) fieldContext_V1Usage_count(_ context.Context, field 
 	return graphql.NewScalarFieldContext("V1Usage", field, false, false, "Int64")
 }
 
-func (ec *executionContext) _V1Usage_firstSeenAt(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_firstSeenAt(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -12925,7 +12930,7 @@ func (ec *executionContext) fieldContext_V1Usage_firstSeenAt(_ context.Context, 
 	return graphql.NewScalarFieldContext("V1Usage", field, false, false, "DateTime")
 }
 
-func (ec *executionContext) _V1Usage_lastSeenAt(ctx context.Context, field graphql.CollectedField, obj *V1Usage) (ret graphql.Marshaler) {
+func (ec *executionContext) _V1Usage_lastSeenAt(ctx context.Context, field graphql.CollectedField, obj *repo.V1Usage) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
 		ec.OperationContext,
@@ -15096,7 +15101,7 @@ func (ec *executionContext) unmarshalInputSetPhaseInput(ctx context.Context, obj
 			it.Entity = data
 		case "to":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("to"))
-			data, err := ec.unmarshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx, v)
+			data, err := ec.unmarshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx, v)
 			if err != nil {
 				return it, err
 			}
@@ -15879,9 +15884,9 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 	switch obj := (obj).(type) {
 	case nil:
 		return graphql.Null
-	case Run:
+	case repo.Run:
 		return ec._Run(ctx, sel, &obj)
-	case *Run:
+	case *repo.Run:
 		if obj == nil {
 			return graphql.Null
 		}
@@ -15985,7 +15990,7 @@ func (ec *executionContext) _Address(ctx context.Context, sel ast.SelectionSet, 
 
 var blockerImplementors = []string{"Blocker"}
 
-func (ec *executionContext) _Blocker(ctx context.Context, sel ast.SelectionSet, obj *Blocker) graphql.Marshaler {
+func (ec *executionContext) _Blocker(ctx context.Context, sel ast.SelectionSet, obj *repo.Blocker) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, blockerImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -16617,7 +16622,7 @@ func (ec *executionContext) _DeletePayload(ctx context.Context, sel ast.Selectio
 
 var findingImplementors = []string{"Finding"}
 
-func (ec *executionContext) _Finding(ctx context.Context, sel ast.SelectionSet, obj *Finding) graphql.Marshaler {
+func (ec *executionContext) _Finding(ctx context.Context, sel ast.SelectionSet, obj *repo.Finding) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, findingImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -16856,7 +16861,7 @@ func (ec *executionContext) _Migration(ctx context.Context, sel ast.SelectionSet
 
 var migrationProgressImplementors = []string{"MigrationProgress"}
 
-func (ec *executionContext) _MigrationProgress(ctx context.Context, sel ast.SelectionSet, obj *MigrationProgress) graphql.Marshaler {
+func (ec *executionContext) _MigrationProgress(ctx context.Context, sel ast.SelectionSet, obj *repo.Progress) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, migrationProgressImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -17715,7 +17720,7 @@ func (ec *executionContext) _OrderV2Payload(ctx context.Context, sel ast.Selecti
 
 var originCountImplementors = []string{"OriginCount"}
 
-func (ec *executionContext) _OriginCount(ctx context.Context, sel ast.SelectionSet, obj *OriginCount) graphql.Marshaler {
+func (ec *executionContext) _OriginCount(ctx context.Context, sel ast.SelectionSet, obj *repo.OriginCount) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, originCountImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -17801,7 +17806,7 @@ func (ec *executionContext) _PageInfo(ctx context.Context, sel ast.SelectionSet,
 
 var phaseChangeImplementors = []string{"PhaseChange"}
 
-func (ec *executionContext) _PhaseChange(ctx context.Context, sel ast.SelectionSet, obj *PhaseChange) graphql.Marshaler {
+func (ec *executionContext) _PhaseChange(ctx context.Context, sel ast.SelectionSet, obj *repo.PhaseChange) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, phaseChangeImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -18179,7 +18184,7 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 
 var runImplementors = []string{"Run", "Node"}
 
-func (ec *executionContext) _Run(ctx context.Context, sel ast.SelectionSet, obj *Run) graphql.Marshaler {
+func (ec *executionContext) _Run(ctx context.Context, sel ast.SelectionSet, obj *repo.Run) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, runImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -18189,20 +18194,22 @@ func (ec *executionContext) _Run(ctx context.Context, sel ast.SelectionSet, obj 
 		case "__typename":
 			out.Values[i] = graphql.MarshalString("Run")
 		case "id":
-			out.Values[i] = ec._Run_id(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Run_id(ctx, field, obj)
+				})
 		case "kind":
 			out.Values[i] = ec._Run_kind(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "entity":
-			out.Values[i] = ec._Run_entity(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Run_entity(ctx, field, obj)
+				})
 		case "status":
 			out.Values[i] = ec._Run_status(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -18472,7 +18479,7 @@ func (ec *executionContext) _Subscription(ctx context.Context, sel ast.Selection
 
 var v1UsageImplementors = []string{"V1Usage"}
 
-func (ec *executionContext) _V1Usage(ctx context.Context, sel ast.SelectionSet, obj *V1Usage) graphql.Marshaler {
+func (ec *executionContext) _V1Usage(ctx context.Context, sel ast.SelectionSet, obj *repo.V1Usage) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, v1UsageImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -18930,15 +18937,15 @@ func (ec *executionContext) marshalNAddressKind2githubᚗcomᚋalwaysupᚋcoexis
 	return v
 }
 
-func (ec *executionContext) marshalNBlocker2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlocker(ctx context.Context, sel ast.SelectionSet, v Blocker) graphql.Marshaler {
+func (ec *executionContext) marshalNBlocker2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlocker(ctx context.Context, sel ast.SelectionSet, v repo.Blocker) graphql.Marshaler {
 	return ec._Blocker(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNBlocker2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlockerᚄ(ctx context.Context, sel ast.SelectionSet, v []Blocker) graphql.Marshaler {
+func (ec *executionContext) marshalNBlocker2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlockerᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.Blocker) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNBlocker2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlocker(ctx, sel, v[i])
+		return ec.marshalNBlocker2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlocker(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -18950,14 +18957,19 @@ func (ec *executionContext) marshalNBlocker2ᚕgithubᚗcomᚋalwaysupᚋcoexist
 	return ret
 }
 
-func (ec *executionContext) unmarshalNBlockerCode2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlockerCode(ctx context.Context, v any) (BlockerCode, error) {
-	var res BlockerCode
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNBlockerCode2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlockerCode(ctx context.Context, v any) (repo.BlockerCode, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.BlockerCode(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNBlockerCode2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐBlockerCode(ctx context.Context, sel ast.SelectionSet, v BlockerCode) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNBlockerCode2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlockerCode(ctx context.Context, sel ast.SelectionSet, v repo.BlockerCode) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "BlockerCode!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
@@ -19181,15 +19193,15 @@ func (ec *executionContext) marshalNEntity2githubᚗcomᚋalwaysupᚋcoexistᚋg
 	return v
 }
 
-func (ec *executionContext) marshalNFinding2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFinding(ctx context.Context, sel ast.SelectionSet, v Finding) graphql.Marshaler {
+func (ec *executionContext) marshalNFinding2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFinding(ctx context.Context, sel ast.SelectionSet, v repo.Finding) graphql.Marshaler {
 	return ec._Finding(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNFinding2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingᚄ(ctx context.Context, sel ast.SelectionSet, v []Finding) graphql.Marshaler {
+func (ec *executionContext) marshalNFinding2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFindingᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.Finding) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNFinding2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFinding(ctx, sel, v[i])
+		return ec.marshalNFinding2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFinding(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -19201,7 +19213,7 @@ func (ec *executionContext) marshalNFinding2ᚕgithubᚗcomᚋalwaysupᚋcoexist
 	return ret
 }
 
-func (ec *executionContext) marshalNFinding2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFinding(ctx context.Context, sel ast.SelectionSet, v *Finding) graphql.Marshaler {
+func (ec *executionContext) marshalNFinding2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFinding(ctx context.Context, sel ast.SelectionSet, v *repo.Finding) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Finding!")
 		return graphql.Null
@@ -19237,14 +19249,19 @@ func (ec *executionContext) marshalNFindingEdge2ᚕgithubᚗcomᚋalwaysupᚋcoe
 	return ret
 }
 
-func (ec *executionContext) unmarshalNFindingKind2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingKind(ctx context.Context, v any) (FindingKind, error) {
-	var res FindingKind
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNFindingKind2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFindingKind(ctx context.Context, v any) (repo.FindingKind, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.FindingKind(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNFindingKind2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingKind(ctx context.Context, sel ast.SelectionSet, v FindingKind) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNFindingKind2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFindingKind(ctx context.Context, sel ast.SelectionSet, v repo.FindingKind) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "FindingKind!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNFloat2float64(ctx context.Context, v any) (float64, error) {
@@ -19380,7 +19397,7 @@ func (ec *executionContext) marshalNMigration2ᚖgithubᚗcomᚋalwaysupᚋcoexi
 	return ec._Migration(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNMigrationProgress2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigrationProgress(ctx context.Context, sel ast.SelectionSet, v *MigrationProgress) graphql.Marshaler {
+func (ec *executionContext) marshalNMigrationProgress2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐProgress(ctx context.Context, sel ast.SelectionSet, v *repo.Progress) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "MigrationProgress!")
 		return graphql.Null
@@ -19606,25 +19623,30 @@ func (ec *executionContext) marshalNOrderV2Edge2ᚕgithubᚗcomᚋalwaysupᚋcoe
 	return ret
 }
 
-func (ec *executionContext) unmarshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx context.Context, v any) (Origin, error) {
-	var res Origin
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOrigin(ctx context.Context, v any) (repo.Origin, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.Origin(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx context.Context, sel ast.SelectionSet, v Origin) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNOrigin2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOrigin(ctx context.Context, sel ast.SelectionSet, v repo.Origin) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Origin!")
+	}
+	return res
 }
 
-func (ec *executionContext) marshalNOriginCount2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOriginCount(ctx context.Context, sel ast.SelectionSet, v OriginCount) graphql.Marshaler {
+func (ec *executionContext) marshalNOriginCount2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOriginCount(ctx context.Context, sel ast.SelectionSet, v repo.OriginCount) graphql.Marshaler {
 	return ec._OriginCount(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNOriginCount2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOriginCountᚄ(ctx context.Context, sel ast.SelectionSet, v []OriginCount) graphql.Marshaler {
+func (ec *executionContext) marshalNOriginCount2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOriginCountᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.OriginCount) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNOriginCount2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOriginCount(ctx, sel, v[i])
+		return ec.marshalNOriginCount2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOriginCount(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -19644,25 +19666,30 @@ func (ec *executionContext) marshalNPageInfo2ᚖgithubᚗcomᚋalwaysupᚋcoexis
 	return ec._PageInfo(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx context.Context, v any) (Phase, error) {
-	var res Phase
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx context.Context, v any) (repo.Phase, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.Phase(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhase(ctx context.Context, sel ast.SelectionSet, v Phase) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNPhase2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhase(ctx context.Context, sel ast.SelectionSet, v repo.Phase) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "Phase!")
+	}
+	return res
 }
 
-func (ec *executionContext) marshalNPhaseChange2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhaseChange(ctx context.Context, sel ast.SelectionSet, v PhaseChange) graphql.Marshaler {
+func (ec *executionContext) marshalNPhaseChange2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhaseChange(ctx context.Context, sel ast.SelectionSet, v repo.PhaseChange) graphql.Marshaler {
 	return ec._PhaseChange(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNPhaseChange2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhaseChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []PhaseChange) graphql.Marshaler {
+func (ec *executionContext) marshalNPhaseChange2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhaseChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.PhaseChange) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNPhaseChange2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhaseChange(ctx, sel, v[i])
+		return ec.marshalNPhaseChange2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhaseChange(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -19765,15 +19792,15 @@ func (ec *executionContext) marshalNQuarantineEntry2ᚖgithubᚗcomᚋalwaysup�
 	return ec._QuarantineEntry(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNRun2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx context.Context, sel ast.SelectionSet, v Run) graphql.Marshaler {
+func (ec *executionContext) marshalNRun2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx context.Context, sel ast.SelectionSet, v repo.Run) graphql.Marshaler {
 	return ec._Run(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNRun2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunᚄ(ctx context.Context, sel ast.SelectionSet, v []Run) graphql.Marshaler {
+func (ec *executionContext) marshalNRun2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.Run) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNRun2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx, sel, v[i])
+		return ec.marshalNRun2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -19785,7 +19812,7 @@ func (ec *executionContext) marshalNRun2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋg
 	return ret
 }
 
-func (ec *executionContext) marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx context.Context, sel ast.SelectionSet, v *Run) graphql.Marshaler {
+func (ec *executionContext) marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx context.Context, sel ast.SelectionSet, v *repo.Run) graphql.Marshaler {
 	if v == nil {
 		graphql.AddInvalidNullError(ctx, "Run!")
 		return graphql.Null
@@ -19793,24 +19820,34 @@ func (ec *executionContext) marshalNRun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋg
 	return ec._Run(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunKind(ctx context.Context, v any) (RunKind, error) {
-	var res RunKind
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunKind(ctx context.Context, v any) (repo.RunKind, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.RunKind(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunKind(ctx context.Context, sel ast.SelectionSet, v RunKind) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNRunKind2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunKind(ctx context.Context, sel ast.SelectionSet, v repo.RunKind) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RunKind!")
+	}
+	return res
 }
 
-func (ec *executionContext) unmarshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunStatus(ctx context.Context, v any) (RunStatus, error) {
-	var res RunStatus
-	err := res.UnmarshalGQL(v)
+func (ec *executionContext) unmarshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunStatus(ctx context.Context, v any) (repo.RunStatus, error) {
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.RunStatus(tmp)
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunStatus(ctx context.Context, sel ast.SelectionSet, v RunStatus) graphql.Marshaler {
-	return v
+func (ec *executionContext) marshalNRunStatus2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunStatus(ctx context.Context, sel ast.SelectionSet, v repo.RunStatus) graphql.Marshaler {
+	_ = sel
+	res := graphql.MarshalString(string(v))
+	if res == graphql.Null {
+		graphql.AddInvalidNullFromMarshaler(ctx, "RunStatus!")
+	}
+	return res
 }
 
 func (ec *executionContext) unmarshalNSetCaptureInput2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐSetCaptureInput(ctx context.Context, v any) (SetCaptureInput, error) {
@@ -19914,15 +19951,15 @@ func (ec *executionContext) unmarshalNUpdateOrderV2Input2githubᚗcomᚋalwaysup
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNV1Usage2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐV1Usage(ctx context.Context, sel ast.SelectionSet, v V1Usage) graphql.Marshaler {
+func (ec *executionContext) marshalNV1Usage2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐV1Usage(ctx context.Context, sel ast.SelectionSet, v repo.V1Usage) graphql.Marshaler {
 	return ec._V1Usage(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNV1Usage2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐV1Usageᚄ(ctx context.Context, sel ast.SelectionSet, v []V1Usage) graphql.Marshaler {
+func (ec *executionContext) marshalNV1Usage2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐV1Usageᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.V1Usage) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
-		return ec.marshalNV1Usage2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐV1Usage(ctx, sel, v[i])
+		return ec.marshalNV1Usage2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐV1Usage(ctx, sel, v[i])
 	})
 
 	for _, e := range ret {
@@ -20435,20 +20472,23 @@ func (ec *executionContext) marshalOOrderV2Payload2ᚖgithubᚗcomᚋalwaysupᚋ
 	return ec._OrderV2Payload(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx context.Context, v any) (*Origin, error) {
+func (ec *executionContext) unmarshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOrigin(ctx context.Context, v any) (*repo.Origin, error) {
 	if v == nil {
 		return nil, nil
 	}
-	var res = new(Origin)
-	err := res.UnmarshalGQL(v)
-	return res, graphql.ErrorOnPath(ctx, err)
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.Origin(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrigin(ctx context.Context, sel ast.SelectionSet, v *Origin) graphql.Marshaler {
+func (ec *executionContext) marshalOOrigin2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOrigin(ctx context.Context, sel ast.SelectionSet, v *repo.Origin) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
-	return v
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) unmarshalOPhoneInput2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhoneInputᚄ(ctx context.Context, v any) ([]PhoneInput, error) {
@@ -20484,27 +20524,30 @@ func (ec *executionContext) marshalORepair2ᚖgithubᚗcomᚋalwaysupᚋcoexist�
 	return v
 }
 
-func (ec *executionContext) marshalORun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRun(ctx context.Context, sel ast.SelectionSet, v *Run) graphql.Marshaler {
+func (ec *executionContext) marshalORun2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx context.Context, sel ast.SelectionSet, v *repo.Run) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Run(ctx, sel, v)
 }
 
-func (ec *executionContext) unmarshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunKind(ctx context.Context, v any) (*RunKind, error) {
+func (ec *executionContext) unmarshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunKind(ctx context.Context, v any) (*repo.RunKind, error) {
 	if v == nil {
 		return nil, nil
 	}
-	var res = new(RunKind)
-	err := res.UnmarshalGQL(v)
-	return res, graphql.ErrorOnPath(ctx, err)
+	tmp, err := graphql.UnmarshalString(v)
+	res := repo.RunKind(tmp)
+	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunKind(ctx context.Context, sel ast.SelectionSet, v *RunKind) graphql.Marshaler {
+func (ec *executionContext) marshalORunKind2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunKind(ctx context.Context, sel ast.SelectionSet, v *repo.RunKind) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
-	return v
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(string(*v))
+	return res
 }
 
 func (ec *executionContext) marshalORunPayload2ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐRunPayload(ctx context.Context, sel ast.SelectionSet, v *RunPayload) graphql.Marshaler {

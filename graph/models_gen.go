@@ -14,11 +14,6 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// Whatever has a global id.
-type Node interface {
-	IsNode()
-}
-
 // country is as people wrote it, countryCode is ISO 3166-1 alpha-2.
 type Address struct {
 	// What it is for.
@@ -53,18 +48,6 @@ type AddressInput struct {
 	Country graphql.Omittable[*string] `json:"country,omitempty"`
 	// The country's code, such as DE.
 	CountryCode graphql.Omittable[*string] `json:"countryCode,omitempty"`
-}
-
-// Something that blocks a step to another phase.
-type Blocker struct {
-	// What kind of thing it is.
-	Code BlockerCode `json:"code"`
-	// How many rows, writes or entities it is about; 1 where it is not about a number.
-	Count int64 `json:"count"`
-	// What is wrong, and what to do.
-	Message string `json:"message"`
-	// The key of a row that is concerned.
-	ExampleKey *string `json:"exampleKey,omitempty"`
 }
 
 // What notices writes to the V1 tables by programs that bypass this server.
@@ -108,7 +91,7 @@ type Copy struct {
 	// Whether a V2-shaped write has changed it, so that it may hold what V1 cannot.
 	Refined bool `json:"refined"`
 	// What made the copy; null where it is not stored.
-	Origin *Origin `json:"origin,omitempty"`
+	Origin *repo.Origin `json:"origin,omitempty"`
 	// The version of the mapping that made it.
 	MappingVersion int `json:"mappingVersion"`
 	// When it was last written; null where it is not stored.
@@ -343,26 +326,12 @@ type DeletePayload struct {
 	DeletedKey string `json:"deletedKey"`
 }
 
-// What a verification or a restore has found about a row.
-type Finding struct {
-	// The key of the row.
-	Key string `json:"key"`
-	// What is wrong with it.
-	Kind FindingKind `json:"kind"`
-	// The V1 fields that differ; those of V2 where V1 agrees but the mapping makes something else of it.
-	Fields []string `json:"fields"`
-	// Whether the run has brought the row up to the side that leads.
-	Repaired bool `json:"repaired"`
-	// Why, where that is known: what a trigger or a rule of V1's owner makes of the row, say, or which constraint of V1 refuses it.
-	Reason *string `json:"reason,omitempty"`
-}
-
 // A page of findings.
 type FindingConnection struct {
 	// The findings with their cursors.
 	Edges []FindingEdge `json:"edges"`
 	// The findings.
-	Nodes []Finding `json:"nodes"`
+	Nodes []repo.Finding `json:"nodes"`
 	// Where the page stands.
 	PageInfo *PageInfo `json:"pageInfo"`
 	// The number of findings on all pages.
@@ -374,7 +343,7 @@ type FindingEdge struct {
 	// For after.
 	Cursor string `json:"cursor"`
 	// The finding.
-	Node *Finding `json:"node"`
+	Node *repo.Finding `json:"node"`
 }
 
 // The migration of one entity.
@@ -384,7 +353,7 @@ type Migration struct {
 	// What migrates.
 	Entity Entity `json:"entity"`
 	// Where it stands.
-	Phase Phase `json:"phase"`
+	Phase repo.Phase `json:"phase"`
 	// Since when.
 	PhaseChangedAt time.Time `json:"phaseChangedAt"`
 	// CUTOVER was forced while V2 lacked rows: those keys are still led by V1.
@@ -392,45 +361,23 @@ type Migration struct {
 	// The version of the mapping in use.
 	MappingVersion int `json:"mappingVersion"`
 	// How far it is.
-	Progress *MigrationProgress `json:"progress"`
+	Progress *repo.Progress `json:"progress"`
 	// What still blocks the step to a phase; empty means the gate is open. Counts are estimates on large tables; setPhase counts exactly.
-	Gate []Blocker `json:"gate"`
+	Gate []repo.Blocker `json:"gate"`
 	// Phase changes, newest first. first is 0 to 100.
-	History []PhaseChange `json:"history"`
+	History []repo.PhaseChange `json:"history"`
 	// Runs, newest first. first is 0 to 100.
-	Runs []Run `json:"runs"`
+	Runs []repo.Run `json:"runs"`
 	// Rows that cannot be converted, by key. first is 0 to 100.
 	Quarantine *QuarantineConnection `json:"quarantine"`
 	// Who still asks for the V1 shape of this entity: the 1000 uses that were seen last, or those of them seen since a point in time, newest first. Kept for 400 days after it was last seen.
-	V1Usage []V1Usage `json:"v1Usage"`
+	V1Usage []repo.V1Usage `json:"v1Usage"`
 	// What notices writes to the V1 tables that bypass this server.
 	Capture *Capture `json:"capture"`
 	Exact   bool     `json:"-"`
 }
 
 func (Migration) IsNode() {}
-
-// How far a migration is. migrated, remaining, stale and quarantined are disjoint, and add up to total.
-type MigrationProgress struct {
-	// V1 rows; exact: false answers in constant time from statistics and counters.
-	Total int64 `json:"total"`
-	// V1 rows with a fresh V2 copy.
-	Migrated int64 `json:"migrated"`
-	// V1 rows without a copy.
-	Remaining int64 `json:"remaining"`
-	// V1 rows that changed without their copy.
-	Stale int64 `json:"stale"`
-	// V1 rows that cannot be converted.
-	Quarantined int64 `json:"quarantined"`
-	// Copies by how they came to be.
-	ByOrigin []OriginCount `json:"byOrigin"`
-	// Whether the counts are exact.
-	Exact bool `json:"exact"`
-	// Age of the oldest change that no copy has caught up with.
-	OldestMarkAt *time.Time `json:"oldestMarkAt,omitempty"`
-	// 0 to 1; never 1 while anything is unmigrated, stale or quarantined.
-	Fraction float64 `json:"fraction"`
-}
 
 // An exact amount of money.
 type Money struct {
@@ -626,14 +573,6 @@ type OrderV2Payload struct {
 	Order *OrderV2 `json:"order"`
 }
 
-// The number of copies of one origin.
-type OriginCount struct {
-	// What made them.
-	Origin Origin `json:"origin"`
-	// How many there are.
-	Count int64 `json:"count"`
-}
-
 // Where a page stands in its list.
 type PageInfo struct {
 	// Whether there are rows after the page.
@@ -644,22 +583,6 @@ type PageInfo struct {
 	StartCursor *string `json:"startCursor,omitempty"`
 	// The cursor of the page's last row; null for an empty page.
 	EndCursor *string `json:"endCursor,omitempty"`
-}
-
-// One step in a migration's history.
-type PhaseChange struct {
-	// The phase before.
-	From Phase `json:"from"`
-	// The phase after.
-	To Phase `json:"to"`
-	// When.
-	At time.Time `json:"at"`
-	// Who asked for it.
-	Actor string `json:"actor"`
-	// Why.
-	Reason *string `json:"reason,omitempty"`
-	// Whether warnings were passed by force.
-	Forced bool `json:"forced"`
 }
 
 // A phone of a customer.
@@ -710,7 +633,7 @@ type QuarantineEntry struct {
 	Message string `json:"message"`
 	// The version of the mapping that failed.
 	MappingVersion int `json:"mappingVersion"`
-	// How often a sweep or a write has tried.
+	// How often a run or a write has failed to convert it. A read counts only where it is the first.
 	Attempts int `json:"attempts"`
 	// When it first failed.
 	FirstSeenAt time.Time `json:"firstSeenAt"`
@@ -718,54 +641,10 @@ type QuarantineEntry struct {
 	LastSeenAt time.Time `json:"lastSeenAt"`
 }
 
-// Background work on all rows of an entity. It goes on by itself after a crash.
-type Run struct {
-	// The global id.
-	ID string `json:"id"`
-	// What it does.
-	Kind RunKind `json:"kind"`
-	// To what.
-	Entity Entity `json:"entity"`
-	// Where it stands.
-	Status RunStatus `json:"status"`
-	// When it was started.
-	StartedAt time.Time `json:"startedAt"`
-	// When it ended.
-	FinishedAt *time.Time `json:"finishedAt,omitempty"`
-	// Who started it.
-	Actor string `json:"actor"`
-	// Rows to look at.
-	Total int64 `json:"total"`
-	// Rows that were looked at.
-	Done int64 `json:"done"`
-	// Copies that were stored; in a restore V1 rows.
-	Migrated int64 `json:"migrated"`
-	// Rows that could not be converted.
-	Quarantined int64 `json:"quarantined"`
-	// How fast it is.
-	RowsPerSecond float64 `json:"rowsPerSecond"`
-	// How long the rest will take.
-	EtaSeconds *int `json:"etaSeconds,omitempty"`
-	// How many parts of the run are worked on at a time, by all instances together.
-	Workers int `json:"workers"`
-	// The upper rate that was asked for.
-	MaxRowsPerSecond *int `json:"maxRowsPerSecond,omitempty"`
-	// Why the run is slower than it could be, null when it is not.
-	ThrottledBy *string `json:"throttledBy,omitempty"`
-	// Why it failed.
-	Error *string `json:"error,omitempty"`
-	// Rows that a verification found different or orphaned, repaired or not, and rows that a restore could not write. While there are any, the run is red.
-	Faults int64 `json:"faults"`
-	// Findings of a verification or a restore, in the order in which they were made. first is 0 to 100. Up to 100 of rows without a fresh copy are kept, and up to 10000 faults.
-	Findings *FindingConnection `json:"findings"`
-}
-
-func (Run) IsNode() {}
-
 // The answer of a mutation on a run.
 type RunPayload struct {
 	// The run as it now is.
-	Run *Run `json:"run"`
+	Run *repo.Run `json:"run"`
 }
 
 // Asks to switch capture.
@@ -787,7 +666,7 @@ type SetPhaseInput struct {
 	// Whose phase.
 	Entity Entity `json:"entity"`
 	// The phase to enter: the one before or after the one in force.
-	To Phase `json:"to"`
+	To repo.Phase `json:"to"`
 	// Passes blockers that are only warnings, and needs a reason. Rows that V2 lacks are forced into CUTOVER only, which is then incomplete.
 	Force graphql.Omittable[*bool] `json:"force,omitempty"`
 	// Why; kept in the history.
@@ -968,24 +847,6 @@ type UpdateOrderV2Input struct {
 	Note graphql.Omittable[*string] `json:"note,omitempty"`
 }
 
-// How often operations of one client asked for one field of the V1 shape. Whatever is beyond 100 clients at once, 50 versions and 200 operations of each, is counted as a client, version or operation other.
-type V1Usage struct {
-	// What the client calls itself, in the header apollographql-client-name or x-client-name, or under that key in a socket's connection_init; unknown where it does not.
-	ClientName string `json:"clientName"`
-	// Its version, in the header apollographql-client-version or x-client-version; unknown where it does not say.
-	ClientVersion string `json:"clientVersion"`
-	// The name of the operation; empty where it has none.
-	OperationName string `json:"operationName"`
-	// The field, with its type, such as CustomerV1.city.
-	Field string `json:"field"`
-	// In how many operations, subscriptions counted once.
-	Count int64 `json:"count"`
-	// When it was first asked for.
-	FirstSeenAt time.Time `json:"firstSeenAt"`
-	// When it was last asked for.
-	LastSeenAt time.Time `json:"lastSeenAt"`
-}
-
 // What an address is for.
 type AddressKind string
 
@@ -1030,80 +891,6 @@ func (e *AddressKind) UnmarshalGQL(v any) error {
 }
 
 func (e AddressKind) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// What blocks a step to another phase.
-type BlockerCode string
-
-const (
-	// No rehearsal has succeeded.
-	BlockerCodeNotRehearsed BlockerCode = "NOT_REHEARSED"
-	// V1 rows without a V2 copy.
-	BlockerCodeUnmigrated BlockerCode = "UNMIGRATED"
-	// Rows that changed without their copy.
-	BlockerCodeStale BlockerCode = "STALE"
-	// Rows that cannot be converted.
-	BlockerCodeQuarantined BlockerCode = "QUARANTINED"
-	// No verification of this phase has looked at every row and found nothing.
-	BlockerCodeNotVerified BlockerCode = "NOT_VERIFIED"
-	// The newest verification has found differences.
-	BlockerCodeDrift BlockerCode = "DRIFT"
-	// Other programs have written to V1 since the newest clean verification began.
-	BlockerCodeBypassWrites BlockerCode = "BYPASS_WRITES"
-	// Writes of other programs have not been captured since before the newest clean verification.
-	BlockerCodeCaptureOff BlockerCode = "CAPTURE_OFF"
-	// Row-level security may hide rows from the server's role.
-	BlockerCodeHiddenRows BlockerCode = "HIDDEN_ROWS"
-	// An entity that refers to this one, or one to which it refers, has to take the step first; or, on the way to CONTRACT, rows of tables outside the migration refer to V1, which a force passes.
-	BlockerCodeReference BlockerCode = "REFERENCE"
-	// V1 does or enforces by itself, by triggers, rules, constraints or foreign keys, what stops working at this step. A force passes it.
-	BlockerCodeV1Logic BlockerCode = "V1_LOGIC"
-	// V1 has not been rebuilt from V2.
-	BlockerCodeV1NotRestored BlockerCode = "V1_NOT_RESTORED"
-)
-
-var AllBlockerCode = []BlockerCode{
-	BlockerCodeNotRehearsed,
-	BlockerCodeUnmigrated,
-	BlockerCodeStale,
-	BlockerCodeQuarantined,
-	BlockerCodeNotVerified,
-	BlockerCodeDrift,
-	BlockerCodeBypassWrites,
-	BlockerCodeCaptureOff,
-	BlockerCodeHiddenRows,
-	BlockerCodeReference,
-	BlockerCodeV1Logic,
-	BlockerCodeV1NotRestored,
-}
-
-func (e BlockerCode) IsValid() bool {
-	switch e {
-	case BlockerCodeNotRehearsed, BlockerCodeUnmigrated, BlockerCodeStale, BlockerCodeQuarantined, BlockerCodeNotVerified, BlockerCodeDrift, BlockerCodeBypassWrites, BlockerCodeCaptureOff, BlockerCodeHiddenRows, BlockerCodeReference, BlockerCodeV1Logic, BlockerCodeV1NotRestored:
-		return true
-	}
-	return false
-}
-
-func (e BlockerCode) String() string {
-	return string(e)
-}
-
-func (e *BlockerCode) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = BlockerCode(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid BlockerCode", str)
-	}
-	return nil
-}
-
-func (e BlockerCode) MarshalGQL(w io.Writer) {
 	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
@@ -1192,56 +979,6 @@ func (e *Entity) UnmarshalGQL(v any) error {
 }
 
 func (e Entity) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// What a verification has found about a key.
-type FindingKind string
-
-const (
-	// V1 has the row, V2 does not. While rows migrate that is no fault.
-	FindingKindMissing FindingKind = "MISSING"
-	// The copy has not caught up with V1, which is known.
-	FindingKindStale FindingKind = "STALE"
-	// V1 and a fresh copy disagree.
-	FindingKindDifferent FindingKind = "DIFFERENT"
-	// V2 has the row, V1 does not.
-	FindingKindOrphan FindingKind = "ORPHAN"
-)
-
-var AllFindingKind = []FindingKind{
-	FindingKindMissing,
-	FindingKindStale,
-	FindingKindDifferent,
-	FindingKindOrphan,
-}
-
-func (e FindingKind) IsValid() bool {
-	switch e {
-	case FindingKindMissing, FindingKindStale, FindingKindDifferent, FindingKindOrphan:
-		return true
-	}
-	return false
-}
-
-func (e FindingKind) String() string {
-	return string(e)
-}
-
-func (e *FindingKind) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = FindingKind(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid FindingKind", str)
-	}
-	return nil
-}
-
-func (e FindingKind) MarshalGQL(w io.Writer) {
 	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
@@ -1377,109 +1114,6 @@ func (e OrderStatus) MarshalGQL(w io.Writer) {
 	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
-// What made a V2 copy.
-type Origin string
-
-const (
-	// A read of this row.
-	OriginRead Origin = "READ"
-	// A list with this row.
-	OriginList Origin = "LIST"
-	// A write, through either shape.
-	OriginWrite Origin = "WRITE"
-	// A sweep.
-	OriginSweep Origin = "SWEEP"
-	// A repair after a verification.
-	OriginRepair Origin = "REPAIR"
-)
-
-var AllOrigin = []Origin{
-	OriginRead,
-	OriginList,
-	OriginWrite,
-	OriginSweep,
-	OriginRepair,
-}
-
-func (e Origin) IsValid() bool {
-	switch e {
-	case OriginRead, OriginList, OriginWrite, OriginSweep, OriginRepair:
-		return true
-	}
-	return false
-}
-
-func (e Origin) String() string {
-	return string(e)
-}
-
-func (e *Origin) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = Origin(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid Origin", str)
-	}
-	return nil
-}
-
-func (e Origin) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// Where the migration of an entity stands. Phases are never skipped.
-type Phase string
-
-const (
-	// V1 leads. V2 is converted for each answer, and written by nobody.
-	PhaseExpand Phase = "EXPAND"
-	// V1 leads. Rows move to V2 with use, and every write goes to both.
-	PhaseMigrate Phase = "MIGRATE"
-	// V2 leads, and every write goes to both.
-	PhaseCutover Phase = "CUTOVER"
-	// V2 alone.
-	PhaseContract Phase = "CONTRACT"
-)
-
-var AllPhase = []Phase{
-	PhaseExpand,
-	PhaseMigrate,
-	PhaseCutover,
-	PhaseContract,
-}
-
-func (e Phase) IsValid() bool {
-	switch e {
-	case PhaseExpand, PhaseMigrate, PhaseCutover, PhaseContract:
-		return true
-	}
-	return false
-}
-
-func (e Phase) String() string {
-	return string(e)
-}
-
-func (e *Phase) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = Phase(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid Phase", str)
-	}
-	return nil
-}
-
-func (e Phase) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
 // What a phone is.
 type PhoneKind string
 
@@ -1568,108 +1202,5 @@ func (e *Repair) UnmarshalGQL(v any) error {
 }
 
 func (e Repair) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// What a run does.
-type RunKind string
-
-const (
-	// Migrates what use did not.
-	RunKindSweep RunKind = "SWEEP"
-	// Converts every row and stores none; lists in quarantine what cannot be converted.
-	RunKindRehearsal RunKind = "REHEARSAL"
-	// Compares both shapes, and repairs what differs if asked.
-	RunKindVerification RunKind = "VERIFICATION"
-	// Rebuilds V1 from V2, for going back from CONTRACT.
-	RunKindRestore RunKind = "RESTORE"
-)
-
-var AllRunKind = []RunKind{
-	RunKindSweep,
-	RunKindRehearsal,
-	RunKindVerification,
-	RunKindRestore,
-}
-
-func (e RunKind) IsValid() bool {
-	switch e {
-	case RunKindSweep, RunKindRehearsal, RunKindVerification, RunKindRestore:
-		return true
-	}
-	return false
-}
-
-func (e RunKind) String() string {
-	return string(e)
-}
-
-func (e *RunKind) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = RunKind(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid RunKind", str)
-	}
-	return nil
-}
-
-func (e RunKind) MarshalGQL(w io.Writer) {
-	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
-}
-
-// Where a run stands. RUNNING and PAUSED are active; the others have ended.
-type RunStatus string
-
-const (
-	// At work.
-	RunStatusRunning RunStatus = "RUNNING"
-	// Stopped for the time being.
-	RunStatusPaused RunStatus = "PAUSED"
-	// Done.
-	RunStatusSucceeded RunStatus = "SUCCEEDED"
-	// Ended by an error.
-	RunStatusFailed RunStatus = "FAILED"
-	// Ended by an operator.
-	RunStatusCancelled RunStatus = "CANCELLED"
-)
-
-var AllRunStatus = []RunStatus{
-	RunStatusRunning,
-	RunStatusPaused,
-	RunStatusSucceeded,
-	RunStatusFailed,
-	RunStatusCancelled,
-}
-
-func (e RunStatus) IsValid() bool {
-	switch e {
-	case RunStatusRunning, RunStatusPaused, RunStatusSucceeded, RunStatusFailed, RunStatusCancelled:
-		return true
-	}
-	return false
-}
-
-func (e RunStatus) String() string {
-	return string(e)
-}
-
-func (e *RunStatus) UnmarshalGQL(v any) error {
-	str, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("enums must be strings")
-	}
-
-	*e = RunStatus(str)
-	if !e.IsValid() {
-		return fmt.Errorf("%s is not a valid RunStatus", str)
-	}
-	return nil
-}
-
-func (e RunStatus) MarshalGQL(w io.Writer) {
 	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// V1 belongs to somebody: triggers, rules, foreign key actions and defaults of its owner's make of our write what they
-// will. So each write of V1 is followed by one statement, in the same transaction and after all that was put off until
-// COMMIT, that sees what V1 holds then and what else has changed. Where V1 leads, what it holds is the truth. Where V2
-// leads, what V1 does not keep is an error, and what our write has caused on other rows is followed in V2.
+// V1 has an owner, whose triggers, rules, foreign key actions and defaults may change our write. So one statement
+// follows each write of V1, in the same transaction and after everything that was deferred to COMMIT. It reads what V1
+// holds then, and what else has changed. Where V1 leads, what it holds is the truth. Where V2 leads, what V1 does not
+// keep is an error, and V2 follows what our write has caused on other rows.
 
-// aftermath is what that statement says besides the aggregate that was written.
+// aftermath is what that statement returns besides the aggregate that was written.
 type aftermath struct {
 	Effects []sideEffect `json:"effects"`
-	// Guarded says of references, by their columns, whether a foreign key of V1's is at work on them.
+	// Guarded says for each reference, by its column, whether a foreign key of V1's is at work on it.
 	Guarded map[string]database.JSONFlag `json:"guarded"`
 	// Kept is true where V1 still has a row of what was deleted.
 	Kept database.JSONFlag `json:"kept"`
@@ -31,7 +31,7 @@ type sideEffect struct {
 	ID     string   `json:"id"`
 	Key    *string  `json:"key"` // nil for a mark of all keys
 	Kind   markKind `json:"kind"`
-	// The fence of the entity, whose phase cannot change any more: we have written its V1 table.
+	// The fence of the entity. Its phase cannot change any more: we have written its V1 table.
 	Phase      Phase             `json:"phase"`
 	Incomplete database.JSONFlag `json:"incomplete"`
 	Restoring  database.JSONFlag `json:"restoring"`
@@ -44,11 +44,11 @@ func (s sideEffect) id() string {
 	return s.Entity + s.ID + *s.Key
 }
 
-// maxEffects is how many rows a write may change by V1's own doing where V2 must follow.
+// maxEffects limits how many rows V1's own triggers and foreign keys may change with one write where V2 must follow.
 const maxEffects = 5000
 
-// effects is a JSON list of the marks with a token, an argument for each entity, of the entities that V2 leads. Where
-// V1 leads they stay, and make copies stale.
+// effects is an SQL expression: a JSON list of the marks with a token in the entities that V2 leads. The token is one
+// argument for each entity. Where V1 leads, such marks stay, and make copies stale.
 func (db *DB) effects() string {
 	d := db.dialect
 	marks := make([]string, len(db.entities))
@@ -78,8 +78,8 @@ func (t *tx) tokens() []any {
 	return args
 }
 
-// after reads a key whose V1 rows the transaction has written, and what else has come of that. references are those
-// that it has changed.
+// after reads a key whose V1 rows the transaction has written, and what else the write has caused. references are those
+// that the write has changed.
 func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
 	references []Reference,
 ) (*seen[V1, V2], aftermath, error) {
@@ -104,7 +104,7 @@ func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
 	return s, found, err
 }
 
-// afterDelete says whether V1 still has a row of a key, and what else has come of its delete.
+// afterDelete returns whether V1 still has a row of a deleted key, and what else the delete has caused.
 func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found aftermath, err error) {
 	var there []string
 	args := t.tokens()
@@ -127,7 +127,7 @@ func (e *entity) afterDelete(ctx context.Context, t *tx, key string) (found afte
 	return found, err
 }
 
-// effectsOf is what else has come of what the transaction has written.
+// effectsOf returns the side effects of what the transaction has written.
 func (e *entity) effectsOf(ctx context.Context, t *tx) (effects []sideEffect, err error) {
 	err = e.db.dialect.afterDeferred(ctx, t, func(row database.Scanner) error {
 		var document []byte
@@ -150,10 +150,10 @@ func (e *tables) v1Places() []place {
 	return places
 }
 
-// reconcileEffects does what the side effects of a write on a key of e, or of one on many keys for nil, ask for: V2,
-// which leads, must follow at once, since nobody looks at marks there. Where V1 is being rebuilt, V1's owner has
-// changed what may be old: V1 is brought up to V2 then, which may have side effects again. It leaves out those that are
-// seen to already.
+// reconcileEffects handles the side effects of a write on a key of e; a nil key stands for many. Where V2 leads, V2
+// must follow at once, since nobody looks at marks there. While V1 is being rebuilt, V1's owner may have changed rows
+// that are old. Then V1 is brought up to V2 instead, which may have side effects again. Those later rounds leave out
+// the effects in but, and all that were handled before.
 func (e *entity) reconcileEffects(ctx context.Context, t *tx, key *string, effects []sideEffect,
 	but ...sideEffect,
 ) error {
@@ -178,7 +178,7 @@ func (e *entity) reconcileEffects(ctx context.Context, t *tx, key *string, effec
 	return &ConflictError{"V1 is being rebuilt, and its own triggers change rows each time that these are brought up to V2"}
 }
 
-// settleOnce reports whether V1 was written.
+// settleOnce is one round of reconcileEffects. It reports whether that wrote V1, which may have side effects again.
 func (e *entity) settleOnce(ctx context.Context, t *tx, key *string, effects []sideEffect) (again bool, err error) {
 	if len(effects) > maxEffects {
 		return false,
@@ -271,7 +271,7 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 			}
 			continue
 		}
-		if !s.state.hasCopy { // it will lie under none of the marks of all keys that there are now
+		if !s.state.hasCopy { // a new copy lies under none of the present marks of all keys
 			s.state.all = s.fence.AllMarks
 		}
 		s.again = true
@@ -288,9 +288,9 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 	return err
 }
 
-// unkept looks at keys whose V1 rows a run has brought up to V2, and returns findings: of those of which V1 holds
-// something else than wanted, nil meaning no row, and of other rows of the entity that have changed with them. Nothing
-// of this changes V2's rows of the entity, which lead.
+// unkept looks at keys whose V1 rows a run has brought up to V2. It returns a finding for each key where V1 holds
+// something else than wanted (nil means no row), and for each other row of the entity that has changed with them. None
+// of this changes V2's rows of the entity, since they lead.
 func (r *Repository[V1, V2]) unkept(ctx context.Context, t *tx, wanted map[string]*V1) ([]Finding, error) {
 	effects, err := r.effectsOf(ctx, t)
 	if err != nil {

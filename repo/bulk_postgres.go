@@ -7,11 +7,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// Many rows at once go to PostgreSQL by COPY, which costs it much less than a document that it has to take apart.
-// Conflicts are the parent's alone: parents go through a table of the transaction's own, child rows straight to where
-// they belong.
+// Many rows at once go to PostgreSQL by COPY, which costs it much less than a document that it has to take apart. Only
+// parents can conflict, so they go through a temporary table of the transaction. Child rows go straight into their own
+// table.
 
-// bulkRows is from how many rows on COPY is worth its additional statements.
+// bulkRows is the number of rows from which COPY is worth its additional statements.
 const bulkRows = 200
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.

@@ -15,10 +15,10 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// Capture is what notices bypass writes: triggers on the V1 tables that append a mark for each change which does not
-// come from this engine.
+// Capture is the state of an entity's capture of bypass writes: triggers on the V1 tables append a mark for each change
+// that does not come from this engine.
 type Capture struct {
-	// Enabled is false where an operator has switched it off, and where triggers are missing.
+	// Enabled is false where an operator has switched capture off, or where triggers are missing.
 	Enabled bool
 	// LastBypassWriteAt is when a bypass write was last noticed, nil where there was none.
 	LastBypassWriteAt *time.Time
@@ -44,7 +44,7 @@ const (
 	captureOutdated                     // those for what is there and is not as it should be
 )
 
-// captured are the tables of V1: a deleted root row is a deleted entity, a deleted child row a change of its parent.
+// captured returns the tables of V1. Deleting a root row deletes the entity; deleting a child row changes its parent.
 func (e capture) captured() []capturedTable {
 	tables := []capturedTable{{
 		e.name, e.v1.Name, e.v1.Key.Name, e.triggerName(e.v1.Name), markGone, markAllGone, true,
@@ -59,17 +59,17 @@ func (e capture) captured() []capturedTable {
 	return tables
 }
 
-// triggerName is what the names of the triggers on a table begin with, and the name of their function. It tells apart
-// two entities on one table, and tables whose names are long.
+// triggerName is the prefix of the names of a table's triggers, and the name of their function. It differs between two
+// entities on one table, and between tables with long names.
 func (e capture) triggerName(table string) string {
 	hash := sha256.Sum256([]byte(e.name + "/" + e.db.pools.Schema + "." + table))
 	return "coexist_c_" + hex.EncodeToString(hash[:6])
 }
 
-// everyKey, in the place of the keys that a transaction of ours writes, stands for all.
+// everyKey stands for all keys, in place of the list of the keys that a transaction of ours writes.
 const everyKey = "\x1e*\x1e"
 
-// fill fills in a template of SQL; more are pairs of a name and a text besides.
+// fill fills in a template of SQL; more are further pairs of a name and a text.
 func (t capturedTable) fill(template string, more ...string) string {
 	return strings.NewReplacer(append([]string{
 		"{entity}", literal(t.entity), "{key}", quote(t.key), "{gone}",
@@ -77,7 +77,7 @@ func (t capturedTable) fill(template string, more ...string) string {
 	}, more...)...).Replace(template)
 }
 
-// captureState is what is known of an entity's triggers, and what the catalog says of them.
+// captureState compares what was recorded of an entity's triggers with what the catalog says of them now.
 type captureState struct {
 	Known bool // a fingerprint was recorded
 	Kept  bool // there was no gap since
@@ -105,12 +105,12 @@ func columnList(columns []shape.Column) []string {
 	return names
 }
 
-// install creates the triggers that are missing and switches those on that are off, unless that would make old
-// programs wait for longer than a moment, again and again. Where our role lacks the right, it says so in the log, and
-// the gate to CUTOVER says so too. It fails where the database takes no triggers on such a table, whoever asks.
+// install creates missing triggers and switches on those that are off. Each try makes old programs wait only briefly;
+// where they stay in the way, install gives up with a warning in the log. Where our role lacks the right, the log says
+// so, and so does the gate to CUTOVER. It fails where the database accepts no triggers on such a table from any role.
 func (e capture) install(ctx context.Context) error {
 	refused, err := e.mend(ctx, 20*time.Second)
-	// which includes who is in the way
+	// ErrUnavailable includes a transaction in the way.
 	if refused != nil && !errors.Is(refused, database.ErrDenied) && !errors.Is(refused, ErrUnavailable) {
 		return fmt.Errorf(
 			"entity %s: the database refuses the triggers that capture bypass writes to table %s, so that it cannot be migrated: %s", e.name, e.v1.Name, shape.FirstLine(refused))
@@ -118,8 +118,8 @@ func (e capture) install(ctx context.Context) error {
 	return err
 }
 
-// check notices a gap in the capture: triggers that were dropped or switched off, also if they are back, or a
-// table that is another one. It is cheap where there was none. A database that was given no triggers gets none by it.
+// check notices a gap in the capture: triggers that were dropped or switched off, even if they are back, or a table
+// that was replaced. It is cheap where there was no gap. It creates no triggers in a database that was never given any.
 func (e capture) check(ctx context.Context) error {
 	state, err := e.state(ctx, e.db.pools.Reading())
 	if err != nil || !state.Known {
@@ -134,8 +134,8 @@ func (e capture) check(ctx context.Context) error {
 	return err
 }
 
-// mend does what capture.install says, and where there was a gap it records that: every copy is stale then, and
-// nothing is verified any more. refused says why triggers are missing or off.
+// mend does the work of capture.install. Where there was a gap, it records the gap: every copy is then stale, and no
+// verification counts any more. refused says why triggers are missing or off.
 func (e capture) mend(ctx context.Context, long time.Duration) (refused, err error) {
 	var wait lockWait
 	refused = database.Retry(ctx, database.Patience{Until: time.Now().Add(long)}, database.IsBusy, func() error {
@@ -145,7 +145,7 @@ func (e capture) mend(ctx context.Context, long time.Duration) (refused, err err
 		}
 		refusal := e.db.pools.Classify(e.db.dialect.install(ctx, e.db, func(s database.Session) ([]string, error) {
 			statements, err := e.mending(ctx, s)
-			// Whoever writes to V1 meanwhile waits behind CREATE TRIGGER, which waits for who has written already.
+			// CREATE TRIGGER waits for transactions that have written to V1, and new writers of V1 wait behind it.
 			return append(e.db.dialect.waitFor(wait.next()), statements...), err
 		}))
 		if database.IsBusy(refusal) {
@@ -162,14 +162,14 @@ func (e capture) mend(ctx context.Context, long time.Duration) (refused, err err
 		return refused, err // known already
 	}
 	gap := e.gap("true")
-	if !database.IsBusy(refused) { // else again, until whoever is in the way has ended
+	if !database.IsBusy(refused) { // else check finds the gap again, until nobody is in the way
 		gap = append(e.record(e.db.dialect.fingerprint(e)), gap...)
 	}
 	return refused, e.db.pools.Classify(e.db.dialect.install(ctx, e.db, fixedStatements(gap...)))
 }
 
-// mending are the statements of capture.mend, none where all is as it should be. The mark comes last: of what was
-// written in the gap, any copy that was read without the mark may know nothing.
+// mending returns the statements of capture.mend, none where everything is as it should be. The mark comes last: a copy
+// that was read without it may lack what was written in the gap.
 func (e capture) mending(ctx context.Context, s database.Session) ([]string, error) {
 	state, err := e.state(ctx, s)
 	if err != nil {
@@ -179,25 +179,25 @@ func (e capture) mending(ctx context.Context, s database.Session) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	// An instance of an earlier version that runs beside this one makes its own again, which may be everybody's, and
-	// rejects our writes where V2 leads.
+	// An instance of an earlier version that runs beside this one creates its own triggers again. They may be
+	// everybody's, and they reject our writes where V2 leads.
 	earlier, err := e.db.dialect.dropCapture6(ctx, s, e)
 	switch {
 	case err != nil || len(statements) == 0 && state.Same:
 		return earlier, err
 	case len(statements) == 0 && state.Kept:
-		// what was found to be no gap, and nothing that has come since
+		// Record the state that was found to be no gap, not what has come since.
 		return append(earlier, e.record(literal(state.fingerprint))...), nil
 	case state.Same && state.Whole: // a newer version of a function
 		return e.renew(append(statements, earlier...)), nil
 	}
-	// Whoever has written unseen must have ended: his rows would be read as they were before.
+	// A transaction that wrote unseen must have ended: otherwise its rows would be read as they were before.
 	return slices.Concat(e.db.dialect.lockV1(e.tables), earlier, statements, e.record(e.db.dialect.fingerprint(e)),
 		e.gap("true")), nil
 }
 
-// renew are statements that replace triggers or their functions while nobody writes, so that this is no gap
-// itself. One that was there before it makes known.
+// renew returns statements that replace triggers or their functions while nobody writes, so that the replacement is no
+// gap itself. They record a gap that was there before.
 func (e capture) renew(statements []string) []string {
 	broken := e.sql(`EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
 		AND NOT (coalesce(x.capture_fingerprint, '') = {fingerprint} AND {captured}))`,
@@ -206,15 +206,14 @@ func (e capture) renew(statements []string) []string {
 	return slices.Concat(e.db.dialect.lockV1(e.tables), e.gap(broken), statements, e.record(fingerprint))
 }
 
-// record records a fingerprint, an expression.
+// record returns the statement that records a fingerprint, which is an SQL expression.
 func (e capture) record(fingerprint string) []string {
 	return []string{e.sql(`UPDATE {coexist_entity} SET capture_fingerprint = {fingerprint} WHERE name = {name}`,
 		"fingerprint", fingerprint)}
 }
 
-// gap makes every copy stale under a condition, since V1 may have changed while nobody looked, and what was verified is
-// verified no more. Copies that are under way count too: the mark is left out only where nobody can have begun to make
-// one.
+// gap returns statements that, under a condition, make every copy stale and void every verification, since V1 may have
+// changed unseen. Copies in the making count too: the mark is left out only where nobody can have begun to make one.
 func (e capture) gap(condition string) []string {
 	begun := e.sql(`EXISTS (SELECT 1 FROM {v2}) OR EXISTS (SELECT 1 FROM {coexist_entity} x WHERE x.name = {name}
 		AND x.phase <> 'EXPAND' AND (x.capture_generation > 1 OR EXISTS (SELECT 1 FROM {coexist_phase_change} h
@@ -228,7 +227,7 @@ func (e capture) gap(condition string) []string {
 }
 
 // SetCapture switches the capture of bypass writes on or off. Off means that old programs' writes to V1 are neither
-// noticed nor, in CUTOVER and CONTRACT, rejected. Switched on again it makes every copy stale, since V1 may have
+// noticed nor, in CUTOVER and CONTRACT, rejected. Switching capture on again makes every copy stale, since V1 may have
 // changed meanwhile. It fails with ErrNotFound for an unknown entity, and with a *BlockedError where transactions in
 // flight do not end.
 func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (Capture, error) {
@@ -249,7 +248,8 @@ func (c *Control) SetCapture(ctx context.Context, entity string, enabled bool) (
 		}
 		statements := e.capture.gap("true")
 		if e.db.dialect.Lock() != "" {
-			// A snapshot from while capture was off must not write where V2 leads: the barrier is another one now.
+			// A snapshot from while capture was off must not write where V2 leads. Updating the barrier makes such a
+			// transaction fail, since its trigger locks that row.
 			statements = append(statements, e.sql(`UPDATE {coexist_barrier} SET leads = leads WHERE name = {name}
 				AND leads = 'V2'`))
 		}
@@ -298,13 +298,13 @@ func (c *Control) Capture(ctx context.Context, entity string) (Capture, error) {
 	return Capture{Enabled: found.Capture && state.Whole, BypassWrites: found.Count, LastBypassWriteAt: found.At}, err
 }
 
-// bypassWrites is a scalar subquery: how many marks of bypass writes there were ever.
+// bypassWrites is a scalar subquery that counts the marks that bypass writes have ever left.
 func (e statements) bypassWrites() string {
 	return fill(`(SELECT CAST(coalesce(sum(b.n), 0) AS bigint) FROM ({bypassLog}) b)`,
 		"bypassLog", e.bypassLog("count(*) AS n", "sum(b.count)"))
 }
 
-// bypassLog is a query of two aggregates: over the marks that are still there, and over the log of those that are not.
+// bypassLog is a query of two aggregates: one over the marks that still exist, one over the log of the deleted ones.
 func (e statements) bypassLog(marks, log string) string {
 	return e.sql(`SELECT {marks} FROM {mark} m WHERE m.bypass UNION ALL SELECT {log} FROM {coexist_bypass} b
 		WHERE b.entity = {name}`, "marks", marks, "log", log)

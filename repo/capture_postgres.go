@@ -12,28 +12,28 @@ import (
 )
 
 // The triggers of PostgreSQL. They look at the phase and append marks, nothing else: they touch no copy and take no
-// lock that anybody waits for. They run with the rights of who installed them, since the other programs have none on
-// the engine's tables; so nobody else may call their functions, which do nothing on any table but the one they were
-// made for. In a transaction that is not READ COMMITTED, whose snapshot may be older than the phase in force, they lock
-// the entity's barrier FOR SHARE, which fails then with a serialization failure where V1 has led when the snapshot was
-// taken and leads no more, or there was no barrier.
+// lock that anybody waits for. They run with the rights of the role that installed them, since other programs have no
+// rights on the engine's tables. So nobody else may call their functions, and a function does nothing on any table but
+// the one it was made for. In a transaction that is not READ COMMITTED, the snapshot may be older than the phase in
+// force. There the triggers lock the entity's barrier FOR SHARE. That fails with a serialization failure where V1 led
+// when the snapshot was taken and leads no more, or where there was no barrier yet.
 //
-// Our own transactions say which keys they write, with a secret that only we know (writerSetting). What they do to the
-// rows of those keys leaves no mark. Whatever else they cause, by a trigger, a rule or a foreign key of V1's owner,
-// leaves marks with their token, and is never rejected.
+// Our own transactions announce the keys that they write, with a secret that only we know (writerSetting). Their
+// changes to the rows of those keys leave no mark. Any other change that they cause through a trigger, a rule or a
+// foreign key of V1's owner leaves marks with their token, and is never rejected.
 //
-// Triggers per statement mark all its rows at once, under one id, which costs an old program's mass update much less
-// than a trigger and a random number per row. They do not see what logical replication applies; for that the row
-// trigger of all events is there, which fires for replicas only. Where V1's table is not ours to alter, so that we may
-// not say so, that one does all the work.
+// A trigger per statement marks all rows of the statement at once, under one id. That costs an old program's mass
+// update much less than a trigger and a random number per row. Statement triggers do not see what logical replication
+// applies. The row trigger for all events does, and fires for replicas only. Where V1's table is not ours to alter, we
+// cannot restrict the row trigger to replicas, and it does all the work.
 //
 // No trigger names a column or has a condition: V1's owner could not change the type of a column that a trigger's
 // definition uses.
 
 const captureFunction = `CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $coexist$%s$coexist$`
 
-// ownFunction says that the function p runs as we have made it, and that not everybody may call it. With
-// quote_all_identifiers the database keeps its setting in quotes.
+// ownFunction is the condition that the function p runs as we have made it, and that PUBLIC may not call it. With
+// quote_all_identifiers, the database stores the function's setting in quotes.
 const ownFunction = "p.prosecdef AND cardinality(p.proconfig) = 1 AND replace(p.proconfig[1], '\"', '') = 'search_path=pg_catalog, pg_temp' AND NOT has_function_privilege('public', p.oid, 'EXECUTE')"
 
 const captureBody = `
@@ -140,14 +140,14 @@ BEGIN
 END
 `
 
-// strange says that a transition table has a row of a key that is not ours to write.
+// strange is the condition that a transition table has a row whose key is not ours to write.
 const strange = `CASE WHEN position(coexist.separator IN coexist.own) = 0 THEN EXISTS (SELECT 1 FROM {rows} r WHERE r.{key}::text <> coexist.own)
 					ELSE EXISTS (SELECT r.{key}::text FROM {rows} r EXCEPT SELECT unnest(string_to_array(coexist.own, coexist.separator))) END`
 
-// movedRoots marks the old keys of rows that have another now. That is rare, and one of them is no more among all keys
-// then, since a unique key that is not deferrable lets no two rows change places. The two transition tables have their
-// rows in the same order. EXECUTE plans for their true sizes: a plan for a row or two that is kept would take hours for
-// many.
+// movedRoots marks the old keys of rows that have another key now. That is rare, so it first looks whether an old key
+// is missing among the new ones. Where keys have changed, one always is, since a unique key that is not deferrable lets
+// no two rows swap keys. The two transition tables have their rows in the same order. EXECUTE plans for their actual
+// sizes: a cached plan for a row or two would take hours for many.
 const movedRoots = `IF EXISTS (SELECT r.{key} FROM coexist_old r EXCEPT SELECT r.{key} FROM coexist_new r) THEN
 				EXECUTE 'INSERT INTO {quoted marks} (id, key, kind, floor, bypass, tx) SELECT $1, o.key, ''{gone}'', -1, $2, $3
 					FROM (SELECT r.{quoted key} AS key, row_number() OVER () AS at FROM coexist_old r) o JOIN (SELECT r.{quoted key} AS key, row_number() OVER () AS at FROM coexist_new r) n USING (at)
@@ -161,12 +161,12 @@ const movedChildren = `INSERT INTO {marks} (id, key, kind, floor, bypass, tx) SE
 // postgresTrigger is a trigger on a V1 table.
 type postgresTrigger struct {
 	name, event string
-	mode        string // of ALTER TABLE … ENABLE, "" for the one that CREATE TRIGGER gives
-	enabled     string // pg_trigger's letters that will do
+	mode        string // of ALTER TABLE … ENABLE, "" for the default of CREATE TRIGGER
+	enabled     string // the letters of pg_trigger.tgenabled that will do
 }
 
-// triggers are those of a table. The first does all the work where the others may not be, and serves logical
-// replication where they are.
+// triggers returns the triggers of a table. The first does all the work where the statement triggers cannot be used,
+// and serves only logical replication where they are.
 func (t capturedTable) triggers(ours bool) []postgresTrigger {
 	rows := postgresTrigger{t.trigger, "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW", "", "OAR"}
 	truncate := postgresTrigger{t.trigger + "_truncate", "AFTER TRUNCATE ON {table} FOR EACH STATEMENT", "", "OA"}
@@ -208,9 +208,9 @@ func (t capturedTable) body(e capture) string {
 		keyTypes(e.v1.Key), "{secret}", e.db.own.secret)
 }
 
-// keyTypes lists the types that a key may be changed to while the server runs: the log of marks takes them all.
+// keyTypes lists the types that a key may be changed to while the server runs: the log of marks can hold them all.
 func keyTypes(c *shape.Column) string {
-	const integers, texts, padded = "20, 21, 23", "25, 1043", "1042" // which are the same in each database
+	const integers, texts, padded = "20, 21, 23", "25, 1043", "1042" // OIDs, the same in each database
 	switch as := database.ComparedAs(c); as {
 	case "bigint":
 		return integers
@@ -270,7 +270,7 @@ func (postgres) capture(ctx context.Context, s database.Session, e capture, whic
 				strings.Contains(trigger.enabled, enabled) {
 				continue
 			}
-			// A role that may create triggers need not be one that may alter the table.
+			// A role that may create triggers may lack the right to alter the table.
 			statements = append(statements, fill(`DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class
 				WHERE oid = {on}::regclass), 'USAGE') THEN ALTER TABLE {on2} ENABLE {mode} TRIGGER {trigger}; END
 				IF; END $coexist$`, "on", literal(on), "on2", on, "mode", trigger.mode,
@@ -280,13 +280,13 @@ func (postgres) capture(ctx context.Context, s database.Session, e capture, whic
 	return statements, nil
 }
 
-// captureBehind: these triggers see whatever is written.
+// captureBehind is always false: these triggers see every write.
 func (postgres) captureBehind(context.Context, database.Session, capture) (bool, error) {
 	return false, nil
 }
 
-// captured: the row trigger is enough, or all the others are. A table with heirs or partitions does not see each write
-// to it.
+// captured accepts the row trigger for all writes, or the statement triggers with the row trigger for replicas. It
+// refuses a table with heirs or partitions, whose triggers do not see each write to it.
 func (postgres) captured(e capture) string {
 	var whole []string
 	for _, t := range e.captured() {
@@ -305,16 +305,17 @@ func (postgres) captured(e capture) string {
 	return "(" + strings.Join(whole, " AND ") + ")"
 }
 
-// fingerprint: xmin is the transaction that has changed a trigger or its function last, if only to switch it off and on
-// again. ALTER TABLE may change values without any trigger: a column that was dropped and added is another attribute;
-// ALTER TYPE … USING leaves a new version of the attribute and a new file, of which the first alone is a wider column,
-// and the second alone VACUUM FULL. The last two parts tell ALTER TYPE from both of these together: what else may
-// change of an attribute, and which transactions have changed the table and what goes with its file.
+// fingerprint contains the xmin of each trigger and its function: the transaction that changed it last, if only to
+// switch it off and on again. ALTER TABLE may change values without firing a trigger. A column that was dropped and
+// added is another attribute. ALTER TYPE … USING leaves a new version of the attribute and a new file; a new version
+// alone means a wider column, a new file alone means VACUUM FULL. The last two parts distinguish ALTER TYPE from both
+// of these together. They hold what else may change of an attribute, and which transactions have changed the table and
+// what goes with its file.
 func (postgres) fingerprint(e capture) string {
 	return postgresFingerprint(e, func(t capturedTable) string { return t.trigger })
 }
 
-// postgresFingerprint is fingerprint for triggers of which each name begins with a table's prefix.
+// postgresFingerprint is fingerprint for triggers whose names begin with the prefix of their table.
 func postgresFingerprint(e capture, prefix func(capturedTable) string) string {
 	var tables []string
 	for _, t := range e.captured() {
@@ -349,8 +350,8 @@ func postgresFingerprint(e capture, prefix func(capturedTable) string) string {
 			" JOIN pg_class r ON r.oid IN (c.oid, c.reltoastrelid) OR r.oid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid)"))
 }
 
-// kept: of the two parts that tell of ALTER TABLE one may be another; or both, where what has changed of each attribute
-// is harmless. Earlier versions have recorded three parts.
+// kept allows one of the two parts that show an ALTER TABLE to differ, or both where each changed attribute has changed
+// harmlessly. Earlier versions recorded three parts.
 func (postgres) kept(recorded, now string) bool {
 	was, is := strings.Split(recorded, "|"), strings.Split(now, "|")
 	const few, all = 3, 5
@@ -360,9 +361,8 @@ func (postgres) kept(recorded, now string) bool {
 	return was[1] == is[1] || was[2] == is[2] || len(was) == all && harmless(was[3], is[3], is[4])
 }
 
-// harmless reports whether each attribute that was changed, by its xmin, has another harmless property now, and was
-// changed by no transaction that the table, or what goes with its file, was changed by. files are those, as "oid:xmin
-// …".
+// harmless reports whether each attribute with a new xmin also has a new harmless property, and was changed by a
+// transaction that changed neither the table nor what goes with its file. files lists these two, as "oid:xmin …".
 func harmless(was, is, files string) bool {
 	type version struct{ xmin, properties string }
 	read := func(part string) map[string]version {

@@ -10,16 +10,16 @@ import (
 )
 
 // The triggers of SQLite. They look at the phase and append marks, nothing else. REPLACE fires no delete trigger, so
-// inserts append marks too; and where it may remove another row than that of the key, by a unique index, triggers that
-// fire before mark that row. What an index on an expression, or on a part of the rows, lets it remove verification
-// finds. Our own transactions say in coexist_writer that they are ours, and in coexist_inflight which keys they write;
-// no other connection ever sees either. What they do to the rows of those keys leaves no mark. Whatever else they cause
-// leaves marks with their token, and is never rejected.
+// inserts append marks too. Where REPLACE may remove a row of another key through a unique index, BEFORE triggers mark
+// that row. A row that it removes through an index on an expression, or through a partial index, is found only by
+// verification. Our own transactions say in coexist_writer that they are ours, and in coexist_inflight which keys they
+// write; no other connection ever sees either. Their changes to the rows of those keys leave no mark. Any other change
+// that they cause leaves marks with their token, and is never rejected.
 
-// sqliteTriggers are those of each table. Those of updates and deletes fire before: a trigger of the owner's that fires
-// after may end all that come later, by RAISE(IGNORE), and leave the row changed. The key of an insert is known only
-// after. They ask as little as they can, in one statement: an old program's statement compiles them each time. Only
-// what sets a key's column, or the rowid that it may be, can change a key.
+// sqliteTriggers are the triggers of each table. Those for updates and deletes fire BEFORE: an AFTER trigger of the
+// owner's may end all later triggers by RAISE(IGNORE), and leave the row changed. The key of an insert is known only
+// AFTER it. Each trigger is one short statement, since an old program's statement compiles it each time. Only a
+// statement that sets the key's column, or the rowid that this column may be, can change a key.
 var sqliteTriggers = []struct{ name, event, body string }{
 	{"insert", "AFTER INSERT", fmt.Sprintf(sqliteMark, "NEW.{key}", "CHANGE", "")},
 	{"delete", "BEFORE DELETE", fmt.Sprintf(sqliteMark, "OLD.{key}", "{gone}", "")},
@@ -35,17 +35,17 @@ const (
 	SELECT %[1]s, CASE WHEN w.token IS NULL AND e.phase IN ('CUTOVER', 'CONTRACT') THEN RAISE(ABORT, {refusal}) ELSE '%[2]s' END, ` + sqliteBy + ` WHERE %[3]sCASE
 		WHEN w.token IS NULL THEN w.entity IS NOT {entity} AND e.capture AND (%[1]s IS NOT NULL OR e.phase IN ('CUTOVER', 'CONTRACT'))
 		ELSE ` + sqliteStrange + ` END;`
-	// sqliteReplaced appends marks of the rows of its own table that a statement is about to remove by REPLACE. What is
-	// no conflict that ends so leaves a mark too many, which harms nobody.
+	// sqliteReplaced appends marks of the rows of its own table that a statement is about to remove by REPLACE. A
+	// conflict that does not end in a removal leaves a mark too many, which is harmless.
 	sqliteReplaced = "\n\t" + `INSERT INTO {marks} (key, kind, bypass, tx, floor)
 	SELECT t.{key}, 'CHANGE', ` + sqliteBy + ` JOIN {table} t WHERE {conflict} AND t.{key} IS NOT NEW.{key}{other} AND CASE
 		WHEN w.token IS NULL THEN w.entity IS NOT {entity} AND e.capture AND t.{key} IS NOT NULL
 		ELSE ` + sqliteStrange + ` END;`
-	// sqliteBy says by whom a mark is.
+	// sqliteBy says whose write a mark is for.
 	sqliteBy = "w.token IS NULL, w.token, -1 FROM coexist_writer w JOIN coexist_entity e ON e.name = {entity}"
-	// sqliteStrange says that a key is none that our transaction writes.
+	// sqliteStrange is the condition that a key is not one that our transaction writes.
 	sqliteStrange = `%[1]s IS NOT NULL AND NOT EXISTS (SELECT 1 FROM coexist_inflight i WHERE i.entity = {entity} AND i.key IN (%[1]s, ` + sqliteEvery + `))`
-	// sqliteEvery is everyKey here: no key is a blob.
+	// sqliteEvery is everyKey on SQLite: a blob, which no key is.
 	sqliteEvery = "x'2a'"
 )
 
@@ -79,11 +79,13 @@ func (sqlite) capture(ctx context.Context, s database.Session, e capture, which 
 	return statements, nil
 }
 
-// captureReplaced are the statements for rows that REPLACE removes from a table besides that of the key.
+// captureReplaced returns the statements that capture the rows that REPLACE removes from a table besides the row of the
+// key.
 func captureReplaced(ctx context.Context, s database.Session, e capture, t capturedTable,
 	which captureParts,
 ) ([]string, error) {
-	// A statement that sets no column of an index meets no conflict in it. Generated columns are set by others.
+	// A statement that sets no column of an index cannot conflict in it. But setting other columns changes a generated
+	// one.
 	var conflicts, columns []string
 	generated := false
 	err := s.Query(ctx, func(rows *sql.Rows) error {
@@ -135,7 +137,7 @@ func captureReplaced(ctx context.Context, s database.Session, e capture, t captu
 	return statements, nil
 }
 
-// captureBehind: a unique index has come or gone.
+// captureBehind reports whether a unique index has come or gone.
 func (sqlite) captureBehind(ctx context.Context, s database.Session, e capture) (bool, error) {
 	for _, t := range e.captured() {
 		if statements, err := captureReplaced(ctx, s, e, t, captureMissing); err != nil || len(statements) > 0 {
@@ -165,8 +167,8 @@ func sqliteWhole(e capture, names func(capturedTable) []string) string {
 		len(triggers), strings.Join(triggers, ", "), strings.Join(tables, ", "))
 }
 
-// fingerprint: a table that was made anew has another root page, and its triggers are other rows of the schema. VACUUM
-// moves both, and counts as a gap.
+// fingerprint changes when a table is made anew: it then has another root page, and its triggers are other rows of the
+// schema. VACUUM moves both, so it counts as a gap.
 func (sqlite) fingerprint(e capture) string { return sqliteFingerprint(e, sqliteNames) }
 
 // sqliteFingerprint is fingerprint for triggers of other names.

@@ -14,8 +14,8 @@ import (
 )
 
 // Check reads the catalog of the database. It fails, saying what to do, when a table or a column of an entity is
-// missing or of a kind that cannot be migrated, when the database does not hold every text, when a table of the
-// engine's belongs to a stranger, when our role may not write a table or does not see all of it, and when the engine's
+// missing or of a kind that cannot be migrated, when the database does not hold every text, when one of the engine's
+// tables belongs to a stranger, when our role may not write a table or does not see all of it, and when the engine's
 // own tables are not of the version that this program knows. No Repository may be used before it has succeeded once.
 func (db *DB) Check(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
@@ -40,7 +40,7 @@ func (db *DB) Check(ctx context.Context) error {
 // adviceToInstall is what to do where something of ours is missing.
 const adviceToInstall = "start the server with --auto-migrate, or run what `coexist ddl` prints"
 
-// anotherModel is what to do where a table of V2 is not as the model is.
+// anotherModel is what to do where a V2 table does not match its model.
 const anotherModel = "it is of another version of the model: an installation adds a column that may be NULL, or that is a text, a number or a Boolean, so " + adviceToInstall + "; make any other a pointer"
 
 // check reads the catalog: it fills in what the database knows better than the models, and finds what is missing.
@@ -157,7 +157,7 @@ func adviceOfType(d database.ColumnTypes, found, declared string) string {
 }
 
 // checkKeyless fails where rows of V1 may have no key. SQLite lets the primary key of most tables be NULL, and any
-// column hold a value of another type than it declares: there it fails where a row's is.
+// column hold a value of another type than it declares: there, checkKeyless fails where a row has such a key.
 func (e checks) checkKeyless(ctx context.Context) error {
 	known := e.v1.Key.Now()
 	if _, kind := e.db.dialect.NoKey(e.v1.Key); known.NotNull && kind == database.OnlyNull {
@@ -200,7 +200,7 @@ func (e checks) checkReads(root *shape.Table) error {
 	return nil
 }
 
-// checkParents fails where a child table of V1's refers by its parent's key to another column of the root's.
+// checkParents fails where the parent key of a V1 child table refers to a column of the root other than its key.
 func (e checks) checkParents() error {
 	for i := range e.v1.Children {
 		c := &e.v1.Children[i]
@@ -221,7 +221,8 @@ func (e checks) checkParents() error {
 	return nil
 }
 
-// checkSorts fails where a list is sorted by what has no order that both shapes keep: an array or a document.
+// checkSorts fails where a list is sorted by a column without an order that both shapes keep, such as an array or a
+// document.
 func (e checks) checkSorts() error {
 	for _, name := range slices.Sorted(maps.Keys(e.sorts)) {
 		for _, c := range []*shape.Column{e.v1.Column(e.sorts[name].V1), e.v2.Column(e.sorts[name].V2)} {
@@ -238,7 +239,7 @@ func (e checks) checkSorts() error {
 	return nil
 }
 
-// load looks at the keys of V1's tables again.
+// load reads the foreign and unique keys of V1's tables from the catalog again.
 func (e foreignKeys) load(ctx context.Context) error {
 	found := map[string]database.FoundKeys{}
 	for _, t := range e.v1.All() {
@@ -256,14 +257,14 @@ func (e foreignKeys) load(ctx context.Context) error {
 	return nil
 }
 
-// know keeps what the catalog says of a column. Statements that were built before are built again.
+// know stores what the catalog says of a column. Statements that were built before are then built again.
 func (e fitting) know(c *shape.Column, found *shape.CatalogColumn) {
 	c.Catalog.Store(found)
 	e.catalogs.Add(1)
 }
 
-// renew reads the catalog of V1 again, and reports whether what it says of a column has changed. Tables and columns
-// that have gone it leaves as they were known: the next statement will say so.
+// renew reads the catalog of V1 again, and reports whether what it says of a column has changed. It leaves tables and
+// columns that are gone as they were known: the next statement will report them.
 func (e fitting) renew(ctx context.Context, s database.Session) (changed bool, err error) {
 	for _, t := range e.v1.All() {
 		catalog, err := e.db.dialect.Columns(ctx, s, t)

@@ -9,7 +9,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// What a table must be like, whichever shape it holds.
+// The requirements on a table, whichever shape it holds.
 
 // checkRightsOnV1 fails where our role may not use V1's tables.
 func (e checks) checkRightsOnV1(ctx context.Context) error {
@@ -21,8 +21,8 @@ func (e checks) checkRightsOnV1(ctx context.Context) error {
 	return nil
 }
 
-// checkTable fails where a table is not there, lacks a column, or is one whose writes triggers would not all see. It
-// gives the advice that it is given. Without one a table may be absent.
+// checkTable fails where a table is missing, lacks a column, or is of a kind whose triggers would not see each write.
+// Its error ends with the advice ifAbsent or ifIncomplete. If ifAbsent is empty, the table may be absent.
 func (e checks) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifIncomplete string) error {
 	catalog, err := e.db.dialect.Columns(ctx, e.db.pools.Reading(), t)
 	if err != nil {
@@ -72,7 +72,7 @@ func (e checks) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifInco
 			found.Limits = shape.LimitsOf(c.Declared)
 		}
 		if c == e.v2.Key {
-			found.Limits = shape.Limits{} // V1's are its
+			found.Limits = shape.Limits{} // V1's limits hold for it
 		}
 		e.fitting.know(c, &found)
 	}
@@ -89,7 +89,7 @@ func (e checks) checkTable(ctx context.Context, t *shape.Table, ifAbsent, ifInco
 	return nil
 }
 
-// tellsApart reports whether a column is one by which the rows of its table are told apart, which no update changes.
+// tellsApart reports whether a column is part of what identifies a row of its table. No update changes such a column.
 func (e checks) tellsApart(t *shape.Table, c *shape.Column) bool {
 	for i := range e.v1.Children {
 		if child := &e.v1.Children[i]; &child.Table == t {
@@ -99,7 +99,7 @@ func (e checks) tellsApart(t *shape.Table, c *shape.Column) bool {
 	return c.IsKey
 }
 
-// engineColumnsOf are those that a table of V2's has besides the model's, none of another table.
+// engineColumnsOf returns the columns that a V2 table has besides the model's, none for any other table.
 func (e checks) engineColumnsOf(t *shape.Table) []string {
 	if t == e.v2 {
 		return columnList(engineColumns)

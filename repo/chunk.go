@@ -14,9 +14,10 @@ import (
 
 // A run's key range is worked on in chunks, which are cut from it one after another as workers ask for them, in this
 // process or in others. A worker leases its chunk, and renews the lease with each batch. After the lease another worker
-// takes over with a new token, and a commit needs the current token. Each process measures by itself when a lease is
-// over: clocks are set back, and no two agree. So the column leased_until, which earlier versions compare with the
-// database's clock, is read for two things only: whether it has changed, and whether the chunk is free (leaseless).
+// takes over with a new token, and a commit needs the current token. Each process measures with its own clock when a
+// lease is over, since clocks are set back, and no two agree. Earlier versions compare the column leased_until with the
+// database's clock. This version reads it for two things only: whether it has changed, and whether the chunk is free
+// (leaseless).
 
 // stage says what a chunk is: a part of the key range, or, at the end of a sweep, the marks that are left.
 type stage string
@@ -31,18 +32,18 @@ const (
 type chunk struct {
 	RunID  int64 `json:"runId"`
 	Number int   `json:"number"`
-	// the last key, nil for an empty table; of the marks: the last that had one when the stage began
+	// the last key, nil for an empty table; in the marks stage, the last key that had a mark when the stage began
 	Upper    *string `json:"upper"`
 	Position *string `json:"position"` // the last key that is done, nil at the start of the table
 	Stage    stage   `json:"stage"`
 	Token    int64   `json:"token"`
 	Behind   int64   `json:"behind"` // findings so far that are no fault
-	Faults   int64   `json:"faults"` // findings so far that are
+	Faults   int64   `json:"faults"` // findings so far that are faults
 	Workers  int     `json:"workers"`
-	MaxRows  int     `json:"maxRows"` // of the run, a second; 0 for no limit
+	MaxRows  int     `json:"maxRows"` // of the run, per second; 0 for no limit
 }
 
-// rate is the worker's part of the run's upper rate, 0 for none.
+// rate is the worker's share of the run's maximum rate, 0 for no limit.
 func (c chunk) rate() int {
 	if c.MaxRows == 0 {
 		return 0
@@ -66,7 +67,7 @@ func (e runs) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
 	for _, o := range open {
 		condition := fill(` AND {roomForWorker}`, "roomForWorker", e.db.roomForWorker("run_id"))
 		if o.Leased {
-			condition = "" // who is gone has left room
+			condition = "" // the worker that is gone has left room
 			if !e.db.leases.expired(o) {
 				continue
 			}
@@ -82,19 +83,19 @@ func (e runs) claim(ctx context.Context, run Run) (claimed *chunk, err error) {
 	return claimed, err
 }
 
-// openChunk is a chunk that is not done, as one look at it finds it.
+// openChunk is a chunk that is not finished, as one look found it.
 type openChunk struct {
 	RunID  int64  `json:"runId"`
 	Number int    `json:"number"`
 	Token  int64  `json:"token"`
-	Lease  string `json:"lease"` // another one with each renewal
+	Lease  string `json:"lease"` // changes with each renewal
 	Leased bool   `json:"leased"`
 }
 
-// leaseless is what leased_until is of a chunk that was given back.
+// leaseless is the leased_until of a chunk that was given back.
 const leaseless = "'1970-01-01T00:00:00.000Z'"
 
-// openChunks are those of a run.
+// openChunks returns the chunks of a run that are not finished.
 func (e runs) openChunks(ctx context.Context, run Run) (open []openChunk, err error) {
 	d := e.db.dialect
 	err = e.db.pools.Reading().Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &open) },
@@ -111,7 +112,7 @@ func (e runs) openChunks(ctx context.Context, run Run) (open []openChunk, err er
 	return open, err
 }
 
-// take takes a chunk over that is still as o has found it. It returns nil where it is not, or does not meet a
+// take takes over a chunk that is still as o has found it. It returns nil where the chunk has changed, or does not meet
 // condition.
 func (e runs) take(ctx context.Context, o openChunk, condition string) (taken *chunk, err error) {
 	d := e.db.dialect
@@ -161,7 +162,7 @@ func (l *leases) expired(o openChunk) bool {
 	of := [2]int64{o.RunID, int64(o.Number)}
 	last, known := l.seen[of]
 	if !known || last.token != o.Token || last.lease != o.Lease {
-		if l.seen == nil || len(l.seen) > 10_000 { // runs that have ended
+		if l.seen == nil || len(l.seen) > 10_000 { // forget runs that have ended
 			l.seen = map[[2]int64]sight{}
 		}
 		l.seen[of] = sight{o.Token, o.Lease, time.Now()}
@@ -171,11 +172,11 @@ func (l *leases) expired(o openChunk) bool {
 }
 
 // commitBatch is the one transaction of a batch: work, checkpoint and counters. It returns the chunk as it then is, nil
-// when that has ended with it.
+// where the batch has finished it.
 func (e runs) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
 	began time.Time,
 ) (next *chunk, err error) {
-	// A batch that has begun is finished, also when the process is told to stop.
+	// A batch that has begun is finished even when the process is told to stop.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchPatience)
 	defer cancel()
 	err = e.transact(ctx, opening{derived: run.derived(), writes: b.writes}, func(ctx context.Context, t *tx) error {
@@ -242,6 +243,7 @@ func (e runs) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) e
 		return err
 	case !running:
 		return errRunStopped
+	// Where the run has too many workers, those on the chunks with the lowest numbers stay.
 	case ahead >= c.Workers:
 		return errTooMany
 	case !run.Kind.runsIn(t.fence):
@@ -259,9 +261,9 @@ func (e runs) mayWork(ctx context.Context, t *tx, run Run, c *chunk, b *batch) e
 	}
 }
 
-// endIfDone ends a run with its last chunk.
+// endIfDone ends a run when its last chunk has ended.
 func (e runs) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
-	// Workers that end their chunks at the same time look one after another.
+	// The lock makes workers that end their chunks at the same time look one after another.
 	whole, err := t.Number(ctx, e.sql(`SELECT CASE WHEN c.whole THEN 1 ELSE 0 END FROM {coexist_cut} c
 		WHERE c.run_id = ?{lock}`), c.RunID)
 	if err != nil || whole == 0 || run.Kind == Sweep && c.Stage == stageRange {
@@ -284,8 +286,8 @@ func (e runs) endIfDone(ctx context.Context, t *tx, run Run, c chunk) error {
 	return err
 }
 
-// blind says why a run that has come to its end cannot have seen all that is there, nil where nothing speaks against
-// it. An index that has another order than the database now, say, leads a walk past rows.
+// blind says why a run that has come to its end cannot have seen all rows, nil where nothing suggests that. For
+// example, an index in another order than the database's present one leads a walk past rows.
 func (e runs) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	if without, err := e.checks.keyless(ctx, t.Session); err != nil {
 		return nil, err
@@ -302,8 +304,8 @@ func (e runs) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 	}
 	done, err := t.Number(ctx, e.db.sql(`SELECT sum(k.done) FROM {coexist_chunk} k WHERE k.run_id = ?`),
 		run.ID)
-	// Rows that have come and gone meanwhile are seen to by who wrote them, so only many that were there at both ends
-	// speak against a run.
+	// Writers handle the rows that come or go meanwhile. So a run is blind only if it missed many rows that were there
+	// both at its start and at its end.
 	const few = 10
 	both := min(rows, run.Total)
 	if err != nil || both < few || done >= both/2 {
@@ -324,5 +326,6 @@ func (e runs) blind(ctx context.Context, t *tx, run Run) (*string, error) {
 			done, root.Name, run.Total, rows)), nil
 }
 
-// manyRows is from how many on it is no chance that most of a table's rows came where a run had been already.
+// manyRows is the number of rows from which it is no coincidence that most of them appeared where a run had already
+// been.
 const manyRows = 1000

@@ -102,3 +102,17 @@ WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 200
 		}
 	})
 }
+
+// A run keeps as many findings as one chunk may, however many chunks it has. The guard is the sum in report.
+func TestFindingsAreLimitedByRun(t *testing.T) {
+	t.Parallel()
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		repotest.Exec(t, repotest.Raw(t, b.URL), `INSERT INTO notes (id, title, priority)
+WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 35000) SELECT 'k' || i, 't', 1 FROM n`)
+		run := verify(t, b, false)
+		page, err := b.Control.Findings(t.Context(), run.ID, 1, "")
+		if err != nil || run.Behind != 25_001 || page.Total != 100 {
+			t.Errorf("%d findings of %d rows without a copy, %v", page.Total, run.Behind, err)
+		}
+	})
+}

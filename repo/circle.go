@@ -10,8 +10,8 @@ import (
 )
 
 // V1's tables of one aggregate may refer to each other in a circle: a customer to its first address, each address to
-// its customer. Where V1 checks such keys at once, a reference to a row that is inserted later is left out at first,
-// and written when that row is there; before a delete it is taken out.
+// its customer. Where V1 checks such foreign keys immediately, a reference to a row that is inserted later is left out
+// at first, and written when that row exists. Before a delete, it is taken out.
 
 // latecomer are rows of one of V1's tables with the references that were left out of them.
 type latecomer struct {
@@ -21,8 +21,7 @@ type latecomer struct {
 	rows    []shape.Row
 }
 
-// late are the columns by which the rows of one of V1's tables refer to rows that are inserted after them, and that may
-// be NULL.
+// late returns the columns of one of V1's tables that may be NULL and that refer to rows inserted after its own rows.
 func (e v1Rows) late(t *shape.Table) []shape.Column {
 	order := map[string]int{e.v1.SQL: 0}
 	for i, c := range e.childrenInOrder() {
@@ -43,7 +42,8 @@ func (e v1Rows) late(t *shape.Table) []shape.Column {
 	return late
 }
 
-// withoutLate returns rows of one of V1's tables, which match tells apart, without their late columns, and these.
+// withoutLate returns the rows of one of V1's tables without their late columns, and what it has left out. The columns
+// of match identify a row.
 func (e v1Rows) withoutLate(t *shape.Table, match []shape.Column, rows []shape.Row) ([]shape.Row, latecomer) {
 	without, left := rows, latecomer{table: t, match: match, columns: e.late(t)}
 	for i, r := range rows {
@@ -63,7 +63,7 @@ func (e v1Rows) withoutLate(t *shape.Table, match []shape.Column, rows []shape.R
 	return without, left
 }
 
-// writeLate writes what was left out.
+// writeLate writes the references that withoutLate has left out.
 func (e v1Rows) writeLate(ctx context.Context, t *tx, late []latecomer) error {
 	for _, l := range late {
 		if len(l.rows) == 0 {

@@ -19,8 +19,8 @@ type Predicate struct{ V1, V2 Condition }
 
 // Condition is a test of a root row, or of a child row within FirstChild. Make one with the functions below; the zero
 // value is met by every row. Columns are named as in the table. Values are what the driver takes for the column:
-// strings, integers, Booleans, and dates as text, YYYY-MM-DD. A column that holds NULL meets none but IsNull. A list
-// fails where its table has no such column.
+// strings, integers, Booleans, and dates as text, YYYY-MM-DD. A column that holds NULL meets only IsNull. A list fails
+// where its table has no such column.
 type Condition struct {
 	test   test
 	column string
@@ -62,8 +62,8 @@ func AtMost[T any](column string, value T) Condition {
 	return Condition{test: testAtMost, column: column, values: []any{value}}
 }
 
-// Contains is met where the column's text contains part as it is spelled: upper and lower case differ, whatever the
-// column's collation takes for the same. An empty part is in every text.
+// Contains is met where the column's text contains part as it is spelled: upper and lower case differ, even where the
+// column's collation takes them for the same. Every text contains an empty part.
 func Contains(column, part string) Condition {
 	return Condition{test: testContains, column: column, values: []any{part}}
 }
@@ -77,7 +77,8 @@ func IsNotNull(column string) Condition { return Condition{test: testNotNull, co
 // AnyOf is met where one of the conditions is. Without conditions no row meets it.
 func AnyOf(conditions ...Condition) Condition { return Condition{test: testAnyOf, of: conditions} }
 
-// FirstChild is met where, of the aggregate's child rows in a table, the first that meets all of where meets is too.
+// FirstChild takes the first of the aggregate's child rows in a table that meets all of where. It is met where that row
+// meets is, too.
 func FirstChild(table string, is Condition, where ...Condition) Condition {
 	return Condition{test: testFirstChild, table: table, of: append([]Condition{is}, where...)}
 }
@@ -145,7 +146,8 @@ func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Conditi
 	return nil
 }
 
-// nestedAnyOf are conditions, many of them in AnyOf's of their own: SQLite takes a chain of OR for as many levels.
+// nestedAnyOf returns conditions, grouped in nested AnyOf conditions where there are many: SQLite counts each OR of a
+// chain as one level of nesting.
 func nestedAnyOf(conditions []Condition) []Condition {
 	const most = 100
 	for len(conditions) > most {
@@ -158,11 +160,12 @@ func nestedAnyOf(conditions []Condition) []Condition {
 	return conditions
 }
 
-// manyValues is from how many on the values of In are one argument: databases take some thousands.
+// manyValues is the number of values above which In passes them as one argument: databases take only some thousands of
+// arguments.
 const manyValues = 500
 
-// whole are the values of a condition on a column of integers without fractions: of one that has some, the next integer
-// that meets a range. What is no integer at all they leave as it is.
+// whole returns the values of a condition, without fractions where the column holds integers. In a range, a value with
+// a fraction becomes the next integer that the range contains. Other values that are no integers stay as they are.
 func whole(c *shape.Column, test test, values []any) []any {
 	if !c.IsInt {
 		return values
@@ -199,7 +202,8 @@ const (
 	nowhere          // no column holds such a value
 )
 
-// placeOf is that of a value of a condition: a text that the database cannot hold, or a number beyond the column's.
+// placeOf is the standing of a condition's value: it finds a text that the database cannot hold, and a number beyond
+// the column's limits.
 func placeOf(c *shape.Column, value any) standing {
 	v := reflect.ValueOf(value)
 	l := c.Now().Limits
@@ -223,7 +227,7 @@ func placeOf(c *shape.Column, value any) standing {
 			return above
 		}
 		n = int64(v.Uint())
-	case v.CanFloat() && c.IsInt: // whole has left it: it is none, or beyond all integers
+	case v.CanFloat() && c.IsInt: // whole has left it: it is no integer, or beyond all of them
 		switch f := v.Float(); {
 		case f >= 1<<63:
 			return above

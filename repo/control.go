@@ -15,10 +15,10 @@ import (
 )
 
 // Control is the operator's side of the engine: phases, progress, quarantine and runs of all entities of a database. It
-// is safe for concurrent use. It checks nobody's rights: the caller does.
+// is safe for concurrent use. It does not check rights: the caller does.
 type Control struct{ db *DB }
 
-// NewControl returns the control of all entities that were described to db, before or after.
+// NewControl returns the control of all entities of db, whether they are described to it before or after this call.
 func NewControl(db *DB) *Control { return &Control{db} }
 
 // Migration says where an entity's migration stands.
@@ -28,7 +28,7 @@ type Migration struct {
 	PhaseChangedAt time.Time
 	// Incomplete means that CUTOVER was forced while V2 lacked rows. It is false in EXPAND and MIGRATE.
 	Incomplete bool
-	// MappingVersion is the highest that any instance has brought.
+	// MappingVersion is the highest version of the mapping that any instance has brought.
 	MappingVersion int
 }
 
@@ -110,8 +110,8 @@ func (c *Control) Migration(ctx context.Context, entity string) (Migration, erro
 	return m, err
 }
 
-// Behind names the entities of which another instance has brought a newer version of the mapping than this one has:
-// this one answers reads, by V1's own rows where they are asked for in V1's shape, and is to be replaced.
+// Behind names the entities whose mapping another instance has brought in a newer version than this instance has. This
+// instance still answers reads of them (from V1's own rows where V1's shape is requested), and should be replaced.
 func (c *Control) Behind(ctx context.Context) ([]string, error) {
 	migrations, err := c.Migrations(ctx)
 	if err != nil {
@@ -172,8 +172,8 @@ func checkFirst(first int) error {
 }
 
 // SetPhase changes the phase of an entity once its gate is open, and waits for the writes in flight to end. Every
-// instance obeys it from then on. The phase that is in force already is no change, except that CUTOVER, asked for once
-// more while it is incomplete, becomes complete when its gate is open.
+// instance obeys it from then on. Requesting the phase that is already in force changes nothing, except that an
+// incomplete CUTOVER, requested again, becomes complete when its gate is open.
 //
 // It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force
 // without a reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else
@@ -221,11 +221,12 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 	}
 }
 
-// errCaptureGap means that the capture has had a gap since the facts were gathered: gather them again, with the copies
-// that are stale by it.
+// errCaptureGap means that the capture has had a gap since the facts were gathered. They must be gathered again, with
+// the copies that the gap has made stale.
 var errCaptureGap = fmt.Errorf("%w: the triggers on V1 are being changed", ErrUnavailable)
 
-// errUnmarked means that V1 has been seeded, or capture switched, since the facts were gathered: gather them again.
+// errUnmarked means that V1 has been seeded, or capture switched, since the facts were gathered. They must be gathered
+// again.
 var errUnmarked = fmt.Errorf("%w: V1 is being filled, or its capture switched", ErrUnavailable)
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
@@ -265,9 +266,9 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	return err
 }
 
-// fenced runs fn while no other transaction is at work on the entity, nor an old program's on its V1 tables. It waits
-// for them only for moments, in which others wait behind it, and tries again with back-off. It fails with a
-// *BlockedError when they do not end.
+// fenced runs fn while no other transaction works on the entity, and none of an old program's on its V1 tables. While
+// it waits for them, others wait behind it. So each try waits only briefly, and it tries again with back-off. It fails
+// with a *BlockedError when they do not end.
 func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error) error {
 	blocked := &BlockedError{Entity: e.name}
 	var wait lockWait
@@ -294,7 +295,7 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 	return err
 }
 
-// blockers is who is in the way of a phase change, nothing where that cannot be told.
+// blockers returns the transactions in the way of a phase change, none where the database cannot name them.
 func (e *tables) blockers(ctx context.Context) []Transaction {
 	by, err := e.db.dialect.blockers(ctx, e.db.pools.Reading(), e)
 	if err != nil {
@@ -304,9 +305,9 @@ func (e *tables) blockers(ctx context.Context) []Transaction {
 }
 
 const (
-	phaseLockWait = 300 * time.Millisecond // of a try to lock V1, during which writers queue behind it
-	// vacuumWait is that of one try where nobody but an autovacuum is in the way: PostgreSQL cancels it for who waits,
-	// after deadlock_timeout, which is one second unless somebody has changed it.
+	phaseLockWait = 300 * time.Millisecond // of one try to lock V1, during which writers queue behind it
+	// vacuumWait is the wait of one try where only an autovacuum is in the way. PostgreSQL cancels the autovacuum for
+	// the waiter after deadlock_timeout, which is one second by default.
 	vacuumWait = 1500 * time.Millisecond
 )
 
@@ -323,7 +324,8 @@ func (w *lockWait) next() time.Duration {
 	return phaseLockWait
 }
 
-// after learns who was in the way of a try.
+// after records which transactions were in the way of a try. The next try is long only where all of them are
+// autovacuums that do not prevent wraparound, and one of them has not been waited for yet.
 func (w *lockWait) after(by []Transaction) {
 	w.long = false
 	for _, t := range by {
@@ -341,8 +343,8 @@ func (w *lockWait) after(by []Transaction) {
 	}
 }
 
-// WatchMigration sends the state of an entity at once, and then whenever its phase or its progress has changed, until
-// ctx ends. It looks every second. The channel is closed then. It fails with ErrNotFound for an unknown entity.
+// WatchMigration sends the state of an entity at once, and again whenever its phase or its progress has changed. It
+// looks every second. When ctx ends, it closes the channel. It fails with ErrNotFound for an unknown entity.
 func (c *Control) WatchMigration(ctx context.Context, entity string) (<-chan Migration, error) {
 	m, err := c.Migration(ctx, entity)
 	if err != nil {
@@ -365,8 +367,7 @@ func (c *Control) WatchMigration(ctx context.Context, entity string) (<-chan Mig
 	}), nil
 }
 
-// watch sends first, and then what look returns as often as that has changed, until ctx ends or look says that it was
-// the last.
+// watch sends first, and then each state that look reports as changed, until ctx ends or look reports the last state.
 func watch[T any](ctx context.Context, db *DB, every time.Duration, first T,
 	look func(context.Context) (state T, changed, last bool, err error),
 ) <-chan T {
@@ -377,7 +378,7 @@ func watch[T any](ctx context.Context, db *DB, every time.Duration, first T,
 		for database.Pause(ctx, every) == nil {
 			state, changed, last, err := look(ctx)
 			if err != nil {
-				// The database is away: its watchers learn more when it is back.
+				// The database is away: watchers get the next state when it is back.
 				db.logger.DebugContext(ctx, "cannot watch", "error", err)
 				continue
 			}

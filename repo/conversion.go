@@ -9,7 +9,7 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// The conversions between the shapes: what calls the mapping, and what proves what comes of it.
+// The conversions between the shapes: the calls of the mapping, and the proofs of their results.
 
 // guarded is a mapping whose panics are errors.
 type guarded[V1, V2 any] struct{ mapping Mapping[V1, V2] }
@@ -29,7 +29,7 @@ func (g guarded[V1, V2]) Downgrade(v2 V2) (v1 V1, err error) {
 	return g.mapping.Downgrade(v2)
 }
 
-// Remigrate may be called if remigrates says so.
+// Remigrate may be called only if remigrates returns true.
 func (g guarded[V1, V2]) Remigrate(v1 V1, v2 V2, fromVersion int) (_ V2, err error) {
 	defer recovered(&err)
 	return g.mapping.(Remigrator[V1, V2]).Remigrate(v1, v2, fromVersion)
@@ -40,7 +40,7 @@ func (g guarded[V1, V2]) remigrates() bool {
 	return can
 }
 
-// recovered is deferred by what calls a mapping.
+// recovered turns a panic into an error. Each call of a mapping defers it.
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("the mapping panics: %v", p)
@@ -64,8 +64,8 @@ func (r *Repository[V1, V2]) merged(v1 V1, v2 V2) (V2, error) {
 	return merged, err
 }
 
-// prove holds a conversion against law 1 or 2: V1 clients cannot tell when their rows come from V2. V2's columns must
-// hold it, too.
+// prove checks a conversion against law 1 or 2: V1 clients cannot tell whether their rows come from V2. V2's columns
+// must be able to hold the conversion, too.
 func (r *Repository[V1, V2]) prove(v1 V1, v2 V2) error {
 	if err := r.v2.CheckLimits(nil, &v2); err != nil {
 		return fmt.Errorf("V2 cannot hold it: %w", err)
@@ -83,8 +83,8 @@ func (r *Repository[V1, V2]) prove(v1 V1, v2 V2) error {
 	return nil
 }
 
-// conversionError wraps err. The field of a FieldError that is wrapped in other words is of another shape, and is left
-// in the words.
+// conversionError wraps err. A FieldError that is wrapped in another error names a field of another shape. That field
+// stays in the message only.
 func (r *Repository[V1, V2]) conversionError(key string, err error) *ConversionError {
 	fault := FieldError{Reason: err.Error()}
 	if direct, ok := err.(*FieldError); ok { //nolint:errorlint // only an error that is not wrapped
@@ -93,7 +93,8 @@ func (r *Repository[V1, V2]) conversionError(key string, err error) *ConversionE
 	return &ConversionError{Entity: r.name, Key: key, FieldError: fault}
 }
 
-// holdable says what of a V1 aggregate the columns of V1 cannot hold as it is, but for what they already hold.
+// holdable fails where V1's columns cannot hold a value of a V1 aggregate unchanged. Values that they already hold, as
+// held has them, pass.
 func (r *Repository[V1, V2]) holdable(held, v1 *V1) error {
 	if err := r.v1.CheckLimits(held, v1); err != nil {
 		return err
@@ -137,7 +138,7 @@ func (r *Repository[V1, V2]) represent(before *V1, v2 V2) (v1 V1, err error) {
 	return v1, nil
 }
 
-// downgrade converts back, with a *NotRepresentableError for what V1 has no place for.
+// downgrade converts v2 to V1. It fails with a *NotRepresentableError for what V1 has no place for.
 func (r *Repository[V1, V2]) downgrade(v2 V2) (v1 V1, err error) {
 	if v1, err = r.mapping.Downgrade(v2); err != nil {
 		return v1, notRepresentable(err)
@@ -147,8 +148,8 @@ func (r *Repository[V1, V2]) downgrade(v2 V2) (v1 V1, err error) {
 
 func notRepresentable(err error) error { return &NotRepresentableError{field(err)} }
 
-// fieldOfV2 finds the field of v2 that a field of v1, which is its Downgrade, comes from: by law 4 it is what Merge
-// changes when v1 changes in that field only. It returns the field of v1 when that tells nothing.
+// fieldOfV2 finds the field of v2 that a field of v1 comes from, where v1 is the Downgrade of v2. By law 4, it is the
+// field that Merge changes when v1 changes in that field only. Where that shows none, it returns the field of v1.
 func (r *Repository[V1, V2]) fieldOfV2(v1 V1, v1Field string, v2 V2) string {
 	for _, value := range []func(reflect.Value) bool{shortValue, noValue} {
 		changed, err := shape.DeepCopy(v1)
@@ -163,7 +164,7 @@ func (r *Repository[V1, V2]) fieldOfV2(v1 V1, v1Field string, v2 V2) string {
 	return v1Field
 }
 
-// change changes the field at a path, such as "details[2].quantity", to what value makes of it.
+// change applies value to the field at a path, such as "details[2].quantity", and reports whether that has changed it.
 func change(v reflect.Value, path string, value func(reflect.Value) bool) bool {
 	name, rest, nested := strings.Cut(path, ".")
 	name, index, indexed := strings.Cut(name, "[")
@@ -210,7 +211,7 @@ func shortValue(f reflect.Value) bool {
 	return true
 }
 
-// noValue takes a value away.
+// noValue sets an optional value to nil.
 func noValue(f reflect.Value) bool {
 	if f.Kind() != reflect.Pointer || f.IsNil() {
 		return false

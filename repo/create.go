@@ -15,10 +15,10 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// CreateV1 inserts a V1 aggregate, and its copy with it, in one transaction. Where its key is empty the server makes
-// one. It returns the aggregate as the database then holds it. In EXPAND and MIGRATE what V2 cannot convert is inserted
-// all the same, and goes to quarantine; from CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is
-// written.
+// CreateV1 inserts a V1 aggregate, and its copy with it, in one transaction. If its key is empty, the server makes one.
+// It returns the aggregate as the database then holds it. In EXPAND and MIGRATE, an aggregate that cannot be converted
+// is still inserted, and goes to quarantine; from CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2
+// is written.
 //
 // It fails with ErrAlreadyExists, with an *InputError for what V1 cannot hold, and with a *CreateUnknownError where the
 // connection was lost while it committed.
@@ -60,8 +60,8 @@ func (r *Repository[V1, V2]) CreateV1(ctx context.Context, v1 V1) (inserted V1, 
 	return inserted, r.explainV1(ctx, err, &v1)
 }
 
-// CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. Where its key is
-// empty the server makes one.
+// CreateV2 inserts a V2 aggregate, and its V1 row with it, in one transaction; in CONTRACT V2 alone. If its key is
+// empty, the server makes one.
 //
 // It fails with ErrAlreadyExists, with ErrV2NotOpen in EXPAND, with an *InputError for bad input, with a
 // *NotRepresentableError for what V1 cannot hold, and with a *CreateUnknownError where the connection was lost while it
@@ -101,11 +101,12 @@ func (r *Repository[V1, V2]) CreateV2(ctx context.Context, v2 V2) (record Record
 }
 
 // CheckV1 returns an *InputError where the columns of V1's tables, as the database has them, cannot hold v1, or where
-// its model's Validate refuses it. It does not look whether the key is free, nor at references.
+// its model's Validate refuses it. It checks neither whether the key is free nor references.
 func (r *Repository[V1, V2]) CheckV1(v1 V1) error { return r.acceptable(nil, &v1) }
 
-// mustBeFree fails with ErrAlreadyExists where V1 has the key. Who inserts it a moment later is refused by the
-// database. A key that the server has made must not be that of an entity that was deleted either.
+// mustBeFree fails with ErrAlreadyExists where V1 has the key. If another transaction inserts the key after this look,
+// the database refuses the second insert. A key that the server has made must not be the key of a deleted entity
+// either.
 func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, made bool) error {
 	s, err := r.see(ctx, t, key)
 	if err != nil || s == nil {
@@ -117,8 +118,8 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 	if !s.state.hasCopy || s.state.gone() {
 		return nil // follow writes over what is gone, with a version above its own
 	}
-	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and its version must be
-	// passed.
+	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and the new version must be
+	// above its version.
 	if _, err := t.Exec(ctx, r.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key,
 		s.state.seq); err != nil {
 		return err
@@ -162,7 +163,7 @@ func (r *Repository[V1, V2]) withKey(ctx context.Context, t *shape.Table, v any,
 	return fmt.Errorf("%w: no key was free in %d tries", ErrUnavailable, tries)
 }
 
-// mayHoldKey is holdsKey, after another look at V1's columns where that says no.
+// mayHoldKey is holdsKey, but reads V1's columns again before it says no.
 func (e *entity) mayHoldKey(ctx context.Context, key string) (bool, error) {
 	if e.holdsKey(key) {
 		return true, nil
@@ -186,8 +187,8 @@ func (e *entity) taken(ctx context.Context, err error) error {
 	return &UniqueError{refused.Constraint}
 }
 
-// malformed is the *InputError for the key of the aggregate v where the database says that it is no value of its type,
-// else err.
+// malformed returns an *InputError for the key of the aggregate v where the database says that the key is no value of
+// its type, else err.
 func (e *entity) malformed(ctx context.Context, err error, t *shape.Table, v any) error {
 	if !database.IsRefused(err, database.BadValue) {
 		return err
@@ -226,14 +227,14 @@ func (e *entity) whyNoKey(key string) string {
 	}
 }
 
-// nextKey makes a key: by the default of V1's column where it has one, else of the entity's next serial number. It
-// takes no lock that others wait for until a commit. try is how many keys in a row were taken; the key may be empty
-// after many.
+// nextKey makes a key: from the default of V1's column where it has one, else from the entity's next serial number. It
+// takes no lock that others wait for until a commit. try counts the keys in a row that were taken; after many, the key
+// may be empty.
 func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, err error) {
 	if generator := r.v1.Key.Now().Generator; generator != "" {
 		const few, many = 10, 100
 		next := fill(`SELECT CAST({generator} AS text)`, "generator", generator)
-		if try >= few { // rows with keys of their own have left the generator far behind
+		if try >= few { // rows with keys of their own are far ahead of the generator
 			next = fmt.Sprintf(
 				"SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
 				generator, many, r.v1.SQL, quote(r.v1.Key.Name))
@@ -257,7 +258,7 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 	highest := func(table *shape.Table) string {
 		return fill(`SELECT max({key}) AS value FROM {table}`, "key", quote(table.Key.Name), "table", table.SQL)
 	}
-	// The last number has no next one: it stays the last, which is taken.
+	// The highest number has no successor: it is returned again, and is taken.
 	beyond := fmt.Sprintf(
 		"(SELECT CASE WHEN max(u.value) > %[1]d THEN %[2]d ELSE coalesce(CAST(max(u.value) AS bigint), 0) + %[3]d END FROM (", math.MaxInt64-int64(1+try/3), int64(math.MaxInt64), 1+try/3) + highest(r.v2)
 	// Coexistence begins.
@@ -332,7 +333,7 @@ func (r *Repository[V1, V2]) danglingReference(ctx context.Context, refused *dat
 			}
 		}
 	}
-	// The target may have come since.
+	// The target may have been inserted since.
 	for _, key := range r.constraints.Foreign(r.v1.Name) {
 		if refused.Constraint != "" && refused.Constraint == key.Name && refused.Table == r.v1.Name {
 			return r.v1.FieldOf(key.Columns[0]), nil

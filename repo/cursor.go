@@ -26,7 +26,8 @@ func (c cursor) encode() string {
 
 func (c cursor) null() bool { return len(c.Value) == 0 || string(c.Value) == "null" }
 
-// maxCursor is how long a cursor's document may be, in bytes: that of a row has its value in the sort's column.
+// maxCursor limits the length of a cursor's document, in bytes. The document contains the row's value in the sort's
+// column.
 const maxCursor = 128 << 10
 
 // decodeCursor returns an *InputError for a cursor that list did not make for this sort.
@@ -45,7 +46,7 @@ func (e *entity) decodeCursor(name, text, sort string) (*cursor, error) {
 	}
 	var value any
 	decoder := json.NewDecoder(bytes.NewReader(c.Value))
-	decoder.UseNumber() // a float64 does not have all that a decimal has
+	decoder.UseNumber() // a float64 cannot hold every decimal
 	if !c.null() && decoder.Decode(&value) != nil {
 		return nil, inputError(Faulty(name, "is not a cursor of this list"))
 	}

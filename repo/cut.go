@@ -11,14 +11,16 @@ import (
 // workers end at about the same time.
 const chunkRows = 10_000
 
-// roomForWorker says that a run, an expression, is running and has fewer workers than it may have.
+// roomForWorker is the condition that a run, given as an SQL expression, is running and has fewer workers than it may
+// have.
 func (db *DB) roomForWorker(run string) string {
 	return db.sql(`EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.id = {run} AND r.status = 'RUNNING'
 		AND r.workers > (SELECT count(*) FROM {coexist_chunk} k WHERE k.run_id = r.id AND NOT k.finished
 		AND k.leased_until > {leaseless}))`, "run", run, "leaseless", leaseless)
 }
 
-// cut makes a chunk of what is left of the range; once that is all cut and done, a sweep has one more for the marks.
+// cut makes a chunk from what is left of the range. Once all of the range is cut and done, a sweep gets one more chunk,
+// for the marks.
 func (e runs) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	c := &chunk{RunID: run.ID, Stage: stageRange, Token: 1}
 	var whole, room, open bool
@@ -37,7 +39,7 @@ func (e runs) cut(ctx context.Context, t *tx, run Run) (*chunk, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	// A later statement than the lock.
+	// A later statement than the lock, so that it sees what other workers have committed.
 	err = t.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&room, &open, &c.Workers, &c.MaxRows) },
 		e.db.sql(`SELECT {roomForWorker}, EXISTS (SELECT 1 FROM {coexist_chunk} k WHERE k.run_id = r.id
 			AND (NOT k.finished OR k.stage = 'MARKS')), r.workers, coalesce(r.max_rows_per_second, 0)

@@ -12,10 +12,10 @@ import (
 )
 
 // Writes where V2 leads, in CUTOVER and CONTRACT. V2's root row is locked first, then V1's where writes are dual. V1 is
-// written and read back, and V2 is what that makes of it. No copy is ever stale here: the gate let none in, and old
-// programs are rejected.
+// written and read back, and V2 is made from what V1 then holds. No copy is ever stale here: the gate lets no stale
+// copy in, and old programs are rejected.
 
-// updateV1WhenV2Leads writes a V1 aggregate that a client has changed, and returns what becomes of it.
+// updateV1WhenV2Leads writes a V1 aggregate that a client has changed, and returns the result.
 func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) (V1, error) {
 	mappingVersion := r.mappingVersion
 	if s.copy.Refined { // it is merged, so what an older mapping got wrong may still be in it
@@ -39,8 +39,8 @@ func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *
 	return held, r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// sortChildRows brings the child rows of what a V1 client has written into the order in which V1 returns them, which is
-// the database's: where V2 leads, nobody reads them back from V1.
+// sortChildRows brings the child rows that a V1 client has written into the order in which V1 returns them, the
+// database's: where V2 leads, nobody reads them back from V1.
 func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) error {
 	v := reflect.ValueOf(v1).Elem()
 	for i := range r.v1.Children {
@@ -135,7 +135,7 @@ func (r *Repository[V1, V2]) updateV2WhenV2Leads(ctx context.Context, t *tx, s *
 	return r.written(t, s, c, changed), v1, r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// createV1WhenV2Leads inserts a V1 aggregate of a client's, and returns what becomes of it.
+// createV1WhenV2Leads inserts a client's V1 aggregate, and returns the result.
 func (r *Repository[V1, V2]) createV1WhenV2Leads(ctx context.Context, t *tx, v1 V1, made bool) (V1, error) {
 	v2, err := r.derive(v1, nil)
 	if err != nil {
@@ -150,7 +150,7 @@ func (r *Repository[V1, V2]) createV1WhenV2Leads(ctx context.Context, t *tx, v1 
 	return held, err
 }
 
-// createV2WhenV2Leads inserts a V2 aggregate of a client's. It returns the V1 aggregate that was inserted with it.
+// createV2WhenV2Leads inserts a client's V2 aggregate. It returns the V1 aggregate that was inserted with it.
 func (r *Repository[V1, V2]) createV2WhenV2Leads(ctx context.Context, t *tx, v2 V2,
 	made bool,
 ) (record Record[V2], v1 V1, err error) {
@@ -167,9 +167,9 @@ func (r *Repository[V1, V2]) createV2WhenV2Leads(ctx context.Context, t *tx, v2 
 	return record, v1, err
 }
 
-// insertWhenV2Leads inserts V2's row. Only once that is ours does it read the marks of the key: the version must pass
-// the floor of a tombstone that somebody may have left a moment ago. Then it inserts V1's, and V2 becomes what remake
-// makes of what V1 holds.
+// insertWhenV2Leads inserts V2's row. It reads the marks of the key only after that row is ours: the version must be
+// above the floor of a tombstone that may have been left a moment ago. Then it inserts V1's row, and V2 becomes what
+// remake returns for what V1 holds.
 func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1, c Record[V2], made bool, use side,
 	remake func(V1) (V2, error),
 ) (record Record[V2], err error) {
@@ -180,7 +180,7 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 	}
 	p.state.all = t.fence.AllMarks
 	p.version = p.state.currentVersion()
-	if !t.fence.writesV1() { // else V1 may keep the reference, which it says when it is written
+	if !t.fence.writesV1() { // else a foreign key of V1's may guard the reference: writing V1 shows it
 		if err := r.holdReferences(ctx, t, aftermath{}, nil, &c.Value, use); err != nil {
 			return record, err
 		}
@@ -192,14 +192,14 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 	if !stored[p.key] {
 		return record, ErrAlreadyExists
 	}
-	// V1 may still have a row that was deleted where V2 led alone, and that a restore is about to remove.
+	// V1 may still have a row that was deleted while V2 led alone, and that a restore is about to remove.
 	if t.fence.Restoring {
 		if err := r.v1Rows.lock(ctx, t, p.key); err != nil {
 			return record, err
 		}
 	}
 	s, err := r.see(ctx, t, p.key)
-	// or that a repair is about to remove
+	// V1 may also have a row that a repair is about to remove.
 	if err == nil && t.fence.writesV1() && !t.fence.Restoring && (s.v1 != nil || s.v1Err != nil) {
 		if err = r.v1Rows.lock(ctx, t, p.key); err == nil {
 			s, err = r.see(ctx, t, p.key)
@@ -237,7 +237,7 @@ func (r *Repository[V1, V2]) insertWhenV2Leads(ctx context.Context, t *tx, v1 V1
 	return r.written(t, s, c, 0), r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// lock locks the V1 rows of a key whose V2 row is ours, where V2 leads.
+// lock locks the V1 rows of a key, where V2 leads and this transaction has the key's V2 row.
 func (e v1Rows) lock(ctx context.Context, t *tx, key string) error {
 	if e.db.dialect.Lock() == "" {
 		return nil
@@ -250,8 +250,8 @@ func (e v1Rows) lock(ctx context.Context, t *tx, key string) error {
 	return nil
 }
 
-// remade inserts V1's rows of a new aggregate, and brings its copy, which this transaction has just stored, up to what
-// V1 holds then.
+// remade inserts V1's rows of a new aggregate. Then it brings the copy, which this transaction has just stored, up to
+// what V1 holds.
 func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, c Record[V2],
 	remake func(V1) (V2, error),
 ) (Record[V2], aftermath, error) {
@@ -273,8 +273,8 @@ func (r *Repository[V1, V2]) remade(ctx context.Context, t *tx, s *seen[V1, V2],
 	return c, found, err
 }
 
-// writeBack brings V1's rows up to v1, a new aggregate or one that was there, where writes are dual, and returns what
-// V1 then holds and what else has come of it. V1's row may be missing while V1 is being restored.
+// writeBack brings V1's rows up to v1, a new aggregate or one that was there, where writes are dual. It returns what V1
+// then holds, and what else the write has caused. V1's row may be missing while V1 is being restored.
 func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1,
 	created bool,
 ) (held V1, found aftermath, err error) {
@@ -299,7 +299,7 @@ func (r *Repository[V1, V2]) writeBack(ctx context.Context, t *tx, s *seen[V1, V
 	return *after.v1, found, err
 }
 
-// writeV1Back is writeBack's writing.
+// writeV1Back is the part of writeBack that writes.
 func (r *Repository[V1, V2]) writeV1Back(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1, created bool) error {
 	write := v1
 	finish, err := r.whileRestoring(ctx, t, s.key, &write)
@@ -317,7 +317,7 @@ func (r *Repository[V1, V2]) writeV1Back(ctx context.Context, t *tx, s *seen[V1,
 	return finish(ctx)
 }
 
-// bringUpV1 writes V1's rows of the key that s has seen so that they are v1.
+// bringUpV1 makes V1's rows of the key in s equal to v1.
 func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V2], v1 V1) error {
 	switch {
 	case s.v1 != nil:
@@ -325,7 +325,7 @@ func (r *Repository[V1, V2]) bringUpV1(ctx context.Context, t *tx, s *seen[V1, V
 	case s.v1Err == nil:
 		return r.v1Rows.insert(ctx, t, reflect.ValueOf(v1))
 	}
-	// The row cannot be read, so what differs is not known.
+	// The row cannot be read, so the difference is not known: write all columns, and replace all child rows.
 	root := &shape.Difference{Row: r.v1.Row(reflect.ValueOf(v1))}
 	for i := range r.v1.Columns {
 		if !r.v1.Columns[i].IsKey {

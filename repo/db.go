@@ -16,23 +16,22 @@ import (
 
 // Config are settings of a DB. The zero value is right for production.
 type Config struct {
-	// Logger gets what nobody is told otherwise: lazy stores that failed, runs that wait for the database. Defaults to
+	// Logger receives what no caller is told: lazy stores that failed, runs that wait for the database. Defaults to
 	// slog.Default().
 	Logger *slog.Logger
 	// MaxConns limits the connections to PostgreSQL, and the readers of SQLite. Defaults to 8.
 	MaxConns int
 	// Pooler says that PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: no prepared
-	// statement outlives its transaction. Statements are described all the same, so that arguments have the database's
-	// types.
+	// statement outlives its transaction. Statements are still described, so that arguments have the database's types.
 	Pooler bool
-	// Schema is that of the V1 tables on PostgreSQL, in which V2's and the engine's own are created too. Defaults to
-	// "public". No search_path changes that.
+	// Schema is the schema of the V1 tables on PostgreSQL. V2's tables and the engine's own are created in it too.
+	// Defaults to "public". A search_path does not change that.
 	Schema string
-	// Patience is how long Open tries while the database does not answer: it may be starting too. Defaults to 10 s,
-	// less than 0 is one try.
+	// Patience is how long Open keeps trying while the database does not answer, since it may still be starting.
+	// Defaults to 10 s; a negative value means one try.
 	Patience time.Duration
 	// PhasePatience is how long a change of phase, or of capture, tries while transactions are in its way. Defaults to
-	// 30 s. It waits for a moment at a time, so that writers never wait behind it for longer.
+	// 30 s. Each try waits only briefly, so writers never wait behind it for longer than that.
 	PhasePatience time.Duration
 	// OnStatement is called with each SQL statement before it is sent, from many goroutines, to count or trace them.
 	// Defaults to nothing.
@@ -52,7 +51,7 @@ type DB struct {
 	// phasePatience is Config.PhasePatience.
 	phasePatience time.Duration
 	leases        leases
-	secret        atomic.Pointer[string] // by which PostgreSQL's triggers tell our transactions, once it was read
+	secret        atomic.Pointer[string] // identifies our transactions to PostgreSQL's triggers; nil until it is read
 }
 
 // Open connects to the database at url, which is "postgres://…", "postgresql://…" or "sqlite:PATH". A SQLite file is
@@ -108,7 +107,7 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 	return db, nil
 }
 
-// reach tries until the database answers.
+// reach pings the database until it answers or long has passed.
 func (db *DB) reach(ctx context.Context, long time.Duration) error {
 	const oneTry = 15 * time.Second
 	return database.Retry(ctx, database.Patience{Until: time.Now().Add(long)}, db.dialect.MayAnswerLater, func() error {
@@ -118,7 +117,7 @@ func (db *DB) reach(ctx context.Context, long time.Duration) error {
 	})
 }
 
-// strangeScheme says what a URL starts with, where that is surely no part of a password.
+// strangeScheme says what a URL starts with, but only where that cannot be part of a password.
 func strangeScheme(url string) string {
 	scheme, _, found := strings.Cut(url, "://")
 	if !found || !urlScheme.MatchString(scheme) {
@@ -137,13 +136,14 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.pools.Ping(ctx)
 }
 
-// ReadOnly reports whether the database, or the role, lets this program write nothing. On SQLite it is false: a write
-// tells.
+// ReadOnly reports whether the database or the role forbids this program all writes. On SQLite it is always false: only
+// a write shows it.
 func (db *DB) ReadOnly(ctx context.Context) (bool, error) {
 	return db.dialect.ReadOnly(ctx, db.pools.Reading())
 }
 
-// Empty reports whether there is no table at all where V1's are to be: in the database, or in PostgreSQL in the schema.
+// Empty reports whether there is no table at all where V1's are expected: in the database or, on PostgreSQL, in the
+// schema.
 func (db *DB) Empty(ctx context.Context) (bool, error) {
 	n, err := db.dialect.CountTables(ctx, db.pools.Reading(), db.pools.Schema)
 	return n == 0, err

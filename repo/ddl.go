@@ -11,10 +11,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// Install creates the tables of V2 and the engine's own, where they are missing, makes the entities known, and puts
-// triggers on the V1 tables, which must be there, to capture bypass writes. Several instances may do so at once. It
-// changes nothing else about V1, and no V2 table that is there already. The engine's own tables of an older version it
-// upgrades. Where the database does not let it create triggers, it logs that, and Capture says so.
+// Install creates the missing tables of V2 and of the engine, registers the entities, and puts triggers on the V1
+// tables to capture bypass writes. The V1 tables must exist. Several instances may install at once. It changes nothing
+// else about V1. V2 tables that are there already follow V1's columns and the model: Install adds missing columns and
+// changes types. It upgrades the engine's own tables from an older version. Where the database does not let it create
+// triggers, it logs that, and Capture says so.
 //
 // It fails, and changes nothing, where V1's tables, or those of V2 that are there, are not as Check wants them, and
 // where the engine's own tables are of a version that it does not know.
@@ -47,8 +48,8 @@ func (db *DB) Install(ctx context.Context) error {
 	return nil
 }
 
-// installTables creates and upgrades tables. It waits for transactions in flight only for moments, in which others wait
-// behind it.
+// installTables creates and upgrades tables. While it waits for transactions in flight, others wait behind it, so each
+// try waits only briefly.
 func (db *DB) installTables(ctx context.Context) error {
 	return db.installPatiently(ctx, func(s database.Session) ([]string, error) {
 		statements, upgrades, err := db.installation(ctx, s)
@@ -59,7 +60,7 @@ func (db *DB) installTables(ctx context.Context) error {
 	})
 }
 
-// installPatiently is dialect.install, again and again while others are in the way.
+// installPatiently repeats dialect.install while others are in the way, for up to 20 s.
 func (db *DB) installPatiently(ctx context.Context, build func(database.Session) ([]string, error)) error {
 	patience := database.Patience{Until: time.Now().Add(20 * time.Second)}
 	return database.Retry(ctx, patience, database.IsBusy, func() error {
@@ -72,15 +73,15 @@ func fixedStatements(statements ...string) func(database.Session) ([]string, err
 	return func(database.Session) ([]string, error) { return statements, nil }
 }
 
-// older says that the entity's mapping is older than this instance's.
+// older is the FROM item and the condition that the entity's mapping is older than this instance's.
 func (e statements) older() string {
 	return fmt.Sprintf("%s WHERE name = %s AND mapping_version < %d", e.db.own.entity,
 		literal(e.name), e.mappingVersion)
 }
 
-// raiseMapping are the statements that make this instance's mapping the entity's, if that is newer, while no writer is
-// at work: who has begun under an older mapping would store what that makes, unseen by whoever migrates such copies
-// again.
+// raiseMapping returns the statements that raise the entity's mapping to this instance's version, if that is newer,
+// while no writer is at work. A writer that has begun under an older mapping would store an old conversion, unseen by a
+// sweep that migrates such copies again.
 func (e ddl) raiseMapping() []string {
 	condition := strings.TrimPrefix(e.older(), e.db.own.entity)
 	anyOlder := fill(`EXISTS (SELECT 1 FROM {older})`, "older", e.older())
@@ -88,8 +89,8 @@ func (e ddl) raiseMapping() []string {
 		e.db.own.entity, e.mappingVersion, condition))
 }
 
-// installMapping raises the mapping's version. It waits for writers in flight only for moments, in which others wait
-// behind it.
+// installMapping raises the mapping's version. While it waits for writers in flight, others wait behind it, so each try
+// waits only briefly.
 func (e ddl) installMapping(ctx context.Context) error {
 	return e.db.installPatiently(ctx, func(s database.Session) ([]string, error) {
 		older, err := s.Number(ctx, fill(`SELECT count(*) FROM {older}`, "older", e.older()))
@@ -124,7 +125,7 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
 }
 
-// checkBefore is the part of Check that holds before Install.
+// checkBefore is the part of Check that must hold before Install.
 func (db *DB) checkBefore(ctx context.Context) error {
 	if err := db.dialect.checkDatabase(ctx, db); err != nil {
 		return db.pools.Classify(err)
@@ -144,8 +145,8 @@ func (db *DB) checkBefore(ctx context.Context) error {
 	return nil
 }
 
-// installation are the statements that create the tables that are missing, and whether they upgrade those that are
-// there.
+// installation returns the statements that create missing tables and upgrade existing ones, and whether they upgrade
+// any.
 func (db *DB) installation(ctx context.Context, s database.Session) (statements []string, upgrades bool, err error) {
 	installed, err := db.ownVersion(ctx, s)
 	if err != nil {
@@ -186,8 +187,8 @@ func (db *DB) installation(ctx context.Context, s database.Session) (statements 
 	return statements, upgrades, nil
 }
 
-// createV2 are the statements that create V2's tables. They have no foreign keys but those from child to parent: an
-// aggregate may migrate before those to which it refers.
+// createV2 returns the statements that create V2's tables. Their only foreign keys lead from child to parent, since an
+// aggregate may migrate before those that it refers to.
 func (e ddl) createV2() []string {
 	d := e.db.dialect
 	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.KeyType(e.v1.Key))
@@ -219,7 +220,7 @@ func (e ddl) createV2() []string {
 	return statements
 }
 
-// declare are a table's columns but the key, each after a comma.
+// declare returns the declarations of a table's columns except the key, each after a comma.
 func (e ddl) declare(t *shape.Table) string {
 	columnType := e.db.dialect.ColumnType
 	if t == e.v2 {

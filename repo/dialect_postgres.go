@@ -23,15 +23,15 @@ type postgres struct{}
 const (
 	// of a user's write that waits for its first row, before it backs off and tries again
 	writeLockTimeout = 2 * time.Second
-	// of all that waits while it holds rows: less than PostgreSQL's deadlock_timeout, so that no old program is a
-	// dead-lock's victim
+	// of each wait while we hold rows: less than PostgreSQL's deadlock_timeout, so that no old program becomes the
+	// victim of a dead-lock
 	heldLockTimeout = 100 * time.Millisecond
 	lazyLockTimeout = 10 * time.Millisecond // of a lazy store, before it gives up
 	idleTimeout     = 30 * time.Second      // of a transaction whose client has gone
 )
 
-// begin sends everything in one round trip, as separate statements: a statement's snapshot is older than the lock it
-// waits for.
+// begin sends everything in one round trip, as separate statements: a statement's snapshot is older than the lock that
+// it waits for, so what must be read under the lock is a statement of its own.
 func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	writer, err := writerSetting(ctx, t, e, o)
 	if err != nil {
@@ -49,8 +49,8 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	var fenceJSON []byte
 	b.Add(func(r pgx.Row) error { return r.Scan(&fenceJSON) }, fill(`SELECT CAST({fenceQuery} AS text)`,
 		"fenceQuery", e.fenceQuery()))
-	// Of the database's sequence a crash takes back what nobody waited for on the disk, while somebody may have read
-	// it.
+	// A random number, since a crash can take back values of a database sequence that were not yet on disk, although
+	// somebody may have read them.
 	t.seq = 1 + rand.Int64N(1<<53)
 	guess := e.guess()
 	if o.key != nil {
@@ -83,7 +83,7 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	return e.locked(guess, t.fence)
 }
 
-// settings are the transaction's. Only what can be derived again is committed without waiting for the disk.
+// settings sets the transaction's settings. Only what can be derived again is committed without waiting for the disk.
 const settings = "SELECT set_config('coexist.writer', $1, true), set_config('lock_timeout', $2, true), " +
 	"set_config('idle_in_transaction_session_timeout', $3, true), CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END"
 
@@ -132,8 +132,8 @@ func (postgres) alsoWrites(ctx context.Context, t *tx, e *entity, keys []string)
 	return err
 }
 
-// joinKeys writes keys one after another, separated by U+001F. Where a key has that in it, U+001E and another separator
-// come first.
+// joinKeys writes keys one after another, separated by U+001F. Where a key contains U+001F or U+001E, the list begins
+// with U+001E and the separator that it uses instead.
 func joinKeys(keys []string) string {
 	const usual, announces = "\x1f", "\x1e"
 	if !slices.ContainsFunc(keys, func(key string) bool { return strings.ContainsAny(key, usual+announces) }) {
@@ -178,8 +178,8 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.D
 func (postgres) blockers(ctx context.Context, s database.Session, e *tables) ([]Transaction, error) {
 	var blockers []Transaction
 	err := s.Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &blockers) },
-		// Of other roles' sessions some see no more than the process and the role, of which an autovacuum has none.
-		// A transaction that was prepared has locks and no process.
+		// Some roles see only the process and the role of other roles' sessions, and an autovacuum has no role. A
+		// prepared transaction has locks but no process.
 		`WITH held AS (SELECT l.pid, l.virtualtransaction FROM pg_locks l WHERE l.granted AND (l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(t.name) FROM json_array_elements_text(CAST(? AS json)) t(name))
 			AND l.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
 				'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
@@ -203,7 +203,7 @@ func (p postgres) deleteMarks(e statements) string {
 	return e.sql(`DELETE FROM {mark} AS m USING {from} WHERE {match}`, "from", from, "match", match)
 }
 
-// deleteBypassMarks is one statement, so that a mark is logged by who deletes it.
+// deleteBypassMarks is one statement, so that only the transaction that deletes a mark logs it.
 func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error) {
 	return t.Number(ctx, e.sql(`WITH gone AS ({deleteMarks} RETURNING m.bypass, m.at), logged
 		AS (INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at) FROM gone
@@ -234,6 +234,7 @@ func (postgres) waitFor(wait time.Duration) []string {
 func (postgres) commit(ctx context.Context, t *tx) error {
 	return t.conn.Raw(func(c any) error {
 		tag, err := c.(*stdlib.Conn).Conn().Exec(ctx, "COMMIT")
+		// PostgreSQL answers the COMMIT of a transaction that has failed with ROLLBACK, and without an error.
 		if err == nil && tag.String() != "COMMIT" {
 			return fmt.Errorf("the database answered COMMIT with %s", tag)
 		}

@@ -71,7 +71,7 @@ func (sqlite) patience(ctx context.Context, t *tx, d time.Duration) error {
 	return err
 }
 
-// afterDeferred: nothing is put off but foreign keys.
+// afterDeferred is a plain query: only foreign keys can be deferred.
 func (sqlite) afterDeferred(ctx context.Context, t *tx, scan func(database.Scanner) error, query string,
 	args ...any,
 ) error {
@@ -83,7 +83,7 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity, _ time.Durati
 	return d.begin(ctx, t, e, opening{})
 }
 
-// blockers: SQLite does not tell who writes.
+// blockers returns none: SQLite does not tell who writes.
 func (sqlite) blockers(context.Context, database.Session, *tables) ([]Transaction, error) {
 	return nil, nil
 }
@@ -104,7 +104,7 @@ func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e statements, mark
 
 func (sqlite) rowsOfMarks(e statements) string {
 	from, match := e.markRecords()
-	// CROSS: the marks are looked up by key
+	// CROSS JOIN fixes the order, so that the marks are looked up by key
 	return e.sql(`SELECT m.rowid FROM {from} CROSS JOIN {mark} m WHERE {match}`, "from", from, "match", match)
 }
 
@@ -146,7 +146,7 @@ func (sqlite) checkDatabase(context.Context, *DB) error { return nil }
 
 func (sqlite) checkRole(context.Context, *DB) error { return nil }
 
-// insertNew and insertMany are for others: JSON is as fast here.
+// insertNew and insertMany leave the work to the caller: JSON is as fast here.
 func (sqlite) insertNew(context.Context, *tx, statements, *shape.Table, []shape.Column, []shape.Row,
 	map[string]bool,
 ) (bool, error) {

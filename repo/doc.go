@@ -12,13 +12,13 @@
 //	err = db.Check(ctx)   // all is there
 //	go repo.NewControl(db).Work(ctx)
 //
-// A model's columns are told by its gorm tags, their names in errors by its json tags. The key of a root table is one
-// field, a string or a signed integer, tagged gorm:"primaryKey". Child rows are a slice that gorm ignores, tagged
-// gorm:"-" repo:"table:NAME": they belong to the aggregate, come and go with it, and their table refers to the root in
-// a column named like its key (repo:"table:NAME;key:COLUMN" for another name), which the struct leaves out. A V1 child
-// row tags the fields that tell the rows of one parent apart gorm:"primaryKey"; a V2 child row is known by its position
-// in the slice. What a model reads and writes is JSON: a field's type may say how by MarshalJSON and UnmarshalJSON, and
-// should fail on what it does not understand rather than guess.
+// A model's gorm tags name its columns; its json tags name them in errors. The key of a root table is one field, a
+// string or a signed integer, tagged gorm:"primaryKey". Child rows are a slice that gorm ignores, tagged gorm:"-"
+// repo:"table:NAME": they belong to the aggregate, come and go with it, and their table refers to the root in a column
+// named like its key (repo:"table:NAME;key:COLUMN" for another name), which the struct leaves out. A V1 child row tags
+// the fields that tell the rows of one parent apart gorm:"primaryKey"; a V2 child row is known by its position in the
+// slice. Models are read and written as JSON: a field's type may define its form with MarshalJSON and UnmarshalJSON,
+// and should fail on what it does not understand rather than guess.
 //
 // # Phases
 //
@@ -35,14 +35,14 @@
 //	going back                                any time                  any time                  after a restore
 //
 // A step forward passes a gate ([Control.Gate], gate.go): a list of blockers, each with a count, an example and what to
-// do. The decision is a pure function of facts, which are gathered outside and looked at again under the locks of the
-// change. Force, with a reason, passes what is only a warning. It also passes rows that V2 lacks, into CUTOVER only,
-// which is then incomplete: V1 leads on as in MIGRATE, until CUTOVER is asked for again with its gate open. Entities
-// that refer to each other enter and leave CONTRACT in order.
+// do. The decision is a pure function of facts, which are gathered before the change takes its locks and checked again
+// under them. Force, with a reason, passes blockers that are only warnings. Into CUTOVER only, it also passes rows that
+// V2 lacks. CUTOVER is then incomplete: V1 continues to lead as in MIGRATE, until CUTOVER is requested again with its
+// gate open. Entities that refer to each other enter and leave CONTRACT in order.
 //
 // # The internal read
 //
-// Everything that wants V2 goes through one read (internalRead in store.go):
+// Everything that wants V2 goes through one read (internalRead in internal_read.go):
 //
 //  1. read the copy; where it is fresh, return it
 //  2. read V1; where that is absent there is nothing
@@ -52,25 +52,25 @@
 //  5. store the copy, with its provenance
 //  6. return it
 //
-// Steps 1 and 2 are one statement, so that they see one moment. Steps 2 to 5 go when coexistence ends.
+// Steps 1 and 2 are one statement, so they see one moment. Steps 2 to 5 are removed when coexistence ends.
 //
 // # What keeps it right
 //
 // Marks (mark.go). A copy is fresh if it exists and no mark for its key is visible in the statement that reads it. A
 // mark is a line in an append-only log that says "V1 of this key changed without its copy". A delete leaves a
-// tombstone, which keeps the version floor, so that nobody who read the entity before can bring it back. Marks of all
-// keys at once stand for a TRUNCATE and for a gap in the capture.
+// tombstone, which keeps the version floor, so that no one who read the entity before the delete can bring it back. A
+// mark for all keys at once stands for a TRUNCATE or for a gap in the capture.
 //
-// Storers (store.go). Whoever writes a copy writes it only if it is still what was read: absent, or of the same seq, a
+// Storers (store.go). A storer writes a copy only if it is still what the storer read: absent, or with the same seq, a
 // number that is never used twice. The loser reads again. Writing a copy deletes exactly the marks that were read with
 // V1.
 //
 // The fence (tx.go). A writer holds a shared lock under which the phase cannot change, and reads the phase after it has
-// the lock. Every read says in its own statement which phase it was made under. A phase change takes the fence alone,
-// and locks the V1 tables against writers of other programs.
+// the lock. Every read statement also returns the phase that it was made under. A phase change takes the fence
+// exclusively, and locks the V1 tables against writers of other programs.
 //
-// V1's owner (aftermath.go). What V1 holds after our write is read in the same transaction, and is the truth where V1
-// leads; where V2 leads, what V1 does not keep is an error, and what our write has changed besides is followed.
+// V1's owner (aftermath.go). After our write, the same transaction reads what V1 holds. Where V1 leads, that is the
+// truth. Where V2 leads, what V1 does not keep is an error, and V2 follows whatever else our write has changed.
 //
 // Own writes (write.go) lock the V1 rows, parent before children; they never wait for a child row while they hold its
 // parent, and never wait for another program while they hold a lock that it may want. Readers and the sweep lock no V1
@@ -79,23 +79,23 @@
 // # Capture
 //
 // Triggers on the V1 tables append a mark for each change that does not come from this engine (capture.go), and for
-// each row that a write of ours changes besides its own, by a trigger or a foreign key of V1's owner. They touch no
-// copy and take no lock that anybody waits for. Where V2 leads they reject other programs' changes. Switched off and on
-// again, capture makes every copy stale ([Control.SetCapture]).
+// each other row that a write of ours changes through a trigger or a foreign key of V1's owner. They touch no copy and
+// take no lock that anybody waits for. Where V2 leads, they reject other programs' changes. Switching capture off and
+// on again makes every copy stale ([Control.SetCapture]).
 //
 // # Runs
 //
 // A run is work on all rows of an entity, one active of each kind: a sweep migrates what use did not; a rehearsal
 // converts and proves and stores nothing; a verification compares both sides, and repairs if asked; a restore rebuilds
-// V1 for going back from CONTRACT, while writes, dual again from its start, go on. [Control.Work] does the work, in any
-// number of processes. A batch is one transaction, in which checkpoint and counters commit too; a lease with a token
-// locks out who was slow (work.go). A verification with faults is red, repaired or not, and stays so until a newer one
-// has found nothing.
+// V1 for going back from CONTRACT, while writes continue, to both shapes again from its start. [Control.Work] does the
+// work, in any number of processes. A batch is one transaction, which also commits checkpoint and counters; a lease
+// with a token locks out a slow worker (chunk.go). A verification with faults is red, repaired or not, and stays so
+// until a newer one has found nothing.
 //
 // # Where to begin
 //
 // internal_read.go is the heart: every read, write, run and repair takes a conversion from there. store.go writes what
 // it returns, mark.go says when a copy is fresh, and tx.go opens the transactions. gate.go decides what phase.go
-// describes. Two rooms below know no protocol: internal/shape holds structs as tables, and internal/database speaks SQL
-// to both databases.
+// describes. Two packages below do not know the protocol: internal/shape holds structs as tables, and internal/database
+// speaks SQL to both databases.
 package repo

@@ -14,7 +14,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// entity is what the engine knows of an entity apart from its Go types. Each of its parts does one kind of work on it.
+// entity is what the engine knows about an entity, apart from its Go types. Each part does one kind of work on it.
 type entity struct {
 	statements
 	marks       marks
@@ -33,43 +33,43 @@ type entity struct {
 	initialPhase Phase
 	sorts        map[string]Sort
 	converter    converter             // the Repository
-	firstBatch   atomic.Int64          // rows with which a worker of a run begins, where that was too many; else 0
-	lastFence    atomic.Pointer[fence] // what the last statement said: a guess at what the next will say
+	firstBatch   atomic.Int64          // a run's first batch size, once a larger one was too large; else 0
+	lastFence    atomic.Pointer[fence] // what the last statement found: a guess at what the next will find
 	storing      storing
 	seats        seats
 }
 
-// The parts of an entity. Those that hold the statements alone begin and end no transaction, and decide no phase.
+// The parts of an entity. A part that holds only the statements begins and ends no transaction, and decides no phase.
 type (
-	// statements are SQL over the entity's tables, and send what writes rows.
+	// statements build SQL over the entity's tables, and send the statements that write rows.
 	statements struct{ *tables }
-	// marks are the log of what has happened to keys.
+	// marks are the log of what happened to keys.
 	marks struct{ statements }
-	// capture is how other programs' writes to V1 are noticed.
+	// capture notices other programs' writes to V1.
 	capture struct{ statements }
 	// copies are the rows of V2.
 	copies struct{ *entity }
 	// v1Rows are the rows of V1.
 	v1Rows struct{ *entity }
-	// foreignKeys are those of V1's tables, and what refers to the entity.
+	// foreignKeys are the foreign keys of V1's tables, and the references to the entity.
 	foreignKeys struct{ *entity }
 	// checks are what must hold before an entity is served.
 	checks struct{ *entity }
-	// fitting lets V2's columns follow V1's.
+	// fitting makes V2's columns follow V1's.
 	fitting struct{ *entity }
-	// ddl is what creates the entity's tables.
+	// ddl creates the entity's tables.
 	ddl struct{ *entity }
-	// runs are the work on all rows, in chunks.
+	// runs are background runs: work on all rows, in chunks.
 	runs struct{ *entity }
-	// sweeping is the run that stores what use did not.
+	// sweeping is the run that stores the rows that use has not stored.
 	sweeping struct{ *entity }
-	// survey is what gates decide on.
+	// survey gathers the facts that gates decide on.
 	survey struct{ *entity }
-	// counting says how far a migration is.
+	// counting says how far a migration has come.
 	counting struct{ *entity }
 )
 
-// V2's root table has these columns besides the model's. Nobody but the engine needs them.
+// V2's root table has these columns besides the model's. Only the engine needs them.
 const (
 	seqColumn            = "coexist_seq"
 	versionColumn        = "coexist_version"
@@ -135,12 +135,12 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	return e, e.checkKeeps(func(c *shape.Column) string { return c.Declared })
 }
 
-// ownTable names a table of the engine's that each entity has.
+// ownTable names one of the engine's tables that each entity has.
 func ownTable(entity, what string) string {
 	return "coexist_" + strings.ToLower(entity) + "_" + what
 }
 
-// fenceQuery is a scalar subquery: what a statement says of the entity besides its answer.
+// fenceQuery is a scalar subquery for the fence: what a statement says about the entity besides its answer.
 func (e statements) fenceQuery() string {
 	d := e.db.dialect
 	return e.sql(`(SELECT {object} FROM {coexist_entity} e WHERE e.name = {name})`,
@@ -194,9 +194,9 @@ func (e *entity) guess() fence {
 	return first
 }
 
-// locks are the statements, each with the key as its argument, that lock an aggregate as f asks: first the leading root
-// row, then V1's rows where they are written, for whose child rows they never wait. V2's child rows are nobody's but of
-// who has their parent.
+// locks are the statements that lock an aggregate as f requires; each takes the key as its argument. They lock the
+// leading root row first, then V1's rows where they are written. They never wait for V1's child rows. V2's child rows
+// need no lock: they belong to the transaction that holds their parent.
 func (e *entity) locks(f fence, deleting bool) []string {
 	strength := " FOR NO KEY UPDATE"
 	if deleting {
@@ -218,7 +218,7 @@ func (e *entity) locks(f fence, deleting bool) []string {
 	return statements
 }
 
-// locked returns a *busyError where a transaction that opened with the locks of guess should have taken others.
+// locked returns a *database.BusyError where a transaction opened with the locks of guess, but found calls for others.
 func (e *entity) locked(guess, found fence) error {
 	e.lastFence.Store(&found)
 	if guess.leader() != found.leader() || guess.writesV1() != found.writesV1() {
@@ -227,7 +227,7 @@ func (e *entity) locked(guess, found fence) error {
 	return nil
 }
 
-// v1Tables are the names of V1's tables of all entities, quoted.
+// v1Tables are the quoted names of the V1 tables of all entities.
 func (db *DB) v1Tables() []string {
 	var names []string
 	for _, e := range db.entities {

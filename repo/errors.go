@@ -10,15 +10,16 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// The errors of the engine say what the caller should do. Compare them with errors.Is.
+// The errors of the engine tell the caller what to do. Compare them with errors.Is.
 var (
 	// ErrNotFound means that there is no entity with the key: a mutation has nothing to change.
 	ErrNotFound = errors.New("not found")
 	// ErrAlreadyExists means that the key is taken: choose another, or update.
 	ErrAlreadyExists = errors.New("already exists")
-	// ErrConflict means that other rows still refer to this one: remove them first. A *UniqueError is one too.
+	// ErrConflict means that other rows still refer to this one: remove them first. A *UniqueError is an ErrConflict
+	// too.
 	ErrConflict = errors.New("other rows still refer to it")
-	// ErrStaleVersion means that somebody else wrote since the caller read: read again, then decide.
+	// ErrStaleVersion means that another write came after the caller's read: read again, then decide.
 	ErrStaleVersion = errors.New("stale version")
 	// ErrV2NotOpen means that the entity is in EXPAND, where V2-shaped writes are refused: write through V1, or set the
 	// phase MIGRATE.
@@ -34,23 +35,23 @@ var (
 	// ErrUnavailable means that the database could not be reached or was too busy, and nothing was written: try again
 	// later.
 	ErrUnavailable = database.ErrUnavailable
-	// ErrAltered means that a table or a column is not there, or is of a type that does not fit the model: somebody has
-	// altered the table since Check. Undo that, or run a version whose model fits. Nothing was written. It is an
-	// ErrUnavailable too.
+	// ErrAltered means that a table or a column is missing, or has a type that does not fit the model: the table was
+	// altered after Check. Undo that, or run a version whose model fits. Nothing was written. It is an ErrUnavailable
+	// too.
 	ErrAltered = database.ErrAltered
-	// ErrHiddenRows means that row-level security may hide rows of V1, V2 or the engine's from our role: somebody has
-	// switched it on since Check. Switch it off there, or connect as a role that it does not hold for. Nothing was read
-	// or written. It is an ErrUnavailable too.
+	// ErrHiddenRows means that row-level security may hide rows of V1, of V2 or of the engine's tables from our role:
+	// it was switched on after Check. Switch it off there, or connect as a role to which it does not apply. Nothing was
+	// read or written. It is an ErrUnavailable too.
 	ErrHiddenRows = database.ErrHiddenRows
 	// ErrOutcomeUnknown means that the connection was lost while a transaction was committing: read before you try
 	// again. It is an ErrUnavailable too.
 	ErrOutcomeUnknown = database.ErrOutcomeUnknown
 )
 
-// UniqueError is an ErrConflict: a unique constraint of V1's, not that of the key, allows no second row with the same
+// UniqueError is an ErrConflict: a unique constraint of V1's, other than the key's, allows no second row with the same
 // values.
 type UniqueError struct {
-	// Constraint is its name; on SQLite its columns.
+	// Constraint is its name, or on SQLite its columns.
 	Constraint string
 }
 
@@ -62,8 +63,8 @@ func (e *UniqueError) Error() string {
 // Is reports that target is ErrConflict.
 func (e *UniqueError) Is(target error) bool { return target == ErrConflict }
 
-// ConflictError is an ErrConflict: what V1's owner has made of V1, a trigger, say, does not let the write be. Nothing
-// was written.
+// ConflictError is an ErrConflict: something that V1's owner has added to V1, such as a trigger, does not allow the
+// write. Nothing was written.
 type ConflictError struct{ Reason string }
 
 // Error returns the reason.
@@ -90,8 +91,8 @@ func (e *RefusedError) Error() string {
 // Is reports that target is ErrConflict.
 func (e *RefusedError) Is(target error) bool { return target == ErrConflict }
 
-// CreateUnknownError is an ErrOutcomeUnknown of a create: read Key, or create with it again, to learn whether it has
-// happened.
+// CreateUnknownError is an ErrOutcomeUnknown of a create. To learn whether the create has happened, read Key, or create
+// with it again.
 type CreateUnknownError struct{ Key string }
 
 // Error names the key.
@@ -102,8 +103,8 @@ func (e *CreateUnknownError) Error() string {
 // Unwrap returns ErrOutcomeUnknown.
 func (e *CreateUnknownError) Unwrap() error { return ErrOutcomeUnknown }
 
-// RunActiveError is what the start of a run gets while Run, of the same kind and entity, is running or paused: resume
-// or cancel that. It is an ErrRunAlreadyActive.
+// RunActiveError is returned by the start of a run while Run, of the same kind and entity, is running or paused: resume
+// or cancel that run. It is an ErrRunAlreadyActive.
 type RunActiveError struct{ Run int64 }
 
 // Error names the run.
@@ -114,33 +115,33 @@ func (e *RunActiveError) Error() string {
 // Unwrap returns ErrRunAlreadyActive.
 func (e *RunActiveError) Unwrap() error { return ErrRunAlreadyActive }
 
-// BlockedError is what a phase change gets that transactions in flight have kept waiting for too long: nothing has
-// changed; end them, or try again. By lists them, the oldest first, as far as the database tells: SQLite does not. It
-// is an ErrUnavailable.
+// BlockedError is returned by a phase change that transactions in flight have kept waiting for too long. Nothing has
+// changed: end the transactions, or try again. By lists them, the oldest first, where the database can tell; SQLite
+// cannot. It is an ErrUnavailable.
 type BlockedError struct {
 	Entity string
 	By     []Transaction
 }
 
-// Transaction is a transaction of some program that has not ended.
+// Transaction is a transaction of some program that has not ended yet.
 type Transaction struct {
-	PID int `json:"pid"` // the process of the database that serves it, 0 for one that was prepared
-	// Prepared is the name of a transaction that was prepared for a two-phase commit, which no process serves and which
-	// only a second phase ends; "" for any other.
+	PID int `json:"pid"` // the database process that serves it, 0 for a prepared transaction
+	// Prepared is the name of a transaction that was prepared for a two-phase commit; "" for any other. No process
+	// serves such a transaction, and only the second phase ends it.
 	Prepared    string `json:"prepared,omitempty"`
-	Application string `json:"application"` // as the program calls itself, "" where it does not
+	Application string `json:"application"` // as the program calls itself, "" where it gives no name
 	// what it does, in PostgreSQL's words: active, idle in transaction, …; "" where our role may not see it
 	State string     `json:"state"`
 	Since *time.Time `json:"since"` // when it began, nil where our role may not see it
 	// Maintains says which table it vacuums, analyzes or makes an index on, such as "VACUUM of orders"; "" where it
 	// does none of these.
 	Maintains string `json:"maintains"`
-	// Autovacuum is true for a worker of PostgreSQL's own, and Wraparound for one that nothing may stop.
+	// Autovacuum is true for a worker of PostgreSQL's own, and Wraparound for one that must not be stopped.
 	Autovacuum bool `json:"autovacuum"`
 	Wraparound bool `json:"wraparound"`
 }
 
-// String describes the transaction to an operator, its age in seconds where that is known.
+// String describes the transaction to an operator, with its age in seconds where that is known.
 func (t Transaction) String() string {
 	if t.Prepared != "" {
 		return fmt.Sprintf(
@@ -164,7 +165,7 @@ func (t Transaction) String() string {
 	return said + ", " + doing
 }
 
-// Error names who is in the way.
+// Error names the transactions that are in the way.
 func (e *BlockedError) Error() string {
 	by := "transactions in flight"
 	if len(e.By) > 0 {
@@ -180,7 +181,7 @@ func (e *BlockedError) Error() string {
 // Unwrap returns ErrUnavailable.
 func (e *BlockedError) Unwrap() error { return ErrUnavailable }
 
-// GateClosedError is what a phase change gets while something blocks it. Nothing has changed.
+// GateClosedError is returned by a phase change while something blocks it. Nothing has changed.
 type GateClosedError struct {
 	To       Phase
 	Blockers []Blocker
@@ -195,15 +196,15 @@ func (e *GateClosedError) Error() string {
 	return fmt.Sprintf("the gate to %s is closed: %s", e.To, strings.Join(messages, "; "))
 }
 
-// InputError is what a caller gets for a value that no phase would accept. Nothing was written.
+// InputError is returned for a value that no phase would accept. Nothing was written.
 type InputError struct{ FieldError }
 
-// NotRepresentableError is what a V2-shaped write gets whose result V1 cannot hold, while V1 must still be able to.
-// Nothing was written. Field is the field of V2.
+// NotRepresentableError is returned by a V2-shaped write whose result V1 cannot hold, in a phase in which V1 must still
+// hold it. Nothing was written. Field is the field of V2.
 type NotRepresentableError struct{ FieldError }
 
-// PhaseUnknownError is what every operation gets while the entity is in a phase that this version of the engine does
-// not know: another instance, of a newer version, has moved it on. It is an ErrUnavailable.
+// PhaseUnknownError is returned by every operation while the entity is in a phase that this version of the engine does
+// not know: an instance of a newer version has moved it on. It is an ErrUnavailable.
 type PhaseUnknownError struct{ Phase Phase }
 
 // Error names the phase and what to do.
@@ -214,14 +215,14 @@ func (e *PhaseUnknownError) Error() string {
 // Unwrap returns ErrUnavailable.
 func (e *PhaseUnknownError) Unwrap() error { return ErrUnavailable }
 
-// ConversionError is what a caller gets for a V1 row that cannot be converted. Field is the field of V1, and FieldOfV2
-// that of V2 if the mapping named it and the caller's shape is V2. The row can still be read and repaired through the
-// V1 shape, and it is in quarantine.
+// ConversionError is returned for a V1 row that cannot be converted. Field is the field of V1. FieldOfV2 is that of V2,
+// if the mapping named it and the caller asked in the V2 shape. The row is in quarantine, and can still be read and
+// repaired through the V1 shape.
 type ConversionError struct {
-	Entity, Key string // empty where a single value is at fault, which its shape has no place for
+	Entity, Key string // empty where only a single value is at fault, for which its shape has no place
 	FieldError
-	// Faults are all fields at fault, of a V1 row that is read in the V1 shape, where the model lets each be nil: the
-	// value that comes with the error has all others. Else there are none, and no value.
+	// Faults are all fields at fault in a V1 row that is read in the V1 shape, provided the model lets each of them be
+	// nil: the value that comes with the error then has all the other fields. Else there are no Faults, and no value.
 	Faults []FieldError
 }
 
@@ -233,7 +234,8 @@ func (e *ConversionError) Error() string {
 	return fmt.Sprintf("%s %s cannot be converted: %s", e.Entity, e.Key, e.FieldError.Error())
 }
 
-// field returns err as a FieldError: its own when it is one or has one, else with the whole message as the reason.
+// field returns err as a FieldError: err's own if it is one or wraps one, else one with the whole message as the
+// reason.
 func field(err error) FieldError {
 	if nr, ok := errors.AsType[*NotRepresentableError](err); ok {
 		return nr.FieldError
@@ -241,16 +243,13 @@ func field(err error) FieldError {
 	if fe, ok := errors.AsType[*FieldError](err); ok {
 		return *fe
 	}
-	if refused, ok := errors.AsType[*NotRepresentableError](err); ok {
-		return refused.FieldError
-	}
 	return FieldError{Reason: err.Error()}
 }
 
 // inputError makes an *InputError of a FieldError.
 func inputError(err error) error { return &InputError{field(err)} }
 
-// refusedError is what V1's owner has said.
+// refusedError returns what V1's owner has said as a *RefusedError.
 func refusedError(said *database.OwnerError) *RefusedError {
 	return &RefusedError{Code: said.Code, Message: said.Message, Hint: said.Hint}
 }
@@ -261,22 +260,22 @@ type Cause = database.Cause
 // The causes.
 const (
 	CauseConnection = database.CauseConnection // it cannot be reached, or the connection was lost
-	// a time limit has ended it: statement_timeout, our own, or a cancellation by somebody
+	// a time limit or a cancellation ended it: statement_timeout, our own limit, or a cancel request
 	CauseTimeout   = database.CauseTimeout
-	CauseReadOnly  = database.CauseReadOnly  // the database, the role or the file does not let anybody write
-	CauseStandby   = database.CauseStandby   // a replica has answered
-	CauseResources = database.CauseResources // memory, disk, connections or locks have run out
+	CauseReadOnly  = database.CauseReadOnly  // the database, the role or the file allows no writes
+	CauseStandby   = database.CauseStandby   // a replica answered
+	CauseResources = database.CauseResources // memory, disk, connections or locks ran out
 	CauseShutdown  = database.CauseShutdown  // it is starting or stopping
 	CauseBusy      = database.CauseBusy      // other transactions were in the way for too long
 	CauseRights    = database.CauseRights    // our role may not do that
 	CauseAltered   = database.CauseAltered   // a table is not as it was at the start
 	CauseHidden    = database.CauseHidden    // row-level security may hide rows
 	CauseStorage   = database.CauseStorage   // the disk or the file is damaged or cannot be read
-	CauseSetting   = database.CauseSetting   // a setting of the database or of a proxy does not let us
+	CauseSetting   = database.CauseSetting   // a setting of the database or of a proxy stops us
 	CauseOther     = database.CauseOther     // see the log
 )
 
-// CauseOf says why an error is an ErrUnavailable; "" for one that is none.
+// CauseOf says why an error is an ErrUnavailable; it returns "" for an error that is none.
 func CauseOf(err error) database.Cause {
 	cause := database.CauseOf(err)
 	if _, blocked := errors.AsType[*BlockedError](err); blocked && cause == database.CauseOther {

@@ -8,10 +8,10 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// Gate returns what blocks the step of an entity from the phase in force to another: nothing where the gate is open,
-// where the entity is in that phase already, or where the step goes back and needs nothing. On large tables of
-// PostgreSQL counts are estimates; SetPhase counts exactly. It fails with ErrNotFound for an unknown entity, and with
-// an *InputError for a phase that is not next.
+// Gate returns what blocks the step of an entity from the phase in force to another. It returns nothing where the gate
+// is open, where the entity is in that phase already, or where the step goes back and needs nothing. On large tables of
+// PostgreSQL the counts are estimates; SetPhase counts exactly. Gate fails with ErrNotFound for an unknown entity, and
+// with an *InputError for a phase that is not next.
 func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -28,13 +28,14 @@ func (c *Control) Gate(ctx context.Context, entity string, to Phase) ([]Blocker,
 	return found.blockers(), err
 }
 
-// facts gathers what the gate to a phase decides on, and the marks of all keys that were there before it counted.
+// facts gathers what the gate to a phase decides on. It also returns the marks for all keys that were there before it
+// counted.
 func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
 	exact bool,
 ) (found facts, before allMarks, err error) {
 	found = facts{entity: e.name, from: f.Phase, to: to, incomplete: f.Incomplete}
 	s := c.db.pools.Reading()
-	if f.Hidden { // and so is what else there is to know
+	if f.Hidden { // the other facts may be hidden too
 		found.hidden, err = e.survey.hiddenTables(ctx, s)
 		return found, before, err
 	}
@@ -69,8 +70,8 @@ func (c *Control) facts(ctx context.Context, e *entity, f fence, to Phase,
 	return found, before, e.survey.orphanFacts(ctx, s, &found, exact)
 }
 
-// orphanFacts counts the copies without a V1 row that no mark tells of: V1 lost it in a gap, or while capture is off.
-// Where V2 led, they would be rows again.
+// orphanFacts counts the copies without a V1 row and without a mark that says so: V1 lost the row in a gap of the
+// capture, or while capture is off. If V2 led, such copies would become rows again.
 func (e survey) orphanFacts(ctx context.Context, s database.Session, f *facts, exact bool) error {
 	if f.from != Migrate && !f.incomplete {
 		return nil
@@ -93,7 +94,7 @@ func (e survey) orphanFacts(ctx context.Context, s database.Session, f *facts, e
 		"query", query))
 }
 
-// ofAllKeys counts the marks of all keys.
+// ofAllKeys counts the marks for all keys.
 func (e marks) ofAllKeys(ctx context.Context, s database.Session) (all allMarks, err error) {
 	err = s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&all.Gone, &all.Stale) },
 		fill(`SELECT {all gone}, {all stale}`,
@@ -108,7 +109,7 @@ func (e marks) unmarked(ctx context.Context, s database.Session) (seeds, generat
 	return seeds, generation, err
 }
 
-// rowFacts counts the rows that V2 lacks, and gives an example of each kind.
+// rowFacts counts the rows that V2 lacks, and finds an example of each kind.
 func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool) error {
 	p, err := c.Progress(ctx, e.name, exact)
 	if err != nil {
@@ -118,7 +119,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 	f.remaining, f.stale, f.quarantined = p.Remaining, p.Stale, p.Quarantined
 	key, some := e.sql(`CAST(t.{v1.key} AS text)`), ""
 	if !p.Exact {
-		some = " LIMIT 10000" // where an example is looked for, in constant time
+		some = " LIMIT 10000" // look for an example in constant time
 	}
 	for _, example := range []struct {
 		n     int64
@@ -145,7 +146,7 @@ func (c *Control) rowFacts(ctx context.Context, e *entity, f *facts, exact bool)
 	return nil
 }
 
-// scanText sets to to the one text that a query selects, nil where there is none.
+// scanText sets to to the one text that a query selects, or leaves it as it is where there is none.
 func scanText(ctx context.Context, s database.Session, to **string, query string, args ...any) error {
 	return s.Query(ctx, func(rows *sql.Rows) error {
 		var text sql.NullString
@@ -157,8 +158,8 @@ func scanText(ctx context.Context, s database.Session, to **string, query string
 	}, query, args...)
 }
 
-// cheapFacts are those that are looked at again under the locks of a phase change: they take constant time but for
-// tombstones and quarantine.
+// cheapFacts gathers the facts that are checked again under the locks of a phase change. It takes constant time, except
+// for tombstones.
 func (e survey) cheapFacts(ctx context.Context, s database.Session, f *facts) error {
 	if f.from != Migrate && !f.incomplete {
 		return e.orderFacts(ctx, s, f)
@@ -181,7 +182,7 @@ func (e survey) cheapFacts(ctx context.Context, s database.Session, f *facts) er
 	return e.orderFacts(ctx, s, f)
 }
 
-// catalogFacts are about tables.
+// catalogFacts gathers the facts about tables.
 func (e survey) catalogFacts(ctx context.Context, s database.Session, f *facts) (err error) {
 	var entities []string
 	for _, other := range e.db.entities {
@@ -197,7 +198,7 @@ func (e survey) catalogFacts(ctx context.Context, s database.Session, f *facts) 
 	return err
 }
 
-// referrers names the tables besides those of entities that refer to V1, and have rows or do not let us see any.
+// referrers names the tables that belong to no entity, refer to V1, and have rows or do not let us see any.
 func (e survey) referrers(ctx context.Context, s database.Session, entities []string) ([]string, error) {
 	found, readable, err := e.db.dialect.Referrers(ctx, s, e.v1Tables(), entities)
 	for _, name := range readable {
@@ -223,7 +224,7 @@ func (e survey) hiddenTables(ctx context.Context, s database.Session) ([]string,
 	return e.db.dialect.Hidden(ctx, s, all)
 }
 
-// orderFacts names the entities that have to go first.
+// orderFacts names the entities that have to take the step first.
 func (e survey) orderFacts(ctx context.Context, s database.Session, f *facts) error {
 	inContract := map[string]bool{}
 	err := s.Query(ctx, func(rows *sql.Rows) error {
@@ -250,9 +251,10 @@ func (e survey) orderFacts(ctx context.Context, s database.Session, f *facts) er
 	return nil
 }
 
-// changedSince looks again under the locks of a phase change: what has come up since the facts were gathered, before
-// being the marks of all keys then. It takes the place of counting again: a row without a fresh copy has a mark, or is
-// in quarantine, or was there when the facts were gathered. Where nothing is captured it does count again.
+// changedSince checks again, under the locks of a phase change, what has changed since the facts were gathered; before
+// are the marks for all keys at that time. It need not count everything again: a row without a fresh copy has a mark,
+// or is in quarantine, or was there when the facts were gathered. While capture is off that does not hold, so it counts
+// again.
 func (e survey) changedSince(ctx context.Context, s database.Session, f *facts, before allMarks) error {
 	if f.from == Migrate || f.incomplete {
 		marks, err := s.Number(ctx, e.sql(`SELECT count(*) FROM {mark} m WHERE m.kind = 'CHANGE'`))
@@ -265,7 +267,7 @@ func (e survey) changedSince(ctx context.Context, s database.Session, f *facts, 
 		}
 		marks += now.sum() - before.sum()
 		f.stale = max(f.stale, marks)
-		// Who seeds an entity of which nothing has migrated leaves no marks.
+		// Seeding an entity of which nothing has migrated leaves no marks.
 		unseen, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {v1} LIMIT 1) t
 			WHERE NOT EXISTS (SELECT 1 FROM {v2})`))
 		if err != nil {

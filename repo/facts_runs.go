@@ -7,7 +7,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// runFacts are what rehearsals, verifications and restores have found.
+// runFacts gathers what rehearsals, verifications and restores have found.
 func (e survey) runFacts(ctx context.Context, s database.Session, f *facts) error {
 	d := e.db.dialect
 	faults := e.db.sql(`(SELECT coalesce(sum(k.faults), 0) FROM {coexist_chunk} k WHERE k.run_id = r.id)`)
@@ -90,7 +90,8 @@ func (e survey) runFacts(ctx context.Context, s database.Session, f *facts) erro
 		}
 	} else if found.Clean != nil && *found.CleanEpoch == found.Epoch &&
 		(bool(found.Empty) || value(found.CleanDone) > 0) {
-		// A phase is known by its epoch, not by a clock; and who has looked at nothing has verified nothing.
+		// A phase is identified by its epoch, not by a clock. A verification that has looked at no row of a table with
+		// rows has verified nothing.
 		f.verified, f.behind = true, value(found.CleanBehind)
 		f.bypass = found.Bypass - value(found.CleanBypass)
 		f.captureKept = value(found.CleanCapture) == found.Generation
@@ -102,7 +103,7 @@ func (e survey) runFacts(ctx context.Context, s database.Session, f *facts) erro
 	return nil
 }
 
-// findingExample is the key of a fault. A row that is missing is one only where V2 leads, where it comes last.
+// findingExample reads the key of a fault. A missing row is a fault only where V2 leads; such a row comes last.
 func (e survey) findingExample(ctx context.Context, s database.Session, run int64, to **string) error {
 	return scanText(ctx, s, to, e.db.sql(`SELECT f.key FROM {coexist_finding} f WHERE f.run_id = ?
 		AND f.kind <> 'STALE_COPY' ORDER BY CASE WHEN f.kind = 'MISSING' THEN 1 ELSE 0 END, f.id LIMIT 1`), run)

@@ -5,20 +5,21 @@ import (
 	"database/sql"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// FindingKind says what a verification has found about a key.
+// FindingKind says what a verification or a restore has found about a key.
 type FindingKind string
 
 // The kinds of findings.
 const (
-	// Missing: V1 has the row, V2 does not. While rows migrate that is no fault; afterwards it is.
+	// Missing: V1 has the row, V2 does not. While rows migrate this is no fault; afterwards it is one.
 	Missing FindingKind = "MISSING"
-	// StaleCopy: the copy has not caught up with V1. That is known, and no fault.
+	// StaleCopy: the copy has not caught up with V1. The marks say so already, so it is no fault.
 	StaleCopy FindingKind = "STALE"
 	// Different: V1 and a fresh copy disagree, or the copy is not what the mapping makes of V1.
 	Different FindingKind = "DIFFERENT"
@@ -30,13 +31,14 @@ const (
 type Finding struct {
 	Key  string
 	Kind FindingKind
-	// Fields are those of V1 that differ, by their JSON names.
+	// Fields are the fields of V1 that differ, by their JSON names.
 	Fields []string
-	// Reason says why, nil where that is all: what V1's owner makes of it, say, or which constraint refuses it.
+	// Reason says why, for example what V1's owner makes of the row, or which constraint refuses it; nil where there is
+	// nothing to add.
 	Reason *string
-	// Repaired means that the run has brought the row up to the side that leads.
+	// Repaired means that the run has brought the row up to date with the side that leads.
 	Repaired bool
-	// Cursor is where the finding stands in the list, for Control.Findings.
+	// Cursor is the place of the finding in the list, for Control.Findings.
 	Cursor string
 }
 
@@ -44,7 +46,8 @@ type Finding struct {
 type FindingPage struct {
 	Findings []Finding
 	HasNext  bool
-	// Total counts the findings that were kept: up to 100 of rows that are behind, and up to 10000 faults.
+	// Total counts the findings that were kept: up to 100 rows that are behind, and up to 10000 faults, for each chunk
+	// of the run.
 	Total int64
 }
 
@@ -54,7 +57,7 @@ const (
 )
 
 // Findings returns up to first (at most 100) findings of a run after a cursor, "" for the start. It fails with an
-// *InputError for a wrong first or cursor. A run that is not there has none.
+// *InputError for a wrong first or cursor. A run that does not exist has no findings.
 func (c *Control) Findings(ctx context.Context, run int64, first int, after string) (FindingPage, error) {
 	var page FindingPage
 	if err := checkFirst(first); err != nil {
@@ -108,12 +111,26 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 	return page, err
 }
 
-// report keeps findings of a chunk, and counts them. Those that are no fault only give examples.
+// report keeps the findings of a chunk, and counts them. Of those that are no faults it keeps only a few, as examples.
 func (e runs) report(ctx context.Context, t *tx, c chunk, behind, faults []Finding) (outcome, error) {
-	keep := func(findings []Finding, already int64, most int) []Finding {
-		return findings[:min(len(findings), max(0, most-int(min(already, int64(most)))))]
+	// The limits are the run's. Workers that commit at the same time may each keep some more.
+	keep := func(findings []Finding, counted string, most int64) ([]Finding, error) {
+		if len(findings) == 0 {
+			return nil, nil
+		}
+		already, err := t.Number(ctx, e.db.sql(`SELECT coalesce(sum(k.{counted}), 0) FROM {coexist_chunk} k
+			WHERE k.run_id = ?`, "counted", counted), c.RunID)
+		return findings[:min(int64(len(findings)), max(0, most-already))], err
 	}
-	for _, f := range append(keep(behind, c.Behind, keptBehind), keep(faults, c.Faults, keptFaults)...) {
+	kept, err := keep(behind, "behind", keptBehind)
+	if err != nil {
+		return outcome{}, err
+	}
+	keptToo, err := keep(faults, "faults", keptFaults)
+	if err != nil {
+		return outcome{}, err
+	}
+	for _, f := range slices.Concat(kept, keptToo) {
 		_, err := t.Exec(ctx, e.db.sql(`INSERT INTO {coexist_finding} (run_id, key, kind, fields, repaired,
 			reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING`),
 			c.RunID, f.Key, string(f.Kind), database.JSONList(f.Fields), f.Repaired, f.Reason)
@@ -124,7 +141,7 @@ func (e runs) report(ctx context.Context, t *tx, c chunk, behind, faults []Findi
 	return outcome{behind: len(behind), faults: len(faults)}, nil
 }
 
-// differingFields are the fields of two aggregates, both pointed to, that differ, by their JSON names.
+// differingFields returns the fields in which two aggregates differ, by their JSON names. Both arguments are pointers.
 func differingFields(before, after any) []string {
 	fields := []string{}
 	v, w := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()

@@ -9,12 +9,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// V2's keys, references and orders follow V1's columns: what V1 calls equal, or puts first, V2 must too, or lists and
-// cursors would change with the phase. So these columns of V2 have V1's type and collation; keys have no limit, since
-// V1's may be widened.
+// V2's keys, references and orders follow V1's columns: V2 must call equal, and sort first, what V1 does, or lists and
+// cursors would change with the phase. So these columns of V2 have V1's type and collation. V2's keys have no limit,
+// since V1's may be widened.
 
-// followed is the column of V1 that a column of V2's root table follows in what is equal and what comes first, nil for
-// none.
+// followed returns the column of V1 that a column of V2's root table follows in equality and order, nil for none.
 func (e fitting) followed(c *shape.Column) *shape.Column {
 	for _, r := range e.references {
 		if e.columnInV2(r.Column) == c.Name {
@@ -29,7 +28,7 @@ func (e fitting) followed(c *shape.Column) *shape.Column {
 	return nil
 }
 
-// bothText returns a column of V1 if it and one of V2 hold text that no blanks pad.
+// bothText returns the V1 column if both columns hold text and no blanks pad V1's.
 func bothText(v1, v2 *shape.Column) *shape.Column {
 	if v1 == nil || v1.Now().Padded || shape.TypeFamily(v1.Now().SQLType) != "text" ||
 		shape.TypeFamily(v2.Declared) != "text" {
@@ -38,12 +37,12 @@ func bothText(v1, v2 *shape.Column) *shape.Column {
 	return v1
 }
 
-// foldsCase reports whether a column's type takes upper and lower case for the same.
+// foldsCase reports whether a column's type treats upper and lower case as equal.
 func foldsCase(c *shape.Column) bool {
 	return shape.TypeFamily(c.Now().SQLType) == "text" && database.ComparedAs(c) == "citext"
 }
 
-// typeOfV2 is the type of a column of V2's root table.
+// typeOfV2 returns the type of a column of V2's root table.
 func (e fitting) typeOfV2(c *shape.Column) string {
 	if v1 := e.followed(c); v1 != nil && (v1.Now().Collation != "" || foldsCase(v1)) {
 		return e.db.dialect.KeyType(v1)
@@ -51,8 +50,8 @@ func (e fitting) typeOfV2(c *shape.Column) string {
 	return e.db.dialect.ColumnType(c)
 }
 
-// refit are the statements that let V2's tables, where they are there, follow V1's columns as the catalog has them now,
-// and the model's.
+// refit returns the statements that make V2's existing tables follow V1's columns, as the catalog has them now, and the
+// V2 model's.
 func (e fitting) refit(ctx context.Context, s database.Session) ([]string, error) {
 	if _, err := e.renew(ctx, s); err != nil {
 		return nil, err
@@ -86,8 +85,9 @@ func (e fitting) refit(ctx context.Context, s database.Session) ([]string, error
 	return statements, nil
 }
 
-// addColumn adds a column by which V2 has grown. One that may not be NULL has a default, since the rows that are there
-// have no value, and servers of before give none: raise the mapping's version for the copies to be made anew.
+// addColumn adds a column that the V2 model has gained. A column that may not be NULL gets a default, because existing
+// rows have no value and servers of the earlier version write none. Raise the mapping's version to have the copies made
+// anew.
 func (e fitting) addColumn(t *shape.Table, c *shape.Column) string {
 	declared := e.db.dialect.ColumnType(c)
 	if t == e.v2 {
@@ -101,7 +101,7 @@ func (e fitting) addColumn(t *shape.Table, c *shape.Column) string {
 	return statement
 }
 
-// strays reports whether a column of V2's root table, as the catalog has it, does not follow V1's.
+// strays reports whether a column of V2's root table, as the catalog has it, fails to follow V1's.
 func (e fitting) strays(c *shape.Column, found shape.CatalogColumn) bool {
 	v1 := e.followed(c)
 	if c.IsKey || v1 == nil {
@@ -111,8 +111,8 @@ func (e fitting) strays(c *shape.Column, found shape.CatalogColumn) bool {
 	return found.Collation != v1.Now().Collation || foldsCase(is) != foldsCase(v1)
 }
 
-// alignColumns lets V2's tables follow V1's columns while the server runs, and reports whether they did not. It waits
-// for others only for moments.
+// alignColumns makes V2's tables follow V1's columns while the server runs. It reports whether it had to change them.
+// It waits for locks of others only for moments at a time.
 func (e fitting) alignColumns(ctx context.Context) (altered bool, err error) {
 	statements, err := e.refit(ctx, e.db.pools.Reading())
 	if err != nil || len(statements) == 0 {
@@ -133,7 +133,7 @@ func (e fitting) alignColumns(ctx context.Context) (altered bool, err error) {
 	return true, nil
 }
 
-// checkAligned fails where a column of V2's root table does not follow V1's, which SQLite cannot alter.
+// checkAligned fails where a column of V2's root table does not follow V1's. SQLite cannot alter such a column.
 func (e checks) checkAligned() error {
 	for i := range e.v2.Columns {
 		if c := &e.v2.Columns[i]; e.fitting.strays(c, c.Now()) {

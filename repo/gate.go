@@ -9,7 +9,7 @@ import (
 // BlockerCode says what kind of thing blocks a step to another phase.
 type BlockerCode string
 
-// The blockers. What force does to each is in forceable.
+// The blockers. forceable says which of them force passes.
 const (
 	// NotRehearsed: no rehearsal has succeeded.
 	NotRehearsed BlockerCode = "NOT_REHEARSED"
@@ -25,14 +25,15 @@ const (
 	Drift BlockerCode = "DRIFT"
 	// BypassWrites: other programs have written to V1 since the newest clean verification began.
 	BypassWrites BlockerCode = "BYPASS_WRITES"
-	// CaptureOff: bypass writes have not been captured all the time since before the newest clean verification.
+	// CaptureOff: capture is off, or was off or had a gap since the newest clean verification began.
 	CaptureOff BlockerCode = "CAPTURE_OFF"
-	// ReferenceOrder: an entity that refers to this one, or one that this one refers to, has to take the step first;
-	// or, on the way to CONTRACT and as a warning that force passes, rows of no entity's table refer to V1's.
+	// ReferenceOrder: an entity that refers to this one, or one to which this one refers, has to take the step first.
+	// On the way to CONTRACT it is also a warning, which force passes: tables that belong to no entity have rows that
+	// refer to V1's.
 	ReferenceOrder BlockerCode = "REFERENCE"
 	// HiddenRows: row-level security may hide rows from the server's role.
 	HiddenRows BlockerCode = "HIDDEN_ROWS"
-	// V1Logic: V1 does or enforces by itself what stops working at the step. A warning, which force passes.
+	// V1Logic: V1 itself does or enforces something that stops working at the step. A warning, which force passes.
 	V1Logic BlockerCode = "V1_LOGIC"
 	// V1NotRestored: V1 has not been rebuilt from V2.
 	V1NotRestored BlockerCode = "V1_NOT_RESTORED"
@@ -40,41 +41,41 @@ const (
 
 // Blocker is something that blocks a step to another phase, and what to do about it.
 type Blocker struct {
-	Code  BlockerCode
-	Count int64
-	// Message says what is wrong and what to do.
-	Message string
-	// ExampleKey is the key of a row that is concerned, nil where it is not about rows.
-	ExampleKey *string
+	Code  BlockerCode `json:"code"`
+	Count int64       `json:"count"`
+	// Message says what is wrong and how to resolve it.
+	Message string `json:"message"`
+	// ExampleKey is the key of one such row, nil where the blocker is not about rows.
+	ExampleKey *string `json:"exampleKey,omitempty"`
 
-	warning bool // force passes it, although it passes no other of its code
+	warning bool // force passes this one, whatever its code
 }
 
-// facts are what a gate decides on.
+// facts are the input of a gate's decision.
 type facts struct {
 	entity     string
 	from, to   Phase
 	incomplete bool
 	rehearsed  bool
-	// What the newest rehearsal looked at, and could not convert.
+	// How many rows the newest rehearsal looked at, and how many of them it could not convert.
 	rehearsedRows, unfit int64
-	seeds                int64 // that had left no marks when rows were counted
-	generation           int64 // of the capture, then
+	seeds                int64 // seeds that had left no marks when rows were counted
+	generation           int64 // of the capture, when rows were counted
 	// Rows.
 	remaining, stale, quarantined, tombstoned, orphans                                   int64
 	remainingExample, staleExample, quarantinedExample, tombstonedExample, orphanExample *string
 	// Verification.
 	verified     bool  // a clean verification of this phase
-	behind       int64 // rows that it could not compare, having no fresh copy
-	drift        int64 // differences of a later or of the only one
+	behind       int64 // rows that it could not compare, because they had no fresh copy
+	drift        int64 // differences found by a later verification, or by the only one
 	driftExample *string
-	bypass       int64 // since the clean one began
+	bypass       int64 // since the clean verification began
 	capture      bool  // now
-	captureKept  bool  // since the clean one began
-	// Other entities, and tables of none.
+	captureKept  bool  // since the clean verification began
+	// Other entities, and tables that belong to no entity.
 	firstForward, firstBack, referrers []string
 	hidden                             []string // tables whose rows may be hidden
-	logic                              []string // what V1 does by itself that ends with the step
+	logic                              []string // what V1 does by itself and what ends with the step
 	// Restore.
 	restored        bool
 	restoreFindings int64
@@ -85,9 +86,9 @@ type facts struct {
 func (f facts) blockers() []Blocker {
 	switch {
 	case f.to == Expand, f.to == Migrate && f.from == Cutover:
-		return nil // back to MIGRATE and to EXPAND any time
+		return nil // the way back to MIGRATE and to EXPAND is always open
 	case len(f.hidden) > 0:
-		return f.hiddenRows() // what the others would say is worth nothing
+		return f.hiddenRows() // no other fact can be trusted while rows are hidden
 	case f.from == Expand && f.to == Migrate:
 		return f.toMigrate()
 	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
@@ -103,7 +104,7 @@ func (f facts) blockers() []Blocker {
 }
 
 func (f facts) toMigrate() []Blocker {
-	if f.rehearsed && 2*f.unfit > f.rehearsedRows { // a few are repaired on the way; most are a model that does not fit
+	if f.rehearsed && 2*f.unfit > f.rehearsedRows { // a few can be repaired; most mean that the model does not fit
 		return []Blocker{{
 			Code: Quarantined, Count: f.unfit, ExampleKey: f.quarantinedExample, warning: true,
 			Message: fmt.Sprintf(
@@ -138,7 +139,7 @@ func (f facts) rows() []Blocker {
 	return found
 }
 
-// amount says how many there are of something, in words for one and for any other number.
+// amount puts a number of things into words: one for 1, many for any other number.
 func amount(n int64, one, many string) string {
 	if n == 1 {
 		return one
@@ -175,7 +176,7 @@ func (f facts) verification(withCapture bool) []Blocker {
 	if !withCapture {
 		return found
 	}
-	if f.bypass > 0 && f.verified && f.from == Migrate { // later they are rejected
+	if f.bypass > 0 && f.verified && f.from == Migrate { // later the triggers reject them
 		found = append(found, Blocker{Code: BypassWrites, Count: f.bypass, Message: fmt.Sprintf(
 			"%s other programs have written to V1 since the newest clean verification began: they will be rejected in CUTOVER, so stop them, and start another verification", amount(f.bypass, "once", "%d times"))})
 	}
@@ -235,8 +236,8 @@ func (f facts) toRestored() []Blocker {
 	}
 }
 
-// forceable reports whether force passes a blocker on the way from a phase to another. Rows that V2 lacks are forced
-// into CUTOVER only, which is then incomplete; nothing forces them into CONTRACT.
+// forceable reports whether force passes a blocker on the way from one phase to another. Force passes rows that V2
+// lacks only on the way into CUTOVER, which is then incomplete; nothing forces them into CONTRACT.
 func forceable(code BlockerCode, from, to Phase) bool {
 	switch code {
 	case NotRehearsed, NotVerified, Drift, BypassWrites, CaptureOff:
@@ -248,8 +249,8 @@ func forceable(code BlockerCode, from, to Phase) bool {
 	}
 }
 
-// mayPass decides whether a gate lets a step pass. It returns a *GateClosedError, or an *InputError where force lacks
-// its reason.
+// mayPass decides whether a gate lets a step pass. It returns a *GateClosedError where the gate is closed, and an
+// *InputError where force is given without a reason.
 func mayPass(f facts, force bool, reason *string) error {
 	blockers := f.blockers()
 	if len(blockers) == 0 {
@@ -266,5 +267,5 @@ func mayPass(f facts, force bool, reason *string) error {
 	return nil
 }
 
-// lacking reports whether V2 lacks rows, so that a CUTOVER in spite of it is incomplete.
+// lacking reports whether V2 lacks rows, which makes a forced CUTOVER incomplete.
 func (f facts) lacking() bool { return f.remaining+f.stale+f.quarantined+f.tombstoned+f.orphans > 0 }

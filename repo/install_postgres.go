@@ -8,12 +8,13 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// creates matches the statements that create something unless it is there. Whoever may not create it may do without,
-// where it is; and CREATE INDEX, unlike CREATE TABLE, keeps writers out also where there is nothing to create.
+// creates matches the statements that create something unless it is there. install leaves such a statement out where
+// the thing is there, so that a role without the right to create it does not fail. Besides, CREATE INDEX, unlike CREATE
+// TABLE, keeps writers out even where there is nothing to create.
 var creates = regexp.MustCompile(
 	`^CREATE (TABLE|SEQUENCE|INDEX|UNIQUE INDEX) IF NOT EXISTS ((?:"(?:[^"]|"")+"\.)?"(?:[^"]|"")+")`)
 
-// onlyIf are statements that run where a condition holds. install leaves them out where it does not.
+// onlyIf returns statements that run where a condition holds. install leaves them out where it does not hold.
 func onlyIf(condition, statements string) string {
 	return "DO $coexist$ BEGIN IF " + condition + " THEN\n" + statements + "\nEND IF; END $coexist$"
 }
@@ -32,7 +33,7 @@ func (postgres) install(ctx context.Context, db *DB, build func(database.Session
 			if name := creates.FindStringSubmatch(statement); name != nil {
 				relation := name[2]
 				if strings.HasSuffix(name[1], "INDEX") {
-					// an index is named without the schema, which is its table's
+					// the statement names an index without its schema, which is that of its table
 					relation = quote(db.pools.Schema) + "." + relation
 				}
 				there, err := s.Number(ctx, "SELECT count(*) FROM pg_class WHERE oid = to_regclass(?)", relation)

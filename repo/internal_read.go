@@ -7,14 +7,14 @@ import (
 )
 
 // The internal read is the one read behind everything that needs an aggregate in the V2 shape: Get, GetMany, lists,
-// every write, the sweep, repair and rehearsal. One statement has seen the copy, its marks and V1 before
-// (readStatement), so all that is decided here was true at one moment. Its steps are numbered as in
-// docs/architecture.md. What stands between "Coexistence begins" and "Coexistence ends" goes one day, and the read does
-// not change: make check-end proves it.
+// every write, the sweep, repair and rehearsal. One statement (readStatement) has already read the copy, its marks and
+// V1, so every decision here is about one moment. The steps are numbered as in docs/architecture.md. The code between
+// "Coexistence begins" and "Coexistence ends" will be removed one day, and the read will not change: make check-end
+// proves it.
 
 // internalRead answers for the key that s has seen. It fails with ErrNotFound, and with a *ConversionError where V1
-// cannot be converted. A record whose Copy is not Stored was converted: whoever asked stores it (step 5) in a
-// transaction of his own.
+// cannot be converted. A record whose Copy is not Stored was converted: the caller stores it (step 5) in its own
+// transaction.
 func (r *Repository[V1, V2]) internalRead(s *seen[V1, V2]) (Record[V2], error) {
 	if s.fresh() { // 1. the copy, if it is fresh,
 		return s.record(), nil
@@ -52,8 +52,8 @@ func (r *Repository[V1, V2]) answer(ctx context.Context, read []*seen[V1, V2],
 
 // Coexistence begins.
 
-// convert converts V1. Without a refined copy it upgrades, so that a copy which is not refined is always what Upgrade
-// makes of V1.
+// convert converts V1. Without a refined copy it upgrades, so that an unrefined copy is always what Upgrade makes of
+// V1.
 func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c Record[V2], err error) {
 	if s.v1Err != nil {
 		return c, s.v1Err
@@ -74,8 +74,8 @@ func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c Record[V2], err error) 
 	return c, err
 }
 
-// storeAnswers stores what a read has converted, and what it could not convert in quarantine, and says so in the
-// answers.
+// storeAnswers stores what a read has converted, quarantines what it could not convert, and records in the answers
+// which copies it stored.
 func (r *Repository[V1, V2]) storeAnswers(ctx context.Context, read []*seen[V1, V2],
 	answers map[string]Result[Record[V2]], origin Origin,
 ) {
@@ -109,7 +109,7 @@ func conversion[V2 any](value V2, refined bool, mappingVersion int) Record[V2] {
 	return Record[V2]{Value: value, Copy: Copy{Refined: refined, MappingVersion: mappingVersion}}
 }
 
-// pending is what to store of a conversion of what s has seen.
+// pending is the conversion c of what s has seen, ready to be stored.
 func (r *Repository[V1, V2]) pending(s *seen[V1, V2], c Record[V2]) pending {
 	return pending{
 		key: s.key, value: reflect.ValueOf(&c.Value).Elem(), state: s.state, version: s.state.currentVersion(),

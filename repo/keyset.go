@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Lists are paged by keyset: a page starts behind a row's place, not at an offset, so that rows which come and go
-// meanwhile neither shift nor repeat others. Keys and values are compared by the database alone, in its own order.
+// Lists are paged by keyset: a page starts behind the place of a row, not at an offset, so rows that come and go
+// meanwhile neither shift nor repeat other rows. Only the database compares keys and values, in its own order.
 
-// sqlText is SQL with the arguments of its "?", in their order.
+// sqlText is SQL with the arguments for its "?", in order.
 type sqlText struct {
 	text strings.Builder
 	args []any
@@ -19,9 +19,9 @@ func (s *sqlText) add(text string, args ...any) {
 	s.args = append(s.args, args...)
 }
 
-// keyQuery is the query of a page's keys for readStatement, with one row more than the page where there are more: key,
-// ord, grp (the group's index), other (there are rows on the other side of the cursor), v (the value by which the list
-// is sorted). A group without rows has one row whose key is NULL.
+// keyQuery is the query of a page's keys for readStatement, with one row more than the page if there are more. Its
+// columns are key, ord, grp (the group's index), other (there are rows on the other side of the cursor) and v (the
+// value by which the list is sorted). A group without rows has one row whose key is NULL.
 func (p *plan) keyQuery() (string, []any) {
 	var s sqlText
 	v := "NULL"
@@ -60,7 +60,7 @@ func (p *plan) sortColumn() string {
 	return p.e.db.dialect.Ordered("t", p.sort)
 }
 
-// order is the ORDER BY of the page, in the direction of paging. Rows without a value are the list's last.
+// order is the ORDER BY of the page, in the direction of paging. Rows without a value come last in the list.
 func (p *plan) order(sort, key string) string {
 	direction, nulls := " ASC", " NULLS LAST"
 	if p.desc != p.backward {
@@ -76,7 +76,7 @@ func (p *plan) order(sort, key string) string {
 		"nulls", nulls, "key", key)
 }
 
-// conditions are those of the query and of the cursors, each after AND.
+// conditions adds the conditions of the query and of the cursors, each after AND.
 func (p *plan) conditions(s *sqlText) {
 	p.filter(s)
 	if p.after != nil {
@@ -96,8 +96,8 @@ func (p *plan) filter(s *sqlText) {
 	s.add(p.filters[p.lead].text, p.filters[p.lead].args...)
 }
 
-// other says whether there are rows behind the page: at or before after when paging forward, at or after before when
-// paging backward.
+// other says whether there are rows behind the page: rows at or before the cursor after when paging forward, or at or
+// after the cursor before when paging backward.
 func (p *plan) other(s *sqlText, group string) {
 	c, forward := p.after, true
 	if p.backward {
@@ -126,7 +126,7 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 		return
 	}
 	sort := p.sortColumn()
-	value, arg, _ := p.e.db.dialect.SortedBy(p.sort, c.Value) // decodeCursor has seen to it
+	value, arg, _ := p.e.db.dialect.SortedBy(p.sort, c.Value) // decodeCursor has checked the value
 	switch {
 	case c.null() && after:
 		s.add(p.e.sql(`({sort} IS NULL AND {key} {op} {?})`, "sort", sort, "key", key, "op", op), c.Key)
@@ -143,7 +143,7 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 	}
 }
 
-// count is a query of the fence, and of the number of rows of each group.
+// count is a query of the fence and of the number of rows in each group.
 func (p *plan) count() (string, []any) {
 	var s sqlText
 	s.add(fill(`SELECT CAST({fenceQuery} AS text), n.* FROM (`, "fenceQuery", p.e.fenceQuery()))

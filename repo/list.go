@@ -11,17 +11,20 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
 // Query asks for a page of a list. The zero value asks for the first 20 rows by key.
 type Query struct {
-	// First or Last is the number of rows, 0 to 100, from the start or from the end of what After and Before leave.
-	// Both are nil for the first 20.
+	// First or Last is the number of rows, 0 to 100, from the start or from the end of the rows that After and Before
+	// leave. If both are nil, the page has the first 20.
 	First, Last *int
-	// After and Before are cursors of rows: the page lies strictly after, or before. A cursor of either shape is valid
-	// in the other, in every phase, and when its row has gone; it belongs to one sort, in either direction.
+	// After and Before are cursors of rows: the page lies strictly after the one, and strictly before the other. A
+	// cursor made in either shape is valid in the other, in every phase, and when its row has gone. It belongs to one
+	// sort, in either direction.
 	After, Before *string
 	// Sort is a name in Definition.Sorts; "" sorts by key. Rows of equal rank are sorted by key. Rows without a value
 	// come last.
@@ -48,8 +51,8 @@ type Item[T any] struct {
 	Err         error
 }
 
-// TotalCount counts the rows of the whole list, of which the page is a part. It takes one statement for all pages that
-// one ListGroupsV1 or ListGroupsV2 returned.
+// TotalCount counts the rows of the whole list to which the page belongs. It takes one statement for all the pages that
+// one call of ListGroupsV1 or ListGroupsV2 returned.
 func (p *Page[T]) TotalCount(ctx context.Context) (int64, error) { return p.count(ctx) }
 
 const (
@@ -66,8 +69,8 @@ func (r *Repository[V1, V2]) ListV1(ctx context.Context, q Query) (*Page[V1], er
 	return pages[0], nil
 }
 
-// ListV2 returns a page of V2 aggregates: of their copies, and in their place of conversions of V1, which are stored in
-// one batch. It fails with an *InputError for a query that makes no sense.
+// ListV2 returns a page of V2 aggregates: their copies or, where a copy is not fresh, conversions of V1, which are
+// stored in one batch. It fails with an *InputError for a query that makes no sense.
 func (r *Repository[V1, V2]) ListV2(ctx context.Context, q Query) (*Page[Record[V2]], error) {
 	pages, err := r.ListGroupsV2(ctx, "", []string{""}, q)
 	if err != nil {
@@ -76,8 +79,8 @@ func (r *Repository[V1, V2]) ListV2(ctx context.Context, q Query) (*Page[Record[
 	return pages[0], nil
 }
 
-// ListGroupsV1 returns one page for each key, of the rows whose V1 column, such as "customer_id", holds the key. It
-// takes one statement, however many keys there are. It fails as ListV1 does.
+// ListGroupsV1 returns one page for each key: the rows whose V1 column, such as "customer_id", holds that key. It takes
+// one statement, however many keys there are. It fails as ListV1 does.
 func (r *Repository[V1, V2]) ListGroupsV1(ctx context.Context, column string, keys []string,
 	q Query,
 ) ([]*Page[V1], error) {
@@ -88,7 +91,7 @@ func (r *Repository[V1, V2]) ListGroupsV1(ctx context.Context, column string, ke
 	return pagesOf(lists, r.resultV1), nil
 }
 
-// ListGroupsV2 is ListGroupsV1 in the V2 shape. What must be converted on all pages is stored in one batch.
+// ListGroupsV2 is ListGroupsV1 in the V2 shape. The conversions of all pages are stored in one batch.
 func (r *Repository[V1, V2]) ListGroupsV2(ctx context.Context, column string, keys []string,
 	q Query,
 ) ([]*Page[Record[V2]], error) {
@@ -204,18 +207,16 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 	return lists, nil
 }
 
-// counter returns a function that counts the rows of a group. It asks the database once, for all groups, when it is
-// called first.
+// counter returns a function that counts the rows of a group. On its first call it asks the database once, for all
+// groups.
 func (p *plan) counter() func(context.Context, int) (int64, error) {
 	var counts map[int]int64
-	lock := make(chan struct{}, 1)
+	one := semaphore.NewWeighted(1)
 	return func(ctx context.Context, group int) (int64, error) {
-		select {
-		case lock <- struct{}{}:
-			defer func() { <-lock }()
-		case <-ctx.Done():
-			return 0, ctx.Err()
+		if err := one.Acquire(ctx, 1); err != nil {
+			return 0, err
 		}
+		defer one.Release(1)
 		if counts == nil {
 			found, err := p.countGroups(ctx)
 			if err != nil {
@@ -282,18 +283,18 @@ func (q Query) pageSize() (limit int, backward bool, err error) {
 	return *n, backward, nil
 }
 
-// plan is a query, checked, on its way to SQL.
+// plan is a checked query on its way to SQL.
 type plan struct {
 	e             *entity
-	groups, sorts [2]*shape.Column // of each side; nil for one list, and for the key
+	groups, sorts [2]*shape.Column // of each side; nil for a single list, and for a sort by key
 	keys          string           // of the groups, as a JSON list
 	desc          bool
 	backward      bool
 	limit         int
 	after, before *cursor
-	filters       [2]sqlPart // of each side: Where, each after AND
+	filters       [2]sqlPart // of each side: Where, each condition after AND
 
-	// What forLeader sets.
+	// Set by forLeader.
 	lead        side
 	root        *shape.Table
 	group, sort *shape.Column
@@ -364,7 +365,7 @@ func groupDocument(c *shape.Column, keys []string) (string, error) {
 	return string(document), err
 }
 
-// columnInV2 is the name in V2 of a column of V1 that refers to another entity.
+// columnInV2 is the name in V2 of a V1 column that refers to another entity.
 func (e *tables) columnInV2(name string) string {
 	for _, r := range e.references {
 		if r.Column == name && r.ColumnV2 != "" {
@@ -374,7 +375,7 @@ func (e *tables) columnInV2(name string) string {
 	return name
 }
 
-// AnyPage is what a page of either shape can say without its values.
+// AnyPage is the part of a page that does not depend on its shape.
 type AnyPage interface {
 	// TotalCount counts the rows of the whole list.
 	TotalCount(ctx context.Context) (int64, error)

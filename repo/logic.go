@@ -11,17 +11,17 @@ import (
 )
 
 // What V1 does by itself, as the catalog says now: its owner's triggers, rules, constraints and foreign key actions.
-// Gates speak of it.
+// The gates warn about it.
 
-// logic is one of these things.
+// logic is one such trigger, rule, constraint or foreign key.
 type logic struct {
 	Kind logicKind `json:"kind"`
 	Name string    `json:"name"`
-	// Table is where it is, without its schema.
+	// Table is the name of its table, without the schema.
 	Table string `json:"table"`
 }
 
-// String names it.
+// String names it, with its kind and table.
 func (l logic) String() string {
 	if l.Name == "" {
 		return fmt.Sprintf("%s of %s", l.Kind, l.Table)
@@ -41,8 +41,8 @@ const (
 	logicForeignKey logicKind = "foreign key"
 )
 
-// lostInContract is what V1 enforces or does and V2 will not once V1 is written no more, besides the foreign keys that
-// the engine keeps then.
+// lostInContract returns what V1 enforces or does and V2 will not, once V1 is no longer written. It leaves out the
+// foreign keys that the engine then keeps.
 func (e survey) lostInContract(ctx context.Context, s database.Session) ([]logic, error) {
 	lost, err := e.db.dialect.logic(ctx, s, e.entity)
 	if err != nil {
@@ -70,7 +70,7 @@ func (e survey) lostInContract(ctx context.Context, s database.Session) ([]logic
 	return lost, nil
 }
 
-// rowKey are the columns that tell the rows of a V1 table apart.
+// rowKey returns the columns that identify the rows of a V1 table.
 func (e foreignKeys) rowKey(t *shape.Table) []string {
 	for i := range e.v1.Children {
 		if c := &e.v1.Children[i]; c.Name == t.Name {
@@ -80,7 +80,7 @@ func (e foreignKeys) rowKey(t *shape.Table) []string {
 	return []string{e.v1.Key.Name}
 }
 
-// isParent reports whether a foreign key is that of a child table to its root.
+// isParent reports whether a foreign key is the one from a child table to its root.
 func (e foreignKeys) isParent(key database.ForeignKey, t *shape.Table) bool {
 	return t != e.v1 && key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name &&
 		slices.ContainsFunc(e.v1.Children, func(c shape.Child) bool {
@@ -89,8 +89,9 @@ func (e foreignKeys) isParent(key database.ForeignKey, t *shape.Table) bool {
 		})
 }
 
-// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one of a single column of the model, to a
-// table that it may read. Of an entity's tables V1's tell nothing then, and V2's only which keys there are.
+// keeps reports whether the engine keeps a foreign key of V1's in CONTRACT: one with a single column, which the model
+// knows, to a table that the engine may read. Where the target belongs to an entity, only a key to its root's key is
+// kept: in CONTRACT V1's tables no longer tell which rows exist, and V2's tell only the keys.
 func (e foreignKeys) keeps(t *shape.Table, key database.ForeignKey) bool {
 	if len(key.Columns) != 1 || t.Column(key.Columns[0]) == nil {
 		return false
@@ -103,15 +104,15 @@ func (e foreignKeys) keeps(t *shape.Table, key database.ForeignKey) bool {
 	return bool(key.Readable)
 }
 
-// deletable reports whether nothing keeps in CONTRACT a row from being deleted to which a foreign key refers: what it
-// refers to is an entity's, and no Reference says so.
+// deletable reports whether in CONTRACT nothing prevents the delete of a row to which a foreign key refers: the row
+// belongs to an entity, and no Reference names the foreign key.
 func (e foreignKeys) deletable(t *shape.Table, key database.ForeignKey) bool {
 	target := e.db.entityOfTarget(key.Target)
 	return target != nil && (t != e.v1 || !slices.ContainsFunc(e.references,
 		func(r Reference) bool { return r.Column == key.Columns[0] && r.Table == target.v1.Name }))
 }
 
-// entityOfTarget is the entity whose V1 root table has the qualified name, nil if there is none.
+// entityOfTarget returns the entity whose V1 root table has the qualified name, nil if there is none.
 func (db *DB) entityOfTarget(name string) *entity {
 	for _, e := range db.entities {
 		if e.v1.SQL == name {
@@ -121,8 +122,8 @@ func (db *DB) entityOfTarget(name string) *entity {
 	return nil
 }
 
-// rejectedInCutover is what changes V1 when other programs write elsewhere, to tables that V2 does not lead: the
-// triggers reject that where V2 leads, and with it what those programs do there.
+// rejectedInCutover returns what changes V1 when other programs write to other tables, ones that V2 does not lead.
+// Where V2 leads, V1's triggers reject such a change, and with it those programs' own write.
 func (e survey) rejectedInCutover(ctx context.Context, s database.Session) ([]string, error) {
 	led, err := e.db.ledTables(ctx, s)
 	if err != nil {
@@ -149,7 +150,7 @@ func (e survey) rejectedInCutover(ctx context.Context, s database.Session) ([]st
 	return rejected, err
 }
 
-// ledTables are the V1 tables of the entities that V2 leads, quoted.
+// ledTables returns the quoted names of the V1 tables of all entities in which V2 leads.
 func (db *DB) ledTables(ctx context.Context, s database.Session) ([]string, error) {
 	names, err := s.Texts(ctx, db.sql(`SELECT x.name FROM {coexist_entity} x WHERE x.phase IN ('CUTOVER',
 		'CONTRACT')`))
@@ -162,7 +163,7 @@ func (db *DB) ledTables(ctx context.Context, s database.Session) ([]string, erro
 	return led, err
 }
 
-// logicFacts tell a gate what V1 does by itself.
+// logicFacts gathers, for a gate, what V1 does by itself.
 func (e survey) logicFacts(ctx context.Context, s database.Session, f *facts) error {
 	f.logic = nil
 	switch {

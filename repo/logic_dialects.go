@@ -7,7 +7,8 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// logic asks for constraints and indexes of V1's tables but those of keys, and for triggers and rules but ours.
+// logic finds the constraints and unique indexes of V1's tables, except those of keys, and the triggers and rules,
+// except ours.
 func (postgres) logic(ctx context.Context, s database.Session, e *entity) ([]logic, error) {
 	var all []logic
 	for _, t := range e.v1.All() {
@@ -31,8 +32,8 @@ func (postgres) logic(ctx context.Context, s database.Session, e *entity) ([]log
 	return all, nil
 }
 
-// logicElsewhere goes by what rules depend on, and by what the functions of triggers mention: nothing says what they
-// write.
+// logicElsewhere goes by what rules depend on, and by what the functions of triggers mention, because the catalog does
+// not say what they write.
 func (postgres) logicElsewhere(ctx context.Context, s database.Session, e *entity, led []string) ([]logic, error) {
 	var found []logic
 	tables, others := database.JSONList(e.v1Tables()), database.JSONList(led)
@@ -48,7 +49,7 @@ func (postgres) logicElsewhere(ctx context.Context, s database.Session, e *entit
 	return found, err
 }
 
-// logic: the text of a table alone says whether it has CHECK constraints.
+// logic searches the SQL text of a table for CHECK constraints, because SQLite lists them nowhere else.
 func (sqlite) logic(ctx context.Context, s database.Session, e *entity) ([]logic, error) {
 	var all []logic
 	for _, t := range e.v1.All() {
@@ -69,7 +70,7 @@ func (sqlite) logic(ctx context.Context, s database.Session, e *entity) ([]logic
 	return all, nil
 }
 
-// logicElsewhere goes by what triggers mention.
+// logicElsewhere goes by what the text of triggers mentions.
 func (sqlite) logicElsewhere(ctx context.Context, s database.Session, e *entity, led []string) ([]logic, error) {
 	var found []logic
 	err := s.Query(ctx, func(rows *sql.Rows) error {

@@ -35,16 +35,15 @@ type Mapping[V1, V2 any] interface {
 	Downgrade(v2 V2) (V1, error)
 }
 
-// Remigrator is what a Mapping may offer besides, to repair copies that an older version of it made and that a
-// V2-shaped write has refined since. Without it such copies are left as they are; copies that are not refined are
-// upgraded anew.
+// Remigrator is what a Mapping may also implement, to repair refined copies that an older version of the mapping made.
+// Without it such copies are left as they are; copies that are not refined are upgraded anew.
 type Remigrator[V1, V2 any] interface {
 	Remigrate(v1 V1, v2 V2, fromVersion int) (V2, error)
 }
 
-// Validator is what a V1 or V2 model may offer to refuse bad input. Validate is called on what a client wants to write,
-// never on rows that are already there, nor on what becomes of a write in the other shape: what must not get there, the
-// mapping refuses. It returns nil or a *FieldError.
+// Validator is what a V1 or V2 model may implement to refuse bad input. The engine calls Validate on what a client
+// wants to write. It never calls it on rows that are already there, nor on the other shape of a write: the mapping
+// refuses what must not get there. Validate returns nil or a *FieldError.
 type Validator interface{ Validate() error }
 
 // FieldError says which field of an aggregate is at fault and why: Field and Reason.
@@ -53,7 +52,7 @@ type FieldError = value.FieldError
 // Faulty returns a *FieldError for field, with the reason formatted as by fmt.Sprintf.
 func Faulty(field, format string, args ...any) error { return value.Faulty(field, format, args...) }
 
-// Unconvertible is Faulty for a field of V1 that fieldOfV2 cannot be made of. A client that asks for V2 is told
+// Unconvertible is Faulty for a field of V1 from which fieldOfV2 cannot be made. A client that asks for V2 is told
 // fieldOfV2; the quarantine, and a client that writes V1, are told field.
 func Unconvertible(field, fieldOfV2, format string, args ...any) error {
 	return &FieldError{Field: field, FieldOfV2: fieldOfV2, Reason: fmt.Sprintf(format, args...)}
@@ -61,7 +60,7 @@ func Unconvertible(field, fieldOfV2, format string, args ...any) error {
 
 // Identical reports whether a and b, of one type, hold the same value byte for byte: nil pointers differ from pointers
 // to zero values, 0 differs from -0, a NaN equals a NaN with the same bits. A nil slice equals an empty one, and a time
-// the same instant in another zone, since a database knows no difference between them.
+// equals the same instant in another zone, since a database does not distinguish them.
 func Identical[T any](a, b T) bool {
 	return shape.Identical(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }

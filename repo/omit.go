@@ -9,7 +9,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// What a create leaves to V1: defaults, and keys of child rows that the database draws.
+// What a create leaves to V1: defaults, and the keys of child rows that the database draws.
 
 // insert inserts whole aggregates.
 func (e v1Rows) insert(ctx context.Context, t *tx, v1 ...reflect.Value) error {
@@ -37,7 +37,7 @@ func (e v1Rows) insert(ctx context.Context, t *tx, v1 ...reflect.Value) error {
 	return e.writeLate(ctx, t, late)
 }
 
-// insertNew inserts a new aggregate, and leaves to V1's defaults what it does not say.
+// insertNew inserts a new aggregate, and leaves to V1's defaults what the aggregate does not say.
 func (e v1Rows) insertNew(ctx context.Context, t *tx, v1 reflect.Value) error {
 	key := *e.v1.Key
 	insert := func(into string, columns []shape.Column, omit map[string]bool, r shape.Row) error {
@@ -77,7 +77,7 @@ func (e v1Rows) insertNew(ctx context.Context, t *tx, v1 reflect.Value) error {
 	return e.writeLate(ctx, t, late)
 }
 
-// drawn is the column of a V1 child table that tells its rows apart and whose values the database draws, nil where
+// drawn returns the column of a V1 child table that identifies its rows and whose values the database draws, nil where
 // there is none.
 func (e v1Rows) drawn(c *shape.Child) *shape.Column {
 	if len(c.Own) != 1 {
@@ -91,14 +91,14 @@ func (e v1Rows) drawn(c *shape.Child) *shape.Column {
 	return own
 }
 
-// draws reports whether the database draws keys of child rows of V1.
+// draws reports whether the database draws keys of V1's child rows.
 func (e v1Rows) draws() bool {
 	return slices.ContainsFunc(e.v1.Children, func(c shape.Child) bool { return e.drawn(&c) != nil })
 }
 
 // draw gives new child rows of V1, whose key is 0, the keys that the database would give them, and reports whether
-// there were any. before is the aggregate as it was, nil for a new one: a row that had the key 0 keeps it. In CONTRACT,
-// too, keys come from where V1's come from, so that they are no others' when V1 is restored.
+// there were any. before is the old aggregate, nil for a new one: a child row that already had the key 0 keeps it. In
+// CONTRACT, too, keys come from V1's source of keys, so that they collide with no others when V1 is restored.
 func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (found bool, err error) {
 	e := r.entity
 	for i := range e.v1.Children {
@@ -129,8 +129,9 @@ func (r *Repository[V1, V2]) draw(ctx context.Context, t *tx, before, v1 *V1) (f
 	return found, nil
 }
 
-// drawInV2 is draw for a V2 aggregate that a client has written, before which it was before, nil for a new one. The
-// keys come into it by Merge, which by law 4 changes nothing else. What V1 has no place for gets none.
+// drawInV2 is draw for a V2 aggregate that a client has written. before is the old aggregate, nil for a new one. Merge
+// puts the keys into the V2 aggregate; by law 4 it changes nothing else. An aggregate that V1 has no place for gets no
+// keys.
 func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2 V2) (V2, error) {
 	if !r.v1Rows.draws() {
 		return v2, nil
@@ -149,7 +150,7 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 	if err != nil || !found {
 		return v2, err
 	}
-	if err := r.sortChildRows(ctx, t, &v1); err != nil { // as V1 returns them
+	if err := r.sortChildRows(ctx, t, &v1); err != nil { // in the order in which V1 returns them
 		return v2, err
 	}
 	merged, err := r.merged(v1, v2)
@@ -159,7 +160,7 @@ func (r *Repository[V1, V2]) drawInV2(ctx context.Context, t *tx, before *V2, v2
 	return merged, nil
 }
 
-// drawKey draws one: by V1's generator, or, on SQLite, past the highest that there was.
+// drawKey draws one key from V1's generator or, on SQLite, takes one above the highest that there ever was.
 func (e v1Rows) drawKey(ctx context.Context, t *tx, c *shape.Child, own *shape.Column) (int64, error) {
 	if generator := own.Now().Generator; generator != "" {
 		return t.Number(ctx, fill(`SELECT CAST({generator} AS bigint)`, "generator", generator))

@@ -6,7 +6,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// Phase says where the migration of an entity stands. It is kept in the database, per entity; every instance of the
+// Phase says how far the migration of an entity has come. The database keeps it, per entity; every instance of the
 // server obeys it.
 type Phase string
 
@@ -33,7 +33,8 @@ const (
 	sideV2
 )
 
-// fence is what each statement says about the entity besides its answer: what the answer was made under.
+// fence is what each statement says about the entity besides its answer: the conditions under which the answer was
+// made.
 type fence struct {
 	Phase          Phase    `json:"phase"`
 	Epoch          int64    `json:"epoch"`
@@ -42,13 +43,13 @@ type fence struct {
 	Restoring      bool     `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
 	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
 	Now            string   `json:"now"`        // the database's clock
-	// a replica has answered, which may not have got as far as what was acknowledged
+	// a replica answered, which may lag behind writes that were acknowledged
 	Standby bool `json:"standby"`
-	// row-level security may hide rows from us, so that what is not there proves nothing
+	// row-level security may hide rows from us, so that a missing row proves nothing
 	Hidden bool `json:"hidden"`
 }
 
-// check returns an error when this version of the engine does not know the phase in force, when a replica says it, or
+// check returns an error when this version of the engine does not know the phase in force, when a replica answered, or
 // when rows may be hidden from us.
 func (f fence) check() error {
 	if f.Standby {
@@ -66,7 +67,7 @@ func (f fence) check() error {
 }
 
 // leader is the side that reads start from and that writes lock first. In an incomplete CUTOVER V1 still has every row,
-// and each that V2 has too is the same in both, so V1 leads as in MIGRATE.
+// and a row that V2 has too is the same in both, so V1 leads as in MIGRATE.
 func (f fence) leader() side {
 	if f.Phase == Contract || f.Phase == Cutover && !f.Incomplete {
 		return sideV2
@@ -77,10 +78,10 @@ func (f fence) leader() side {
 // migrates reports whether rows move to V2 with use.
 func (f fence) migrates() bool { return f.Phase == Migrate || f.Phase == Cutover && f.Incomplete }
 
-// writesV1 reports whether a write that V2 leads goes to V1 too.
+// writesV1 reports whether a write goes to V1 too where V2 leads.
 func (f fence) writesV1() bool { return f.Phase == Cutover || f.Restoring }
 
-// nextPhase returns a *FieldError unless to is a phase that follows or precedes from.
+// nextPhase returns a *FieldError unless to is from itself, or the phase that directly follows or precedes it.
 func nextPhase(from, to Phase) error {
 	i, j := phaseIndex(from), phaseIndex(to)
 	switch {

@@ -11,24 +11,25 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// Progress says how far an entity's migration is. Migrated, Remaining, Stale and Quarantined are disjoint, and add up
-// to Total.
+// Progress says how far an entity's migration has come. Migrated, Remaining, Stale and Quarantined are disjoint, and
+// add up to Total.
 type Progress struct {
-	// Total counts the rows of V1's root table; where V2 leads, those of V2's, which are all migrated then.
+	// Total counts the rows of V1's root table or, where V2 leads, of V2's root table, whose rows are then all
+	// migrated.
 	Total int64
-	// Migrated counts those with a fresh copy.
+	// Migrated counts the rows with a fresh copy.
 	Migrated int64
-	// Remaining counts those without a copy that are not in quarantine.
+	// Remaining counts the rows without a copy that are not in quarantine.
 	Remaining int64
-	// Stale counts those with a stale copy that are not in quarantine.
+	// Stale counts the rows with a stale copy that are not in quarantine.
 	Stale int64
-	// Quarantined counts those in quarantine.
+	// Quarantined counts the rows in quarantine.
 	Quarantined int64
-	// ByOrigin counts the copies by how they came to be.
+	// ByOrigin counts the copies by their origin.
 	ByOrigin []OriginCount
 	// Exact is false where the counts come from the database's statistics.
 	Exact bool
-	// OldestMarkAt is when the oldest change happened that no copy has caught up with, nil where there is none.
+	// OldestMarkAt is when the oldest change happened with which no copy has caught up, nil where there is none.
 	OldestMarkAt *time.Time
 }
 
@@ -38,8 +39,8 @@ type OriginCount struct {
 	Count  int64
 }
 
-// Fraction is the part that is migrated, 0 to 1. It is never 1 while anything is unmigrated, stale or quarantined, or
-// while that is not known exactly.
+// Fraction is the migrated part, 0 to 1. It is never 1 while anything is unmigrated, stale or quarantined, or while the
+// counts are not exact.
 func (p Progress) Fraction() float64 {
 	const almost = 0.9999
 	open := p.Remaining + p.Stale + p.Quarantined
@@ -60,8 +61,8 @@ func (p Progress) equal(q Progress) bool {
 		p.Remaining == q.Remaining && p.Stale == q.Stale && p.Quarantined == q.Quarantined
 }
 
-// Progress counts. Unless exact is asked for it takes constant time on large tables of PostgreSQL, from statistics. It
-// fails with ErrNotFound for an unknown entity.
+// Progress counts an entity's rows. Unless exact is set, it takes constant time on large tables of PostgreSQL, by using
+// statistics. It fails with ErrNotFound for an unknown entity.
 func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Progress, err error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -104,7 +105,7 @@ func (c *Control) Progress(ctx context.Context, entity string, exact bool) (p Pr
 	return p, err
 }
 
-// countCopies is all there is to count where V2 leads: what V1 holds besides is history.
+// countCopies counts the copies. Where V2 leads there is nothing else to count: V1's rows are history.
 func (e counting) countCopies(ctx context.Context, s database.Session, p *Progress, exact bool) error {
 	rows, small, err := e.db.dialect.Estimate(ctx, s, e.v2.SQL)
 	origins, args := e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`), []any(nil)
@@ -139,18 +140,18 @@ func (e counting) countExactly(ctx context.Context, s database.Session, p *Progr
 	return e.countOrigins(ctx, s, p, e.sql(`SELECT coexist_origin, count(*) FROM {v2} GROUP BY 1 ORDER BY 1`))
 }
 
-// countRoughly takes Total as given.
+// countRoughly counts from statistics. The caller has set Total.
 func (e counting) countRoughly(ctx context.Context, s database.Session, p *Progress) error {
 	copies, _, err := e.db.dialect.Estimate(ctx, s, e.v2.SQL)
 	if err != nil {
 		return err
 	}
-	const most = 100_000 // as far as is counted
+	const most = 100_000 // counting stops here
 	limit := fmt.Sprintf(" LIMIT %d) r", most)
 	marks, err := s.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT 1 FROM {mark} m
 		WHERE m.kind = 'CHANGE'{limit}`, "limit", limit))
 	if err == nil && marks == most {
-		marks, _, err = e.db.dialect.Estimate(ctx, s, e.markTable) // nearly all of them are such marks then
+		marks, _, err = e.db.dialect.Estimate(ctx, s, e.markTable) // nearly all marks are of this kind then
 	}
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func (e counting) countRoughly(ctx context.Context, s database.Session, p *Progr
 	if err != nil {
 		return err
 	}
-	// what a sweep with capture on has left behind, or what has come since, has a mark or is in quarantine
+	// Whatever a sweep with capture on has left behind, and whatever has come since, has a mark or is in quarantine.
 	if swept > 0 {
 		copies = p.Total
 	} else if unseen, err := e.countUnseenRoughly(ctx, s, copies); err != nil {
@@ -183,8 +184,9 @@ func (e counting) countRoughly(ctx context.Context, s database.Session, p *Progr
 	return e.countOrigins(ctx, s, p, e.db.dialect.RoughCounts(originColumn), e.v2.SQL)
 }
 
-// countUnseenRoughly counts the copies, of so many, that are stale since all were marked at once: of those that the
-// statistics say have not seen the mark, without those that the latest sweep since has been over.
+// countUnseenRoughly counts the copies, of the given number, that have been stale since all were marked at once. It
+// takes the copies that, by the statistics, have not seen the mark, but at most as many as the latest sweep since then
+// has yet to reach.
 func (e counting) countUnseenRoughly(ctx context.Context, s database.Session, copies int64) (int64, error) {
 	all, err := e.marks.ofAllKeys(ctx, s)
 	if err != nil || all.Stale == 0 {

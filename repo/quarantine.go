@@ -12,7 +12,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// failure is a row that could not be converted, with the state that it was read in.
+// failure is a row that could not be converted, with the state in which it was read.
 type failure struct {
 	key   string
 	state state
@@ -29,8 +29,8 @@ func newFailure(key string, s state, err error) failure {
 // conversionFailed is the code of an entry whose row cannot be converted.
 const conversionFailed = "CONVERSION_FAILED"
 
-// quarantine lists rows that could not be converted. It leaves out those that have changed since they were read: what
-// is known of them may not be true any more.
+// quarantine lists rows that could not be converted. It leaves out rows that have changed since they were read, because
+// the failure may no longer be true of them.
 func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) error {
 	var rows []shape.Row
 	for _, f := range failures {
@@ -64,7 +64,7 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		"value.readSeq", value(readSeq.Name), "value.read_marks", value("read_marks")), rows)
 }
 
-// release takes keys out of quarantine.
+// release removes keys from quarantine.
 func (e *entity) release(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
@@ -72,24 +72,26 @@ func (e *entity) release(ctx context.Context, t *tx, keys []string) error {
 	return e.execKeys(ctx, t, e.sql(`DELETE FROM {quarantine} WHERE key IN (SELECT k.key FROM (%s) k)`), keys)
 }
 
-// QuarantineEntry is a row that cannot be converted, and why. It leaves the list once it was converted or deleted.
+// QuarantineEntry is a row that cannot be converted, with the reason. It leaves the list once the row is converted or
+// deleted.
 type QuarantineEntry struct {
 	Key string
 	// Code is CONVERSION_FAILED.
 	Code string
-	// Field is the field of V1 that is at fault, nil where it is not one field.
+	// Field is the field of V1 that is at fault, nil where no single field is.
 	Field   *string
 	Message string
 	// MappingVersion is the version of the mapping that failed last.
 	MappingVersion int
-	// Attempts counts how often the sweep or a write has tried.
+	// Attempts counts how often a run or a write has failed to convert the row. A read counts only where it is the
+	// first.
 	Attempts                int
 	FirstSeenAt, LastSeenAt time.Time
-	// Cursor is where the entry stands in the list, for Control.Quarantine.
+	// Cursor is the place of the entry in the list, for Control.Quarantine.
 	Cursor string
 }
 
-// quarantineCursor is what a cursor begins with, since a key may be empty.
+// quarantineCursor is the prefix of a cursor. It is needed because a key may be empty.
 const quarantineCursor = "="
 
 // QuarantinePage is a part of the list, in the order of the keys.
@@ -100,9 +102,9 @@ type QuarantinePage struct {
 	Total int64
 }
 
-// Quarantine returns up to first (at most 100) entries of an entity after a cursor, "" for the start. Entries whose row
-// has since been deleted or migrated by other means are left out. It fails with ErrNotFound for an unknown entity, and
-// with an *InputError for a wrong first or cursor.
+// Quarantine returns up to first (at most 100) entries of an entity after a cursor, "" for the start. It leaves out
+// entries whose row has since been deleted or migrated by other means. It fails with ErrNotFound for an unknown entity,
+// and with an *InputError for a wrong first or cursor.
 func (c *Control) Quarantine(ctx context.Context, entity string, first int, after string) (QuarantinePage, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -165,7 +167,7 @@ func (c *Control) Quarantine(ctx context.Context, entity string, first int, afte
 	return page, err
 }
 
-// unresolved says that the entry q is of a key that is in V1 without a fresh copy.
+// unresolved is the condition that the key of the entry q is in V1 and has no fresh copy.
 func (e statements) unresolved() string {
 	return e.sql(`EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = q.key) AND NOT EXISTS (SELECT 1 FROM {v2} c
 		WHERE c.{v2.key} = q.key AND {sawAll} AND NOT EXISTS (SELECT 1 FROM {mark} m WHERE m.key = q.key))`,

@@ -13,9 +13,9 @@ import (
 
 // answer is one row of a read: what one statement saw of one key.
 type answer struct {
-	ord         int64 // the key query's
+	ord         int64 // from the key query
 	key         string
-	absent      bool // the row says no key: a group without rows, say
+	absent      bool // the row has no key: it stands for a group without rows, for example
 	extra       []byte
 	v1          []byte // nil: V1 has no such row, or it was not asked for
 	copy        []byte // nil: there is none, or it was not asked for
@@ -42,13 +42,13 @@ type seen[V1, V2 any] struct {
 	fence       fence
 	state       state
 	v1          *V1
-	v1Err       error // V1 has a row that its model cannot hold
-	partial     *V1   // what it can hold of that, where the model lets all else be nil
+	v1Err       error // V1 has a row, but its model cannot hold it
+	partial     *V1   // the part of that row that the model can hold, where the model lets every other field be nil
 	faults      []FieldError
 	v2          *V2
 	copy        storedCopy
 	quarantined bool
-	// V1 is to be converted although there is a copy: V1 has just been written, or an older mapping has made the copy
+	// V1 must be converted although there is a copy: V1 was just written, or an older mapping made the copy
 	again bool
 }
 
@@ -70,9 +70,10 @@ func (s *seen[V1, V2]) absent() bool {
 	return s.v1 == nil && s.v1Err == nil
 }
 
-// readLeading runs the statement that build makes for the side that leads. A statement says itself under which phase it
-// was made: if another side leads by then, its answer is thrown away and the read runs again. An instance whose mapping
-// is older than the one in use asks for V1's row too where V2 leads: it cannot convert back what the newer has made.
+// readLeading runs the statement that build makes for the side that leads. The statement itself returns the phase in
+// which it ran: if another side leads by then, readLeading discards the answer and reads again. Where V2 leads, an
+// instance whose mapping is older than the one in use also asks for V1's row, because it cannot convert back what the
+// newer mapping has made.
 func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
 	build func(lead side, w want) (string, []any),
 ) (f fence, answers []answer, err error) {
@@ -94,7 +95,7 @@ func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
 		if f, answers, err = e.read(ctx, s, statement, args...); err != nil {
 			return f, nil, err
 		}
-		last := f // others read it while f is read again
+		last := f // a copy, because others read lastFence while f is written again
 		e.lastFence.Store(&last)
 		if (f.leader() == lead || w == wantBoth) && (wanted == wantBoth || w != wantV1 || f.leader() == sideV1 ||
 			e.needsMapping(f) == nil) {
@@ -104,7 +105,7 @@ func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
 	return f, nil, fmt.Errorf("%w: the phase of %s changes too often", ErrUnavailable, e.name)
 }
 
-// read runs a statement of readStatement. It fails in a phase that this version does not know.
+// read runs a statement of readStatement. It fails in a phase that this version of the engine does not know.
 func (e *entity) read(ctx context.Context, s database.Session, statement string,
 	args ...any,
 ) (f fence, answers []answer, err error) {
@@ -113,7 +114,7 @@ func (e *entity) read(ctx context.Context, s database.Session, statement string,
 	})
 }
 
-// readBy is read with a statement that run sends.
+// readBy is read for a statement that run sends.
 func (e *entity) readBy(run func(scan func(database.Scanner) error) error) (f fence, answers []answer, err error) {
 	first := true
 	err = run(func(rows database.Scanner) error {
@@ -142,7 +143,7 @@ func (e *entity) readBy(run func(scan func(database.Scanner) error) error) (f fe
 	return f, answers, err
 }
 
-// fenceNow reads the fence alone.
+// fenceNow reads only the fence.
 func (e *entity) fenceNow(ctx context.Context, s database.Session) (f fence, err error) {
 	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var document sql.RawBytes
@@ -157,7 +158,7 @@ func (e *entity) fenceNow(ctx context.Context, s database.Session) (f fence, err
 	return f, err
 }
 
-// decode turns an answer into what the decisions need.
+// decode turns an answer into what later decisions need.
 func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 	s := &seen[V1, V2]{key: a.key, fence: f, quarantined: a.quarantined}
 	if a.marks != nil {
@@ -182,21 +183,21 @@ func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
 		s.state.hasCopy, s.state.seq, s.state.version = true, s.copy.Seq, s.copy.Version
 		s.state.seen = allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
 	}
-	// The database may take several spellings for one key. That of the row goes on.
+	// The database may accept several spellings of one key. From here on the spelling in the row counts.
 	switch {
 	case s.v1 != nil && f.leader() == sideV1 || s.v2 == nil && s.v1 != nil:
 		s.key = r.keyOf(r.v1, s.v1)
 	case s.v2 != nil:
 		s.key = r.keyOf(r.v2, s.v2)
 	}
-	s.state.all = s.state.seen // where V2 leads nothing makes a copy stale
+	s.state.all = s.state.seen // where V2 leads, nothing makes a copy stale
 	if f.leader() == sideV1 {
 		s.state.all = f.AllMarks
 	}
 	return s, nil
 }
 
-// record is what a caller gets for a copy that is fresh.
+// record is what a caller gets for a fresh copy.
 func (s *seen[V1, V2]) record() Record[V2] {
 	return Record[V2]{
 		Key: s.key, Value: *s.v2, Version: s.state.currentVersion(),
@@ -207,16 +208,17 @@ func (s *seen[V1, V2]) record() Record[V2] {
 	}
 }
 
-// GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. It fails with ErrNotFound,
-// with a *ConversionError where the row holds a value that its model cannot, with the rest of the row as its Faults
-// say, and in CONTRACT with a *NotRepresentableError for what V1 has no place for.
+// GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. GetV1 fails with
+// ErrNotFound, and with a *ConversionError where the row holds a value that its model cannot hold; the error's Faults
+// say whether the rest of the row comes with it. In CONTRACT it fails with a *NotRepresentableError for what V1 has no
+// place for.
 func (r *Repository[V1, V2]) GetV1(ctx context.Context, key string) (V1, error) {
 	return one(r.GetManyV1(ctx, []string{key}))
 }
 
-// GetV2 returns the V2 aggregate with the key: its copy, or in its place the conversion of V1, which is stored in
-// passing if the phase allows it. A store that fails or that would have to wait does neither to the read. GetV2 fails
-// with ErrNotFound, and with a *ConversionError where V1 cannot be converted.
+// GetV2 returns the V2 aggregate with the key: its copy or, where that is not fresh, the conversion of V1. The read
+// also stores the conversion if the phase allows it. A store that fails or would have to wait does neither to the read.
+// GetV2 fails with ErrNotFound, and with a *ConversionError where V1 cannot be converted.
 func (r *Repository[V1, V2]) GetV2(ctx context.Context, key string) (Record[V2], error) {
 	return one(r.GetManyV2(ctx, []string{key}))
 }
@@ -229,7 +231,7 @@ func one[T any](results []Result[T], err error) (T, error) {
 	return results[0].Value, results[0].Err
 }
 
-// GetManyV1 is GetV1 for many keys. It returns an answer for each, in their order, with one statement.
+// GetManyV1 is GetV1 for many keys. It returns an answer for each key, in the order of the keys, with one statement.
 func (r *Repository[V1, V2]) GetManyV1(ctx context.Context, keys []string) ([]Result[V1], error) {
 	found, err := r.lookUp(ctx, r.db.pools.Answering(), wantV1, keys)
 	if err != nil {
@@ -262,8 +264,8 @@ func (r *Repository[V1, V2]) resultV1(s *seen[V1, V2]) Result[V1] {
 	}
 }
 
-// GetManyV2 is GetV2 for many keys. It returns an answer for each, in their order, with a number of statements that
-// does not depend on how many there are, nor on how many must be migrated.
+// GetManyV2 is GetV2 for many keys. It returns an answer for each key, in the order of the keys. The number of
+// statements depends neither on how many keys there are, nor on how many of them must be migrated.
 func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Result[Record[V2]], error) {
 	found, err := r.lookUp(ctx, r.db.pools.Answering(), wantV2, keys)
 	if err != nil {
@@ -289,7 +291,8 @@ func (r *Repository[V1, V2]) GetManyV2(ctx context.Context, keys []string) ([]Re
 	return results, nil
 }
 
-// lookUpHalves is lookUp for keys among which one is no value of the key's type, so that no row has it.
+// lookUpHalves is lookUp for keys of which at least one is no value of the key's type, so that no row has it. It halves
+// the list until that key is alone.
 func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s database.Session, w want,
 	keys []string,
 ) (map[string]*seen[V1, V2], error) {
@@ -307,8 +310,8 @@ func (r *Repository[V1, V2]) lookUpHalves(ctx context.Context, s database.Sessio
 	return found, nil
 }
 
-// lookUp reads keys with one statement, and returns what it found by the key that was asked for. Keys that no row can
-// have are not asked for.
+// lookUp reads keys with one statement. It returns what it found under the key that was asked for. It does not ask for
+// keys that no row can have.
 func (r *Repository[V1, V2]) lookUp(ctx context.Context, s database.Session, w want,
 	keys []string,
 ) (map[string]*seen[V1, V2], error) {

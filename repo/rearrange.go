@@ -9,24 +9,24 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// V1's tables hold keys of their owner's besides those that the model knows: foreign keys between child rows, and
-// columns that no two rows share. A change of several rows has to be written in an order, and by steps, that these
-// allow.
+// V1's tables have constraints of their owner's that the model does not know: foreign keys between child rows, and
+// columns in which no two rows may have the same value. A change of several rows must be written in an order, and in
+// steps, that these constraints allow.
 
 // uniqueKey is a unique index of one of V1's tables.
 type uniqueKey struct {
 	database.UniqueIndex
 	on      *shape.Table
-	columns []shape.Column // those that it needs and that the model knows
-	own     bool           // it tells the rows of the table apart, as the model does
+	columns []shape.Column // the columns that the index needs and the model knows
+	own     bool           // it identifies the rows of the table, as the model does
 }
 
-// known reports whether it can be computed from what the model knows.
+// known reports whether the engine can compute the index's values from what the model knows.
 func (u uniqueKey) known() bool {
 	return len(u.Terms) > 0 && len(u.columns) > 0 && len(u.columns) == len(u.Needs) && !slices.Contains(u.Operators, "")
 }
 
-// uniques are the unique keys of V1's tables.
+// uniques returns the unique keys of V1's tables.
 func (e foreignKeys) uniques() []uniqueKey {
 	var all []uniqueKey
 	add := func(on *shape.Table, known []shape.Column, own []string) {
@@ -54,9 +54,9 @@ func (e foreignKeys) uniques() []uniqueKey {
 	return all
 }
 
-// insertsFirst reports whether a change of child rows has to begin with what it inserts, and to end with what it
-// deletes: where a row that stays referred to one that goes, or will refer to one that comes. Else what goes makes room
-// first.
+// insertsFirst reports whether a change of child rows must begin with its inserts and end with its deletes. That is so
+// where a row that stays has referred to a row that goes, or will refer to a row that comes. Otherwise deletes come
+// first, to make room.
 func (e v1Rows) insertsFirst(changes []shape.ChildChange) bool {
 	for i := range changes {
 		for _, key := range e.constraints.Foreign(changes[i].Child.Name) {
@@ -85,8 +85,8 @@ func refer(rows []shape.Row, key database.ForeignKey, targets []shape.Row) bool 
 	})
 }
 
-// spelled tells the values of columns of a row from all others. It is not whole where one is NULL, which refers to
-// nothing and is like nothing.
+// spelled turns the values of columns of a row into a text that no other values have. whole is false where one value is
+// NULL, which refers to nothing and equals nothing.
 func spelled(r shape.Row, columns []string) (value string, whole bool) {
 	list := make([]any, len(columns))
 	for i, name := range columns {
@@ -100,9 +100,9 @@ func spelled(r shape.Row, columns []string) (value string, whole bool) {
 	return string(document), err == nil
 }
 
-// inOrder splits the rows that a change updates: V1 checks each row by itself, so one that takes over what another of
-// them holds alone, such as its place in a list, comes after that. Rows that change places have no such order; V1
-// refuses them.
+// inOrder splits the rows that a change updates into steps. V1 checks each row by itself, so a row that takes over a
+// unique value of another row, such as its place in a list, must come after that row. Rows that exchange values have no
+// such order; V1 refuses them.
 func (e v1Rows) inOrder(c *shape.ChildChange) [][]shape.Row {
 	var uniques [][]string
 	for _, unique := range e.foreignKeys.uniques() {
@@ -114,7 +114,7 @@ func (e v1Rows) inOrder(c *shape.ChildChange) [][]shape.Row {
 			uniques = append(uniques, names)
 		}
 	}
-	waitsFor := make([][]int, len(c.Updated)) // rows that hold what a row takes over
+	waitsFor := make([][]int, len(c.Updated)) // for each row, the rows that hold what it takes over
 	for _, names := range uniques {
 		holders := map[string]int{}
 		for i, r := range c.Before {
@@ -154,7 +154,7 @@ func (e v1Rows) inOrder(c *shape.ChildChange) [][]shape.Row {
 	return steps
 }
 
-// childrenInOrder are V1's child tables, each after those to which its own refers.
+// childrenInOrder returns V1's child tables, each after the tables to which it refers.
 func (e v1Rows) childrenInOrder() []*shape.Child {
 	var left, ordered []*shape.Child
 	for i := range e.v1.Children {
@@ -174,7 +174,7 @@ func (e v1Rows) childrenInOrder() []*shape.Child {
 	return ordered
 }
 
-// insertsInOrder are changes of child rows, each after those to whose tables its own refers.
+// insertsInOrder returns the changes of child rows, each after the changes of tables to which its own table refers.
 func (e v1Rows) insertsInOrder(changes []shape.ChildChange) []*shape.ChildChange {
 	var ordered []*shape.ChildChange
 	for _, c := range e.childrenInOrder() {
@@ -187,7 +187,7 @@ func (e v1Rows) insertsInOrder(changes []shape.ChildChange) []*shape.ChildChange
 	return ordered
 }
 
-// deletesInOrder are changes of child rows, each before those to whose tables its own refers.
+// deletesInOrder returns the changes of child rows, each before the changes of tables to which its own table refers.
 func (e v1Rows) deletesInOrder(changes []shape.ChildChange) []*shape.ChildChange {
 	ordered := e.insertsInOrder(changes)
 	slices.Reverse(ordered)

@@ -10,11 +10,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// References between entities, where no foreign key of V1's keeps them.
+// References between entities, where V1 has no foreign key that keeps them.
 
-// holdReferences makes sure, where no foreign key of V1's does, that what a new state of a V2 aggregate refers to is
-// there, and stays until the transaction ends. before is the state as it was, nil for a new one, and use the shape that
-// the client uses. It fails with an *InputError that names the field in that shape.
+// holdReferences checks that the rows to which a new state of a V2 aggregate refers are there, and holds them until the
+// transaction ends. It does so where no foreign key of V1's does. before is the old state, nil for a new aggregate, and
+// use is the client's shape. It fails with an *InputError that names the field in that shape.
 func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found aftermath, before,
 	after *V2, use side,
 ) error {
@@ -38,9 +38,9 @@ func (r *Repository[V1, V2]) holdReferences(ctx context.Context, t *tx, found af
 	return r.holdForeignKeys(ctx, t, before, after, use)
 }
 
-// holdForeignKeys is holdReferences for the foreign keys of V1's that no Reference names, in CONTRACT, where V1's guard
-// no more. What V1 would hold of an aggregate tells what it refers to; where V1 cannot hold it, only its References are
-// kept.
+// holdForeignKeys is holdReferences for the foreign keys of V1 that no Reference names, in CONTRACT, where V1's foreign
+// keys no longer guard anything. It converts the aggregate to V1 to learn what it refers to. Where V1 cannot hold the
+// aggregate, only its References are kept.
 func (r *Repository[V1, V2]) holdForeignKeys(ctx context.Context, t *tx, before, after *V2, use side) error {
 	var kept []keptKey
 	for _, table := range r.v1.All() {
@@ -98,7 +98,7 @@ type keptKey struct {
 	on *shape.Table
 }
 
-// values are those of the foreign key in an aggregate of t, each with the path of a field that has it.
+// values returns the values of the foreign key in an aggregate of t, each with the path of a field that has it.
 func (key keptKey) values(t *shape.Table, v reflect.Value) map[string]string {
 	found := map[string]string{}
 	add := func(row reflect.Value, prefix string) {
@@ -124,8 +124,8 @@ func (key keptKey) values(t *shape.Table, v reflect.Value) map[string]string {
 	return found
 }
 
-// holdTarget locks the row that a foreign key refers to by a value, where our role may. It returns false where there is
-// none.
+// holdTarget finds the row to which a foreign key refers by a value, and locks it where our role may. It returns false
+// where there is no such row.
 func (e foreignKeys) holdTarget(ctx context.Context, t *tx, key keptKey, value string) (bool, error) {
 	if target := e.db.entityOfTarget(key.Target); target != nil {
 		return target.foreignKeys.hold(ctx, t, value)
@@ -140,8 +140,8 @@ func (e foreignKeys) holdTarget(ctx context.Context, t *tx, key keptKey, value s
 	return n == 1, err
 }
 
-// holdUnguarded is holdReferences for a V1 aggregate while V1 leads. path says where in the shape in use a field of V1
-// stands.
+// holdUnguarded is holdReferences for a V1 aggregate while V1 leads. path turns a field of V1 into its path in the
+// client's shape.
 func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aftermath, before, after *V1,
 	path func(string) string,
 ) error {
@@ -158,8 +158,8 @@ func (r *Repository[V1, V2]) holdUnguarded(ctx context.Context, t *tx, found aft
 	return nil
 }
 
-// changedReferences are the references that differ between two states of a V1 aggregate, before being nil for a new
-// one.
+// changedReferences returns the references that differ between two states of a V1 aggregate. before is nil for a new
+// aggregate.
 func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
 	var changed []Reference
 	for _, reference := range r.references {
@@ -170,8 +170,8 @@ func (r *Repository[V1, V2]) changedReferences(before, after *V1) []Reference {
 	return changed
 }
 
-// refersAnew reports whether a column of after refers to something, and that of before, another or a nil pointer, does
-// not to the same.
+// refersAnew reports whether a column of after refers to something to which the same column of before does not refer.
+// before is another aggregate or a nil pointer.
 func refersAnew(c *shape.Column, before, after any) bool {
 	value := reflect.ValueOf(after).Elem().FieldByIndex(c.Index)
 	if value.Kind() == reflect.Pointer && value.IsNil() {
@@ -181,8 +181,8 @@ func refersAnew(c *shape.Column, before, after any) bool {
 	return old.IsNil() || !shape.Identical(old.Elem().FieldByIndex(c.Index), value)
 }
 
-// holdReference holds the row to which a column of after, an aggregate of a root table that is pointed to, refers, if
-// before, another or a nil pointer, does not refer to the same.
+// holdReference holds the row to which a column of after refers, unless before refers to the same row. after points to
+// an aggregate of a root table; before points to another, or is a nil pointer.
 func (e foreignKeys) holdReference(ctx context.Context, t *tx, reference Reference, of *shape.Table, c *shape.Column,
 	before, after any,
 	path func() string,
@@ -215,7 +215,8 @@ func (e foreignKeys) holdReference(ctx context.Context, t *tx, reference Referen
 	return err
 }
 
-// hold locks the row that leads e's key against deletion, under e's fence. It returns false where there is none.
+// hold locks the row with a key of e, on the side that leads, against deletion, under e's fence. It returns false where
+// there is no such row.
 func (e foreignKeys) hold(ctx context.Context, t *tx, key string) (bool, error) {
 	if !e.validKey(key) {
 		return false, nil
@@ -236,16 +237,16 @@ func (e foreignKeys) hold(ctx context.Context, t *tx, key string) (bool, error) 
 	return n == 1, err
 }
 
-// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's keeps it from
-// being deleted: where that is in CONTRACT, or V1 has none now, or one that would delete or change the row. The rows of
-// the key are locked, so that nobody else can begin to refer to it.
+// referred returns ErrConflict where a row of another entity refers to the key and no foreign key of V1's prevents the
+// delete. That is so where the other entity is in CONTRACT, where V1 has no such foreign key now, and where V1 has one
+// that would delete or change the row. The rows of the key are locked, so no new reference to it can come.
 func (e foreignKeys) referred(ctx context.Context, t *tx, key string) error {
 	for _, other := range e.db.entities {
 		for _, reference := range other.references {
 			if reference.Table != e.v1.Name {
 				continue
 			}
-			// The V2 table holds all rows in CONTRACT, and V1's before.
+			// In CONTRACT the V2 table holds all rows; before, V1's table does.
 			inContract := other.sql(`(SELECT x.phase FROM {coexist_entity} x WHERE x.name = {name}) = 'CONTRACT'`)
 			in := func(table *shape.Table, column string) string {
 				itself := ""
@@ -275,7 +276,7 @@ func (e foreignKeys) referred(ctx context.Context, t *tx, key string) error {
 	return nil
 }
 
-// entityOfTable is the entity whose V1 root table has the name, nil if there is none.
+// entityOfTable returns the entity whose V1 root table has the name, nil if there is none.
 func (db *DB) entityOfTable(name string) *entity {
 	for _, e := range db.entities {
 		if e.v1.Name == name {
@@ -285,7 +286,7 @@ func (db *DB) entityOfTable(name string) *entity {
 	return nil
 }
 
-// tableOf is the one of V1's tables that has a qualified name, nil where it is none of them.
+// tableOf returns the V1 table that has a qualified name, nil if there is none.
 func (e *tables) tableOf(name string) *shape.Table {
 	for _, t := range e.v1.All() {
 		if t.SQL == name {
@@ -295,7 +296,7 @@ func (e *tables) tableOf(name string) *shape.Table {
 	return nil
 }
 
-// leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root's.
+// leadsToKey reports whether a foreign key of one of V1's tables leads to the key of the root table.
 func (e foreignKeys) leadsToKey(t *shape.Table, key database.ForeignKey) bool {
 	return key.Target == e.v1.SQL && key.TargetColumns[0] == e.v1.Key.Name && e.keeps(t, key)
 }

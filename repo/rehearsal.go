@@ -25,7 +25,7 @@ func (r *Repository[V1, V2]) prepareRehearsal(ctx context.Context, c chunk, limi
 	return b, nil
 }
 
-// prepare reads and decides for a run of any kind.
+// prepare reads the next rows, and decides about them, for a run of any kind.
 func (r *Repository[V1, V2]) prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
 	switch run.Kind {
 	case Rehearsal:

@@ -23,8 +23,9 @@ type Definition[V1, V2 any] struct {
 	// Sorts are the orders that a list may ask for besides that of the key, by name. Defaults to none.
 	Sorts map[string]Sort
 	// References are the columns of the root table that hold keys of other entities. V2's tables have no foreign keys
-	// between entities; in CONTRACT, where V1's guard no more, the engine keeps the references. They become foreign
-	// keys where the engine creates V1 tables, which it does in an empty sample database only. Defaults to none.
+	// between entities; in CONTRACT, where V1's foreign keys no longer guard them, the engine keeps the references.
+	// They become foreign keys where the engine creates V1 tables, which it does in an empty sample database only.
+	// Defaults to none.
 	References []Reference
 }
 
@@ -32,14 +33,14 @@ type Definition[V1, V2 any] struct {
 // both directions.
 type Sort struct{ V1, V2 string }
 
-// Reference says that Column of the V1 root table, which is ColumnV2 of V2's, holds keys of the V1 root table named
-// Table, in its column Key. ColumnV2 defaults to Column.
+// Reference says that Column of the V1 root table holds keys of the V1 root table named Table, in its column Key.
+// ColumnV2 is the same column in the V2 root table; it defaults to Column.
 type Reference struct{ Column, ColumnV2, Table, Key string }
 
 // Repository reads and writes one entity through either shape. It is safe for concurrent use. Make one with New.
 //
-// Every method may return ErrUnavailable when the database cannot be reached, and a *PhaseUnknownError, which is one
-// too.
+// Every method may return ErrUnavailable when the database cannot be reached, and a *PhaseUnknownError, which is also
+// an ErrUnavailable.
 type Repository[V1, V2 any] struct {
 	*entity
 	mapping guarded[V1, V2]
@@ -80,15 +81,15 @@ const (
 	OriginRepair Origin = "REPAIR"
 )
 
-// Result is the answer for one key of many: Value, or Err where that is not nil.
+// Result is the answer for one key of many: Value, or Err where Err is not nil.
 type Result[T any] struct {
 	Value T
 	Err   error
 }
 
 // New describes an entity to db. It does not touch the database: DB.Install and DB.Check do, for all entities at once.
-// It fails when the models or the configuration make no sense, and for a column of V2 whose type would change what is
-// written to it, by rounding it, say.
+// New fails when the models or the configuration make no sense, and for a column of V2 whose type would change the
+// values written to it, by rounding, for example.
 func New[V1, V2 any](db *DB, definition Definition[V1, V2]) (*Repository[V1, V2], error) {
 	e, err := newEntity(db, definition.Name, reflect.TypeFor[V1](), reflect.TypeFor[V2]())
 	if err != nil {

@@ -9,9 +9,10 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// A restore rebuilds V1 from V2, while writes, which are dual from its start, go on.
+// A restore rebuilds V1 from V2 while writes go on; from its start they go to both shapes.
 
-// prepareRestore reads the next keys of either shape. All that counts is read in the batch's transaction, under lock.
+// prepareRestore reads the next keys of either shape. The batch's transaction reads everything that counts again, under
+// lock.
 func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit int) (*batch, error) {
 	b, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
 	if err != nil {
@@ -24,12 +25,12 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 	b.writes = keys
 	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applyRestore(ctx, t, c, keys) }
 	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
-		// A foreign key, say: what the row refers to is not in V1.
+		// For example a foreign key: V1 lacks the row to which this one refers.
 		path := ""
 		if refused, ok := errors.AsType[*database.ConstraintError](refusal); ok {
 			path = r.v1.FieldOf(refused.Column)
 			for _, key := range r.constraints.Foreign(r.v1.Name) {
-				// SQLite does not say which
+				// SQLite does not name the foreign key
 				named := refused.Constraint == "" || key.Name == refused.Constraint
 				if refused.Kind == database.ForeignKeyViolation && named {
 					path = r.v1.FieldOf(key.Columns[0])
@@ -44,7 +45,7 @@ func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit 
 	return b, nil
 }
 
-// refusalReason is what V1 says of a row that it refuses, for people.
+// refusalReason says, in words for people, why V1 refuses a row.
 func refusalReason(refusal error) string {
 	refused, ok := errors.AsType[*database.ConstraintError](refusal)
 	switch {
@@ -62,7 +63,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 	if err != nil {
 		return outcome{}, err
 	}
-	found, err := r.lookUp(ctx, t.Session, wantBoth, keys) // a later statement than the locks
+	found, err := r.lookUp(ctx, t.Session, wantBoth, keys) // after the locks, in a statement of its own
 	if err != nil {
 		return outcome{}, err
 	}
@@ -73,7 +74,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 			continue
 		}
 		if s.v2 != nil && !held[key] {
-			return outcome{}, database.Busy(errRowHasCome) // lock it first
+			return outcome{}, database.Busy(errRowHasCome) // lock the row first
 		}
 		if err := rs.restore(ctx, s); err != nil {
 			return outcome{}, err
@@ -83,7 +84,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 		return outcome{}, err
 	}
 	var faults []Finding
-	turn := keys // others have their own
+	turn := keys // the keys of this batch; other keys get their own turn
 	if rs.restored > 0 {
 		touched, err := rs.settleTouched(ctx)
 		if err != nil {
@@ -106,7 +107,7 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 	return added, err
 }
 
-// lockForRestore locks the rows of keys: V2's, then V1's, for whose child rows it does not wait. It returns the keys
+// lockForRestore locks the rows of keys: V2's, then V1's. It does not wait for V1's child rows. It returns the keys
 // that V2 has.
 func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[string]bool, error) {
 	held := map[string]bool{}
@@ -135,7 +136,7 @@ func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[
 	return held, nil
 }
 
-// cancelRestore is a fenced step: who writes afterwards writes to V2 alone, so what was restored is worth nothing.
+// cancelRestore is a fenced step: later writes go to V2 alone, so what was restored is worth nothing.
 func (c *Control) cancelRestore(ctx context.Context, run Run) error {
 	e, err := c.entity(run.Entity)
 	if err != nil {

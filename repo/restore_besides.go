@@ -13,11 +13,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// What a write brings up in V1 besides its own row, while V1 is being rebuilt.
+// The other rows of V1 that a write brings up to date while V1 is being rebuilt.
 
-// whileRestoring prepares V1 for a client's write of a key, while V1 is being rebuilt: v1 is what is about to be
-// written, nil for a delete. What it returns is to be called afterwards. It fails with a *ConflictError where V1 needs
-// too much first.
+// whileRestoring prepares V1 for a client's write of a key, while V1 is being rebuilt. v1 is what is about to be
+// written, nil for a delete. The caller must call finish after the write. whileRestoring fails with a *ConflictError
+// where V1 needs too many other rows first.
 func (r *Repository[V1, V2]) whileRestoring(ctx context.Context, t *tx, key string,
 	v1 *V1,
 ) (finish func(context.Context) error, err error) {
@@ -60,9 +60,10 @@ func (r *Repository[V1, V2]) beforeDelete(ctx context.Context, t *tx,
 	return r.whileRestoring(ctx, t, key, nil)
 }
 
-// restoreV1 brings V1's rows of keys up to V2, which leads, where V1 is being rebuilt and its owner has changed them in
-// this transaction; what V2 has never had it follows. own is the key that it writes anyway, nil for none. It fails with
-// a *ConflictError where V1 does not keep them so.
+// restoreV1 brings V1's rows of keys up to date with V2, which leads, where V1 is being rebuilt and its owner has
+// changed them in this transaction. For rows that V2 has never had, V2 follows V1 instead. own is the key that the
+// transaction writes anyway, nil for none. restoreV1 fails with a *ConflictError where V1 does not keep the rows as V2
+// has them.
 func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, keys []string) error {
 	found, err := r.lookUp(ctx, t.Session, wantBoth, keys)
 	if err != nil {
@@ -92,7 +93,7 @@ func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, 
 	if err := rs.kept(ctx, except); err != nil || own == nil {
 		return err
 	}
-	// What was taken over of V1 for the row itself may have been changed by this.
+	// This may have changed what the copy of own has just taken over from V1.
 	now, err := r.lookUp(ctx, t.Session, wantBoth, []string{*own})
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (r *Repository[V1, V2]) restoreV1(ctx context.Context, t *tx, own *string, 
 	return nil
 }
 
-// firstOfMany is first for any number of rows that do not need each other.
+// firstOfMany is first for any number of rows, provided they do not need each other.
 func (rs *restorer[V1, V2]) firstOfMany(ctx context.Context, keys []string) error {
 	for portion := range slices.Chunk(keys, maxFirst) {
 		rs.brought = 0
@@ -117,8 +118,8 @@ func (rs *restorer[V1, V2]) firstOfMany(ctx context.Context, keys []string) erro
 	return rs.finish(ctx)
 }
 
-// kept fails with a *ConflictError where V1 does not hold what the rows that were brought up besides should be, or
-// lacks what they need.
+// kept fails with a *ConflictError where V1 does not hold the other rows as they should be after they were brought up
+// to date, or lacks what they need.
 func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
 	for key, fault := range rs.lacking {
 		return &ConflictError{"V1 is being rebuilt, and cannot hold " + rs.name + " " + key + " yet: " + *fault.Reason}
@@ -145,8 +146,8 @@ func (rs *restorer[V1, V2]) kept(ctx context.Context, own string) error {
 	return nil
 }
 
-// settleTouched brings up other rows of the entity that V1's owner has changed with those that a restore has written,
-// and returns their keys.
+// settleTouched brings up to date the other rows of the entity that V1's owner has changed along with the rows that a
+// restore wrote. It returns their keys.
 func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string, err error) {
 	const rounds = 3
 	for range rounds {
@@ -166,7 +167,7 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string
 			return touched, nil
 		}
 		if err := rs.firstOfMany(ctx, keys); errors.Is(err, errNeedsMore) {
-			return touched, nil // their marks say that they have changed
+			return touched, nil // their marks still say that they have changed
 		} else if err != nil {
 			return nil, err
 		}
@@ -178,8 +179,8 @@ func (rs *restorer[V1, V2]) settleTouched(ctx context.Context) (touched []string
 	return touched, nil
 }
 
-// vacate brings up the rows of V1 that hold what v1, a row that is about to be written, must hold alone. Rows that have
-// changed places V1 refuses.
+// vacate brings up to date the rows of V1 that hold what only v1, a row that is about to be written, may hold. V1
+// refuses rows that exchange such values.
 func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) error {
 	for _, unique := range rs.foreignKeys.uniques() {
 		if unique.own || !unique.known() {
@@ -209,8 +210,8 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 	return nil
 }
 
-// inTheWay is a FROM and a WHERE for the rows t of the table that keep those of an argument, a JSON list of rows n,
-// from being written.
+// inTheWay is a FROM and a WHERE that find the rows t of the table that prevent rows n from being written. The rows n
+// are those of an argument, a JSON list.
 func (u uniqueKey) inTheWay(d database.Expressions) string {
 	from, value := d.Records(u.columns)
 	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)),
@@ -236,8 +237,8 @@ func (u uniqueKey) inTheWay(d database.Expressions) string {
 		"on", u.on.SQL, "conditions", strings.Join(conditions, " AND "))
 }
 
-// whileRebuilt is an error of a write, but a *ConflictError where V1, while it is rebuilt, refuses the row perhaps for
-// what it holds of others that it is not seen from which.
+// whileRebuilt returns the error of a write. It turns it into a *ConflictError where V1, while it is being rebuilt, may
+// have refused the row because of what it still holds, or lacks, of other rows that a restorer cannot find.
 func (e *entity) whileRebuilt(t *tx, err error) error {
 	refused, ok := errors.AsType[*database.ConstraintError](err)
 	switch {
@@ -253,7 +254,7 @@ func (e *entity) whileRebuilt(t *tx, err error) error {
 	}
 }
 
-// mayBeVacated reports whether a unique index is one of which no restorer knows what is in its way.
+// mayBeVacated reports whether a unique index is one for which a restorer cannot tell what is in its way.
 func (e foreignKeys) mayBeVacated(name string) bool {
 	return slices.ContainsFunc(e.uniques(), func(u uniqueKey) bool {
 		return strings.EqualFold(u.Name, name) &&
@@ -261,8 +262,8 @@ func (e foreignKeys) mayBeVacated(name string) bool {
 	})
 }
 
-// mayCome reports whether a foreign key that V1 refuses a row for leads to a row of the entity itself that no restorer
-// finds.
+// mayCome reports whether the foreign key for which V1 refuses a row leads to a row of the entity itself that a
+// restorer does not find.
 func (e foreignKeys) mayCome(refused *database.ConstraintError) bool {
 	for _, on := range e.v1.All() {
 		for _, key := range e.constraints.Foreign(on.Name) {
@@ -276,7 +277,7 @@ func (e foreignKeys) mayCome(refused *database.ConstraintError) bool {
 	return false
 }
 
-// rowsOf are the rows of one of V1's tables in an aggregate.
+// rowsOf returns the rows of an aggregate that belong to one of V1's tables.
 func (rs *restorer[V1, V2]) rowsOf(on *shape.Table, v1 *V1) []shape.Row {
 	v := reflect.ValueOf(v1).Elem()
 	for i := range rs.v1.Children {

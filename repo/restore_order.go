@@ -14,17 +14,19 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// V1's rows may refer to rows of their own table: a tree; and each of them may hold a value that no other may have.
-// While V1 is being rebuilt, a row needs those that it refers to, which may come later in the order of the keys; it
-// goes after those that refer to it; and what it is to hold another row may have held since before CONTRACT. A restorer
-// brings such rows up first. In a circle it leaves one reference out until the rest is there.
+// V1's rows may refer to rows of their own table, as in a tree, and may hold values that no other row may have. This
+// gives the rebuilding of V1 an order. A row needs the rows to which it refers, which may come later in the order of
+// the keys. A row must be deleted after the rows that refer to it. And another row may have held, since before
+// CONTRACT, a value that a row must now hold. A restorer brings such other rows up to date first. In a circle it leaves
+// one reference out until the other rows are there.
 
-// maxFirst is how many rows one transaction brings up because others need them. The next restore goes on from there.
+// maxFirst is how many rows one transaction brings up to date because other rows need them. The next restore goes on
+// from there.
 const maxFirst = 200
 
 var (
 	errNeedsMore = fmt.Errorf("V1 needs more than %d other rows of its table first", maxFirst)
-	// rows of V1, as V2 has them, would go with one that is about to be deleted
+	// deleting the row would also delete or change rows of V1 that V2 has
 	errStillReferred = errors.New("V1's foreign keys would delete or change other rows with it, which refer to it")
 )
 
@@ -32,16 +34,16 @@ var (
 type restorer[V1, V2 any] struct {
 	*Repository[V1, V2]
 	tx       *tx
-	keys     []keptKey // V1's foreign keys from the entity to the key of its root
-	others   []keptKey // those from the entity to itself by other columns
+	keys     []keptKey // V1's foreign keys from the entity to its own root key
+	others   []keptKey // V1's other foreign keys from the entity to itself
 	begun    map[string]bool
 	ended    map[string]bool
-	brought  int            // rows that others needed
-	wanted   map[string]*V1 // what V1 should hold of them then, nil for nothing
+	brought  int            // how many rows were brought up because others needed them
+	wanted   map[string]*V1 // what V1 should then hold of each key, nil for nothing
 	faults   map[string]Finding
-	lacking  map[string]Finding // of rows that were written without what they refer to
+	lacking  map[string]Finding // rows that were written without what they refer to
 	restored int
-	again    []string // those with a reference that was left out
+	again    []string // the keys of rows from which a reference was left out
 }
 
 func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
@@ -63,8 +65,8 @@ func (r *Repository[V1, V2]) restorer(t *tx) *restorer[V1, V2] {
 	return rs
 }
 
-// restore brings one key's V1 rows up to V2. A V1 row without a copy is deleted only where a tombstone proves the
-// delete.
+// restore brings one key's V1 rows up to date with V2. It deletes a V1 row without a copy only where a tombstone proves
+// the delete.
 func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error {
 	if rs.begun[s.key] {
 		return nil
@@ -80,7 +82,7 @@ func (rs *restorer[V1, V2]) restore(ctx context.Context, s *seen[V1, V2]) error 
 	if s.v2 == nil {
 		switch hasV1 := s.v1 != nil || s.v1Err != nil; {
 		case !hasV1:
-			return nil // neither shape has the key, so that nothing keeps others from creating it now
+			return nil // neither shape has the key, so nothing stops another transaction from creating it now
 		case !s.state.gone():
 			return fault(Finding{Kind: Missing})
 		}
@@ -126,9 +128,9 @@ func later(err error) *string {
 	return new(err.Error() + ": start another restore, which goes on from there")
 }
 
-// before brings up the rows to which v1, a row that is about to be written, refers and which V1 lacks, and those that
-// hold what it must hold alone. A reference to a row that itself waits for this one, or needs too many others, it takes
-// out of v1, and writes it in finish.
+// before prepares V1 for v1, a row that is about to be written. It brings up to date the rows to which v1 refers and
+// which V1 lacks, and the rows that hold what only v1 may hold. Where a referenced row itself waits for this one, or
+// too many rows are needed, it takes the reference out of v1; finish writes it later.
 func (rs *restorer[V1, V2]) before(ctx context.Context, own string, v1 *V1) error {
 	if err := rs.vacate(ctx, own, v1); err != nil {
 		return err
@@ -184,7 +186,8 @@ func (rs *restorer[V1, V2]) hasRow(ctx context.Context, key string) (bool, error
 	return n > 0, err
 }
 
-// leaveOut takes a reference out of v1: a column that may be NULL, a child row, or a row that can be its own parent.
+// leaveOut takes a reference out of v1: it sets a column to NULL, removes a child row, or makes a root row refer to
+// itself.
 func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
 	column, row := key.on.Column(key.Columns[0]), reflect.ValueOf(v1).Elem()
 	if key.on == rs.v1 {
@@ -215,8 +218,8 @@ func (rs *restorer[V1, V2]) leaveOut(v1 *V1, key keptKey, value string) bool {
 	return true
 }
 
-// beforeDelete brings up the rows of V1 that refer to one that is about to be deleted. Where such a row itself waits
-// for this one, it unlinks them.
+// beforeDelete brings up to date the rows of V1 that refer to a row that is about to be deleted. Where such a row
+// itself waits for this one, beforeDelete unlinks it.
 func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error {
 	var referring []string
 	for _, key := range rs.keys {
@@ -267,8 +270,8 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 	return nil
 }
 
-// loosen brings up the rows of V1 that refer to one's rows by other columns than its key: what they referred to before
-// CONTRACT may be about to go, and they with it.
+// loosen brings up to date the rows of V1 that refer to the rows of own by columns other than its key. What they
+// referred to before CONTRACT may be about to go, and they would go with it.
 func (rs *restorer[V1, V2]) loosen(ctx context.Context, own string) error {
 	for _, key := range rs.others {
 		referring, err := rs.referringBy(ctx, key, own)
@@ -282,7 +285,7 @@ func (rs *restorer[V1, V2]) loosen(ctx context.Context, own string) error {
 	return nil
 }
 
-// referringBy are the keys of other rows of V1 that refer to one's rows by a foreign key.
+// referringBy returns the keys of other rows of V1 that refer to the rows of own by a foreign key.
 func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own string) ([]string, error) {
 	target := rs.tableOf(key.Target)
 	of, on := rs.keyOfRow(key.on), make([]string, len(key.Columns))
@@ -296,7 +299,7 @@ func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own st
 	return slices.DeleteFunc(found, func(other string) bool { return other == own }), err
 }
 
-// keyOfRow is the column of a V1 table that has the root's key, quoted.
+// keyOfRow is the quoted name of the column of a V1 table that holds the root's key.
 func (rs *restorer[V1, V2]) keyOfRow(on *shape.Table) string {
 	for i := range rs.v1.Children {
 		if c := &rs.v1.Children[i]; &c.Table == on {
@@ -306,7 +309,8 @@ func (rs *restorer[V1, V2]) keyOfRow(on *shape.Table) string {
 	return quote(rs.v1.Key.Name)
 }
 
-// first brings up the rows of keys before others. What V1 does not take of them is found when it is their turn.
+// first brings up to date the rows of keys, before rows that need them. What V1 refuses of them is detected when it is
+// their turn.
 func (rs *restorer[V1, V2]) first(ctx context.Context, keys []string) error {
 	keys = slices.DeleteFunc(slices.Compact(slices.Sorted(slices.Values(keys))),
 		func(key string) bool { return rs.begun[key] })

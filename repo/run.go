@@ -15,14 +15,14 @@ type RunKind string
 
 // The kinds of runs.
 const (
-	// Sweep migrates what use did not. It runs while rows migrate: in MIGRATE, and in CUTOVER while that is incomplete.
+	// Sweep migrates the rows that use did not. It runs while rows migrate: in MIGRATE, and in an incomplete CUTOVER.
 	Sweep RunKind = "SWEEP"
 	// Rehearsal converts and proves every row, stores none, and says what would be quarantined. It runs in EXPAND and
 	// MIGRATE.
 	Rehearsal RunKind = "REHEARSAL"
-	// Verification compares both shapes, and repairs what differs if asked. It runs in MIGRATE and CUTOVER.
+	// Verification compares both shapes, and repairs differences if asked. It runs in MIGRATE and CUTOVER.
 	Verification RunKind = "VERIFICATION"
-	// Restore rebuilds V1 from V2, for going back from CONTRACT, where it runs.
+	// Restore rebuilds V1 from V2, for going back from CONTRACT. It runs in CONTRACT.
 	Restore RunKind = "RESTORE"
 )
 
@@ -40,7 +40,7 @@ func (k RunKind) runsIn(f fence) bool {
 	}
 }
 
-// phases says where runsIn is true.
+// phases lists, in words, the phases in which runsIn is true.
 func (k RunKind) phases() string {
 	return map[RunKind]string{
 		Sweep: "MIGRATE, or in CUTOVER while that is incomplete", Rehearsal: "EXPAND and MIGRATE",
@@ -48,7 +48,7 @@ func (k RunKind) phases() string {
 	}[k]
 }
 
-// needsEpoch reports whether a run of the kind is worth nothing once the phase has changed, even if it has changed
+// needsEpoch reports whether a run of the kind becomes worthless once the phase has changed, even if it has changed
 // back.
 func (k RunKind) needsEpoch() bool { return k == Verification || k == Restore }
 
@@ -64,7 +64,7 @@ const (
 	Cancelled RunStatus = "CANCELLED"
 )
 
-// Run is a background run: work on all rows of an entity, in batches that are one transaction each.
+// Run is a background run: work on all rows of an entity, in batches. Each batch is one transaction.
 type Run struct {
 	ID         int64
 	Kind       RunKind
@@ -75,19 +75,20 @@ type Run struct {
 	Actor      string
 	// Total is the number of rows to look at: an estimate on large tables of PostgreSQL until the run has succeeded.
 	Total int64
-	// Done counts the rows that were looked at, Migrated the copies, or in a restore the V1 rows, that were stored,
-	// Quarantined the rows that could not be converted.
+	// Done counts the rows that were looked at. Migrated counts the copies that were stored, or in a restore the V1
+	// rows. Quarantined counts the rows that could not be converted.
 	Done, Migrated, Quarantined int64
-	// Behind counts what a verification could not compare, the copy being absent or stale, which is no fault. Faults
-	// counts what it found different or orphaned, repaired or not, and what a restore could not write.
+	// Behind counts the rows that a verification could not compare, because the copy was absent or stale, which is no
+	// fault. Faults counts the rows that it found different or orphaned, repaired or not, and the rows that a restore
+	// could not write.
 	Behind, Faults int64
-	// RowsPerSecond is Done by the time that the run has worked.
+	// RowsPerSecond is Done divided by the time that the run has worked.
 	RowsPerSecond float64
-	// ETASeconds is how long the rest will take at that rate, nil where nobody can tell.
+	// ETASeconds is how long the rest will take at that rate, nil where that is unknown.
 	ETASeconds *int
-	// Workers is how many chunks are worked on at a time, by all instances together.
+	// Workers is how many chunks are worked on at the same time, by all instances together.
 	Workers int
-	// MaxRowsPerSecond is the upper rate that was asked for, nil for none.
+	// MaxRowsPerSecond is the requested upper rate, nil for none.
 	MaxRowsPerSecond *int
 	// ThrottledBy says why the run is slower than it could be, nil when it is not.
 	ThrottledBy *string
@@ -96,13 +97,14 @@ type Run struct {
 
 	olderThan int // 0 for none
 	repair    bool
-	epoch     int64 // that it was started in
+	epoch     int64 // in which it was started
 }
 
 // Red reports whether a verification or a restore has findings that are faults.
 func (r Run) Red() bool { return r.Faults > 0 }
 
-// derived reports whether all that the run writes can be derived again: not the versions of what is migrated again.
+// derived reports whether everything that the run writes can be derived again. The versions of copies that are migrated
+// again cannot.
 func (r Run) derived() bool { return r.Kind == Sweep && r.olderThan == 0 || r.Kind == Rehearsal }
 
 // active reports whether the run has not ended.
@@ -115,21 +117,21 @@ func (c *Control) wakeUp() {
 	}
 }
 
-// PauseRun stops a run for the time being, and returns once the batch in flight has ended. A paused run stays so. It
-// fails with ErrNotFound and with ErrRunEnded.
+// PauseRun stops a run for the time being, and returns once the batch in flight has ended. A paused run stays paused.
+// It fails with ErrNotFound and with ErrRunEnded.
 func (c *Control) PauseRun(ctx context.Context, id int64) (Run, error) {
 	return c.setStatus(ctx, id, Paused)
 }
 
-// ResumeRun lets a paused run go on. A running run stays so. It fails with ErrNotFound and with ErrRunEnded.
+// ResumeRun lets a paused run go on. A running run keeps running. It fails with ErrNotFound and with ErrRunEnded.
 func (c *Control) ResumeRun(ctx context.Context, id int64) (Run, error) {
 	run, err := c.setStatus(ctx, id, Running)
 	c.wakeUp()
 	return run, err
 }
 
-// CancelRun ends a run, and returns once the batch in flight has ended. What was migrated stays. A restore that is
-// cancelled is void: from then on writes in CONTRACT go to V2 alone again. It fails with ErrNotFound and with
+// CancelRun ends a run, and returns once the batch in flight has ended. Rows that were migrated stay migrated. A
+// cancelled restore is void: from then on writes in CONTRACT go to V2 alone again. It fails with ErrNotFound and with
 // ErrRunEnded.
 func (c *Control) CancelRun(ctx context.Context, id int64) (Run, error) {
 	run, err := c.Run(ctx, id)
@@ -147,12 +149,12 @@ type TuneRequest struct {
 	ID int64
 	// Workers is 1 to 64, nil to leave it as it is.
 	Workers *int
-	// MaxRowsPerSecond is at least 1, nil to leave it as it is. NoLimit takes the limit away.
+	// MaxRowsPerSecond is at least 1, nil to leave it as it is. NoLimit removes the limit.
 	MaxRowsPerSecond *int
 	NoLimit          bool
 }
 
-// check returns a *FieldError for limits that make no sense. Those that are given must be limits.
+// check returns a *FieldError for limits that make no sense. It checks only the limits that are given.
 func (q TuneRequest) check() error {
 	if q.Workers != nil {
 		if err := checkWorkers(*q.Workers, 1); err != nil {
@@ -228,8 +230,8 @@ func (c *Control) Run(ctx context.Context, id int64) (Run, error) {
 	return runs[0], nil
 }
 
-// Runs returns up to first (at most 100) runs of an entity, newest first: those of a kind, or all for "". It fails with
-// ErrNotFound for an unknown entity, and with an *InputError for a wrong first.
+// Runs returns up to first (at most 100) runs of an entity, newest first: the runs of a kind, or all for "". It fails
+// with ErrNotFound for an unknown entity, and with an *InputError for a wrong first.
 func (c *Control) Runs(ctx context.Context, entity string, kind RunKind, first int) ([]Run, error) {
 	if _, err := c.entity(entity); err != nil {
 		return nil, err
@@ -309,9 +311,9 @@ func (c *Control) runs(ctx context.Context, where string, limit int, args ...any
 	return runs, err
 }
 
-// run works out what the database does not keep.
+// run derives what the database does not keep.
 func (d runDocument) run() Run {
-	d.Done = max(d.Done, d.Migrated+d.Quarantined) // a sweep's last stage stores rows that have come behind the first
+	d.Done = max(d.Done, d.Migrated+d.Quarantined) // a sweep's last stage stores rows that came after its first stage
 	r := Run{
 		ID: d.ID, Kind: d.Kind, Entity: d.Entity, Status: d.Status, StartedAt: d.StartedAt.UTC(), Actor: d.Actor,
 		Total: max(d.Total, d.Done),
@@ -332,7 +334,8 @@ func (d runDocument) run() Run {
 	return r
 }
 
-// rate is that of all workers together: while they work by the time that each has worked, at the end by the clock too.
+// rate is the rate of all workers together. It is computed from the time that each has worked, and at the end also by
+// the clock.
 func (d runDocument) rate() float64 {
 	rate := 0.0
 	if d.BusyMS > 0 {
@@ -344,9 +347,9 @@ func (d runDocument) rate() float64 {
 	return rate
 }
 
-// WatchRun sends the state of a run at once, and then each time it has changed; it looks three times a second. The last
-// state that it sends is the one in which the run has ended; then, or when ctx ends, it closes the channel. It fails
-// with ErrNotFound.
+// WatchRun sends the state of a run at once, and then each time it has changed; it checks about three times a second.
+// The last state that it sends is the one in which the run has ended. Then, or when ctx ends, it closes the channel. It
+// fails with ErrNotFound.
 func (c *Control) WatchRun(ctx context.Context, id int64) (<-chan Run, error) {
 	first, err := c.Run(ctx, id)
 	if err != nil {

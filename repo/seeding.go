@@ -12,11 +12,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// Seeding: rows that are put into V1 in numbers, before or while the entity migrates.
+// Seeding puts many rows into V1, before or while the entity migrates.
 
-// InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is there. It is for seeding: it
-// writes no copies, but marks in their place, and checks nothing, which CheckV1 does. It returns the number of rows
-// that were inserted. It fails with an *InputError from CUTOVER on, where V1 is not the truth.
+// InsertV1 inserts V1 aggregates in one transaction, and leaves out those whose key is already there. It is for
+// seeding: it writes marks instead of copies, and checks nothing; CheckV1 checks. It returns the number of aggregates
+// that it inserted. It fails with an *InputError from CUTOVER on, where V1 is not the truth.
 func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, error) {
 	keys := make([]string, len(rows))
 	for i := range rows {
@@ -38,9 +38,10 @@ func (r *Repository[V1, V2]) InsertV1(ctx context.Context, rows []V1) (int64, er
 	}
 }
 
-// GenerateV1 is InsertV1 for n aggregates, each of which row makes of its number from 0. It inserts them in batches of
-// 5,000, and makes one while another is inserted. done, unless it is nil, is told after each batch how many were tried.
-// GenerateV1 returns how many were inserted, also where it fails; it fails as InsertV1 does, and when ctx ends.
+// GenerateV1 is InsertV1 for n aggregates; row makes each of them from its number, counted from 0. It inserts them in
+// batches of 5,000, and makes one batch while another is inserted. After each batch it calls done, unless that is nil,
+// with the number tried so far. GenerateV1 returns how many were inserted, even where it fails. It fails as InsertV1
+// does, and when ctx ends.
 func (r *Repository[V1, V2]) GenerateV1(ctx context.Context, n int, row func(number int) V1,
 	done func(tried int64),
 ) (inserted int64, err error) {
@@ -76,11 +77,11 @@ func (r *Repository[V1, V2]) GenerateV1(ctx context.Context, n int, row func(num
 	return inserted, ctx.Err()
 }
 
-// errTouched means that somebody has begun to migrate since we looked.
+// errTouched means that the entity has begun to migrate since untouched looked.
 var errTouched = errors.New("no more untouched")
 
-// seed inserts rows whose keys are not there, and adds these to inserted. first says that nothing could have passed
-// them.
+// seed inserts rows whose keys are not there yet, and adds these keys to inserted. first says that nothing could have
+// passed these rows, so that they need no marks.
 func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first bool, inserted map[string]bool) error {
 	if t.fence.Phase == Cutover || t.fence.Phase == Contract {
 		return inputError(Faulty("", "%s is in %s: create rows one by one", r.name, t.fence.Phase))
@@ -89,7 +90,7 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 		if still, err := r.untouched(ctx, t.Session); err != nil || !still {
 			return cmp.Or(err, errTouched)
 		}
-		// Whoever changes the phase meanwhile must count again.
+		// A phase change that has already counted must count again.
 		if _, err := t.Exec(ctx, r.db.sql(`UPDATE {coexist_entity} SET seeds = seeds + 1 WHERE name = ?`),
 			r.name); err != nil {
 			return err
@@ -98,7 +99,7 @@ func (r *Repository[V1, V2]) seed(ctx context.Context, t *tx, rows []V1, first b
 	if err := r.insertSeed(ctx, t, rows, inserted); err != nil {
 		return err
 	}
-	if !first { // a sweep that has passed these keys already finds them by their marks
+	if !first { // a sweep that has already passed these keys finds them by their marks
 		if err := r.marks.addAll(ctx, t, slices.Collect(maps.Keys(inserted))); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (e marks) addAll(ctx context.Context, t *tx, keys []string) error {
 	return e.execKeys(ctx, t, e.sql(`INSERT INTO {mark} (key, kind) SELECT k.key, 'CHANGE' FROM (%s) k`), keys)
 }
 
-// untouched reports whether nothing has happened yet that could have passed rows that come now: then they need no
+// untouched reports whether nothing has happened so far that could have passed rows that come now. Such rows need no
 // marks.
 func (e *entity) untouched(ctx context.Context, s database.Session) (bool, error) {
 	n, err := s.Number(ctx, e.sql(`SELECT CASE WHEN EXISTS (SELECT 1 FROM {coexist_run} r WHERE r.entity = ?)

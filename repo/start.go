@@ -16,7 +16,8 @@ const MaxWorkers = 64
 // RunRequest asks for a run. Entity and Actor are required.
 type RunRequest struct {
 	Entity string
-	// Workers is how many chunks are worked on at a time, by all instances together: at most MaxWorkers. Defaults to 1.
+	// Workers is how many chunks are worked on at the same time, by all instances together: at most MaxWorkers.
+	// Defaults to 1.
 	Workers int
 	// MaxRowsPerSecond is an upper rate. Defaults to none.
 	MaxRowsPerSecond int
@@ -29,7 +30,8 @@ type SweepRequest struct {
 	Entity string
 	// Workers and MaxRowsPerSecond are as in RunRequest.
 	Workers, MaxRowsPerSecond int
-	// OlderThanMappingVersion also migrates copies again that a mapping of a lower version made. Defaults to none.
+	// OlderThanMappingVersion also migrates those copies again that a lower version of the mapping made. Defaults to
+	// none.
 	OlderThanMappingVersion int
 	// Actor is who asks, kept with the run.
 	Actor string
@@ -40,8 +42,8 @@ type VerificationRequest struct {
 	Entity string
 	// Workers and MaxRowsPerSecond are as in RunRequest.
 	Workers, MaxRowsPerSecond int
-	// Repair brings what differs up to the side that leads. The run stays red all the same: only a later one that finds
-	// nothing clears it.
+	// Repair brings rows that differ up to date with the side that leads. The run stays red all the same: only a later
+	// run that finds nothing clears it.
 	Repair bool
 	// Actor is who asks, kept with the run.
 	Actor string
@@ -66,7 +68,7 @@ func (q start) check(e *entity) error {
 	return checkRate(q.MaxRowsPerSecond, 0)
 }
 
-// checkWorkers returns a *FieldError for a number of workers that no run can have. The least is 0 where that means the
+// checkWorkers returns a *FieldError for a number of workers that no run can have. least is 0 where 0 means the
 // default.
 func checkWorkers(workers, least int) error {
 	if workers < least || workers > MaxWorkers {
@@ -75,7 +77,7 @@ func checkWorkers(workers, least int) error {
 	return nil
 }
 
-// checkRate returns a *FieldError for an upper rate that no run can have. The least is 0 where that means none.
+// checkRate returns a *FieldError for an upper rate that no run can have. least is 0 where 0 means none.
 func checkRate(maxRowsPerSecond, least int) error {
 	if maxRowsPerSecond < least {
 		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", maxRowsPerSecond)
@@ -83,9 +85,9 @@ func checkRate(maxRowsPerSecond, least int) error {
 	return nil
 }
 
-// StartSweep starts the run that migrates what use did not, and returns at once: Work does it, in this process or
-// another. It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps, with a
-// *RunActiveError, and with an *InputError for a request that makes no sense.
+// StartSweep starts the run that migrates the rows that use did not, and returns at once: Work does the run, in this
+// process or another. It fails with ErrNotFound for an unknown entity, with ErrWrongPhase in a phase without sweeps,
+// with a *RunActiveError, and with an *InputError for a request that makes no sense.
 func (c *Control) StartSweep(ctx context.Context, q SweepRequest) (Run, error) {
 	return c.start(ctx, start{
 		RunRequest: RunRequest{q.Entity, q.Workers, q.MaxRowsPerSecond, q.Actor}, kind: Sweep,
@@ -93,8 +95,8 @@ func (c *Control) StartSweep(ctx context.Context, q SweepRequest) (Run, error) {
 	})
 }
 
-// StartRehearsal starts the run that converts and proves every row, stores none, and lists in quarantine what would be
-// there. It returns at once and fails as StartSweep does.
+// StartRehearsal starts the run that converts and proves every row, stores none, and lists in quarantine the rows that
+// would be there. It returns at once and fails as StartSweep does.
 func (c *Control) StartRehearsal(ctx context.Context, q RunRequest) (Run, error) {
 	return c.start(ctx, start{RunRequest: q, kind: Rehearsal})
 }
@@ -107,8 +109,8 @@ func (c *Control) StartVerification(ctx context.Context, q VerificationRequest) 
 	})
 }
 
-// StartRestore starts the run that rebuilds V1 from V2. From then on writes in CONTRACT go to both shapes, and those
-// that V1 cannot hold are refused. It returns at once and fails as StartSweep does, and as SetPhase does where
+// StartRestore starts the run that rebuilds V1 from V2. From then on writes in CONTRACT go to both shapes, and a write
+// that V1 cannot hold is refused. It returns at once. It fails as StartSweep does, and as SetPhase does where
 // transactions in flight do not end.
 func (c *Control) StartRestore(ctx context.Context, q RunRequest) (Run, error) {
 	return c.start(ctx, start{RunRequest: q, kind: Restore})
@@ -139,7 +141,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 		return err
 	}
 	if q.kind == Restore {
-		// Whoever writes from here on writes to both.
+		// The start is a fenced step: every write from here on goes to both shapes.
 		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
 			if t.fence.Phase == Contract {
 				if _, err := t.Exec(ctx, c.db.sql(`UPDATE {coexist_entity} SET restoring = ?, epoch = epoch + 1
@@ -163,7 +165,7 @@ func (c *Control) start(ctx context.Context, q start) (Run, error) {
 	return c.Run(ctx, id)
 }
 
-// nameActive is the error for a run that another of its kind is in the way of.
+// nameActive is the error for a run that cannot start because another of its kind is active.
 func (c *Control) nameActive(ctx context.Context, e *entity, kind RunKind) error {
 	id, err := c.db.pools.Reading().Number(ctx, c.db.sql(`SELECT max(id) FROM {coexist_run} WHERE entity = ?
 		AND kind = ?`), e.name, string(kind))
@@ -181,7 +183,7 @@ func orNull(n int) any {
 	return n
 }
 
-// insert returns the id of the new run.
+// insert creates the run and returns its id.
 func (e runs) insert(ctx context.Context, t *tx, q start, total int64) (int64, error) {
 	if !q.kind.runsIn(t.fence) {
 		return 0, fmt.Errorf("%s is in %s, and a %s runs in %s: %w", e.name, t.fence.Phase, q.kind,
@@ -200,7 +202,7 @@ func (e runs) insert(ctx context.Context, t *tx, q start, total int64) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	// The upper bound is fixed here: rows that come later have both shapes from the write that makes them.
+	// The upper bound is fixed here: rows that come later get both shapes from the write that makes them.
 	last := func(t *shape.Table) string {
 		key := "t." + quote(t.Key.Name)
 		return fill(`SELECT * FROM (SELECT {key} AS key FROM {table} t WHERE {key} IS NOT NULL ORDER BY {key} DESC

@@ -8,23 +8,23 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// want says what a read asks of each key. The fence comes with all of them. Where V2 leads, the first two ask for the
-// copy alone: the gate let no marked copy in.
+// want says what a read needs of each key. Every read also returns the fence. Where V2 leads, wantV1 and wantV2 read
+// the copy alone: the gate let no marked copy in.
 type want int
 
 const (
 	wantV1   want = iota // V1 alone
 	wantV2               // the copy, its marks, and V1 unless the copy is fresh
-	wantBoth             // the copy, its marks, and V1, whoever leads
+	wantBoth             // the copy, its marks, and V1, whichever side leads
 )
 
-// readStatement is a query of one row for each row of keyQuery, a query of keys (as key) and of ordinals (as ord). It
-// is one statement, so that all it says was true at one moment. Its columns are
+// readStatement is a query of one row for each row of keyQuery, which is a query of keys (as key) and of ordinals (as
+// ord). It is a single statement, so that everything it says was true at one moment. Its columns are
 //
 //	fence, ord, key, extra, v1, copy, marks, quarantined
 //
-// of which the last four are as w asks; extra is an expression over the key query, k. Where that is empty it returns
-// one row with the fence alone.
+// The last four are as w asks; extra is an expression over the key query, k. Where the key query is empty, the
+// statement returns one row with the fence alone.
 func (e statements) readStatement(w want, lead side, keyQuery, extra string) string {
 	var rows string
 	switch {
@@ -63,20 +63,20 @@ func (e statements) readStatement(w want, lead side, keyQuery, extra string) str
 		"fence", e.fenceQuery(), "rows", rows)
 }
 
-// keyRead says which statement reads by key: one key, which is the argument, or those of a list.
+// keyRead says which statement reads by key: by one key, which is the argument, or by a list of keys.
 type keyRead struct {
 	want want
 	lead side
 	one  bool
 }
 
-// builtStatement is a statement, and how much was known of columns when it was built.
+// builtStatement is a statement, with the count of catalog changes at the time when it was built.
 type builtStatement struct {
 	catalogs int64
 	text     string
 }
 
-// keyStatement is readStatement by key. It is built once, and again when the catalog has changed.
+// keyStatement is readStatement by key. It is built once, and again after the catalog has changed.
 func (e *entity) keyStatement(read keyRead) string {
 	catalogs := e.catalogs.Load()
 	if built, ok := e.keyStatements.Load(read); ok && built.(builtStatement).catalogs == catalogs {
@@ -91,7 +91,7 @@ func (e *entity) keyStatement(read keyRead) string {
 	return text
 }
 
-// v1Document is a scalar subquery: V1's aggregate with the key, NULL if there is none.
+// v1Document is a scalar subquery: the V1 aggregate with the key, NULL if there is none.
 func (e statements) v1Document(key string) string {
 	documents := []string{}
 	// Coexistence begins.
@@ -105,23 +105,23 @@ func (e statements) quarantined(key string) string {
 	return e.sql(`EXISTS (SELECT 1 FROM {quarantine} q WHERE q.key = {key})`, "key", key)
 }
 
-// freshness adds fresh to a query of seq, gone_seen, stale_seen and marks: the copy exists, no mark for its key is
-// visible, and its storer had seen every mark of all keys.
+// freshness adds the column fresh to a query of seq, gone_seen, stale_seen and marks. A copy is fresh if it exists, no
+// mark for its key is visible, and its storer had seen every mark for all keys.
 func (e statements) freshness(query string) string {
 	return e.sql(`
 		SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = {all gone} AND m.stale_seen = {all stale}) AS fresh
 		FROM ({query}) m`, "query", query)
 }
 
-// sawAll says that the storer of the copy c had seen every mark of all keys.
+// sawAll is the condition that the storer of the copy c had seen every mark for all keys.
 func (e statements) sawAll() string {
 	return e.sql(`c.coexist_gone_seen = {all gone} AND c.coexist_stale_seen = {all stale}`)
 }
 
-// underTruncate says that V1's root table was truncated after the storer of the copy c had read it.
+// underTruncate is the condition that V1's root table was truncated after the storer of the copy c had read it.
 func (e statements) underTruncate() string { return e.sql(`c.coexist_gone_seen < {all gone}`) }
 
-// orphaned is a condition for a copy c whose V1 row may have been deleted while nobody looked.
+// orphaned is a condition for a copy c whose V1 row may have been deleted while capture had a gap.
 func (e statements) orphaned() string {
 	return e.sql(`c.coexist_stale_seen < {all stale} AND {lacks v1}`, "lacks v1", e.lacksV1())
 }
@@ -131,13 +131,14 @@ func (e statements) lacksV1() string {
 	return e.sql(`NOT EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = c.{v2.key})`)
 }
 
-// countAll is how many marks of all keys there are of a kind.
+// countAll is the number of marks of a kind for all keys.
 func (e *tables) countAll(kind markKind) string {
 	return e.sql(`(SELECT count(*) FROM {mark} a WHERE a.key IS NULL AND a.kind = '{kind}')`, "kind", string(kind))
 }
 
-// markRecords is the FROM item of an argument, a JSON list of marks, and what says that the mark m is one of them. A
-// statement that moves keys may leave two marks of one key under one id, of two kinds.
+// markRecords is the FROM item for an argument, a JSON list of marks, and the condition that the mark m is one of them.
+// The condition compares the kind too, because a statement that moves keys may leave two marks of one key under one id,
+// with different kinds.
 func (e statements) markRecords() (from, match string) {
 	from, value := e.db.dialect.Records([]shape.Column{
 		e.keyColumn("key"),
@@ -148,14 +149,14 @@ func (e statements) markRecords() (from, match string) {
 		"kind", value("kind"))
 }
 
-// marks is the list of a key's marks, as text.
+// marksOf is the list of a key's marks, as text.
 func (e statements) marksOf(key string) string {
 	d := e.db.dialect
 	of := e.sql(`{mark} m WHERE m.key = {key}`, "key", key)
 	return fill(`CAST({list} AS text)`, "list", d.List(markDocument(d), of, "m.id"))
 }
 
-// copyDocument is the copy c: what the engine knows of it, and its value; NULL where there is none.
+// copyDocument is the copy c, with its value and what the engine knows about it; NULL where there is no copy.
 func (e statements) copyDocument() string {
 	d := e.db.dialect
 	return fill(`CASE WHEN c.coexist_seq IS NOT NULL THEN {object} END`,
@@ -172,8 +173,8 @@ func (e statements) copyDocument() string {
 		}))
 }
 
-// document is an aggregate as JSON: the row of alias and its child rows, in the order of their own keys or of the
-// columns given.
+// document is an aggregate as JSON: the row of alias and its child rows, ordered by the columns given and then by their
+// own keys.
 func (e statements) document(t *shape.Table, alias string, order []string) string {
 	members := nest(e.db.dialect, alias, t.Columns, 0)
 	for i := range t.Children {
@@ -193,7 +194,7 @@ func (e statements) document(t *shape.Table, alias string, order []string) strin
 	return e.db.dialect.Object(members)
 }
 
-// nest makes members of columns, those that share a path's first name within an object of that name.
+// nest makes members of columns. Columns whose paths share the first name become an object with that name.
 func nest(d database.Expressions, alias string, columns []shape.Column, depth int) []database.Member {
 	var members []database.Member
 	for i := 0; i < len(columns); i++ {
@@ -212,7 +213,7 @@ func nest(d database.Expressions, alias string, columns []shape.Column, depth in
 	return members
 }
 
-// insertStatement inserts the rows of an argument, a JSON list of objects. Columns are named as in the table.
+// insertStatement inserts the rows of its argument, a JSON list of objects. Its columns are named as in the table.
 func (e statements) insertStatement(table string, columns []shape.Column, suffix string) string {
 	from, value := e.db.dialect.Records(columns)
 	values := make([]string, len(columns))
@@ -224,7 +225,7 @@ func (e statements) insertStatement(table string, columns []shape.Column, suffix
 		"values", strings.Join(values, ", "), "from", from, "suffix", suffix)
 }
 
-// updateStatement sets columns of the rows of an argument, a JSON list of objects, that agree in match.
+// updateStatement sets the columns set, from its argument, a JSON list of objects, in the rows that agree in match.
 func (e statements) updateStatement(table string, match, set []shape.Column, suffix string) string {
 	from, value := e.db.dialect.Records(append(append([]shape.Column{}, match...), set...))
 	sets, matches := make([]string, len(set)), make([]string, len(match))

@@ -14,26 +14,26 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// A storer brings copies up to date: a lazy read, a page, the sweep, and every write. It writes a copy only if that is
-// still what the storer has seen: it inserts where there was none, and updates where seq is the one it read. The storer
-// that wins the parent row owns the child rows; the loser writes nothing. Writing a copy deletes exactly the marks that
-// were read with V1: a mark that came later keeps the copy stale.
+// A storer brings copies up to date: a lazy read, a page, the sweep, and every write. It writes a copy only if the copy
+// is still what the storer has seen: it inserts where there was none, and updates where seq is the one it read. The
+// storer that wins the root row owns the child rows; the loser writes nothing. Writing a copy deletes exactly the marks
+// that were read with V1: a mark that came later keeps the copy stale.
 
 // pending is a copy to be stored.
 type pending struct {
 	key            string
 	value          reflect.Value // of the V2 aggregate
-	state          state         // as it was read together with the V1 row that value was made of
+	state          state         // as it was read together with the V1 row from which value was made
 	version        int64
 	mappingVersion int
 	refined        bool
 	quarantined    bool
 }
 
-// lazyPatience is how long a lazy store may take, all in all.
+// lazyPatience is how long a lazy store may take in all.
 const lazyPatience = 250 * time.Millisecond
 
-// engineColumns are those that a V2 root table has besides the model's.
+// engineColumns are the columns that a V2 root table has besides the model's.
 var engineColumns = []shape.Column{
 	{Name: seqColumn, Declared: "bigint"},
 	{Name: versionColumn, Declared: "bigint"},
@@ -45,11 +45,11 @@ var engineColumns = []shape.Column{
 	{Name: staleSeenColumn, Declared: "bigint"},
 }
 
-// readSeq names the seq that was read in the rows of an update.
+// readSeq is the column, in the rows of an update, that holds the seq that was read.
 var readSeq = shape.Column{Name: "read_seq", Declared: "bigint"}
 
-// storeLazily stores what a read made under f has converted, and its failures. It does nothing rather than fail or
-// wait. It returns the keys that were stored, and when.
+// storeLazily stores what a read made under f has converted, and quarantines its failures. Where it would fail or wait,
+// it does nothing. It returns the keys that were stored, and when.
 func (e copies) storeLazily(ctx context.Context, f fence, items []pending, failures []failure,
 	origin Origin,
 ) (stored map[string]bool, at string) {
@@ -63,7 +63,7 @@ func (e copies) storeLazily(ctx context.Context, f fence, items []pending, failu
 			return ErrPhaseChanged
 		}
 		if t.fence.AllMarks != f.AllMarks {
-			return errOvertaken // V1 was truncated since, or there was a gap in the capture
+			return errOvertaken // V1 was truncated since then, or there was a gap in the capture
 		}
 		at = t.fence.Now
 		var err error
@@ -73,14 +73,14 @@ func (e copies) storeLazily(ctx context.Context, f fence, items []pending, failu
 		return e.quarantine(ctx, t, failures)
 	})
 	if err != nil {
-		// The next read, or the sweep, will do it.
+		// The next read, or the sweep, will store it.
 		e.db.logger.DebugContext(ctx, "lazy store failed", "entity", e.name, "rows", len(items), "error", err)
 		return nil, ""
 	}
 	return stored, at
 }
 
-// store writes copies, and returns the keys of those that were written. The others have changed since they were read.
+// store writes copies, and returns the keys of those that it wrote. The others have changed since they were read.
 func (e copies) store(ctx context.Context, t *tx, items []pending, origin Origin) (_ map[string]bool, err error) {
 	if len(items) > 0 {
 		defer func() { e.storeEnded(ctx, err) }()
@@ -145,6 +145,7 @@ func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[
 	}
 	columns := append(append([]shape.Column{}, e.v2.Columns...), engineColumns...)
 	from, value := e.db.dialect.Records(append(columns, readSeq))
+	// Lock the rows in the order of their keys, so that two storers never wait for each other in a circle.
 	if lock := e.db.dialect.Lock(); lock != "" && len(rows) > 1 {
 		document, err := shape.Marshal(rows)
 		if err != nil {
@@ -156,12 +157,12 @@ func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[
 			return err
 		}
 	}
-	sets := make([]string, len(columns)) // with the key, which V1 may spell another way by now
+	sets := make([]string, len(columns)) // with the key, which V1 may spell differently by now
 	for i, c := range columns {
 		sets[i] = quote(c.Name) + " = " + value(c.Name)
 	}
 	updated := map[string]bool{}
-	// Under its own name: in RETURNING, SQLite knows no alias of a table that is updated FROM another.
+	// The table goes by its own name: in RETURNING, SQLite knows no alias of a table that is updated FROM another.
 	table := e.v2.SQL
 	key := table + "." + quote(e.v2.Key.Name)
 	err := e.returnKeys(ctx, t, updated, fill(`UPDATE {table} SET {sets} FROM {from} WHERE {key} = {value.key}
@@ -186,9 +187,10 @@ func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[
 	return nil
 }
 
-// finishStore writes what belongs to the copies that were stored: child rows, the marks that were read, quarantine. A
-// write or a repair, whose row V1 has, is busy where a sweep has made a tombstone of marks that it has read; a storer
-// that has no lock on V1 has read an older state then, and its copy lies under the tombstone.
+// finishStore writes what belongs to the copies that were stored: it inserts their child rows, deletes the marks that
+// were read, and releases the rows from quarantine. A write or a repair knows that V1 has the row. If marks that it
+// read are gone, a sweep has made a tombstone of them, and the write is busy. Any other storer holds no lock on V1: it
+// has then read an older state, and its copy lies under the tombstone.
 func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
@@ -223,8 +225,8 @@ func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored 
 	return e.release(ctx, t, released)
 }
 
-// remove deletes exactly these, and returns how many of them were still there. Those of bypass writes are logged,
-// since the operator wants to know of them later.
+// remove deletes exactly these marks, and returns how many of them were still there. The marks of bypass writes are
+// also logged, because the operator will want to know about them later.
 func (e marks) remove(ctx context.Context, t *tx, marks []mark) (deleted int64, err error) {
 	if len(marks) == 0 {
 		return 0, nil
@@ -302,7 +304,7 @@ func (e statements) execKeys(ctx context.Context, t *tx, statement string, keys 
 // errOvertaken means that a copy has changed since it was read: read again.
 var errOvertaken = errors.New("the copy has changed since")
 
-// errRowHasCome means that a row was inserted after the locks: take them again.
+// errRowHasCome means that a row was inserted after the locks were taken: take them again.
 var errRowHasCome = errors.New("a row has come since")
 
 // parseTime reads a time that the database wrote.
@@ -311,8 +313,8 @@ func parseTime(s string) time.Time {
 	return t.UTC()
 }
 
-// returnKeysOf runs a query that returns keys, in which %s stands for a query of keys unless that is nil, and adds what
-// it returns to found.
+// returnKeysOf runs a query that returns keys, and adds them to found. If keys is not nil, %s in the query stands for a
+// query of keys.
 func (e statements) returnKeysOf(ctx context.Context, t *tx, found map[string]bool, query string, keys []string) error {
 	var args []any
 	if keys != nil {

@@ -9,19 +9,20 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// StoreFailures says how an entity's copies fare that this process stores: by reads, by writes and by sweeps. A copy
-// that cannot be stored for a technical reason, such as a right that was revoked or a disk that is full, fails a write
-// and a run with an error, but not a read: without this nobody would be told.
+// StoreFailures says how this process fares at storing an entity's copies, by reads, writes and sweeps. A copy may fail
+// to be stored for a technical reason, such as a revoked right or a full disk. That fails a write and a run with an
+// error, but not a read: without StoreFailures nobody would be told.
 type StoreFailures struct {
 	Entity string
-	// Total counts the failed stores since the process began. One that others were in the way of, or that came when the
-	// database was not there, is not one, nor is a row at fault.
+	// Total counts the failed stores since the process began. It leaves out stores that failed because other
+	// transactions were in the way, because the database was away, or because a row was at fault.
 	Total int64
-	// FailingSince is when the first failed after the last that succeeded; nil where the last succeeded.
+	// FailingSince is when the first store failed after the last success; nil where the last store succeeded.
 	FailingSince *time.Time
 }
 
-// StoreFailures returns an element for each entity, in the order in which they were made known. It asks no database.
+// StoreFailures returns an element for each entity, in the order in which the entities were made known. It does not ask
+// the database.
 func (c *Control) StoreFailures() []StoreFailures {
 	all := make([]StoreFailures, len(c.db.entities))
 	for i, e := range c.db.entities {
@@ -33,13 +34,13 @@ func (c *Control) StoreFailures() []StoreFailures {
 	return all
 }
 
-// storing is what a process knows of storing copies of an entity.
+// storing is what a process knows about storing an entity's copies.
 type storing struct {
 	failures     atomic.Int64
 	failingSince atomic.Pointer[time.Time]
 }
 
-// storeEnded notes how a store of copies has ended.
+// storeEnded records how a store of copies has ended.
 func (e copies) storeEnded(ctx context.Context, err error) {
 	switch {
 	case err == nil:
@@ -55,13 +56,14 @@ func (e copies) storeEnded(ctx context.Context, err error) {
 	}
 }
 
-// passes reports whether an error may pass by itself: nothing has to be mended first.
+// passes reports whether an error may pass by itself, without anything being mended first.
 func passes(err error) bool {
 	return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrAltered) && !errors.Is(err, ErrHiddenRows) &&
 		!errors.Is(err, database.ErrDenied)
 }
 
-// technical reports whether an error, which was classified, is the fault of neither a row nor another transaction.
+// technical reports whether an error is the fault of neither a row nor another transaction. The error must be
+// classified.
 func technical(ctx context.Context, err error) bool {
 	if _, busy := errors.AsType[*database.BusyError](err); busy || ctx.Err() != nil {
 		return false

@@ -8,16 +8,16 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// A sweep migrates what use did not: the key range as it was at the start, and then the marks that are left.
+// A sweep migrates what use did not: first the key range as it was at the start, then the marks that are left.
 
-// swept is what a sweep does with a batch.
+// swept is what a sweep decides to do with a batch.
 type swept struct {
 	items    []pending
 	failures []failure
-	// newFailures counts those that were not in quarantine before.
+	// newFailures counts the failures that were not in quarantine before.
 	newFailures int
 	vanished    []vanished
-	// wrong are those whose copy an older mapping made, and which this one cannot convert.
+	// wrong are the keys whose copy an older mapping made and whose row this mapping cannot convert.
 	wrong []vanished
 }
 
@@ -91,12 +91,12 @@ func (e sweeping) apply(ctx context.Context, t *tx, c chunk, do swept) (outcome,
 	}
 	added := outcome{migrated: len(stored), quarantined: len(do.failures)}
 	if c.Stage == stageMarks {
-		added.quarantined = do.newFailures // the others were counted in the range
+		added.quarantined = do.newFailures // the stage of the range has counted the others
 	}
 	return added, nil
 }
 
-// readBatch reads the keys of a keyQuery and what there is of each.
+// readBatch reads the keys of a keyQuery and what there is for each of them.
 func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sqlText,
 	limit int,
 ) (*batch, []*seen[V1, V2], error) {
@@ -116,7 +116,7 @@ func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sql
 	return b, read, nil
 }
 
-// v1Keys is a query of the next keys of V1 in a chunk.
+// v1Keys is a query of the next V1 keys in a chunk.
 func (e sweeping) v1Keys(c chunk, limit int) sqlText {
 	var s sqlText
 	s.add("SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (")
@@ -150,8 +150,8 @@ func (e sweeping) nextKeys(s *sqlText, t *shape.Table, c chunk, limit int) {
 	s.add(fill(` ORDER BY {key} LIMIT CAST(? AS integer)`, "key", key), limit)
 }
 
-// marked is a query of the keys that a sweep's last stage is about: those with marks, or with a copy under a tombstone,
-// or with one that has no row since a gap in the capture.
+// marked is a query of the keys for a sweep's last stage: those with marks, those with a copy under a tombstone, and
+// those with a copy that has had no V1 row since a gap in the capture.
 func (e statements) marked() string {
 	return e.sql(`SELECT m.key FROM {mark} m WHERE m.kind = 'CHANGE' UNION SELECT m.key FROM {mark} m JOIN {v2} c
 		ON c.{v2.key} = m.key WHERE m.kind = 'GONE' UNION SELECT c.{v2.key} FROM {v2} c WHERE {underTruncate}
@@ -159,8 +159,8 @@ func (e statements) marked() string {
 		"orphaned", e.orphaned())
 }
 
-// markedKeys is a query of the next of them, up to the last that there was when the stage began: it goes over them
-// once, also where other programs leave new marks as fast as it works.
+// markedKeys is a query of the next keys of marked, up to the last one that was there when the stage began. So the
+// stage goes over the keys once, even if other programs leave new marks as fast as it works.
 func (e sweeping) markedKeys(c chunk, limit int) sqlText {
 	var s sqlText
 	s.add(fill(`SELECT p.key, row_number() OVER (ORDER BY p.key) AS ord FROM (SELECT u.key FROM ({marked}) u
@@ -177,7 +177,7 @@ func (e sweeping) markedKeys(c chunk, limit int) sqlText {
 	return s
 }
 
-// decide decides what a sweep does with a row.
+// decide adds to do what a sweep does with a row.
 func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
 	remigrate := s.state.fresh() && s.copy.MappingVersion < olderThan
 	switch {
@@ -194,7 +194,7 @@ func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
 	if err != nil {
 		do.failures = append(do.failures, newFailure(s.key, s.state, err))
 		if remigrate {
-			do.wrong = append(do.wrong, vanished{s.key, s.state}) // it must not answer any more
+			do.wrong = append(do.wrong, vanished{s.key, s.state}) // the old copy must not answer any more
 		}
 		if !s.quarantined {
 			do.newFailures++
@@ -220,7 +220,7 @@ func (e sweeping) fold(ctx context.Context, t *tx, v vanished) error {
 		}
 	}
 	if len(v.state.marks) == 0 {
-		// TRUNCATE has left no mark of its own for the key.
+		// TRUNCATE left no mark of its own for this key.
 		if err := e.marks.add(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
 			return err
 		}
@@ -229,7 +229,8 @@ func (e sweeping) fold(ctx context.Context, t *tx, v vanished) error {
 	if err := e.marks.lock(ctx, t, v.state.marks); err != nil {
 		return err
 	}
-	// The tombstone has an id of its own: a storer that has read one of these marks would delete it as that.
+	// The tombstone gets an id of its own: under the id of one of these marks, a storer that had read that mark would
+	// delete the tombstone with it.
 	if err := e.marks.add(ctx, t, v.key, markGone, v.state.foldedFloor()); err != nil {
 		return err
 	}
@@ -239,7 +240,8 @@ func (e sweeping) fold(ctx context.Context, t *tx, v vanished) error {
 	return e.release(ctx, t, []string{v.key})
 }
 
-// lock locks marks that were read, and is busy where one of them has gone: somebody has written the key since.
+// lock locks marks that were read. It is busy where one of them has gone: another transaction has written the key
+// since.
 func (e marks) lock(ctx context.Context, t *tx, marks []mark) error {
 	document, err := json.Marshal(marks)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// tables are those of an entity, and what is known of them.
+// tables are an entity's tables, and what is known about them.
 type tables struct {
 	db             *DB
 	name           string
@@ -27,27 +27,27 @@ type tables struct {
 	constraints    database.TableKeys // the foreign and the unique keys of V1's tables
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
-	catalogs                   atomic.Int64 // counts what has become known of columns
+	catalogs                   atomic.Int64 // counts each change in what is known of the columns
 	keyStatements              sync.Map     // of keyRead: the builtStatement
 }
 
-// keyColumn is a column of a name that holds whatever V1's key may, also once that is wider.
+// keyColumn is a column with the given name that holds whatever V1's key may hold, even after V1's column is widened.
 func (e *tables) keyColumn(name string) shape.Column {
 	key := *e.v1.Key
 	key.Name, key.Catalog, key.Declared = name, nil, e.db.dialect.Compared(e.v1.Key)
 	return key
 }
 
-// asKey is an expression, or an argument, as a key.
+// asKey turns an expression, or an argument, into a key.
 func (e *tables) asKey(expression string) string { return e.db.dialect.AsKey(e.v1.Key, expression) }
 
-// uuidKey reports whether the database takes nothing but a uuid for a key.
+// uuidKey reports whether the database accepts only a uuid as a key.
 func (e *tables) uuidKey() bool {
 	return e.db.dialect.Strict() && shape.TypeFamily(e.v1.Key.Now().SQLType) == "uuid"
 }
 
-// validKey reports whether a key could be in the database as it is written: an integer in its usual form, a uuid, or
-// text. V1's column may have been widened, so its limits say nothing here.
+// validKey reports whether a key, as it is written, could be in the database: an integer in its usual form, a uuid, or
+// text. V1's column may have been widened, so its limits do not count here.
 func (e *tables) validKey(key string) bool {
 	if e.intKey {
 		n, err := strconv.ParseInt(key, 10, 64)
@@ -60,18 +60,18 @@ func (e *tables) validKey(key string) bool {
 		(!e.v1.Key.Now().Padded || !strings.HasSuffix(key, " "))
 }
 
-// holdsKey reports whether V1's column, as the catalog was read last, holds a key.
+// holdsKey reports whether V1's column, as the catalog was last read, can hold a key.
 func (e *tables) holdsKey(key string) bool {
 	l := e.v1.Key.Now().Limits
 	if !e.validKey(key) || l.Runes > 0 && utf8.RuneCountInString(key) > l.Runes {
 		return false
 	}
-	n, _ := strconv.ParseInt(key, 10, 64) // which a key that is valid is where it must be
+	n, _ := strconv.ParseInt(key, 10, 64) // a valid integer key always parses
 	fits := func(c *shape.Column) bool { return !reflect.Zero(c.GoType).OverflowInt(n) }
 	return !e.intKey || (!l.Ranged || n >= l.Min && n <= l.Max) && fits(e.v1.Key) && fits(e.v2.Key)
 }
 
-// keyDocument is a list of valid keys as the argument of dialect.keyList.
+// keyDocument is a list of valid keys, as the argument of dialect.KeyList.
 func (e *tables) keyDocument(keys []string) (string, error) {
 	if e.intKey {
 		return "[" + strings.Join(keys, ",") + "]", nil
@@ -89,7 +89,7 @@ func (e *tables) keyOf(t *shape.Table, v any) string {
 	return f.String()
 }
 
-// hasKey is false for an aggregate that leaves its key to the server.
+// hasKey reports whether an aggregate has a key; one without leaves its key to the server.
 func (e *tables) hasKey(t *shape.Table, v any) bool {
 	return !reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(t.Key.Index).IsZero()
 }
@@ -98,14 +98,14 @@ func (e *tables) hasKey(t *shape.Table, v any) bool {
 func (e *tables) setKey(t *shape.Table, v any, key string) {
 	f := reflect.ValueOf(v).Elem().FieldByIndex(t.Key.Index)
 	if e.intKey {
-		n, _ := strconv.ParseInt(key, 10, 64) // a key that is no number is refused by validKey
+		n, _ := strconv.ParseInt(key, 10, 64) // validKey refuses a key that is no number
 		f.SetInt(n)
 		return
 	}
 	f.SetString(key)
 }
 
-// readTables are the names of the tables that say what an entity is, quoted.
+// readTables are the quoted names of the tables that a read of the entity needs.
 func (e *tables) readTables() []string {
 	names := []string{e.markTable}
 	// Coexistence begins.
@@ -117,7 +117,7 @@ func (e *tables) readTables() []string {
 	return names
 }
 
-// v1Tables are the names of V1's tables, quoted.
+// v1Tables are the quoted names of V1's tables.
 func (e *tables) v1Tables() []string {
 	var names []string
 	for _, t := range e.v1.All() {
@@ -126,7 +126,7 @@ func (e *tables) v1Tables() []string {
 	return names
 }
 
-// reserved fails where V2's model has a column whose name is one of the engine's own there.
+// reserved fails where V2's model has a column with the name of one of the engine's own columns in that table.
 func (e *tables) reserved() error {
 	fault := func(t *shape.Table, name, advice string) error {
 		return fmt.Errorf("column %s of V2's table %s: the engine has one of that name there: %s", name, t.Name, advice)
@@ -152,7 +152,7 @@ func (e *tables) reserved() error {
 	return nil
 }
 
-// checkKeeps fails where a column of V2 would change what is written to it. sqlType says the type of each.
+// checkKeeps fails where a column of V2 would change the values written to it. sqlType returns the type of each column.
 func (e *tables) checkKeeps(sqlType func(*shape.Column) string) error {
 	for _, t := range e.v2.All() {
 		for i := range t.Columns {
@@ -165,7 +165,8 @@ func (e *tables) checkKeeps(sqlType func(*shape.Column) string) error {
 	return nil
 }
 
-// uuidForm is how PostgreSQL reads a uuid (https://www.postgresql.org/docs/current/datatype-uuid.html).
+// uuidForm matches the forms of a uuid that PostgreSQL reads
+// (https://www.postgresql.org/docs/current/datatype-uuid.html).
 var uuidForm = regexp.MustCompile(`^(([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}|\{([0-9a-fA-F]{4}-?){7}[0-9a-fA-F]{4}\})$`)
 
 // uuidSpelled is a uuid of uuidForm as PostgreSQL spells it.

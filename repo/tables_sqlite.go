@@ -4,7 +4,7 @@ import "strings"
 
 // The engine's own tables on SQLite.
 
-// sqliteNow is the default of a column with a point in time.
+// sqliteNow is the default of a column that holds a point in time.
 const sqliteNow = "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
 
 func (sqlite) sharedTables(*DB) []string {

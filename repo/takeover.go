@@ -7,11 +7,11 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// What V1 holds after a write, against what was written.
+// Comparing what V1 holds after a write with what was written.
 
-// takeOver returns the V2 aggregate that a client has written with what V1 has made of it: wanted is what was written
-// to V1, held what V1 holds, before what it held, nil for a new row. It fails with a *NotRepresentableError where V1
-// does not keep what the client has said.
+// takeOver returns the V2 aggregate v2 that a client has written, changed by what V1 has made of it. wanted is what was
+// written to V1, and held is what V1 holds now. before is what V1 held, nil for a new row. takeOver fails with a
+// *NotRepresentableError where V1 does not keep what the client has said.
 func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, error) {
 	if Identical(held, wanted) {
 		return v2, nil
@@ -30,8 +30,9 @@ func (r *Repository[V1, V2]) takeOver(before *V1, wanted, held V1, v2 V2) (V2, e
 	return merged, nil
 }
 
-// notBroughtBack fails with a *ConflictError where V1 does not hold what was written to it in a place that differs from
-// stale, the row as it was before CONTRACT: what V1's owner makes of such a row is no newer than what V2 has.
+// notBroughtBack fails with a *ConflictError where V1 does not hold what was written to it, in a place where that
+// differs from stale, the row as it was before CONTRACT. What V1's owner makes of such an old row is no newer than what
+// V2 has.
 func (r *Repository[V1, V2]) notBroughtBack(stale, wanted, held *V1) error {
 	led := r.v1.Changes(reflect.ValueOf(stale).Elem(), reflect.ValueOf(wanted).Elem())
 	for place, path := range r.v1.Changes(reflect.ValueOf(wanted).Elem(), reflect.ValueOf(held).Elem()) {
@@ -43,8 +44,8 @@ func (r *Repository[V1, V2]) notBroughtBack(stale, wanted, held *V1) error {
 	return nil
 }
 
-// sameRows reports whether two V1 aggregates are the same rows. V1 knows no order of child rows but that of their keys,
-// whatever V2's is.
+// sameRows reports whether two V1 aggregates are the same rows. V1 orders child rows only by their keys, whatever their
+// order is in V2.
 func (r *Repository[V1, V2]) sameRows(a, b *V1) bool {
 	if Identical(*a, *b) {
 		return true

@@ -6,12 +6,12 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// Statements are written as SQL. Names in braces stand for what a statement cannot spell; fill, sql and script put that
-// there. What is put there is not looked at again. In fill and sql a line break with the tabs that follow is one blank;
-// a script keeps its lines, for people who read it as `coexist ddl` prints it.
+// Statements are written as SQL. Names in braces stand for what a statement cannot spell; fill, sql and script replace
+// them. What they put in is not searched for names again. In fill and sql a line break and the tabs that follow it
+// become one blank; a script keeps its lines, for people who read it as `coexist ddl` prints it.
 
-// sql is fill with the engine's own tables besides pairs, each under its name, such as {coexist_run}, and {now}, {lock}
-// and {key share} of the dialect.
+// sql is fill with further names besides pairs: the engine's own tables, such as {coexist_run}, and {now}, {lock} and
+// {key share} of the dialect.
 func (db *DB) sql(template string, pairs ...string) string {
 	return database.FillBy(database.OneLine(template), database.Named(pairs), db.named)
 }
@@ -21,7 +21,7 @@ func (db *DB) script(template string, pairs ...string) string {
 	return database.FillBy(template, database.Named(pairs), db.named)
 }
 
-// sql is that of DB with what is the entity's:
+// sql is that of DB with the entity's names besides:
 //
 //	{v1} {v2}            the root tables
 //	{v1.key} {v2.key}    their key columns

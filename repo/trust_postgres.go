@@ -8,8 +8,8 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// What on PostgreSQL could turn our role against itself: whoever owns a table may have triggers on it, which run with
-// the rights of who writes to it.
+// What could turn our role against itself on PostgreSQL: the owner of a table may put triggers on it, which run with
+// the rights of the role that writes to it.
 
 func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
 	s := db.pools.Reading()
@@ -33,8 +33,9 @@ func (p postgres) checkDatabase(ctx context.Context, db *DB) error {
 	return nil
 }
 
-// strangers are the tables and functions of the engine's that belong to a role which has no power over the database,
-// over V1 or over us otherwise. A role that may do anything with V1's rows has some: it may be the server's of before.
+// strangers returns the tables and functions of the engine's that belong to a role without any other power over the
+// database, over V1 or over us. A role that may do anything with V1's rows counts as having power: it may be the
+// server's former role.
 func (postgres) strangers(ctx context.Context, s database.Session, db *DB) ([]string, error) {
 	own := db.own
 	ours := []string{
@@ -72,7 +73,8 @@ UNION ALL SELECT 'function ' || p.proname || ' belongs to role ' || pg_get_userb
 		database.JSONList(functions))
 }
 
-// checkRole: runs write through temporary tables, and the triggers tell our writes by the secret.
+// checkRole checks two rights: runs write through temporary tables, and the triggers recognize our writes by the
+// secret.
 func (postgres) checkRole(ctx context.Context, db *DB) error {
 	lacking, err := db.pools.Reading().Texts(ctx, database.OneLine(`SELECT format('temporary tables, through which runs write: GRANT TEMPORARY ON DATABASE %I TO %I',
 		current_database(), current_user) WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')

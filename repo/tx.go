@@ -16,13 +16,13 @@ import (
 type opening struct {
 	key      *string  // the aggregate whose V1 rows are locked; nil for none
 	writes   []string // the keys whose V1 rows it writes, with key
-	all      bool     // it may write the V1 rows of any key, and leaves no mark of them
+	all      bool     // it may write the V1 rows of any key, and leaves no mark for them
 	deleting bool     // lock against references too
 	derived  bool     // writes only what can be derived again: its COMMIT need not reach the disk
-	lazy     bool     // wait for nobody: give up at once
+	lazy     bool     // wait for no other transaction: give up at once
 }
 
-// keys are those whose V1 rows the transaction writes.
+// keys returns the keys whose V1 rows the transaction writes.
 func (o opening) keys() []string {
 	if o.key != nil {
 		return append([]string{*o.key}, o.writes...)
@@ -30,23 +30,23 @@ func (o opening) keys() []string {
 	return o.writes
 }
 
-// tx is a transaction on one entity, under the phase that its fence says: nobody changes the phase before it ends.
+// tx is a transaction on one entity, under the phase that its fence gives: nobody can change the phase before it ends.
 type tx struct {
 	database.Session
 	entity  *entity
 	conn    *sql.Conn
 	opening opening
-	others  map[*entity]*opening // of other entities, whose rows it writes besides
+	others  map[*entity]*opening // the other entities whose rows it also writes
 	fence   fence
 	seq     int64 // for the copies that this transaction writes; never used before or again
-	// token is in the marks of what the transaction causes besides what it writes.
+	// token is in the marks of whatever the transaction causes beyond its own writes.
 	token string
 	// locked says whether the leading root row was there to be locked.
 	locked bool
 }
 
-// transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *busyError when
-// another transaction was in the way, and with ErrOutcomeUnknown when the connection was lost in COMMIT.
+// transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *database.BusyError
+// when another transaction was in the way, and with ErrOutcomeUnknown when the connection was lost during COMMIT.
 func (e *entity) transact(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
 	waiting := ctx
 	if o.lazy {
@@ -60,7 +60,7 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 	}
 	defer leave()
 	if pool := e.db.pools.WriterDB.Stats(); pool.InUse < pool.MaxOpenConnections {
-		waiting = ctx // for a connection that may have to be opened, not for one that others hold
+		waiting = ctx // wait as long as opening a connection takes, but not for one that others hold
 	}
 	conn, err := e.db.pools.WriterDB.Conn(waiting)
 	if err != nil {
@@ -75,8 +75,8 @@ func (e *entity) transact(ctx context.Context, o opening, fn func(context.Contex
 	}, fn)
 }
 
-// noKey is ErrNotFound for what the database says of a key that is no value of its column's type, when a transaction
-// begins with it.
+// noKey returns ErrNotFound where the transaction could not begin because its key is no value of the column's type. It
+// returns any other error as it is.
 func (e *entity) noKey(o opening, err error) error {
 	if database.IsRefused(err, database.BadValue) && o.key != nil {
 		return ErrNotFound
@@ -84,14 +84,14 @@ func (e *entity) noKey(o opening, err error) error {
 	return err
 }
 
-// transactOn is transact on a connection, which it gives back, with another opening.
+// transactOn is transact on a connection, which it gives back. begin opens the transaction.
 func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(context.Context, *tx, *entity) error,
 	fn func(context.Context, *tx) error,
 ) (err error) {
 	t := &tx{entity: e, conn: conn, Session: e.db.pools.OnConnection(conn), token: newToken()}
 	done := false
 	defer func() {
-		if !done { // also where fn panics
+		if !done { // also when fn panics
 			t.rollback(ctx)
 		}
 		// A connection that cannot be given back is closed: nothing is lost with it.
@@ -118,7 +118,7 @@ func (e *entity) transactOn(ctx context.Context, conn *sql.Conn, begin func(cont
 	return nil
 }
 
-// newToken is a UUID that no other transaction has.
+// newToken returns a UUID that no other transaction has.
 func newToken() string {
 	const version, variant = 0x4000, 0x8000
 	a, b := rand.Uint64(), rand.Uint64()
@@ -126,19 +126,19 @@ func newToken() string {
 		b>>48&0x3fff|variant, b&0xffffffffffff)
 }
 
-// rollback ends the transaction; a connection on which that fails is thrown away.
+// rollback ends the transaction. If that fails, it throws the connection away.
 func (t *tx) rollback(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	t.Pools.Observe("ROLLBACK")
 	if _, err := t.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
-		// Its state is unknown: throw it away. What it had begun ends with it.
+		// Its state is unknown: throw it away. Whatever it had begun ends with it.
 		_ = t.conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 }
 
-// write is transact for a user's write: it tries again, with back-off, while other transactions are in the way, and
-// once where what is known of V1's columns says no and is no longer true.
+// write is transact for a user's write. It tries again, with back-off, while other transactions are in the way. It also
+// tries once more where our knowledge of V1's columns refused the write and turns out to be out of date.
 func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, *tx) error) error {
 	renewed := false
 	return database.Retry(ctx, database.Patience{Tries: database.BusyTries}, database.IsBusy, func() error {
@@ -162,7 +162,7 @@ func (e *entity) write(ctx context.Context, o opening, fn func(context.Context, 
 	})
 }
 
-// renewColumns looks at V1's columns again, and brings V2's up to them. It reports whether any has changed.
+// renewColumns looks at V1's columns again, and brings V2's up to date with them. It reports whether any has changed.
 func (e fitting) renewColumns(ctx context.Context) (bool, error) {
 	changed, err := e.renew(ctx, e.db.pools.Reading())
 	if err != nil {
@@ -175,7 +175,7 @@ func (e fitting) renewColumns(ctx context.Context) (bool, error) {
 	return changed || altered, nil
 }
 
-// refusedByLimit reports whether an error comes of what a column can hold: as we know it, or as the database does.
+// refusedByLimit reports whether an error is about what a column can hold, by our own check or by the database's.
 func refusedByLimit(err error) bool {
 	if err == nil {
 		return false
@@ -187,7 +187,7 @@ func refusedByLimit(err error) bool {
 }
 
 // autonomously runs a statement outside of a transaction, and tries again while others are in the way: the database's
-// default may be an isolation level at which that fails rather than waits.
+// default isolation level may be one at which the statement fails rather than waits.
 func (db *DB) autonomously(ctx context.Context, fn func(database.Session) error) error {
 	return database.Retry(ctx, database.Patience{Tries: database.BusyTries}, database.IsBusy, func() error {
 		return fn(db.pools.Once())

@@ -8,16 +8,16 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// UpdateV1 changes the V1 aggregate with the key, and its copy with it, in one transaction. change is given the
-// aggregate as it is and may be called more than once. What V1 does not express stays in the copy. UpdateV1 returns the
-// aggregate as the database then holds it.
+// UpdateV1 changes the V1 aggregate with the key, and its copy, in one transaction. change receives the aggregate as it
+// is and may be called more than once. What V1 cannot express stays in the copy. UpdateV1 returns the aggregate as the
+// database then holds it.
 //
-// In EXPAND and MIGRATE a result that V2 cannot convert is written all the same: the copy turns stale and the key goes
-// to quarantine. From CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
+// In EXPAND and MIGRATE a result that V2 cannot convert is still written: the copy turns stale and the key goes to
+// quarantine. From CUTOVER on it is refused with a *ConversionError. In CONTRACT only V2 is written.
 //
-// It fails with ErrNotFound, with change's own error, with an *InputError for what V1 cannot hold, with a
-// *ConversionError where the row holds a value that its model cannot, and in CONTRACT with a *NotRepresentableError for
-// what V1 has no place for.
+// UpdateV1 fails with ErrNotFound, with change's own error, with an *InputError for what V1 cannot hold, and with a
+// *ConversionError where the row holds a value that its model cannot hold. In CONTRACT it fails with a
+// *NotRepresentableError for what V1 has no place for.
 func (r *Repository[V1, V2]) UpdateV1(ctx context.Context, key string, change func(*V1) error) (v1 V1, err error) {
 	if !r.validKey(key) {
 		return v1, ErrNotFound
@@ -67,8 +67,8 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string,
 	}
 	if t.fence.leader() == sideV2 {
 		if t.fence.writesV1() {
-			// While V1 is restored it may not hold yet what the client has left alone, and SQLite would take what is
-			// too long.
+			// During a restore V1 may not yet hold the fields that the client has left alone, and SQLite would accept a
+			// value that is too long.
 			if err := r.holdable(s.v1, &v1); err != nil {
 				return v1, inputError(err)
 			}
@@ -84,13 +84,13 @@ func (r *Repository[V1, V2]) updateV1(ctx context.Context, t *tx, key string,
 	return r.refreshCopy(ctx, t, before, &v1, changed)
 }
 
-// UpdateV2 changes the V2 aggregate with the key, and the V1 row with it, in one transaction. change is given the
-// aggregate as the internal read finds it and may be called more than once. UpdateV2 returns the record as it then is.
+// UpdateV2 changes the V2 aggregate with the key, and the V1 row, in one transaction. change receives the aggregate as
+// the internal read finds it and may be called more than once. UpdateV2 returns the record as it then is.
 //
 // It fails with ErrNotFound, with ErrStaleVersion where expectedVersion is given and is not the version, with
-// ErrV2NotOpen in EXPAND, with change's own error, with an *InputError for bad input, with a *NotRepresentableError for
-// what V1 cannot hold, unless only V2 is written, as in CONTRACT, and with a *ConversionError where V1 cannot be
-// converted in the first place.
+// ErrV2NotOpen in EXPAND, with change's own error, and with an *InputError for bad input. It fails with a
+// *NotRepresentableError for what V1 cannot hold, unless only V2 is written, as in CONTRACT. It fails with a
+// *ConversionError where V1 could not be converted in the first place.
 func (r *Repository[V1, V2]) UpdateV2(ctx context.Context, key string, expectedVersion *int64,
 	change func(*V2) error,
 ) (record Record[V2], err error) {
@@ -119,7 +119,7 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 		return record, v1, fmt.Errorf("%w: the version is %d", ErrStaleVersion, s.state.currentVersion())
 	}
 	v2Leads := t.fence.leader() == sideV2
-	// What an older mapping made and nobody has touched since is made again.
+	// Convert V1 again where an older mapping made the copy and no V2-shaped write has refined it since.
 	s.again = !v2Leads && s.state.hasCopy && !s.copy.Refined && s.copy.MappingVersion < r.mappingVersion
 	before, err := r.internalRead(s)
 	if err != nil {
@@ -163,9 +163,9 @@ func (r *Repository[V1, V2]) updateV2(ctx context.Context, t *tx, key string, ex
 	return record, v1, err
 }
 
-// keep stores the conversion that an update has left as it was. It is no write of the client's.
+// keep stores the conversion that an update left unchanged. That does not count as a write of the client's.
 func (r *Repository[V1, V2]) keep(ctx context.Context, t *tx, s *seen[V1, V2], c Record[V2]) (Record[V2], error) {
-	if s.state.fresh() || t.fence.leader() == sideV2 { // also one that an older mapping has made
+	if s.state.fresh() || t.fence.leader() == sideV2 { // even a copy that an older mapping has made
 		return s.record(), nil
 	}
 	if err := r.put(ctx, t, s, c, 0); err != nil {
@@ -182,9 +182,9 @@ func (r *Repository[V1, V2]) written(t *tx, s *seen[V1, V2], c Record[V2], growt
 	}}
 }
 
-// putV2 stores a V2 aggregate that a client wrote, with what V1's owner makes of it, once its V1 row, which was before
-// and ought to be v1, is written. mappingVersion is that of the copy it was made of: what an older mapping got wrong is
-// still in it.
+// putV2 stores a V2 aggregate that a client wrote, with what V1's owner makes of it. Its V1 row is already written: it
+// was before, and ought to be v1. mappingVersion is that of the copy that the aggregate was made from, since what an
+// older mapping got wrong is still in it.
 func (r *Repository[V1, V2]) putV2(ctx context.Context, t *tx, before *V1, v1 V1, v2 V2, growth int64,
 	mappingVersion int,
 ) (record Record[V2], err error) {

@@ -12,24 +12,24 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// The engine's own tables carry a version, in one row. A newer program upgrades them in order, in the transaction in
-// which it creates what is missing; an older one says so and does nothing.
+// The engine's own tables carry a version, in one row. A newer program upgrades them step by step, in the transaction
+// in which it creates what is missing. An older program reports the newer version and does nothing.
 
-// ownVersion is the version of the engine's own tables that this program knows. What changes them raises it, and adds
-// to upgrades.
+// ownVersion is the version of the engine's own tables that this program knows. A change of these tables raises it, and
+// adds to upgrades.
 const ownVersion = 7
 
-// upgrades are the statements that bring the engine's own tables from one version to the next, by the version that they
-// start from. They run when the tables that a new database gets are there.
+// upgrades are the statements that bring the engine's own tables from one version to the next, by the version from
+// which they start. They run once the tables that a new database gets are there.
 var upgrades = map[int64]func(ctx context.Context, db *DB, s database.Session) ([]string, error){
 	2: upgradeFrom2,
 	3: upgradeFrom3, 4: upgradeFrom4, 5: upgradeFrom5, 6: upgradeFrom6,
 }
 
-// ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first carried
-// none.
+// ownVersion returns the version of the engine's own tables in the database, 0 where there are none. The first version
+// of the tables carried no number; it counts as 1.
 func (db *DB) ownVersion(ctx context.Context, s database.Session) (int64, error) {
-	// In this order, since another instance may be creating them, all at once.
+	// The order matters, since another instance may be creating all these tables at once.
 	made, err := db.dialect.Columns(ctx, s, db.ownTable("coexist_entity"))
 	if err != nil || len(made) == 0 {
 		return 0, db.pools.Classify(err)
@@ -46,7 +46,8 @@ func (db *DB) ownTable(name string) *shape.Table {
 	return &shape.Table{Name: name, SQL: db.qualify(name)}
 }
 
-// checkOwnVersion says what to do where the engine's own tables are not of the version that this program knows.
+// checkOwnVersion fails where the engine's own tables do not have the version that this program knows. The error says
+// what to do.
 func checkOwnVersion(installed int64) error {
 	const tables = "Coexist's own tables are" // a name, which begins with a capital letter
 	switch {
@@ -66,7 +67,7 @@ func checkOwnVersion(installed int64) error {
 	}
 }
 
-// upgrade are the statements that bring the engine's own tables to the version that this program knows.
+// upgrade returns the statements that bring the engine's own tables to the version that this program knows.
 func (db *DB) upgrade(ctx context.Context, s database.Session, from int64) ([]string, error) {
 	var all []string
 	for version := from; version != ownVersion; version++ {
@@ -83,8 +84,8 @@ func (db *DB) upgrade(ctx context.Context, s database.Session, from int64) ([]st
 	return append(all, fmt.Sprintf("UPDATE %s SET version = %d", db.own.version, ownVersion)), nil
 }
 
-// upgradeFrom2 gives each entity a log of marks and a quarantine of its own, whose keys have the type of V1's. Nobody
-// writes to V1 meanwhile: a trigger would write to the log that goes.
+// upgradeFrom2 gives each entity its own log of marks and its own quarantine, whose keys have the type of V1's. It
+// keeps all writers away from V1 meanwhile, because a trigger would write to the old log, which is dropped.
 func upgradeFrom2(ctx context.Context, db *DB, s database.Session) ([]string, error) {
 	var unknown []string
 	err := s.Query(ctx, func(rows *sql.Rows) error {
@@ -127,8 +128,8 @@ func upgradeFrom2(ctx context.Context, db *DB, s database.Session) ([]string, er
 		"quarantine", quarantine)), nil
 }
 
-// upgradeFrom3 gives each entity a place for its capture's fingerprint. What capture is then it takes for what it has
-// been.
+// upgradeFrom3 gives each entity a place for its capture's fingerprint. It records the fingerprint of the capture as it
+// is then, on the assumption that the capture has been so all along.
 func upgradeFrom3(_ context.Context, db *DB, _ database.Session) ([]string, error) {
 	statements := []string{db.sql(`ALTER TABLE {coexist_entity} ADD COLUMN capture_fingerprint text`)}
 	for _, e := range db.entities {
@@ -138,7 +139,7 @@ func upgradeFrom3(_ context.Context, db *DB, _ database.Session) ([]string, erro
 	return statements, nil
 }
 
-// upgradeFrom4 drops an index whose place two others have taken.
+// upgradeFrom4 drops an index that two others have replaced.
 func upgradeFrom4(_ context.Context, db *DB, _ database.Session) ([]string, error) {
 	var statements []string
 	for _, e := range db.entities {
@@ -148,12 +149,12 @@ func upgradeFrom4(_ context.Context, db *DB, _ database.Session) ([]string, erro
 	return statements, nil
 }
 
-// upgradeFrom5 is for capture functions that everybody could put on a table of his own, and so leave marks of our rows.
-// upgradeFrom6 replaces them.
+// upgradeFrom5 does nothing. Before version 6 anybody could put a capture function on a table of their own, and so
+// leave marks for our rows; upgradeFrom6 replaces these functions.
 func upgradeFrom5(context.Context, *DB, database.Session) ([]string, error) { return nil, nil }
 
-// upgradeFrom6 tells own writes by key: triggers under other names, which leave marks of what our writes cause besides,
-// with a token.
+// upgradeFrom6 makes the capture tell own writes by key. The new triggers have other names, and leave marks, with a
+// token, for whatever else our writes cause.
 func upgradeFrom6(ctx context.Context, db *DB, s database.Session) ([]string, error) {
 	var statements []string
 	add := func(name, column, declared string) error {
@@ -181,7 +182,7 @@ func upgradeFrom6(ctx context.Context, db *DB, s database.Session) ([]string, er
 			return nil, err
 		}
 		if len(dropped) == 0 {
-			continue // nothing captured: whoever may installs it later
+			continue // nothing is captured: a role that may install the capture does so later
 		}
 		created, err := db.dialect.capture(ctx, s, e.capture, captureAll)
 		if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
-// What captured writes up to version 6 of the engine's own tables: triggers named after the table.
+// The capture up to version 6 of the engine's own tables: triggers named after the table.
 
 func (postgres) capture6(e capture) (captured, fingerprint string) {
 	var whole []string
@@ -41,8 +41,8 @@ func (postgres) dropCapture6(ctx context.Context, s database.Session, e capture)
 		for _, name := range names {
 			statements = append(statements, fill(`DROP TRIGGER IF EXISTS {name} ON {on}`, "name", name, "on", on))
 		}
-		// A stranger may have put the function on a table of his own, and lock that: it is made one that does nothing,
-		// and dropped only where nothing uses it any more.
+		// A stranger may have put the function on a table of their own, and may lock that table. So the function is
+		// replaced by one that does nothing, and dropped only where nothing uses it any more.
 		function := e.db.qualify("coexist_capture_" + t.table)
 		used, err := s.Texts(ctx, `SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t JOIN pg_class c
 			ON c.oid = t.tgrelid WHERE t.tgfoid = p.oid AND NOT c.oid = ANY (SELECT to_regclass(n.name)
@@ -100,5 +100,5 @@ func (sqlite) dropCapture6(ctx context.Context, s database.Session, e capture) (
 	return statements, nil
 }
 
-// looseKeys: a type says nothing of length here.
+// looseKeys does nothing, because on SQLite a type does not limit the length.
 func (sqlite) looseKeys(statements) []string { return nil }

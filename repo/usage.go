@@ -13,20 +13,20 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// V1Use is one operation of a client that asks for the V1 shape.
+// V1Use is one operation in which a client asks for the V1 shape.
 type V1Use struct {
-	// ClientName and ClientVersion are what the client says of itself; empty ones are counted as "unknown".
+	// ClientName and ClientVersion are what the client says about itself; empty ones are counted as "unknown".
 	ClientName, ClientVersion string
 	// OperationName is empty for an operation without a name.
 	OperationName string
-	// Fields are those of the V1 shape that the operation asks for, each once.
+	// Fields are the fields of the V1 shape that the operation asks for, each once.
 	Fields []V1Field
 }
 
 // V1Field is a field of the V1 shape of an entity, such as CustomerV1.city.
 type V1Field struct{ Entity, Name string }
 
-// V1Usage says how often operations of a client asked for a field of the V1 shape.
+// V1Usage says how often an operation of a client has asked for a field of the V1 shape.
 type V1Usage struct {
 	ClientName, ClientVersion, OperationName, Field string
 	Count                                           int64
@@ -34,28 +34,28 @@ type V1Usage struct {
 }
 
 const (
-	// usageInterval is how often counts are taken to the database: what a killed process loses.
+	// usageInterval is how often counts are written to the database: a killed process loses the counts of one interval.
 	usageInterval = 3 * time.Second
 	// usageKept is how long a use is remembered after it was last seen.
 	usageKept = 400 * 24 * time.Hour
-	// maxUsageRows is about how many rows are kept; beyond them only what is known already is counted apart.
+	// maxUsageRows is about how many rows are kept; beyond it only uses that are already known are counted apart.
 	maxUsageRows = 20_000
-	// maxUsageListed is how many V1Usage returns.
+	// maxUsageListed is how many rows V1Usage returns at most.
 	maxUsageListed = 1000
 	usageBatch     = 500
 )
 
-// RecordV1Usage counts an operation that asks for the V1 shape. It only touches memory, a bounded amount of it: names
-// are made printable and cut at 100 characters, and beyond 100 clients at once, 50 versions and 200 operations of each,
-// they are counted as "other". Work takes the counts to the database.
+// RecordV1Usage counts an operation that asks for the V1 shape. It only touches memory, and a bounded amount of it:
+// names are made printable and cut at 100 characters. Beyond 100 clients at once, and 50 versions and 200 operations of
+// each client, names are counted as "other". Work writes the counts to the database.
 func (c *Control) RecordV1Usage(use V1Use) { c.db.usage.record(use, time.Now()) }
 
 // V1Operations returns how many operations RecordV1Usage has counted in this process, by client. A client that was not
-// seen for ten minutes may be missing where others have taken its place.
+// seen for ten minutes may be missing if another has taken its place.
 func (c *Control) V1Operations() map[string]int64 { return c.db.usage.operations() }
 
-// keepV1Usage takes what RecordV1Usage has counted to the database every few seconds until ctx ends, and then once
-// more. Any number of instances add up. While the database is away counts wait in memory.
+// keepV1Usage writes the counts of RecordV1Usage to the database every few seconds until ctx ends, and then once more.
+// The counts of any number of instances add up. While the database is away, counts wait in memory.
 func (c *Control) keepV1Usage(ctx context.Context) {
 	failed := false
 	var forgotten time.Time
@@ -66,16 +66,16 @@ func (c *Control) keepV1Usage(ctx context.Context) {
 			err = c.db.forgetUsage(ctx)
 			forgotten = time.Now()
 		}
-		if err != nil && !failed { // once is enough
+		if err != nil && !failed { // warn once
 			c.db.logger.WarnContext(ctx, "the use of V1 by clients cannot be kept, and waits in memory", "error", err)
 		}
 		failed = err != nil
 	}
 }
 
-// V1Usage returns who has asked for the V1 shape of an entity since a point in time, the zero time for ever: the 1000
-// that were seen last, newest first. What this instance has counted is in it; what others have counted may come a few
-// seconds later. It fails with ErrNotFound for an unknown entity.
+// V1Usage returns which clients have asked for the V1 shape of an entity since a point in time; the zero time means
+// ever. It returns the 1000 uses that were seen last, newest first. They include what this instance has counted; the
+// counts of other instances may come a few seconds later. It fails with ErrNotFound for an unknown entity.
 func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) ([]V1Usage, error) {
 	e, err := c.entity(entity)
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 	if since.Year() < 1970 {
 		since = time.Unix(0, 0)
 	}
-	// It is marshalled by hand: databases compare times as they are written here.
+	// The time is marshalled by hand, because databases compare times in the form that is written here.
 	argument := `"` + since.UTC().Format(usageTimeStamp) + `"`
 	d := c.db.dialect
 	usage := []V1Usage{}
@@ -122,7 +122,7 @@ func (c *Control) V1Usage(ctx context.Context, entity string, since time.Time) (
 	return usage, err
 }
 
-// keepUsage takes the counts to the database. What it cannot keep goes on waiting.
+// keepUsage writes the counts to the database. Counts that it cannot write go on waiting.
 func (db *DB) keepUsage(ctx context.Context) error {
 	db.usage.keeping.Lock()
 	defer db.usage.keeping.Unlock()
@@ -130,9 +130,9 @@ func (db *DB) keepUsage(ctx context.Context) error {
 	if len(counts) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // what has begun is finished
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // finish even if ctx ends
 	defer cancel()
-	// In the same order everywhere, so that instances never wait for one another in a circle.
+	// Every instance writes in the same order, so that instances never wait for one another in a circle.
 	for batch := range slices.Chunk(slices.SortedFunc(maps.Keys(counts), usageKey.compare), usageBatch) {
 		if err := db.addUsage(ctx, batch, counts); err != nil {
 			db.usage.giveBack(counts)
@@ -156,7 +156,7 @@ var usageColumns = []shape.Column{
 	{Name: "last_seen_at", Declared: "timestamptz"},
 }
 
-// addUsage adds counts to the table's.
+// addUsage adds counts to those in the table.
 func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey]usageCount) error {
 	rows := make([]map[string]any, len(keys))
 	for i, k := range keys {
@@ -201,7 +201,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 	})
 }
 
-// forgetUsage drops what nobody has done for long.
+// forgetUsage deletes uses that were last seen more than usageKept ago.
 func (db *DB) forgetUsage(ctx context.Context) error {
 	return db.autonomously(ctx, func(s database.Session) error {
 		_, err := s.Exec(ctx, db.sql(`DELETE FROM {coexist_v1_usage} WHERE last_seen_at < {scalar}`,

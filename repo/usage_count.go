@@ -11,10 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-// What keeps the counts of V1 use small, whatever clients call themselves.
+// These limits keep the counts of V1 use small, whatever clients call themselves.
 const (
 	unknownClient  = "unknown"
-	otherClients   = "other" // what is beyond a limit is counted under this name
+	otherClients   = "other" // what exceeds a limit is counted under this name
 	maxClients     = 100     // names of clients
 	maxVersions    = 50      // versions of one client
 	maxOperations  = 200     // operations of one client
@@ -24,7 +24,7 @@ const (
 	usageTimeStamp = "2006-01-02T15:04:05.000Z"
 )
 
-// usageKey is what is counted apart.
+// usageKey identifies one count.
 type usageKey struct{ entity, client, version, operation, field string }
 
 func (k usageKey) compare(l usageKey) int {
@@ -32,7 +32,8 @@ func (k usageKey) compare(l usageKey) int {
 		cmp.Compare(k.operation, l.operation), cmp.Compare(k.field, l.field))
 }
 
-// other is what a key is counted under where there is no room for it. There are as many of these as V1 has fields.
+// other is the key under which a use is counted where there is no room for its own. There are as many such keys as V1
+// has fields.
 func (k usageKey) other() usageKey {
 	return usageKey{k.entity, otherClients, otherClients, otherClients, k.field}
 }
@@ -56,7 +57,7 @@ func (c usageCount) plus(d usageCount) usageCount {
 	return sum
 }
 
-// usageCounter counts V1 use in memory, until it is taken to the database. It takes bounded memory.
+// usageCounter counts V1 use in bounded memory, until the counts are written to the database.
 type usageCounter struct {
 	keeping sync.Mutex // held while counts are on their way to the database
 	mu      sync.Mutex
@@ -91,7 +92,7 @@ func (u *usageCounter) record(use V1Use, now time.Time) {
 	}
 }
 
-// admit returns the names under which an operation is counted.
+// admit returns the names under which to count an operation.
 func (u *usageCounter) admit(name, version, operation string, now time.Time) (string, string, string) {
 	admitted, gone := u.clients.admit(name, now)
 	if gone != "" {
@@ -111,7 +112,7 @@ func (u *usageCounter) admit(name, version, operation string, now time.Time) (st
 	return name, version, operation
 }
 
-// add may only be called with the lock held.
+// add adds c to the count of k. The caller must hold u.mu.
 func (u *usageCounter) add(k usageKey, c usageCount) {
 	if _, counted := u.waiting[k]; !counted && len(u.waiting) >= maxUsageKeys {
 		k = k.other()
@@ -119,7 +120,7 @@ func (u *usageCounter) add(k usageKey, c usageCount) {
 	u.waiting[k] = u.waiting[k].plus(c)
 }
 
-// take returns all counts, and starts again from nothing.
+// take returns all counts, and starts again from none.
 func (u *usageCounter) take() map[usageKey]usageCount {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -128,7 +129,7 @@ func (u *usageCounter) take() map[usageKey]usageCount {
 	return taken
 }
 
-// giveBack adds counts that could not be kept.
+// giveBack adds counts again that could not be written.
 func (u *usageCounter) giveBack(counts map[usageKey]usageCount) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -143,14 +144,14 @@ func (u *usageCounter) operations() map[string]int64 {
 	return maps.Clone(u.totals)
 }
 
-// nameSet is a set of up to limit names. A new one that finds it full takes the place of the one that was not seen for
-// longest, if that is idle: a flood of names does not push out those that are at work.
+// nameSet is a set of up to limit names. Where it is full, a new name replaces the one that was not seen for longest,
+// provided that one is idle: a flood of names does not push out names in use.
 type nameSet struct {
 	limit int
 	seen  map[string]time.Time
 }
 
-// admit returns the name, or "other" where there is no room for it, and the name whose place it took.
+// admit returns the name, or "other" where there is no room for it. It also returns the name that it replaced, if any.
 func (s *nameSet) admit(name string, now time.Time) (admitted, gone string) {
 	if s.seen == nil {
 		s.seen = map[string]time.Time{}
@@ -168,8 +169,8 @@ func (s *nameSet) admit(name string, now time.Time) (admitted, gone string) {
 	return name, gone
 }
 
-// usageText makes a name that may be printed, of limited length, of whatever a client sends; substitute where nothing
-// is left.
+// usageText turns whatever a client sends into a printable name of limited length, or into substitute where nothing is
+// left.
 func usageText(text, substitute string) string {
 	if len(text) > 4*maxUsageText {
 		text = text[:4*maxUsageText]

@@ -9,11 +9,11 @@ import (
 )
 
 // A verification walks both shapes key by key. One statement sees both sides of a key and its marks, so a difference
-// without a mark is no passing one; it is looked at again under lock all the same before it is reported.
+// without a mark is not a passing one. Even so, the verification looks at it again under lock before it reports it.
 
-// verdict is what a verification decides of a key.
+// verdict is what a verification decides about a key.
 type verdict struct {
-	kind   FindingKind // "" where all is well
+	kind   FindingKind // "" where nothing is wrong
 	fault  bool
 	fields []string
 }
@@ -26,7 +26,7 @@ func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
 	case !hasV1 && !s.state.hasCopy:
 		return verdict{}
 	case !hasV1 && !v2Leads && (len(s.state.marks) > 0 || s.state.gone()):
-		return verdict{kind: StaleCopy} // V1 has lost the row, which a sweep will follow
+		return verdict{kind: StaleCopy} // V1 has lost the row; a sweep will remove the copy
 	case !hasV1:
 		return verdict{kind: Orphan, fault: true}
 	case !s.state.hasCopy:
@@ -53,7 +53,7 @@ func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
 	return verdict{}
 }
 
-// prepareVerification reads the next keys of either shape. Where it finds fault, it looks again in the batch's
+// prepareVerification reads the next keys of either shape. Where it finds a fault, it looks again in the batch's
 // transaction.
 func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
 	b, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
@@ -84,13 +84,13 @@ func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c
 		b.writes = suspects
 	}
 	b.apply = look(run.repair)
-	// A repair that the database refuses is not made.
+	// A repair that the database refuses is left out: the batch only reports.
 	b.refuse = func(ctx context.Context, t *tx, _ error) (outcome, error) { return look(false)(ctx, t) }
 	return b, nil
 }
 
-// lookAgain looks at suspects under lock, and repairs them if asked. Rows that others have locked it looks at without,
-// and does not repair.
+// lookAgain looks at suspects again under lock, and repairs them if asked. It looks at rows that other transactions
+// have locked without a lock, and does not repair them.
 func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []string, repair bool) ([]Finding, error) {
 	if len(suspects) == 0 {
 		return nil, nil
@@ -138,8 +138,8 @@ func (r *Repository[V1, V2]) lookAgain(ctx context.Context, t *tx, suspects []st
 	return faults, err
 }
 
-// lockFree locks the rows of keys that nobody else has locked, on the leading side first, and returns which: V1's and
-// V2's.
+// lockFree locks the rows of keys that no other transaction has locked, on the leading side first. It returns the keys
+// that it locked, in V1 and in V2.
 func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]map[string]bool, err error) {
 	sides := []side{sideV1, sideV2}
 	if t.fence.leader() == sideV2 {
@@ -161,8 +161,8 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 	return locked, nil
 }
 
-// repair brings a row up to the side that leads, and says so in the finding, or why it cannot. What V1 should then hold
-// it notes in wanted.
+// repair brings a row up to date with the side that leads. It notes in the finding that it did, or why it cannot. It
+// notes in wanted what V1 should hold afterwards.
 func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding,
 	wanted map[string]*V1,
 ) error {
@@ -189,7 +189,8 @@ func (r *Repository[V1, V2]) repair(ctx context.Context, t *tx, s *seen[V1, V2],
 	return err
 }
 
-// repairV1 never deletes a V1 row that V2 lacks, unless a tombstone proves the delete.
+// repairV1 brings a V1 row up to date with V2. It deletes a V1 row that V2 lacks only where a tombstone proves the
+// delete.
 func (r *Repository[V1, V2]) repairV1(ctx context.Context, t *tx, s *seen[V1, V2], finding *Finding,
 	wanted map[string]*V1,
 ) error {

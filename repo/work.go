@@ -13,17 +13,17 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// converter is what runs need of a Repository, whose types they do not know.
+// converter is what runs need from a Repository, whose types they do not know.
 type converter interface {
-	// prepare reads the next rows of a chunk and decides what to do with them, with no transaction open.
+	// prepare reads the next rows of a chunk and decides what to do with them, while no transaction is open.
 	prepare(ctx context.Context, run Run, c chunk, limit int) (*batch, error)
-	// refreshCopies brings copies up to V1 rows that V1's owner has changed in this transaction.
+	// refreshCopies brings copies up to date with V1 rows that V1's owner has changed in this transaction.
 	refreshCopies(ctx context.Context, t *tx, keys []string) error
-	// restoreV1 brings V1's rows up to V2, where V1 is being rebuilt and its owner has changed them in this
-	// transaction, which writes own anyway.
+	// restoreV1 brings V1's rows up to date with V2, where V1 is being rebuilt and its owner has changed them in this
+	// transaction. The transaction writes the key own anyway.
 	restoreV1(ctx context.Context, t *tx, own *string, keys []string) error
-	// beforeDelete prepares V1, where it is being rebuilt, for the delete of a key. What it returns is to be called
-	// afterwards.
+	// beforeDelete prepares V1 for the delete of a key, where V1 is being rebuilt. The caller must call finish after
+	// the delete.
 	beforeDelete(ctx context.Context, t *tx, key string) (finish func(context.Context) error, err error)
 }
 
@@ -32,13 +32,13 @@ type batch struct {
 	fence fence
 	rows  int // that were looked at
 	last  string
-	end   bool // the chunk ends with it
+	end   bool // the chunk ends with this batch
 	// writes are the keys whose V1 rows it may write.
 	writes []string
 	// apply does the work in the batch's transaction.
 	apply func(context.Context, *tx) (outcome, error)
-	// refuse is apply for a batch of one row that the database has refused with an error; nil where that is no row's
-	// fault.
+	// refuse takes the place of apply for a batch of one row that the database has refused with an error. It is nil
+	// where such an error is not the fault of a row.
 	refuse func(context.Context, *tx, error) (outcome, error)
 }
 
@@ -55,8 +55,8 @@ const (
 	batchPatience = 30 * time.Second
 )
 
-// nextBatchSize follows the target: it doubles while batches take less than half of it, and halves when they take
-// longer.
+// nextBatchSize follows the target: it doubles the size while batches take less than half of the target, and halves it
+// when they take longer than the target.
 func nextBatchSize(size int, took time.Duration) int {
 	switch {
 	case took < batchTarget/2:
@@ -71,7 +71,7 @@ func nextBatchSize(size int, took time.Duration) int {
 // captureCheck is how often Work looks for gaps in the capture.
 const captureCheck = 30 * time.Second
 
-// lookAtV1 notices what has changed in V1's catalog, at most every captureCheck.
+// lookAtV1 notices changes of V1's catalog. It looks at most once every captureCheck.
 func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
 	// Coexistence begins.
 	if time.Since(*last) <= captureCheck {
@@ -87,9 +87,9 @@ func (c *Control) lookAtV1(ctx context.Context, last *time.Time) {
 	// Coexistence ends.
 }
 
-// Work does the work of all runs until ctx ends, and returns nil then. It takes up what was started here at once, and
-// every two seconds what was started elsewhere or was left by a process that died. It takes to the database what
-// RecordV1Usage has counted. Any number of processes may work.
+// Work does the work of all runs until ctx ends, and then returns nil. It takes up a run that was started in this
+// process at once. Every two seconds it takes up what was started elsewhere, or left by a process that died. It also
+// writes what RecordV1Usage has counted to the database. Any number of processes may work.
 func (c *Control) Work(ctx context.Context) error {
 	const every = 2 * time.Second
 	var workers sync.WaitGroup
@@ -138,8 +138,8 @@ func (c *Control) Work(ctx context.Context) error {
 	}
 }
 
-// workOn is one worker of a run: it works on chunk after chunk until there is no more for it to do. What fails is tried
-// again; what keeps failing ends the run.
+// workOn is one worker of a run: it works on one chunk after another until nothing is left for it to do. It tries again
+// what fails; what keeps failing ends the run.
 func (e runs) workOn(ctx context.Context, run Run) {
 	const tries = 8
 	w := worker{size: firstBatch, most: maxBatch, waits: database.NewBackOff()}
@@ -158,7 +158,7 @@ func (e runs) workOn(ctx context.Context, run Run) {
 			continue
 		}
 		if errors.Is(err, errLeaseLost) {
-			// it took longer than the lease: the next worker begins with less
+			// The batch took longer than the lease: the next worker begins with a smaller one.
 			e.firstBatch.Store(int64(max(1, w.size/2)))
 		}
 		switch {
@@ -181,17 +181,17 @@ func (e runs) workOn(ctx context.Context, run Run) {
 	}
 }
 
-// worker is what a worker of a run goes by.
+// worker is the state of one worker of a run.
 type worker struct {
 	size   int // of the next batch
 	most   int // of any batch
-	failed int // batches one after another
+	failed int // consecutive failures
 	waits  *backoff.ExponentialBackOff
 	after  string // the key behind which the last batch began
 }
 
-// waits says what a run waits for, in its throttledBy too where the database lets it. Batches that took longer than the
-// database lets a statement take are halved, and do not grow that large again.
+// waits logs what a run waits for, and writes it to the run's throttledBy where the database allows that. A batch that
+// took longer than the database allows a statement is halved, and the size does not grow beyond that again.
 func (e runs) waits(ctx context.Context, run Run, w *worker, err error) {
 	cause := CauseOf(err)
 	e.db.logger.WarnContext(ctx, "a run waits for the database", "run", run.ID, "entity", e.name, "cause", cause,
@@ -210,8 +210,8 @@ func (e runs) waits(ctx context.Context, run Run, w *worker, err error) {
 	e.throttled(ctx, run.ID, &why)
 }
 
-// throttled notes why a run is slower than it could be, nil for nothing. Whoever waits for the database may not be able
-// to tell it.
+// throttled notes why a run is slower than it could be; why is nil where it no longer is. A worker that waits for the
+// database may be unable to write even that, so an error is only logged.
 func (e runs) throttled(ctx context.Context, run int64, why *string) {
 	if _, err := e.db.pools.Writing().Exec(ctx, e.db.sql(`UPDATE {coexist_run} SET throttled_by =
 		? WHERE id = ? AND status = 'RUNNING'`), why, run); err != nil {
@@ -226,10 +226,10 @@ func (e runs) fail(ctx context.Context, run Run, reason error) {
 	}
 }
 
-// workOnChunk does batch after batch. It returns nil once the chunk is done.
+// workOnChunk does one batch after another. It returns nil once the chunk is done.
 func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) error {
 	defer e.giveBack(ctx, c)
-	unknown := 0 // rows one after another that were refused with an error which does not say that it is the row's fault
+	unknown := 0 // consecutive rows refused by an error that does not say that it is the row's fault
 	for {
 		began := time.Now()
 		if w.after = ""; c.Position != nil {
@@ -247,13 +247,13 @@ func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) erro
 			unknown = 0
 		}
 		if mayBeRow(err) {
-			// One row is at fault: halve down to it.
+			// One row is at fault: halve the batch down to it.
 			if b.rows > 1 {
 				w.size = b.rows / 2
 				continue
 			}
 			if _, known := errors.AsType[*database.ConstraintError](err); !known {
-				unknown++ // which may be the fault of something else, and is then that of each row
+				unknown++ // the fault may lie elsewhere, and would then hit every row
 			}
 			if b.refuse == nil || b.rows != 1 || unknown > mostUnknown {
 				return err
@@ -282,10 +282,11 @@ func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) erro
 	}
 }
 
-// mostUnknown is how many rows one after another may be refused by an error that nobody knows before a run fails.
+// mostUnknown is how many consecutive rows may be refused by an unknown error before a run fails.
 const mostUnknown = 10
 
-// mayBeRow reports whether an error of a batch may be the fault of one of its rows: whatever says nothing else.
+// mayBeRow reports whether an error of a batch may be the fault of one of its rows: any error that does not say
+// otherwise.
 func mayBeRow(err error) bool {
 	for _, not := range []error{
 		ErrUnavailable, ErrPhaseChanged, errLeaseLost, errRunStopped, errTooMany,
@@ -298,8 +299,9 @@ func mayBeRow(err error) bool {
 	return err != nil
 }
 
-// analyze tells the database what a sweep has filled its tables with, at its end: its own daemon comes later, and until
-// then plans are made for empty tables. It is no more than a help.
+// analyze updates the database's statistics, at the end of a sweep, for the tables that the sweep has filled. The
+// database's own daemon comes later, and until then the database plans as for empty tables. It only helps: errors are
+// ignored.
 func (e runs) analyze(ctx context.Context, run Run) {
 	ended, err := e.db.pools.Reading().Number(ctx, e.db.sql(`SELECT count(*) FROM {coexist_run} WHERE id = ?
 		AND kind = 'SWEEP' AND status = 'SUCCEEDED'`), run.ID)
@@ -318,8 +320,9 @@ func (e runs) growing() []string {
 	return tables
 }
 
-// analyzeOutgrown keeps plans from being those of an empty table while a sweep fills V2, or another program's statement
-// marks a million rows: each read would go over all of them until the database's own daemon comes.
+// analyzeOutgrown updates the statistics of tables that have outgrown theirs, while a sweep fills V2, or after another
+// program's statement has marked a million rows. With the plans for an empty table each read would go over all of these
+// rows until the database's own daemon comes.
 func (e runs) analyzeOutgrown(ctx context.Context) {
 	outgrown, err := e.db.dialect.Outgrown(ctx, e.db.pools.Reading(), e.growing())
 	if err != nil {
@@ -338,19 +341,19 @@ func (e runs) analyzeTables(ctx context.Context, tables []string) {
 	}
 }
 
-// giveBack ends the lease, so that nobody has to wait for it.
+// giveBack ends the lease, so that no worker has to wait for it to expire.
 func (e runs) giveBack(ctx context.Context, c chunk) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	// A lease that is not given back is not renewed.
+	// If this fails, the lease expires, since nobody renews it.
 	if _, err := e.db.pools.Writing().Exec(ctx, e.db.sql(`UPDATE {coexist_chunk}
 		SET leased_until = {leaseless} WHERE run_id = ? AND number = ? AND token = ?`, "leaseless", leaseless), c.RunID, c.Number, c.Token); err != nil {
 		e.db.logger.DebugContext(ctx, "cannot give a chunk back", "run", c.RunID, "error", err)
 	}
 }
 
-// pace waits until the rows of a batch may have been done at the worker's part of the upper rate. The time counts as
-// the run's.
+// pace waits until a worker that keeps to its part of the upper rate would have done the rows of the batch. The wait
+// counts as time that the run has worked.
 func (e runs) pace(ctx context.Context, c chunk, rows int, began time.Time) error {
 	wait := e.db.dialect.MinPause()
 	if rate := c.rate(); rate > 0 {

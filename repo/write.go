@@ -13,14 +13,14 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// see reads one key within a transaction, nil if neither shape nor the log knows it.
+// see reads one key within a transaction. It returns nil if neither shape nor the log knows the key.
 func (r *Repository[V1, V2]) see(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
 	found, err := r.lookUp(ctx, t.Session, wantBoth, []string{key})
 	return found[key], err
 }
 
-// readLocked reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the side that
-// leads has no such row, and is busy where the row came after the lock.
+// readLocked reads the aggregate whose rows the transaction has locked. It fails with ErrNotFound where the leading
+// side has no such row, and is busy where the row came after the lock.
 func (r *Repository[V1, V2]) readLocked(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
 	s, err := r.see(ctx, t, key)
 	switch {
@@ -35,13 +35,13 @@ func (r *Repository[V1, V2]) readLocked(ctx context.Context, t *tx, key string) 
 	}
 }
 
-// dual reports whether a write that V1 leads goes to both shapes. An instance with a mapping older than the entity's
+// dual reports whether a write goes to both shapes where V1 leads. An instance whose mapping is older than the entity's
 // leaves V2 alone.
 func (e *entity) dual(t *tx) bool {
 	return t.fence.migrates() && t.fence.MappingVersion <= e.mappingVersion
 }
 
-// mayWriteV1 returns an error where V1-shaped writes are refused: from CUTOVER on each must be in V2 at once.
+// mayWriteV1 returns an error where V1-shaped writes are refused: from CUTOVER on, every write must reach V2 at once.
 func (e *entity) mayWriteV1(t *tx) error {
 	if t.fence.Phase == Cutover || t.fence.Phase == Contract {
 		return e.needsMapping(t.fence)
@@ -57,8 +57,8 @@ func (e *entity) mayWriteV2(t *tx) error {
 	return e.needsMapping(t.fence)
 }
 
-// acceptable checks what a client wants to write over before, which is nil for a create. A fault that was there before
-// is no fault of the client's.
+// acceptable checks what a client wants to write over before, which is nil for a create. A fault that was already there
+// is not the client's fault.
 func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	if before != nil && r.keyOf(r.v1, before) != r.keyOf(r.v1, after) {
 		return inputError(Faulty(r.v1.Key.Field(""), "cannot be changed"))
@@ -75,8 +75,8 @@ func (r *Repository[V1, V2]) acceptable(before, after *V1) error {
 	return refused(validate(before), validate(after))
 }
 
-// canonicalize makes Numbers what their columns will make of them, so that both shapes get the same. The caller's
-// values stay as they are.
+// canonicalize turns Numbers into what their columns will make of them, so that both shapes get the same value. The
+// caller's values stay as they are.
 func (r *Repository[V1, V2]) canonicalize(before, after *V1) error {
 	differs := false
 	err := r.v1.CanonicalizeNumbers(r.db.dialect.Held, before, after,
@@ -105,8 +105,7 @@ func validate(model any) error {
 	return nil
 }
 
-// apply writes what differs, and nothing else. It fails with a *ConflictError where a trigger or a rule withholds all
-// of it.
+// apply writes only what differs. It fails with a *ConflictError where a trigger or a rule withholds the whole write.
 func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 	if d.Empty() {
 		return nil
@@ -182,21 +181,22 @@ func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 	return nil
 }
 
-// withheld is the error of a write of which V1 keeps nothing.
+// withheld is the error of a write of which V1 kept nothing.
 func (e *entity) withheld(key, what string) error {
 	return &ConflictError{fmt.Sprintf("V1 keeps %s %s as it was: a trigger or a rule of its owner's withholds the %s",
 		e.name, key, what)}
 }
 
-// What a write adds to the version: an aggregate that is created starts where it stands, above the floor of its
-// tombstone.
+// How much a write adds to the version. A created aggregate adds nothing: its version already stands above the floor of
+// its tombstone.
 const (
 	created = 0
 	changed = 1
 )
 
-// refreshCopy brings the copy up to the V1 aggregate that the transaction has just written in the place of before, nil
-// for a new one, and returns what V1 has made of it. Where it cannot, or must not, it leaves a mark.
+// refreshCopy brings the copy up to date with the V1 aggregate written, which the transaction has just put in the place
+// of before; before is nil for a new aggregate. refreshCopy returns what V1 has made of the write. Where it cannot
+// write the copy, or must not, it leaves a mark.
 func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, written *V1,
 	growth int64,
 ) (v1 V1, err error) {
@@ -237,7 +237,7 @@ func (r *Repository[V1, V2]) refreshCopy(ctx context.Context, t *tx, before, wri
 	return v1, database.Busy(errOvertaken)
 }
 
-// notKept is the error of a write after which V1 has no row of the key.
+// notKept is the error of a write after which V1 has no row with the key.
 func (r *Repository[V1, V2]) notKept(created bool) error {
 	if created {
 		return notRepresentable(Faulty(r.v1.Key.Field(""),
@@ -246,7 +246,8 @@ func (r *Repository[V1, V2]) notKept(created bool) error {
 	return &ConflictError{"V1 has no such row after the write: a trigger of its owner's has removed it"}
 }
 
-// put stores a copy with a version that has grown, and is busy with errOvertaken where the copy has changed since.
+// put stores a copy and raises its version by growth. It is busy with errOvertaken where the copy has changed since it
+// was read.
 func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c Record[V2], growth int64) error {
 	p := r.pending(s, c)
 	p.version += growth
@@ -257,7 +258,7 @@ func (r *Repository[V1, V2]) put(ctx context.Context, t *tx, s *seen[V1, V2], c 
 	return err
 }
 
-// leaveStale leaves a mark in place of a copy, and keeps quarantine up to date.
+// leaveStale leaves a mark instead of a new copy, and keeps the quarantine up to date.
 func (r *Repository[V1, V2]) leaveStale(ctx context.Context, t *tx, s *seen[V1, V2], conversionErr error) error {
 	if err := r.marks.add(ctx, t, s.key, markChange, 0); err != nil {
 		return err
@@ -272,7 +273,7 @@ func (r *Repository[V1, V2]) leaveStale(ctx context.Context, t *tx, s *seen[V1, 
 	return r.quarantine(ctx, t, []failure{newFailure(s.key, again.state, conversionErr)})
 }
 
-// acceptableV2 is acceptable in the V2 shape.
+// acceptableV2 is acceptable for the V2 shape.
 func (r *Repository[V1, V2]) acceptableV2(before, after *V2) error {
 	if err := r.v2.CheckLimits(before, after); err != nil {
 		return inputError(err)
@@ -283,7 +284,8 @@ func (r *Repository[V1, V2]) acceptableV2(before, after *V2) error {
 	return refused(validate(before), validate(after))
 }
 
-// refused is the *InputError of what a model's own validation says, unless it said the same before the client's change.
+// refused returns the error of a model's own validation as an *InputError, unless the same error was there before the
+// change.
 func refused(before, after error) error {
 	if after == nil || before != nil && field(before) == field(after) {
 		return nil
@@ -325,7 +327,7 @@ func (r *Repository[V1, V2]) Delete(ctx context.Context, key string, expectedVer
 	return err
 }
 
-// deleteBoth leaves a tombstone, so that whoever has read the entity before cannot bring it back.
+// deleteBoth leaves a tombstone, so that a storer that read the entity earlier cannot bring it back.
 func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) error {
 	if t.fence.leader() == sideV1 || t.fence.writesV1() {
 		finish, err := e.converter.beforeDelete(ctx, t, key)
@@ -387,7 +389,7 @@ func (e v1Rows) remove(ctx context.Context, t *tx, key string) error {
 	return err
 }
 
-// deleteStatement deletes the rows of an argument, a JSON list of objects, that agree in match.
+// deleteStatement deletes the rows that agree in the columns match with those of its argument, a JSON list of objects.
 func (e statements) deleteStatement(table string, match []shape.Column) string {
 	from, value := e.db.dialect.Records(match)
 	matches := make([]string, len(match))

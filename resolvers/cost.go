@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/alwaysup/coexist/graph"
+	"github.com/alwaysup/coexist/repo"
 )
 
 // maxCost is what the cost of a list counts at most as an element of another. It is far beyond what a server lets pass.
@@ -33,7 +34,7 @@ func Costs() graph.ComplexityRoot {
 	setEntityCosts(&c)
 	c.Query.Nodes = func(child int, ids []string) int { return many(child, len(ids)) }
 	c.Migration.History = func(child int, first *int) int { return page(child, first, nil) }
-	c.Migration.Runs = func(child int, _ *graph.RunKind, first *int) int { return page(child, first, nil) }
+	c.Migration.Runs = func(child int, _ *repo.RunKind, first *int) int { return page(child, first, nil) }
 	c.Migration.V1Usage = func(child int, _ *time.Time) int { return many(child, 1000) }
 	c.Migration.Quarantine = func(child int, first *int, _ *string) int { return page(child, first, nil) }
 	return c

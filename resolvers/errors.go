@@ -41,7 +41,7 @@ func extended(err error) error {
 		return extendedError{err, map[string]any{"run": runID(active.Run)}}
 	}
 	if closed, ok := errors.AsType[*repo.GateClosedError](err); ok {
-		return extendedError{err, map[string]any{"blockers": blockersOf(closed.Blockers)}}
+		return extendedError{err, map[string]any{"blockers": closed.Blockers}}
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 
 func migrationOf(m repo.Migration) *graph.Migration {
 	return &graph.Migration{
-		ID: globalID(migrationNode, m.Entity), Entity: graph.Entity(m.Entity), Phase: graph.Phase(m.Phase),
+		ID: globalID(migrationNode, m.Entity), Entity: graph.Entity(m.Entity), Phase: m.Phase,
 		PhaseChangedAt: m.PhaseChangedAt,
 		Incomplete:     m.Incomplete, MappingVersion: m.MappingVersion,
 	}
@@ -36,46 +36,23 @@ func (q query) Migration(ctx context.Context, entity graph.Entity, exact *bool) 
 	return answer, nil
 }
 
-func (m migration) Progress(ctx context.Context, obj *graph.Migration) (*graph.MigrationProgress, error) {
+func (m migration) Progress(ctx context.Context, obj *graph.Migration) (*repo.Progress, error) {
 	p, err := m.Control.Progress(ctx, string(obj.Entity), obj.Exact)
-	if err != nil {
-		return nil, err
-	}
-	answer := &graph.MigrationProgress{
-		Total: p.Total, Migrated: p.Migrated, Remaining: p.Remaining, Stale: p.Stale, Quarantined: p.Quarantined,
-		ByOrigin: []graph.OriginCount{}, Exact: p.Exact, OldestMarkAt: p.OldestMarkAt, Fraction: p.Fraction(),
-	}
-	for _, o := range p.ByOrigin {
-		answer.ByOrigin = append(answer.ByOrigin, graph.OriginCount{Origin: graph.Origin(o.Origin), Count: o.Count})
-	}
-	return answer, nil
+	return &p, err
 }
 
-func (m migration) History(ctx context.Context, obj *graph.Migration, first *int) ([]graph.PhaseChange, error) {
-	history, err := m.Control.History(ctx, string(obj.Entity), *first)
-	answer := make([]graph.PhaseChange, len(history))
-	for i, h := range history {
-		answer[i] = graph.PhaseChange{
-			From: graph.Phase(h.From), To: graph.Phase(h.To), At: h.At, Actor: h.Actor,
-			Reason: h.Reason, Forced: h.Forced,
-		}
-	}
-	return answer, err
+func (m migration) History(ctx context.Context, obj *graph.Migration, first *int) ([]repo.PhaseChange, error) {
+	return m.Control.History(ctx, string(obj.Entity), *first)
 }
 
-func (m migration) Runs(ctx context.Context, obj *graph.Migration, kind *graph.RunKind,
+func (m migration) Runs(ctx context.Context, obj *graph.Migration, kind *repo.RunKind,
 	first *int,
-) ([]graph.Run, error) {
+) ([]repo.Run, error) {
 	var of repo.RunKind
 	if kind != nil {
-		of = repo.RunKind(*kind)
+		of = *kind
 	}
-	runs, err := m.Control.Runs(ctx, string(obj.Entity), of, *first)
-	answer := make([]graph.Run, len(runs))
-	for i, run := range runs {
-		answer[i] = *runOf(run)
-	}
-	return answer, err
+	return m.Control.Runs(ctx, string(obj.Entity), of, *first)
 }
 
 func (m migration) Quarantine(ctx context.Context, obj *graph.Migration, first *int,
@@ -112,33 +89,16 @@ func (m migration) Quarantine(ctx context.Context, obj *graph.Migration, first *
 	return answer, nil
 }
 
-func (m migration) V1Usage(ctx context.Context, obj *graph.Migration, since *time.Time) ([]graph.V1Usage, error) {
+func (m migration) V1Usage(ctx context.Context, obj *graph.Migration, since *time.Time) ([]repo.V1Usage, error) {
 	var from time.Time
 	if since != nil {
 		from = *since
 	}
-	usage, err := m.Control.V1Usage(ctx, string(obj.Entity), from)
-	answer := make([]graph.V1Usage, len(usage))
-	for i, u := range usage {
-		answer[i] = graph.V1Usage(u)
-	}
-	return answer, err
+	return m.Control.V1Usage(ctx, string(obj.Entity), from)
 }
 
-func (m migration) Gate(ctx context.Context, obj *graph.Migration, to graph.Phase) ([]graph.Blocker, error) {
-	blockers, err := m.Control.Gate(ctx, string(obj.Entity), repo.Phase(to))
-	return blockersOf(blockers), err
-}
-
-func blockersOf(blockers []repo.Blocker) []graph.Blocker {
-	answer := make([]graph.Blocker, len(blockers))
-	for i, b := range blockers {
-		answer[i] = graph.Blocker{
-			Code: graph.BlockerCode(b.Code), Count: b.Count, Message: b.Message,
-			ExampleKey: b.ExampleKey,
-		}
-	}
-	return answer
+func (m migration) Gate(ctx context.Context, obj *graph.Migration, to repo.Phase) ([]repo.Blocker, error) {
+	return m.Control.Gate(ctx, string(obj.Entity), to)
 }
 
 func (m migration) Capture(ctx context.Context, obj *graph.Migration) (*graph.Capture, error) {
@@ -163,7 +123,7 @@ func (m mutation) SetCapture(ctx context.Context, input graph.SetCaptureInput) (
 func (m mutation) SetPhase(ctx context.Context, input graph.SetPhaseInput) (*graph.SetPhasePayload, error) {
 	force, _ := given(input.Force)
 	changed, err := m.Control.SetPhase(ctx, repo.PhaseRequest{
-		Entity: string(input.Entity), To: repo.Phase(input.To), Force: force, Reason: input.Reason.Value(),
+		Entity: string(input.Entity), To: input.To, Force: force, Reason: input.Reason.Value(),
 		Actor: auth.IdentityOf(ctx).Name,
 	})
 	if err != nil {

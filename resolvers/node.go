@@ -124,13 +124,13 @@ func (q query) migrationNodes(ctx context.Context, keys []string) ([]graph.Node,
 }
 
 func (q query) runNodes(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
-	return eachNode(len(keys), func(i int) (*graph.Run, error) {
+	return eachNode(len(keys), func(i int) (*repo.Run, error) {
 		id, err := strconv.ParseInt(keys[i], 10, 64)
 		if err != nil {
 			return nil, repo.ErrNotFound
 		}
 		run, err := q.Control.Run(ctx, id)
-		return runOf(run), err
+		return &run, err
 	})
 }
 

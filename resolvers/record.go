@@ -12,7 +12,7 @@ import (
 func copyOf(c repo.Copy) *graph.Copy {
 	answer := &graph.Copy{Stored: c.Stored, Refined: c.Refined, MappingVersion: c.MappingVersion}
 	if c.Stored {
-		answer.Origin, answer.MigratedAt = new(graph.Origin(c.Origin)), new(c.MigratedAt)
+		answer.Origin, answer.MigratedAt = new(c.Origin), new(c.MigratedAt)
 	}
 	return answer
 }

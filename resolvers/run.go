@@ -11,23 +11,19 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-func runOf(r repo.Run) *graph.Run {
-	return &graph.Run{
-		ID: runID(r.ID), Kind: graph.RunKind(r.Kind), Entity: graph.Entity(r.Entity), Status: graph.RunStatus(r.Status),
-		StartedAt: r.StartedAt, FinishedAt: r.FinishedAt, Actor: r.Actor, Total: r.Total, Done: r.Done,
-		Migrated: r.Migrated, Quarantined: r.Quarantined,
-		RowsPerSecond: r.RowsPerSecond, EtaSeconds: r.ETASeconds, Workers: r.Workers,
-		MaxRowsPerSecond: r.MaxRowsPerSecond, ThrottledBy: r.ThrottledBy, Error: r.Error, Faults: r.Faults,
-	}
+func (r run) ID(_ context.Context, obj *repo.Run) (string, error) { return runID(obj.ID), nil }
+
+func (r run) Entity(_ context.Context, obj *repo.Run) (graph.Entity, error) {
+	return graph.Entity(obj.Entity), nil
 }
 
-func (q query) Run(ctx context.Context, id string) (*graph.Run, error) {
+func (q query) Run(ctx context.Context, id string) (*repo.Run, error) {
 	n, err := parseRunID(id)
 	if err != nil {
 		return nil, err
 	}
 	run, err := q.Control.Run(ctx, n)
-	return absent(runOf(run), err)
+	return absent(&run, err)
 }
 
 func (m mutation) StartSweep(ctx context.Context, input graph.StartSweepInput) (*graph.RunPayload, error) {
@@ -102,30 +98,24 @@ func atLeastOne(field string, n graphql.Omittable[*int]) (int, error) {
 	}
 }
 
-func (r run) Findings(ctx context.Context, obj *graph.Run, first *int,
+func (r run) Findings(ctx context.Context, obj *repo.Run, first *int,
 	after *string,
 ) (*graph.FindingConnection, error) {
-	id, err := parseRunID(obj.ID)
-	if err != nil {
-		return nil, err
-	}
 	start := ""
 	if after != nil {
 		start = *after
 	}
-	page, err := r.Control.Findings(ctx, id, *first, start)
+	page, err := r.Control.Findings(ctx, obj.ID, *first, start)
 	if err != nil {
 		return nil, err
 	}
 	answer := &graph.FindingConnection{
-		Edges: []graph.FindingEdge{}, Nodes: []graph.Finding{},
+		Edges: []graph.FindingEdge{}, Nodes: page.Findings,
 		PageInfo:   &graph.PageInfo{HasNextPage: page.HasNext, HasPreviousPage: after != nil},
 		TotalCount: int(page.Total),
 	}
 	for _, f := range page.Findings {
-		finding := graph.Finding{Key: f.Key, Kind: graph.FindingKind(f.Kind), Fields: f.Fields, Repaired: f.Repaired}
-		answer.Nodes = append(answer.Nodes, finding)
-		answer.Edges = append(answer.Edges, graph.FindingEdge{Cursor: f.Cursor, Node: &finding})
+		answer.Edges = append(answer.Edges, graph.FindingEdge{Cursor: f.Cursor, Node: &f})
 	}
 	if n := len(page.Findings); n > 0 {
 		answer.PageInfo.StartCursor, answer.PageInfo.EndCursor = &page.Findings[0].Cursor, &page.Findings[n-1].Cursor
@@ -170,10 +160,10 @@ func runPayload(run repo.Run, err error) (*graph.RunPayload, error) {
 	if err != nil {
 		return nil, extended(err)
 	}
-	return &graph.RunPayload{Run: runOf(run)}, nil
+	return &graph.RunPayload{Run: &run}, nil
 }
 
-func (s subscription) RunProgress(ctx context.Context, id string) (<-chan *graph.Run, error) {
+func (s subscription) RunProgress(ctx context.Context, id string) (<-chan *repo.Run, error) {
 	n, err := parseRunID(id)
 	if err != nil {
 		return nil, err
@@ -185,5 +175,5 @@ func (s subscription) RunProgress(ctx context.Context, id string) (<-chan *graph
 	if err != nil {
 		return nil, err
 	}
-	return forward(ctx, states, runOf), nil
+	return forward(ctx, states, func(run repo.Run) *repo.Run { return &run }), nil
 }

@@ -2,12 +2,13 @@ package server
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/vektah/gqlparser/v2/ast"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 )
 
@@ -42,7 +43,7 @@ func newClients(limits Limits) *clients {
 
 // client is what one client does at the moment.
 type client struct {
-	operations, subscriptions, sockets slots
+	operations, subscriptions, sockets *semaphore.Weighted
 	rate                               *rate.Limiter
 }
 
@@ -55,8 +56,8 @@ func (c *clients) of(name string) *client {
 		perSecond = rate.Inf
 	}
 	fresh := &client{
-		operations: slots{most: int32(c.limits.Operations)}, subscriptions: slots{most: int32(c.limits.Subscriptions)},
-		sockets: slots{most: int32(c.limits.Subscriptions)}, rate: rate.NewLimiter(perSecond, burst),
+		operations: places(c.limits.Operations), subscriptions: places(c.limits.Subscriptions),
+		sockets: places(c.limits.Subscriptions), rate: rate.NewLimiter(perSecond, burst),
 	}
 	if earlier, found, _ := c.known.PeekOrAdd(name, fresh); found {
 		return earlier
@@ -64,22 +65,13 @@ func (c *clients) of(name string) *client {
 	return fresh
 }
 
-// slots is a number of things that may be at once.
-type slots struct {
-	most int32 // 0 for any number
-	busy atomic.Int32
-}
-
-// take returns false when there are too many. Otherwise the caller gives back.
-func (s *slots) take() bool {
-	if n := s.busy.Add(1); s.most > 0 && n > s.most {
-		s.busy.Add(-1)
-		return false
+// places is how many things may be at once, any number for 0.
+func places(most int) *semaphore.Weighted {
+	if most == 0 {
+		return semaphore.NewWeighted(math.MaxInt64)
 	}
-	return true
+	return semaphore.NewWeighted(int64(most))
 }
-
-func (s *slots) giveBack() { s.busy.Add(-1) }
 
 // addressOf is the client behind the address of a connection; of an IPv6 address the part that a network is given.
 func addressOf(remoteAddr string) string {
@@ -104,13 +96,13 @@ var (
 	errSockets       = errors.New("too many sockets at once: use one for several subscriptions, or close some first")
 )
 
-// begin takes a place for an operation of a kind, for the caller to give back.
-func (c *client) begin(kind ast.Operation) (*slots, error) {
-	places, err := &c.operations, errTooMany
+// begin takes a place for an operation of a kind, for the caller to release.
+func (c *client) begin(kind ast.Operation) (*semaphore.Weighted, error) {
+	places, err := c.operations, errTooMany
 	if kind == ast.Subscription {
-		places, err = &c.subscriptions, errSubscriptions
+		places, err = c.subscriptions, errSubscriptions
 	}
-	if !places.take() {
+	if !places.TryAcquire(1) {
 		return nil, err
 	}
 	return places, nil

@@ -19,24 +19,45 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// The codes in an error's extensions.code.
+// The codes in an error's extensions.code, with what a client should do.
 const (
-	CodeAlreadyExists    = "ALREADY_EXISTS"
-	CodeBusy             = "BUSY"
-	CodeConflict         = "CONFLICT"
+	// CodeAlreadyExists means: The key is taken: choose another, or update.
+	CodeAlreadyExists = "ALREADY_EXISTS"
+	// CodeBusy means: Transactions of others keep a phase from changing: end them, or try again. extensions.blockedBy
+	// lists them.
+	CodeBusy = "BUSY"
+	// CodeConflict means: Other rows, or the owner of V1, do not let it be: the message says which. Change that first.
+	CodeConflict = "CONFLICT"
+	// CodeConversionFailed means: The V1 row cannot be converted: extensions.field names the field. Repair it through
+	// V1.
 	CodeConversionFailed = "CONVERSION_FAILED"
-	CodeForbidden        = "FORBIDDEN"
-	CodeGateClosed       = "GATE_CLOSED"
-	CodeInput            = "BAD_USER_INPUT"
-	CodeInternal         = "INTERNAL"
-	CodeNotFound         = "NOT_FOUND"
+	// CodeForbidden means: The caller lacks the role: use a token that has it.
+	CodeForbidden = "FORBIDDEN"
+	// CodeGateClosed means: Something blocks the step: extensions.blockers lists it. Do what each says.
+	CodeGateClosed = "GATE_CLOSED"
+	// CodeInput means: What was sent makes no sense: extensions.field says where. Correct it.
+	CodeInput = "BAD_USER_INPUT"
+	// CodeInternal means: A fault of the server: the message has a reference, under which its log has more. Report it.
+	CodeInternal = "INTERNAL"
+	// CodeNotFound means: There is nothing with that key: a mutation has nothing to change.
+	CodeNotFound = "NOT_FOUND"
+	// CodeNotRepresentable means: V1 cannot hold the value, and must be able to still: send another, or wait for
+	// CONTRACT.
 	CodeNotRepresentable = "NOT_REPRESENTABLE_IN_V1"
+	// CodeRunAlreadyActive means: A run of that kind is running or paused: resume it, or cancel it. extensions.run is
+	// its id.
 	CodeRunAlreadyActive = "RUN_ALREADY_ACTIVE"
-	CodeStaleVersion     = "STALE_VERSION"
-	CodeUnauthenticated  = "UNAUTHENTICATED"
-	CodeUnavailable      = "UNAVAILABLE"
-	CodeV2NotOpen        = "V2_NOT_OPEN"
-	CodeWrongPhase       = "WRONG_PHASE"
+	// CodeStaleVersion means: Somebody else has written since: read again, then decide.
+	CodeStaleVersion = "STALE_VERSION"
+	// CodeUnauthenticated means: There are no credentials, or they are not good: get new ones.
+	CodeUnauthenticated = "UNAUTHENTICATED"
+	// CodeUnavailable means: The database, or the server, cannot do it now: try again later. extensions.cause says why;
+	// with extensions.outcome UNKNOWN a write may have happened: read first, by extensions.key of a create.
+	CodeUnavailable = "UNAVAILABLE"
+	// CodeV2NotOpen means: The entity is in EXPAND, where V2 cannot be written: write through V1.
+	CodeV2NotOpen = "V2_NOT_OPEN"
+	// CodeWrongPhase means: The phase does not allow a run of this kind: change it first.
+	CodeWrongPhase = "WRONG_PHASE"
 )
 
 // Extended is an error of a resolver that adds to the extensions of its answer, besides the code that the engine's

@@ -14,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/alwaysup/coexist/auth"
 )
@@ -74,8 +75,8 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 	}
 	defer leave()
 	// until it is known whose the socket is
-	place := &t.server.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets
-	if !place.take() {
+	place := t.server.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets
+	if !place.TryAcquire(1) {
 		refuseClient(w, errSockets)
 		return
 	}
@@ -87,13 +88,13 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 // socketSession is what is known of a socket while it is open.
 type socketSession struct {
 	conn    fullConn
-	place   *slots      // the one that the socket takes
-	refused atomic.Bool // the credentials have ended
+	place   *semaphore.Weighted // the one that the socket takes
+	refused atomic.Bool         // the credentials have ended
 }
 
 // close lets go of a connection that gqlgen has left open, as it does after a payload that is no object.
 func (s *socketSession) close() {
-	s.place.giveBack()
+	s.place.Release(1)
 	if s.conn != nil {
 		_ = s.conn.Close()
 	}
@@ -126,12 +127,12 @@ func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitF
 					nil, err
 			}
 		}
-		session, places := sessionOf(ctx), &clients.of(who.Client).sockets
-		if !places.take() {
+		session, places := sessionOf(ctx), clients.of(who.Client).sockets
+		if !places.TryAcquire(1) {
 			return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, errSockets.Error()), closeTooMany),
 				nil, errSockets
 		}
-		session.place.giveBack()
+		session.place.Release(1)
 		session.place = places
 		ctx, cancel := context.WithCancel(auth.WithCaller(ctx, who))
 		go who.Watch(ctx, func() {
@@ -209,7 +210,7 @@ func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.Operat
 	if err != nil {
 		return tooMuch(err)
 	}
-	context.AfterFunc(ctx, place.giveBack)
+	context.AfterFunc(ctx, func() { place.Release(1) })
 	if kind != ast.Subscription {
 		timed, cancel := context.WithTimeout(ctx, operationTime)
 		context.AfterFunc(timed, cancel)

@@ -58,7 +58,7 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		refuseClient(w, err)
 		return
 	}
-	defer func() { place.giveBack() }()
+	defer func() { place.Release(1) }()
 	form, acceptable := negotiate(r.Header.Values("Accept"))
 	if !acceptable {
 		refuse(w, http.StatusNotAcceptable, CodeInput,
@@ -84,7 +84,7 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 				refuseClient(w, err)
 				return
 			}
-			place.giveBack()
+			place.Release(1)
 			place = subscription
 		}
 		t.stream(w, r, exec, operation, errs)

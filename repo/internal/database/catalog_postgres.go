@@ -15,9 +15,9 @@ func (postgres) CountTables(ctx context.Context, s Session, schema string) (int6
 		"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = ?", schema)
 }
 
-// ofPrimary: a limit that is negative is an error, also where there are no rows.
+// OfPrimary gives the query a negative limit on a standby, which is an error even where there are no rows.
 func (postgres) OfPrimary(query string) string {
-	// a line of its own: a comment may end the query
+	// The line break is needed: a comment may end the query.
 	return "SELECT * FROM (" + query + "\n) decided LIMIT CASE WHEN pg_is_in_recovery() THEN -1 END"
 }
 
@@ -35,7 +35,7 @@ WHERE c.relname = ? AND n.nspname <> ? AND c.relkind IN ('r', 'p', 'v', 'm', 'f'
 
 func (postgres) Columns(ctx context.Context, s Session, t *shape.Table) (map[string]shape.CatalogColumn, error) {
 	found := map[string]shape.CatalogColumn{}
-	// quote_all_identifiers quotes the names of the system's types, too, of which only "char" is not what it is without
+	// quote_all_identifiers quotes the names of the system's types, too. Only "char" means another type without its
 	// quotes.
 	err := s.Query(ctx, func(rows *sql.Rows) error {
 		var name string
@@ -68,8 +68,8 @@ FROM pg_attribute a CROSS JOIN LATERAL (WITH RECURSIVE domain(oid, typmod, base,
 	return found, err
 }
 
-// uniques: an index has the operators of its classes, or those of its exclusion constraint, and may have a collation of
-// its own.
+// Uniques reads the operators of an index from its operator classes, or from its exclusion constraint. An index may
+// have a collation of its own.
 func (postgres) Uniques(ctx context.Context, s Session, t *shape.Table) (found []UniqueIndex, err error) {
 	err = s.Query(ctx, func(rows *sql.Rows) error { return ScanJSON(rows, &found) },
 		`SELECT CAST(coalesce(json_agg(json_build_object('name', c.relname, 'columns', k.columns, 'terms', k.terms, 'operators', k.operators,
@@ -91,7 +91,7 @@ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid LEFT JOIN pg_constraint 
 			AND m.amoprighttype = p.opcintype AND m.amopstrategy = 3 WHERE p.oid = n.class AND y.amname = 'btree'))) o ON true) k
 WHERE i.indrelid = to_regclass(?) AND (i.indisunique OR i.indisexclusion) AND i.indisready`, t.SQL)
 	for i := range found {
-		// a whole row, by the name of its table
+		// A whole row is written by the name of its table, so such terms count as not known.
 		if u := &found[i]; strings.Contains(strings.Join(u.Terms, " ")+u.Condition, ".*") {
 			u.Terms = nil
 		}
@@ -161,8 +161,8 @@ FROM pg_class c WHERE c.oid = to_regclass(?)`, t.SQL)
 	return found, err
 }
 
-// holds: any length of text and any width of integer will do, since limits are the catalog's, and a double for a real,
-// which a model's double holds.
+// Holds accepts any length of text and any width of integer, since the catalog has the limits. It also accepts a real
+// column for a model's double, which holds every real.
 func (postgres) Holds(sqlType, declared string) bool {
 	found, wanted := shape.TypeFamily(sqlType), shape.TypeFamily(declared)
 	return found == wanted || found == "real" && wanted == "double precision"
@@ -181,7 +181,7 @@ func (postgres) Estimate(ctx context.Context, s Session, table string) (int64, b
 	if err != nil || rows > large {
 		return rows, false, err
 	}
-	// Statistics are missing or say that the table is small: count, but not further than what is large.
+	// Statistics are missing or say that the table is small: count, but only up to twice the size that is large.
 	rows, err = s.Number(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) t", table, 2*large))
 	return rows, err == nil && rows < 2*large, err
 }
@@ -195,8 +195,8 @@ func (postgres) RoughCounts(column string) string {
 func (postgres) Outgrown(ctx context.Context, s Session, tables []string) ([]string, error) {
 	var outgrown []string
 	for _, table := range tables {
-		// By pages, which are there before the statement that fills them is committed, and by rows, which are not;
-		// where we may.
+		// Compare pages, which exist before the statement that fills them commits, and rows, which do not. Look only at
+		// tables for which we have the owner's rights.
 		grown, err := s.Number(ctx, `SELECT count(*) FROM pg_class c WHERE c.oid = to_regclass(?) AND pg_has_role(c.relowner, 'USAGE')
 			AND (pg_relation_size(c.oid) > 2 * greatest(c.relpages, 50) * CAST(current_setting('block_size') AS bigint)
 				OR pg_stat_get_live_tuples(c.oid) > 10 * greatest(c.reltuples, 1000))`, table)

@@ -17,12 +17,12 @@ func (sqlite) CountTables(ctx context.Context, s Session, _ string) (int64, erro
 		"SELECT count(*) FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'")
 }
 
-// ofPrimary: there is no standby.
+// OfPrimary changes nothing: there is no standby.
 func (sqlite) OfPrimary(query string) string { return query }
 
 func (sqlite) ReadOnly(context.Context, Session) (bool, error) { return false, nil }
 
-// elsewhere: there are no schemas.
+// Elsewhere names none: there are no schemas.
 func (sqlite) Elsewhere(context.Context, Session, string, string) ([]string, error) {
 	return nil, nil
 }
@@ -66,8 +66,8 @@ var (
 	sqliteUnquote = strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "")
 )
 
-// declaredCollations are the collations that a CREATE TABLE statement gives to columns, but for BINARY. No pragma tells
-// them.
+// declaredCollations returns the collations other than BINARY that a CREATE TABLE statement gives to columns. No pragma
+// shows them.
 func declaredCollations(statement string) map[string]string {
 	collations := map[string]string{}
 	depth, name, begins, collate := 0, "", false, false
@@ -94,7 +94,8 @@ func declaredCollations(statement string) map[string]string {
 	return collations
 }
 
-// uniques: no catalog says what a partial index asks for, or what an expression is.
+// Uniques knows no terms of a partial index or of one on an expression: no catalog says what a partial index asks for,
+// or what an expression is.
 func (sqlite) Uniques(ctx context.Context, s Session, t *shape.Table) (found []UniqueIndex, err error) {
 	err = s.Query(ctx, func(rows *sql.Rows) error {
 		var u UniqueIndex
@@ -144,7 +145,7 @@ func (sqlite) ForeignKeys(ctx context.Context, s Session, t *shape.Table) ([]For
 	return found, err
 }
 
-// BrokenForeignKey asks the catalog: a key that SQLite cannot check is refused only when a row is written.
+// BrokenForeignKey asks the catalog: SQLite refuses a key that it cannot check only when a row is written.
 func (sqlite) BrokenForeignKey(ctx context.Context, s Session, t *shape.Table) (string, error) {
 	broken, err := s.Texts(ctx, `SELECT f."table" || coalesce('(' || f."to" || ')', '') FROM pragma_foreign_key_list(?) f WHERE NOT EXISTS (SELECT 1 FROM sqlite_schema m WHERE m.type = 'table' AND m.name = f."table" COLLATE NOCASE)
 	OR f.seq = 0 AND f."to" IS NOT NULL AND (SELECT count(*) FROM pragma_foreign_key_list(?) g WHERE g.id = f.id) = 1
@@ -182,7 +183,8 @@ func (sqlite) Relation(ctx context.Context, s Session, t *shape.Table) (Relation
 	return found, err
 }
 
-// holds: a column keeps what its affinity does not change. Dates are no text that could be taken for a number.
+// Holds reports whether the column's affinity changes no value of the declared type. No date is a text that could be
+// taken for a number.
 func (sqlite) Holds(sqlType, declared string) bool {
 	kept := affinity(sqlType)
 	switch shape.TypeFamily(declared) {
@@ -199,7 +201,7 @@ func (sqlite) Holds(sqlType, declared string) bool {
 
 func (sqlite) HoldsNumber(sqlType string) bool { return affinity(sqlType) != "TEXT" }
 
-// affinity is what a column's declared type makes of values (https://sqlite.org/datatype3.html, section 3.1).
+// affinity returns the affinity of a column's declared type (https://sqlite.org/datatype3.html, section 3.1).
 func affinity(sqlType string) string {
 	name := strings.ToUpper(sqlType)
 	has := func(parts ...string) bool {
@@ -224,7 +226,7 @@ func (sqlite) Estimate(ctx context.Context, s Session, table string) (int64, boo
 	return rows, true, err
 }
 
-// RoughCounts is not needed: estimate is exact.
+// RoughCounts is not needed: Estimate is exact.
 func (sqlite) RoughCounts(string) string { return "SELECT '', 0 WHERE ? IS NULL" }
 
 // Outgrown is not needed: no plan changes with the size of a table.

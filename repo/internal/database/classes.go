@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Each code of a database's errors has a class, which says what becomes of it: whose fault it is, and whether to try
+// Each error code of a database has a class, which says how the error is handled: whose fault it is, and whether to try
 // again.
 
 type errorClass string
@@ -57,13 +57,13 @@ type unavailableError struct {
 
 func (e *unavailableError) Error() string { return fmt.Sprintf("%v: %v", ErrUnavailable, e.err) }
 
-// Unwrap returns errUnavailable too.
+// Unwrap returns ErrUnavailable too.
 func (e *unavailableError) Unwrap() []error { return []error{ErrUnavailable, e.err} }
 
-// Unavailable is an ErrUnavailable with its cause.
+// Unavailable returns an ErrUnavailable with its cause.
 func Unavailable(cause Cause, err error) error { return &unavailableError{cause, err} }
 
-// CauseOf says why an error is an ErrUnavailable; "" for one that is none.
+// CauseOf returns why an error is an ErrUnavailable, "" where it is not one.
 func CauseOf(err error) Cause {
 	if !errors.Is(err, ErrUnavailable) {
 		return ""
@@ -90,15 +90,15 @@ func CauseOf(err error) Cause {
 	}
 }
 
-// codeClass is a line of a table of codes: the more of a code it names, the more it counts.
+// codeClass is a line of a table of codes. Of the lines that match a code, the one with the longest prefix counts.
 type codeClass struct {
-	codes   string // or what they begin with, apart by blanks
+	codes   string // or their prefixes, separated by blanks
 	class   errorClass
 	cause   Cause // of unavailable
 	meaning string
 }
 
-// classOf looks a code up. A code that the table does not know is of the class other.
+// classOf looks a code up. For a code that the table does not know, it returns other.
 func classOf(table []codeClass, code string, other codeClass) codeClass {
 	best, length := other, 0
 	for _, line := range table {
@@ -111,13 +111,13 @@ func classOf(table []codeClass, code string, other codeClass) codeClass {
 	return best
 }
 
-// sortedCodes is a table by its codes, for the reference.
+// sortedCodes returns a table sorted by its codes, for the reference.
 func sortedCodes(table []codeClass) []codeClass {
 	return slices.SortedFunc(slices.Values(table), func(a, b codeClass) int { return cmp.Compare(a.codes, b.codes) })
 }
 
-// classified is an error of the driver as what its class makes of it. refused is what V1's owner has said, of a
-// refusal.
+// classified turns an error of the driver into the error of its class, nil where the class has none. In a refusal,
+// refused is what V1's owner has said.
 func (c codeClass) classified(err error, refused *OwnerError, at ConstraintError) error {
 	at.Err = err
 	switch c.class {

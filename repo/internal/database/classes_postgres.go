@@ -31,7 +31,7 @@ var postgresCodes = []codeClass{
 	},
 	{
 		"26", classUnavailable, CauseSetting,
-		"a prepared statement is not there: a proxy pools transactions, so give --database-pooler",
+		"a prepared statement is not there: a proxy pools transactions, so give --pooler",
 	},
 	{"28", classUnavailable, CauseRights, "the role may not connect"},
 	{"2B", classConflict, "", "something else depends on it"},
@@ -76,7 +76,7 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 		class = codeClass{class: classInput}
 	case pg.Code == "55000" && strings.Contains(pg.Where, "coexist_capture_"):
 		return Busy(ErrEarlierCapture)
-	case pg.Code == "2201W": // a query of ofPrimary
+	case pg.Code == "2201W": // a query of OfPrimary
 		return ErrStandby
 	case pg.Routine == "check_enable_rls": // with row_security = off
 		class = codeClass{class: classHidden}
@@ -95,8 +95,8 @@ func classifyPostgres(err error, pg *pgconn.PgError) error {
 	})
 }
 
-// withinOwners tells from an error's context, whose first line is the innermost, that it came from within a function
-// that is none of ours.
+// withinOwners reports whether an error came from within a function that is not ours. It reads the error's context,
+// whose first line is the innermost.
 func withinOwners(where string) bool {
 	_, after, found := strings.Cut(where, "function ")
 	name, _, _ := strings.Cut(after, "\n")

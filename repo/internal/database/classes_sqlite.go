@@ -44,7 +44,7 @@ func classifySQLite(failed sqlite3.Error) error {
 	class := classOf(SQLiteCodes, strconv.Itoa(int(failed.Code))+"/"+strconv.Itoa(int(failed.ExtendedCode)),
 		otherSQLite)
 	switch {
-	// ON DELETE RESTRICT is a trigger of the database's own
+	// SQLite implements ON DELETE RESTRICT as a trigger of its own.
 	case failed.ExtendedCode == sqlite3.ErrConstraintTrigger && said == "FOREIGN KEY constraint failed":
 		class = codeClass{class: classForeignKey}
 	case failed.Code == sqlite3.ErrError:

@@ -16,7 +16,7 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
 
-// CopyRows copies rows to a table by a connection, whose name is quoted.
+// CopyRows copies rows to a table over a connection. The table's name is quoted.
 func CopyRows(ctx context.Context, p *Pools, conn *sql.Conn, table string, columns []shape.Column,
 	rows []shape.Row,
 ) error {
@@ -43,8 +43,8 @@ func CopyRows(ctx context.Context, p *Pools, conn *sql.Conn, table string, colum
 
 var copyEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`, "\t", `\t`)
 
-// Copied reports whether COPY takes the values of columns as the document of a row has them: an array or a composite
-// has another form there.
+// Copied reports whether COPY takes the values of columns in the form that they have in a row's JSON document. An array
+// or a composite has another form in COPY.
 func Copied(columns []shape.Column) bool {
 	for i := range columns {
 		if _, plain := samples[shape.TypeFamily(columns[i].Now().SQLType)]; !plain {
@@ -125,7 +125,7 @@ func Overriding(columns []shape.Column) string {
 	return ""
 }
 
-// ColumnNames are the names of columns in a statement.
+// ColumnNames returns the names of columns as a statement lists them.
 func ColumnNames(columns []shape.Column) string {
 	names := make([]string, len(columns))
 	for i := range columns {

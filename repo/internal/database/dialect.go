@@ -9,10 +9,10 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// OnlyNull is the kind of what is no key where columns are strict.
+// OnlyNull is the only kind of value that is no key where columns are strict.
 const OnlyNull = "NULL"
 
-// Dialect is all in which the databases differ apart from the protocol, by who asks.
+// Dialect is everything in which the databases differ apart from the protocol, grouped by who uses it.
 type Dialect struct {
 	classifier
 	catalog
@@ -22,7 +22,7 @@ type Dialect struct {
 	words
 }
 
-// DialectOf is the dialect of a database.
+// DialectOf returns the dialect of a database.
 func DialectOf(d interface {
 	classifier
 	catalog
@@ -35,7 +35,7 @@ func DialectOf(d interface {
 	return Dialect{d, d, d, d, d, d}
 }
 
-// classifier says what an error of the driver means, and what answers.
+// classifier says what an error of the driver means, and what kind of server answers.
 type classifier interface {
 	// Classify returns nil for an error that it does not know.
 	Classify(err error) error
@@ -43,20 +43,20 @@ type classifier interface {
 	MayAnswerLater(err error) bool
 	// ReadOnly reports whether nothing can be written.
 	ReadOnly(ctx context.Context, s Session) (bool, error)
-	// OfPrimary is a query that fails where a standby answers it.
+	// OfPrimary returns the query in a form that fails where a standby answers it.
 	OfPrimary(query string) string
 	// Standby is an expression that is true, as JSON, where a replica answers.
 	Standby() string
 	// Hides is an expression that is true, as JSON, where row-level security may hide rows of one of the tables from
 	// our role.
 	Hides(tables []string) string
-	// MinPause is how long a run pauses between batches at least.
+	// MinPause is the shortest pause of a run between batches.
 	MinPause() time.Duration
 }
 
 // catalog is what the database knows of tables.
 type catalog interface {
-	// CountTables counts the tables where V1's are to be: in the schema, where there are schemas.
+	// CountTables counts the tables where V1's are expected: in the schema, where there are schemas.
 	CountTables(ctx context.Context, s Session, schema string) (int64, error)
 	// Elsewhere names the schemas besides the given one that have such a table.
 	Elsewhere(ctx context.Context, s Session, schema, table string) ([]string, error)
@@ -65,15 +65,15 @@ type catalog interface {
 	// Relation describes a table that is there.
 	Relation(ctx context.Context, s Session, t *shape.Table) (Relation, error)
 	ForeignKeys(ctx context.Context, s Session, t *shape.Table) ([]ForeignKey, error)
-	// BrokenForeignKey is what a foreign key of a table refers to that the database cannot check, so that no row can be
-	// written; "" for none.
+	// BrokenForeignKey returns the target of a table's foreign key that the database cannot check, so that no row can
+	// be written; "" for none.
 	BrokenForeignKey(ctx context.Context, s Session, t *shape.Table) (string, error)
-	// Uniques are a table's unique indexes and exclusion constraints.
+	// Uniques returns a table's unique indexes and exclusion constraints.
 	Uniques(ctx context.Context, s Session, t *shape.Table) ([]UniqueIndex, error)
 	// ViolatesKey reports whether a unique violation is that of the key of a table.
 	ViolatesKey(ctx context.Context, s Session, t *shape.Table, refused *ConstraintError) (bool, error)
-	// Referrers names the tables besides others that have a foreign key to one of tables, those first that our role may
-	// not read. The names are quoted.
+	// Referrers names the tables, except others, that have a foreign key to one of tables: those that our role may not
+	// read, and those that it may. The names are quoted.
 	Referrers(ctx context.Context, s Session, tables, others []string) (secret, readable []string, err error)
 	// Hidden names those of the tables whose rows row-level security may hide from our role.
 	Hidden(ctx context.Context, s Session, tables []string) ([]string, error)
@@ -83,13 +83,13 @@ type catalog interface {
 type statistics interface {
 	// Estimate counts a table's rows: at once and roughly when it is large, exactly when it is small.
 	Estimate(ctx context.Context, s Session, table string) (rows int64, exact bool, err error)
-	// RoughCounts is a query of the values of a column and their counts by statistics, nothing where there are none;
-	// its argument is the table.
+	// RoughCounts is a query of a column's values and their counts according to statistics. It returns nothing where
+	// there are none. Its argument is the table.
 	RoughCounts(column string) string
 	// Outgrown names those of the tables that have grown so much since their last ANALYZE that plans made then are
 	// wrong now.
 	Outgrown(ctx context.Context, s Session, tables []string) ([]string, error)
-	// Analyze brings the statistics of tables up to date.
+	// Analyze returns the statements that bring the statistics of tables up to date.
 	Analyze(tables []string) []string
 }
 
@@ -99,28 +99,28 @@ type ColumnTypes interface {
 	Qualify(schema, table string) string
 	// ColumnType is the type of a column that a model declares.
 	ColumnType(c *shape.Column) string
-	// KeyType is the type of a column that compares as c, V1's, does, with its collation and without a limit.
+	// KeyType is the type of a column that compares as V1's column c does: with its collation, and without a limit.
 	KeyType(c *shape.Column) string
 	// Compared is the type of what compares with a column, without a limit.
 	Compared(c *shape.Column) string
-	// Holds reports whether a column of a type keeps whatever a model's column, of the type that it declares, may hold,
-	// and the other way round.
+	// Holds reports whether a column of sqlType keeps every value that a model's column of type declared may hold, and
+	// the other way round.
 	Holds(sqlType, declared string) bool
 	// HoldsNumber reports whether a Number comes back from a column of a type.
 	HoldsNumber(sqlType string) bool
-	// Held is what a column makes of a number that it is given. It fails where the column cannot hold it.
+	// Held returns the number that a column holds when n is written to it. It fails where the column cannot hold n.
 	Held(c *shape.Column, n value.Number) (value.Number, error)
-	// Misread says why a column's Go type cannot be read from values of a type, "" where it can, or has a way of its
-	// own.
+	// Misread says why a column's Go type cannot be read from values of a type, "" where it can, or where the Go type
+	// defines how it is read.
 	Misread(c *shape.Column, sqlType string) string
-	// Zero is the value of a column of V2 in rows that are older than it, "" where there is none.
+	// Zero is the value of a column of V2 in rows that are older than the column, "" where there is none.
 	Zero(c *shape.Column) string
-	// AlterType are the statements that give a column another type, none where the database cannot or need not.
+	// AlterType returns the statements that give a column another type, none where the database cannot or need not.
 	AlterType(t *shape.Table, column, to string) []string
-	// Strict reports whether a column takes values of its type alone.
+	// Strict reports whether a column takes only values of its type.
 	Strict() bool
-	// NoKey is a condition on a row t, whose index is the key's, that says that c is no key there, and what it is
-	// instead.
+	// NoKey is a condition on a row t, which the key's index can answer: that c holds no key there. kind says what it
+	// holds instead.
 	NoKey(c *shape.Column) (condition, kind string)
 }
 
@@ -138,24 +138,25 @@ type Expressions interface {
 	Text(expression string) string
 	// Contains says that an expression of text contains an argument, compared byte by byte.
 	Contains(expression string) string
-	// AsKey is an expression, or an argument, as what compares with the key column c.
+	// AsKey brings an expression, or an argument, into a form that compares with the key column c.
 	AsKey(c *shape.Column, expression string) string
 	// KeyList is a query of the values, as key, and their ordinals from 0, as ord, in an argument that is a JSON list.
 	// They compare with the key column c.
 	KeyList(c *shape.Column) string
-	// Scalar is an argument that is a JSON string or number, as what compares with the column c.
+	// Scalar is an argument that is a JSON string or number, in a form that compares with the column c.
 	Scalar(c *shape.Column) string
-	// SortValue is what a cursor says of the value by which a row stands in a list, and sortedBy that value, as an
-	// expression with one argument. It is not ok where no sortValue is so.
+	// SortValue is the form in which a cursor holds the value by which a row is sorted. SortedBy turns that form back
+	// into the value, as an expression with one argument; ok is false for what no SortValue returns.
 	SortValue(alias string, c *shape.Column) string
 	SortedBy(c *shape.Column, value json.RawMessage) (expression string, arg any, ok bool)
 	// Ordered is a column as lists are sorted and compared by it.
 	Ordered(alias string, c *shape.Column) string
-	// Records is the FROM item of the rows in an argument that is a JSON list of objects, and how to name their values.
+	// Records returns the FROM item of the rows in an argument that is a JSON list of objects, and the function that
+	// names their values.
 	Records(columns []shape.Column) (from string, value func(name string) string)
 }
 
-// words are the spellings of what is no value.
+// words are the spellings of everything that is not a value.
 type words interface {
 	// MarkID is the type of a mark's id.
 	MarkID() string
@@ -172,5 +173,5 @@ type words interface {
 	Later(milliseconds string) string
 }
 
-// Member is one of a JSON document: its name and its expression.
+// Member is one member of a JSON document: its name and its expression.
 type Member [2]string

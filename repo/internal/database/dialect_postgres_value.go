@@ -10,14 +10,14 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// How PostgreSQL is asked for values, and told of them.
+// How values are read from PostgreSQL, and passed to it.
 
-// Value writes numbers so that their bits come back, which extra_float_digits has no say in.
+// Value writes numbers so that their bits come back, whatever extra_float_digits is set to.
 func (postgres) Value(alias string, c *shape.Column) string {
 	return spelledIn(alias+"."+Quote(c.Name), c.Now().SQLType)
 }
 
-// spelledIn is a value of a type, such that no setting of the session has a say in how it is spelled.
+// spelledIn writes a value of a type so that its spelling depends on no setting of the session.
 func spelledIn(v, t string) string {
 	if element, array := strings.CutSuffix(t, "[]"); array {
 		if one := spelledIn("x.v", element); one != "x.v" {
@@ -44,10 +44,10 @@ func spelledIn(v, t string) string {
 	return v
 }
 
-// nested is an array of several dimensions: its elements stand in one row, and a block of them begins or ends wherever
-// its size divides their place.
+// nested writes an array of several dimensions. unnest returns all its elements in one sequence; a block of them begins
+// or ends wherever the block's size divides an element's place.
 func nested(v, one string) string {
-	const dimensions = 6 // PostgreSQL's most
+	const dimensions = 6 // PostgreSQL's maximum
 	blocks, begins, ends := make([]string, dimensions), make([]string, dimensions), make([]string, dimensions)
 	for d := range dimensions {
 		size := make([]string, 0, dimensions)
@@ -65,8 +65,8 @@ func nested(v, one string) string {
 		"blocks", strings.Join(blocks, ", "), "v", v)
 }
 
-// instant is a time in the session's zone, but in UTC where that zone may have another year or an offset with seconds,
-// which ISO 8601 does not know: New York's was -04:56:02 until 1883, and Monrovia's had seconds until 1972.
+// instant writes a time in the session's zone. It uses UTC where that zone may have another year, or an offset with
+// seconds, which ISO 8601 does not know: New York's was -04:56:02 until 1883, and Monrovia's had seconds until 1972.
 func instant(v string) string {
 	return Fill(`CASE WHEN {v} >= '1973-01-01 00:00+00' AND {v} < '9999-12-30 00:00+00' THEN to_json({v})
 		WHEN {v} >= '0001-01-01 00:00+00' AND {v} < 'infinity' THEN CAST(rtrim(CAST(to_json({v} AT TIME ZONE
@@ -78,12 +78,12 @@ func floating(v, number string) string {
 		ELSE {number} END`, "v", v, "number", number)
 }
 
-// written is a float with so many digits. ParseNumber finds those of a double that are not needed.
+// written writes a float with the given number of digits. ParseNumber finds the digits of a double that are not needed.
 func written(v string, digits int) string {
 	return Fill(`CAST(to_char({v}, '9.{repeat}EEEE') AS json)`, "v", v, "repeat", strings.Repeat("9", digits-1))
 }
 
-// shortReal is a real with the fewest digits that give it back, but for those so large that fewer digits could be out
+// shortReal writes a real with the fewest digits that give it back, except one so large that fewer digits could be out
 // of range.
 func shortReal(v string) string {
 	s := Fill(`CASE WHEN abs({v}) > 1e38 THEN {written}`, "v", v, "written", written(v, 9))
@@ -164,8 +164,8 @@ func (postgres) Zero(c *shape.Column) string {
 
 func (postgres) Compared(c *shape.Column) string { return ComparedAs(c) }
 
-// ComparedAs is the type of what is compared with a column: never varchar(n), since a cast to that cuts a longer string
-// off.
+// ComparedAs is the type of what is compared with a column: never varchar(n), since a cast to that truncates a longer
+// string.
 func ComparedAs(c *shape.Column) string {
 	name, _, _ := strings.Cut(c.Now().SQLType, "(")
 	switch {
@@ -205,7 +205,7 @@ func (postgres) Records(columns []shape.Column) (string, func(string) string) {
 		func(name string) string {
 			for i := range columns {
 				if c := &columns[i]; c.Name == name && c.HoldsJSONNull() {
-					return "coalesce(r." + Quote(name) + ", 'null')" // which has become NULL
+					return "coalesce(r." + Quote(name) + ", 'null')" // the JSON null has become NULL
 				}
 			}
 			return "r." + Quote(name)

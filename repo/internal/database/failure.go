@@ -28,15 +28,15 @@ func (deniedError) Is(target error) bool { return target == ErrUnavailable }
 var ErrStandby = Unavailable(CauseStandby, errors.New(
 	"a standby has answered: let Coexist reach the primary alone, past any proxy that spreads reads"))
 
-// ErrEarlierCapture means that a trigger that an instance of an earlier version has made again takes our write for
-// another program's.
+// ErrEarlierCapture means that a trigger takes our write for another program's, because an instance of an earlier
+// version has created that trigger again.
 var ErrEarlierCapture = errors.New("a trigger of an earlier version rejects the write")
 
 // BusyError means that another transaction was in the way: roll back and try again. It is an ErrUnavailable when tries
 // run out.
 type BusyError struct{ err error }
 
-// Busy is a *busyError for another transaction that was in the way.
+// Busy returns a *BusyError: another transaction was in the way.
 func Busy(err error) error { return &BusyError{err} }
 
 func (e *BusyError) Error() string   { return "busy: " + e.err.Error() }

@@ -12,7 +12,7 @@ type Relation struct {
 	Sequences []string `json:"sequences"`
 }
 
-// ForeignKey is one that a V1 table declares.
+// ForeignKey is a foreign key that a V1 table declares.
 type ForeignKey struct {
 	Name          string   `json:"name"`
 	Columns       []string `json:"columns"`
@@ -30,7 +30,7 @@ type TableKeys struct {
 	Found atomic.Pointer[map[string]FoundKeys]
 }
 
-// FoundKeys are those of one table.
+// FoundKeys are the keys of one table.
 type FoundKeys struct {
 	Foreign []ForeignKey
 	Unique  []UniqueIndex
@@ -38,24 +38,23 @@ type FoundKeys struct {
 
 // UniqueIndex is a unique index, or an exclusion constraint, of a V1 table.
 type UniqueIndex struct {
-	// Name is how a violation calls it.
+	// Name is the name that a violation reports.
 	Name string `json:"name"`
-	// Columns are its own, nil for an expression.
+	// Columns are the columns of the index, nil for an expression.
 	Columns []*string `json:"columns"`
 	// Needs are the columns that its terms and its condition are computed from.
 	Needs []string `json:"needs"`
-	// Terms are its columns and expressions, in SQL that names the table's columns alone; none where they are not
-	// known.
+	// Terms are its columns and expressions, in SQL that names only the table's columns; none where they are not known.
 	Terms []string `json:"terms"`
-	// Operators say of each term when two rows are in each other's way: all of them. One that is not known is empty.
+	// Operators has one operator for each term: two rows conflict where all of them hold. An unknown operator is empty.
 	Operators []string `json:"operators"`
-	// Condition is that of a partial index, in SQL.
+	// Condition is the condition of a partial index, in SQL.
 	Condition string `json:"condition"`
-	// NullsAlike is true where NULL is like NULL.
+	// NullsAlike is true where two NULLs count as the same value.
 	NullsAlike JSONFlag `json:"nullsAlike"`
 }
 
-// Plain are the names of its columns, none where one is an expression.
+// Plain returns the names of the index's columns, none where one is an expression.
 func (u UniqueIndex) Plain() []string {
 	names := make([]string, len(u.Columns))
 	for i, name := range u.Columns {
@@ -74,8 +73,8 @@ func (k *TableKeys) of(table string) FoundKeys {
 	return FoundKeys{}
 }
 
-// Foreign are the foreign keys of a table.
+// Foreign returns the foreign keys of a table.
 func (k *TableKeys) Foreign(table string) []ForeignKey { return k.of(table).Foreign }
 
-// Unique are the unique keys of a table.
+// Unique returns the unique keys of a table.
 func (k *TableKeys) Unique(table string) []UniqueIndex { return k.of(table).Unique }

@@ -54,15 +54,17 @@ func (postgres) Misread(c *shape.Column, sqlType string) string {
 	return misreads(c, sample, known)
 }
 
-// misread: a column holds anything here; but no document has bytes.
+// Misread refuses only bytes, and what cannot be read from a plain value: a column of SQLite holds anything, but no
+// document holds bytes.
 func (sqlite) Misread(c *shape.Column, sqlType string) string {
-	if c.GoType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents have values in their places
+	if c.GoType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents hold plain values instead
 		return misreads(c, `"a"`, true)
 	}
 	return misreads(c, `{}`, strings.EqualFold(sqlType, "blob") && c.GoType == reflect.TypeFor[[]byte]())
 }
 
-// misreads tries a sample. A type that says itself how it is read may know spellings that a sample does not have.
+// misreads tries to read a sample. It does not try a type that defines how it is read, which may know spellings other
+// than the sample's.
 func misreads(c *shape.Column, sample string, known bool) string {
 	own := c.GoType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(shape.Spellers,
 		reflect.PointerTo(c.GoType).Implements)

@@ -25,14 +25,14 @@ func (p *Pipeline) Add(scan func(pgx.Row) error, statement string, args ...any) 
 	}
 }
 
-// Send sends the statements by a connection, and reads what they answer.
+// Send sends the statements over a connection, and reads their answers.
 func (p *Pipeline) Send(ctx context.Context, conn *sql.Conn) error {
 	return conn.Raw(func(c any) error {
 		return c.(*stdlib.Conn).Conn().SendBatch(ctx, &p.Batch).Close()
 	})
 }
 
-// Numbered writes $1, $2 … in the place of each "?" that is no part of a name or a text.
+// Numbered writes $1, $2 … in the place of each "?" that is not part of a quoted name or text.
 func Numbered(query string) string {
 	var b strings.Builder
 	within, n := rune(0), 0

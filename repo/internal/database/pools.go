@@ -60,24 +60,25 @@ type Session struct {
 	Pools  *Pools
 	gorm   *gorm.DB
 	Within bool // a transaction
-	// decides says that decisions hang on what its queries answer: a standby's answer, to which a proxy may have led
-	// them, is an error.
+	// decides says that decisions depend on the answers to its queries. A proxy may have led a query to a standby,
+	// whose answer is then an error.
 	decides bool
 }
 
-// Reading is a session on the readers' connections, for what decisions hang on.
+// Reading returns a session on the readers' connections, for queries on which decisions depend.
 func (p *Pools) Reading() Session { return Session{Pools: p, gorm: p.reader, decides: true} }
 
-// Answering is a session on the readers' connections for statements that say themselves whether a standby answers.
+// Answering returns a session on the readers' connections, for statements that themselves report whether a standby
+// answers.
 func (p *Pools) Answering() Session { return Session{Pools: p, gorm: p.reader} }
 
-// Writing is a session on the writers' connections.
+// Writing returns a session on the writers' connections.
 func (p *Pools) Writing() Session { return Session{Pools: p, gorm: p.writer} }
 
-// Once is a session on the writers' connections whose queries are tried once.
+// Once returns a session on the writers' connections whose queries are tried once.
 func (p *Pools) Once() Session { return Session{Pools: p, gorm: p.writer, Within: true} }
 
-// OnConnection is a session on one connection of the writers'.
+// OnConnection returns a session on one of the writers' connections.
 func (p *Pools) OnConnection(conn *sql.Conn) Session {
 	g := p.writer.WithContext(context.Background()) // a statement of its own, which may have a connection of its own
 	g.Statement.ConnPool = conn
@@ -120,8 +121,8 @@ func (s Session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, quer
 	return errors.Join(err, rows.Err())
 }
 
-// RunBuilt runs a transaction on the writers' connection: its opening, then the statements that build returns from
-// within it.
+// RunBuilt runs a transaction on one of the writers' connections: first opening, then the statements that build
+// returns. It calls build within the transaction.
 func RunBuilt(ctx context.Context, p *Pools, opening []string, build func(Session) ([]string, error)) error {
 	conn, err := p.WriterDB.Conn(ctx)
 	if err != nil {
@@ -147,6 +148,7 @@ func RunBuilt(ctx context.Context, p *Pools, opening []string, build func(Sessio
 		}
 	}
 	if err != nil {
+		// Roll back even when ctx has ended.
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		_, rollbackErr := conn.ExecContext(undo, "ROLLBACK")
@@ -162,15 +164,15 @@ func (s Session) Number(ctx context.Context, query string, args ...any) (int64, 
 	return n.Int64, err
 }
 
-// Observe hands a statement to whoever counts or traces them.
+// Observe passes a statement to Settings.OnStatement.
 func (p *Pools) Observe(query string) {
 	if p.onStatement != nil {
 		p.onStatement(query)
 	}
 }
 
-// Classify turns an error of the driver into one that says what the caller should do; what it does not know it returns
-// as it is.
+// Classify turns an error of the driver into one that says what the caller should do. It returns an error that it does
+// not know as it is.
 func (p *Pools) Classify(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) {
 		return err

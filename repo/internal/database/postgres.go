@@ -31,7 +31,7 @@ func OpenPostgres(url string, settings Settings) (*Pools, error) {
 		conn.ConnectTimeout = 5 * time.Second
 	}
 	if conn.ValidateConnect == nil {
-		// While a replica becomes the primary it may answer with what was before.
+		// While a replica becomes the primary, it may answer with an old state.
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	if settings.Pooler {
@@ -48,7 +48,7 @@ func OpenPostgres(url string, settings Settings) (*Pools, error) {
 	return p, err
 }
 
-// brokenForeignKey: PostgreSQL makes none.
+// BrokenForeignKey finds none: PostgreSQL creates no such key.
 func (postgres) BrokenForeignKey(context.Context, Session, *shape.Table) (string, error) {
 	return "", nil
 }
@@ -122,5 +122,5 @@ func (postgres) AlterType(t *shape.Table, column, to string) []string {
 
 func (postgres) ColumnType(c *shape.Column) string { return c.Declared }
 
-// Strict: no value of another type is taken.
+// Strict is true: a column takes no value of another type.
 func (postgres) Strict() bool { return true }

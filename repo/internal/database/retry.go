@@ -21,7 +21,7 @@ func (p Patience) over(try int) bool {
 	return try == p.Tries || !p.Until.IsZero() && time.Now().After(p.Until)
 }
 
-// Retry calls try until it succeeds, or fails with an error of which again is false, or patience or ctx ends. It
+// Retry calls try until it succeeds, or fails with an error for which again is false, or patience or ctx ends. It
 // returns try's last error.
 func Retry(ctx context.Context, p Patience, again func(error) bool, try func() error) error {
 	waits := NewBackOff()
@@ -33,7 +33,7 @@ func Retry(ctx context.Context, p Patience, again func(error) bool, try func() e
 	}
 }
 
-// NewBackOff are the times to wait after one failed try after another.
+// NewBackOff returns the times to wait after successive failed tries.
 func NewBackOff() *backoff.ExponentialBackOff {
 	waits := &backoff.ExponentialBackOff{
 		InitialInterval: 3 * time.Millisecond, Multiplier: 2, RandomizationFactor: 1.0 / 3,

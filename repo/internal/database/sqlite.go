@@ -63,14 +63,14 @@ func (sqlite) Classify(err error) error {
 	return nil
 }
 
-// mayAnswerLater: another process may be changing the file to WAL mode.
+// MayAnswerLater is true while the file is busy: another process may be changing it to WAL mode.
 func (sqlite) MayAnswerLater(err error) bool {
 	_, busy := errors.AsType[*BusyError](err)
 	return busy
 }
 
-// Value keeps what a column holds, whatever its type says: a Boolean as such, a real with all its digits, and a blob,
-// which no document can hold, as what no model takes.
+// Value keeps what a column holds, whatever its type says: a Boolean stays one, and a real keeps all its digits. No
+// document can hold a blob, so it becomes {}, which no model takes.
 func (sqlite) Value(alias string, c *shape.Column) string {
 	v := alias + "." + Quote(c.Name)
 	if c.IsBool {
@@ -81,10 +81,11 @@ func (sqlite) Value(alias string, c *shape.Column) string {
 		ELSE {v} END`, "v", v)
 }
 
-// ordered: a column of dates may hold anything. What is no date counts as NULL, and a time of midnight does not count.
+// Ordered sorts a column of dates, which may hold anything, by its dates: what is no date counts as NULL, and a time of
+// midnight is ignored.
 func (sqlite) Ordered(alias string, c *shape.Column) string {
 	v := alias + "." + Quote(c.Name)
-	// days as numbers are in order
+	// days that are numbers are in order already
 	if kind := c.GoType.Kind(); shape.TypeFamily(c.Now().SQLType) != "date" || kind >= reflect.Int &&
 		kind <= reflect.Float64 {
 		return v
@@ -133,8 +134,8 @@ func (sqlite) KeyList(c *shape.Column) string {
 
 func (sqlite) Scalar(*shape.Column) string { return "(? ->> '$')" }
 
-// sortValue: a column holds anything, and compares what is of another type by the type. So a cursor has the type, and
-// the bytes of a text.
+// SortValue contains the type of the value, and the bytes of a text: a column holds anything, and values of different
+// types compare by type.
 func (d sqlite) SortValue(alias string, c *shape.Column) string {
 	v := d.Ordered(alias, c)
 	return Fill(`CASE typeof({v}) WHEN 'text' THEN '~t' || hex({v}) WHEN 'blob' THEN '~b' || hex({v})
@@ -180,7 +181,7 @@ func (sqlite) Lock() string { return "" }
 
 func (sqlite) KeyShare() string { return "" }
 
-// Analyze is nothing: the plans of SQLite do not depend on it here.
+// Analyze returns nothing: the plans of SQLite do not depend on it here.
 func (sqlite) Analyze([]string) []string { return nil }
 
 // MinPause lets other processes write: SQLite does not queue them.
@@ -207,7 +208,7 @@ func (sqlite) KeyType(c *shape.Column) string {
 	return declared
 }
 
-// noKey: numbers stand before texts in SQLite's order, and bytes behind them.
+// NoKey relies on SQLite's order: numbers come before texts, and bytes after them.
 func (sqlite) NoKey(c *shape.Column) (condition, kind string) {
 	key := "t." + Quote(c.Name)
 	if c.IsInt {
@@ -226,10 +227,10 @@ func (sqlite) Zero(c *shape.Column) string {
 
 func (sqlite) Compared(c *shape.Column) string { return c.Now().SQLType }
 
-// alterType: SQLite cannot. Its types limit nothing.
+// AlterType returns nothing: SQLite cannot change a type, and its types limit nothing.
 func (sqlite) AlterType(*shape.Table, string, string) []string { return nil }
 
-// held: SQLite has doubles, and integers where the column's affinity lets them be.
+// Held keeps an integer where the column's affinity allows one. Any other number becomes a double.
 func (sqlite) Held(c *shape.Column, n value.Number) (value.Number, error) {
 	if _, err := strconv.ParseInt(string(n), 10, 64); err == nil && n != "-0" && affinity(c.Now().SQLType) != "REAL" {
 		return n, nil
@@ -245,5 +246,5 @@ func (sqlite) ColumnType(c *shape.Column) string {
 	return strings.TrimSpace(c.Declared)
 }
 
-// Strict: a column holds anything.
+// Strict is false: a column holds anything.
 func (sqlite) Strict() bool { return false }

@@ -22,7 +22,7 @@ func splitObject(members []Member, build func([]Member) string, join func(a, b s
 	return join(build(members[:most]), splitObject(members[most:], build, join))
 }
 
-// SortedJSONList is jsonList of a sorted list, as either database writes it.
+// SortedJSONList is JSONList of the sorted list, as either database writes it.
 func SortedJSONList(list []string) string {
 	sorted := slices.Clone(list)
 	slices.Sort(sorted)
@@ -39,13 +39,13 @@ func JSONList(list []string) string {
 }
 
 // Fill returns the template with each name in braces replaced by the text that follows the name in pairs. It panics on
-// a name that is not in pairs, which is a mistake in the program. Braces around what is no name stay.
+// a name that is not in pairs, which is a mistake in the program. Braces around anything but a name stay.
 func Fill(template string, pairs ...string) string { return FillBy(OneLine(template), Named(pairs)) }
 
 // Names knows what some names in braces stand for.
 type Names func(name string) (text string, known bool)
 
-// Named are the names and texts of pairs.
+// Named returns the Names of pairs, in which each name is followed by its text.
 func Named(pairs []string) Names {
 	return func(name string) (string, bool) {
 		for i := 0; i < len(pairs); i += 2 {
@@ -67,7 +67,7 @@ func OneLine(template string) string {
 	return lineBreak.ReplaceAllString(strings.TrimLeft(template, "\n\t"), " ")
 }
 
-// FillBy asks each of known in turn.
+// FillBy is Fill with the texts of known, which it asks in turn.
 func FillBy(template string, known ...Names) string {
 	var filled strings.Builder
 	filled.Grow(2 * len(template))

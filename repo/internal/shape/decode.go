@@ -15,10 +15,10 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// Documents to aggregates, and which field it is that a model cannot hold.
+// Decoding documents into aggregates, and finding the field that a model cannot hold.
 
-// nullIn finds a value that is NULL although the model's field cannot be: it would pass for an empty text or a zero. It
-// returns nil where there is none, without a look at the document where the database does not let it be.
+// nullIn finds a NULL for which the model's field has no place: the field would read it as an empty text or a zero. It
+// returns nil where there is none. It skips the document where the database allows no such NULL.
 func (t *Table) nullIn(document []byte, prefix string) error {
 	if !t.mayBeNull() {
 		return nil
@@ -68,7 +68,7 @@ func (t *Table) mayBeNull() bool {
 // unexpectedNull reports whether the database lets the column be NULL, and the model does not.
 func (c *Column) unexpectedNull() bool { return !c.Nullable && !c.IsKey && !c.Now().NotNull }
 
-// valueAt is what a document holds at a path, nil for nothing. What is no object holds null.
+// valueAt returns what a document holds at a path, nil for nothing. What is not an object holds nothing.
 func valueAt(document []byte, path []string) []byte {
 	for _, name := range path {
 		var members map[string]json.RawMessage
@@ -80,8 +80,8 @@ func valueAt(document []byte, path []string) []byte {
 	return document
 }
 
-// nullElement finds a NULL among the elements of a list or a map, at any depth, that its Go type would make a zero, and
-// says where it is. What structs make of their members is theirs to say.
+// nullElement finds a NULL among the elements of a list or a map, at any depth, that the Go type would read as a zero,
+// and returns its place. It does not look into structs, which decide for themselves how to read their members.
 func nullElement(document []byte, t reflect.Type) (at string, holds bool) {
 	if !isList(t) || !bytes.Contains(document, []byte("null")) {
 		return "", false
@@ -132,7 +132,8 @@ func hasNull(t reflect.Type) bool {
 	return err == nil && string(document) == "null"
 }
 
-// Decode decodes a V1 aggregate. Its error is a *FieldError, too, that names a NULL for which the model has no place.
+// Decode decodes a V1 aggregate. Its error is that of DecodeDocument, or a *FieldError that names a NULL for which the
+// model has no place.
 func Decode[T any](t *Table, document []byte) (*T, error) {
 	v, err := DecodeDocument[T](document)
 	if err == nil {
@@ -158,7 +159,7 @@ func DecodeDocument[T any](document []byte) (*T, error) {
 	return nil, faultyField(document, reflect.TypeFor[T](), "", err)
 }
 
-// faultyField looks for the field of an object that cannot be decoded on its own.
+// faultyField finds the first field of an object whose value cannot be decoded on its own.
 func faultyField(document []byte, t reflect.Type, path string, err error) *value.FieldError {
 	var members map[string]json.RawMessage
 	if t.Kind() != reflect.Struct || json.Unmarshal(document, &members) != nil {
@@ -195,8 +196,8 @@ func undecodable(document []byte, t reflect.Type) error {
 	return json.Unmarshal(document, reflect.New(t).Interface())
 }
 
-// Salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns these. It returns nil where
-// one of them may not be nil.
+// Salvage decodes a V1 aggregate without the fields that its model cannot hold, and returns the faults of these fields.
+// It returns nil where one of the fields may not be nil.
 func Salvage[T any](t *Table, document []byte) (*T, []value.FieldError) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(document, &members) != nil {

@@ -25,7 +25,7 @@ type Difference struct {
 // Empty reports whether nothing must be written.
 func (d *Difference) Empty() bool { return len(d.Columns) == 0 && len(d.Children) == 0 }
 
-// Differ compares two states of a V1 aggregate, which v and w point to.
+// Differ compares two states of a V1 aggregate, which before and after point to.
 func (t *Table) Differ(before, after any) *Difference {
 	v, w := reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem()
 	d := &Difference{Row: Row{t.Key.Name: w.FieldByIndex(t.Key.Index).Interface()}}
@@ -99,13 +99,14 @@ func (c *Child) identity(v reflect.Value) string {
 	return b.String()
 }
 
-// FirstDifference is the path of the first field in which two aggregates differ, both pointed to, in their JSON names.
+// FirstDifference returns the path, in JSON names, of the first field in which two aggregates differ. before and after
+// point to them.
 func FirstDifference(before, after any) string {
 	path, _ := DifferingField(reflect.ValueOf(before).Elem(), reflect.ValueOf(after).Elem(), "")
 	return path
 }
 
-// DifferingField is FirstDifference below a path, and whether there is one.
+// DifferingField is FirstDifference below a path. It also reports whether there is a difference.
 func DifferingField(v, w reflect.Value, path string) (string, bool) {
 	if Identical(v, w) {
 		return "", false
@@ -133,7 +134,7 @@ func DifferingField(v, w reflect.Value, path string) (string, bool) {
 	return path, true
 }
 
-// JoinPath is the path of a struct's field. What is embedded without a name of its own adds none.
+// JoinPath returns the path of a struct's field. An embedded field without a JSON name of its own adds nothing.
 func JoinPath(path string, f reflect.StructField) string {
 	switch {
 	case f.Anonymous && f.Tag.Get("json") == "":
@@ -145,7 +146,7 @@ func JoinPath(path string, f reflect.StructField) string {
 	}
 }
 
-// Said are the places of an aggregate in which a client has changed it, or which it has filled in a new one.
+// Said returns the places that a client has changed in an aggregate, or has filled in a new one.
 func (t *Table) Said(before, after any) map[string]bool {
 	said := map[string]bool{}
 	w := reflect.ValueOf(after).Elem()
@@ -175,8 +176,8 @@ func (t *Table) Said(before, after any) map[string]bool {
 	return said
 }
 
-// Changes are the places in which two states of an aggregate differ, and the fields that they are in the first:
-// columns, child rows that are in one of them alone, and columns of child rows that are in both.
+// Changes returns the places in which two states of an aggregate differ, each with its field in the first state. A
+// place is a column, a child row that only one state has, or a column of a child row that both have.
 func (t *Table) Changes(v, w reflect.Value) map[string]string {
 	changes := map[string]string{}
 	for i := range t.Columns {

@@ -50,8 +50,8 @@ func Identical(a, b reflect.Value) bool {
 	}
 }
 
-// sameDocument reports whether two documents of JSON say the same, as jsonb sees it: spaces and the order of members
-// say nothing, nor does how a number is written.
+// sameDocument reports whether two JSON documents are equal as jsonb sees it: spaces, the order of members and the
+// spelling of numbers do not matter.
 func sameDocument(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true
@@ -67,7 +67,7 @@ func sameDocument(a, b []byte) bool {
 	return errA == nil && errB == nil && reflect.DeepEqual(v, w)
 }
 
-// plain is a value of JSON with its numbers in one spelling.
+// plain returns a JSON value with its numbers in one spelling.
 func plain(value any) any {
 	switch v := value.(type) {
 	case json.Number:

@@ -7,9 +7,9 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// CanonicalizeNumbers goes through the Numbers of an aggregate, which v points to, and calls settle for each with what
-// its column would make of it, which hold says. What is as in before, unless that is nil, it leaves. It fails with a
-// *FieldError for what a column cannot hold.
+// CanonicalizeNumbers calls settle for each Number of the aggregate that v points to, with the number that its column
+// would hold according to hold. It skips what is the same in before, unless before is nil. It fails with a *FieldError
+// for what a column cannot hold.
 func (t *Table) CanonicalizeNumbers(hold func(*Column, value.Number) (value.Number, error), before, v any,
 	settle func(number reflect.Value, held value.Number, field string) error,
 ) error {
@@ -54,7 +54,7 @@ func (t *Table) CanonicalizeNumbers(hold func(*Column, value.Number) (value.Numb
 	return err
 }
 
-// numbersIn are the Numbers of a field: itself, or those of an array.
+// numbersIn returns the Numbers of a field: the field itself, or those in an array.
 func numbersIn(v reflect.Value) (numbers []reflect.Value) {
 	v = reflect.Indirect(v)
 	switch {

@@ -26,7 +26,7 @@ func (t *Table) Row(v reflect.Value) Row {
 	return r
 }
 
-// toDatabase is what is written for a field of the model.
+// toDatabase returns what is written for a field of the model.
 func (c *Column) toDatabase(field reflect.Value) any {
 	if number := reflect.Indirect(field); c.IsNumber && number.IsValid() && TypeFamily(c.Declared) == "text" {
 		return number.String() // a JSON number would be computed with on its way
@@ -34,7 +34,7 @@ func (c *Column) toDatabase(field reflect.Value) any {
 	return field.Interface()
 }
 
-// Rows returns the child rows of the aggregate v, with its key; those that have no key of their own with their
+// Rows returns the child rows of the aggregate v, with its key. Rows that have no key of their own also get their
 // position.
 func (c *Child) Rows(v reflect.Value, key any) []Row {
 	list := v.FieldByIndex(c.Index)
@@ -49,7 +49,7 @@ func (c *Child) Rows(v reflect.Value, key any) []Row {
 	return rows
 }
 
-// KeyColumns are those that tell the rows of the table apart.
+// KeyColumns returns the columns that tell the rows of the table apart.
 func (c *Child) KeyColumns(key Column) []Column {
 	key.Name = c.ParentKey
 	columns := []Column{key}
@@ -62,7 +62,7 @@ func (c *Child) KeyColumns(key Column) []Column {
 	return columns
 }
 
-// AllColumns are the columns of a child table that the engine writes.
+// AllColumns returns the columns of a child table that the engine writes.
 func (c *Child) AllColumns(key Column) []Column {
 	columns := c.KeyColumns(key)
 	for i := range c.Columns {
@@ -76,8 +76,8 @@ func (c *Child) AllColumns(key Column) []Column {
 // Field is the column's field in the JSON names of the model. prefix is that of a child row, such as "details[2].".
 func (c *Column) Field(prefix string) string { return prefix + strings.Join(c.Path, ".") }
 
-// CheckLimits looks for the first value in v, which differs from before unless that is nil, that its column cannot
-// hold. It returns nil or a *FieldError with the path in the model.
+// CheckLimits looks for the first value in v that its column cannot hold. It skips values that are the same in before,
+// unless before is nil. It returns nil or a *FieldError with the path in the model.
 func (t *Table) CheckLimits(before, v any) error {
 	w := reflect.ValueOf(v).Elem()
 	old := reflect.Value{}
@@ -128,7 +128,7 @@ func (c *Child) checkLimits(list reflect.Value) error {
 	return nil
 }
 
-// CheckValue holds a value against its column. Characters are counted, not bytes.
+// CheckValue checks a value against its column. It counts characters, not bytes.
 func (c *Column) CheckValue(v reflect.Value, prefix string) error {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
@@ -162,7 +162,7 @@ func (c *Column) CheckValue(v reflect.Value, prefix string) error {
 	return nil
 }
 
-// checkDocument holds a value that is none of Go's basic types against what JSON can say of it, as which it is written.
+// checkDocument checks a value that is not of a basic Go type. It is written as JSON, which must be able to express it.
 func (c *Column) checkDocument(v reflect.Value, prefix string) error {
 	switch held := v.Interface().(type) {
 	case time.Time:
@@ -201,8 +201,7 @@ func (c *Column) checkDocument(v reflect.Value, prefix string) error {
 	return nil
 }
 
-// isBlock reports whether all parts of an array of several dimensions are equally long, at each depth, and hold
-// something.
+// isBlock reports whether all parts of an array of several dimensions are equally long at each depth, and not empty.
 func isBlock(v reflect.Value) bool {
 	parts := []reflect.Value{v}
 	for range DimensionsOf(v.Type()) - 1 {
@@ -222,7 +221,7 @@ func isBlock(v reflect.Value) bool {
 	return true
 }
 
-// checkElement is for those of an array.
+// checkElement is CheckValue for an element of an array.
 func (c *Column) checkElement(v reflect.Value, prefix string) error {
 	switch {
 	case v.Kind() == reflect.String && !utf8.ValidString(v.String()):
@@ -247,13 +246,13 @@ func DeepCopy[T any](v T) (T, error) {
 	return w, err
 }
 
-// Marshal is a list of rows as an argument of a statement.
+// Marshal returns a list of rows as an argument of a statement.
 func Marshal(rows []Row) (string, error) {
 	document, err := json.Marshal(rows)
 	return string(document), err
 }
 
-// FirstLine is the first line of what an error says.
+// FirstLine returns the first line of an error's message.
 func FirstLine(err error) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
 	return line

@@ -34,7 +34,7 @@ type Column struct {
 	Catalog *atomic.Pointer[CatalogColumn]
 }
 
-// Now is what the database says of the column; of one that is in no table, what the engine says.
+// Now returns what the database says of the column. For a column that is in no table, it returns what the engine says.
 func (c *Column) Now() CatalogColumn {
 	if c.Catalog != nil {
 		if found := c.Catalog.Load(); found != nil {
@@ -44,11 +44,11 @@ func (c *Column) Now() CatalogColumn {
 	return CatalogColumn{SQLType: c.Declared, Limits: LimitsOf(c.Declared)}
 }
 
-// IsExact reports whether the model wants a decimal kept digit by digit. A Number wants what its column makes of it.
+// IsExact reports whether the model wants a decimal kept digit by digit. A Number takes what its column makes of it.
 func (c *Column) IsExact() bool { return !c.IsNumber && TypeFamily(c.Declared) == "numeric" }
 
-// Changes says how a V2 column of a type would change what is written to it, "" if it would not. Nobody reads V2 back
-// after a write, as V1 is read, so that what the client was told would not be what the next one is.
+// Changes says how a V2 column of a type would change what is written to it, "" if it would not. Unlike V1, V2 is not
+// read back after a write, so the next client would be told something else than the one that wrote.
 func (c *Column) Changes(sqlType string) string {
 	if element, array := strings.CutSuffix(sqlType, "[]"); array && DimensionsOf(c.GoType) > 0 {
 		one := Column{GoType: c.GoType}
@@ -243,7 +243,7 @@ func (c *Column) IsJSON() bool {
 	return family == "json" || family == "jsonb"
 }
 
-// HoldsJSONNull reports whether a null of JSON's is a value of the column, and not the lack of one.
+// HoldsJSONNull reports whether a JSON null is a value of the column, and not the lack of one.
 func (c *Column) HoldsJSONNull() bool { return c.IsJSON() && c.Now().NotNull && !c.Nullable }
 
 // FieldOf is the JSON path of a root's column, empty if there is none.
@@ -267,14 +267,14 @@ type CatalogColumn struct {
 	Generated bool   // computed from others
 	Always    bool   // an identity that is always the database's own, unless a statement says otherwise
 	Defaults  bool   // the database gives a value where a statement gives none
-	Generator string // SQL for the value that the database would give by itself; "" for none that differs each time
+	Generator string // SQL for the value that the database gives by itself; "" for none, or the same each time
 	Limits    Limits
-	Wide      bool // its integers have 64 bits, whatever its type is called: what may be written is the model's to say
+	Wide      bool // its integers have 64 bits, whatever its type is called: the model says what may be written
 	Opaque    bool // a domain whose base type's operators do not take it
 	Composite bool // a row of some columns
 }
 
-// All are the root table and the child tables.
+// All returns the root table and the child tables.
 func (t *Table) All() []*Table {
 	tables := []*Table{t}
 	for i := range t.Children {
@@ -283,7 +283,7 @@ func (t *Table) All() []*Table {
 	return tables
 }
 
-// Column is the column of that name, nil where there is none.
+// Column returns the column of that name, nil where there is none.
 func (t *Table) Column(name string) *Column {
 	for i := range t.Columns {
 		if t.Columns[i].Name == name && name != "" {
@@ -294,12 +294,12 @@ func (t *Table) Column(name string) *Column {
 }
 
 // omits reports whether a new row leaves a column to V1's default: a zero where the model's tag names a default, as
-// GORM has it, or a time that nobody means.
+// GORM has it, or a zero time, which nobody means.
 func (c *Column) omits(v reflect.Value) bool {
 	return v.IsZero() && c.Now().Defaults && !c.IsKey && (c.defaults || c.GoType == reflect.TypeFor[time.Time]())
 }
 
-// Omitted are the columns that a new row leaves to V1's defaults.
+// Omitted returns the columns that a new row leaves to V1's defaults.
 func (t *Table) Omitted(v reflect.Value) map[string]bool {
 	var names map[string]bool
 	for i := range t.Columns {

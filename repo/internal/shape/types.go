@@ -11,9 +11,9 @@ import (
 	"gorm.io/gorm/schema"
 )
 
-// TypeFamily is the same for types that hold the same values, but for limits.
+// TypeFamily is the same for types that hold the same values, apart from limits.
 func TypeFamily(sqlType string) string {
-	// with its schema, a type is not one of ours: its operators are not found without it
+	// A type that is named with its schema is not one of ours: its operators are not found without that schema.
 	name := strings.ToLower(sqlType)
 	if open, end := strings.Index(name, "("), strings.Index(name, ")"); open >= 0 && end > open {
 		name = strings.TrimSpace(name[:open]) + name[end+1:]
@@ -43,7 +43,7 @@ func TypeFamily(sqlType string) string {
 	}
 }
 
-// DimensionsOf are those of an array in a Go type.
+// DimensionsOf counts the dimensions of an array in a Go type.
 func DimensionsOf(t reflect.Type) (n int) {
 	for ; isList(t) && t.Kind() != reflect.Map && t != reflect.TypeFor[[]byte](); t = t.Elem() {
 		n++
@@ -51,7 +51,7 @@ func DimensionsOf(t reflect.Type) (n int) {
 	return n
 }
 
-// Spellers are how a type may say how it is written.
+// Spellers are the interfaces by which a type defines how it is read.
 var Spellers = []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
 
 // IsPadded reports whether a type loses blanks at the end of a text.
