@@ -82,10 +82,7 @@ func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 // Run rehearses and shows it. It fails unless the rehearsal succeeds and every row could be converted.
 func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Rehearsal, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartRehearsal(ctx, repo.RunRequest{
-			Entity: entity, Workers: c.Workers,
-			MaxRowsPerSecond: int(c.MaxRowsPerSecond), Actor: actor(),
-		})
+		return control.StartRehearsal(ctx, c.request(entity))
 	})
 }
 
@@ -93,8 +90,8 @@ func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Verification, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartVerification(ctx, repo.VerificationRequest{
-			Entity: entity, Workers: c.Workers,
-			MaxRowsPerSecond: int(c.MaxRowsPerSecond), Repair: c.Repair, Actor: actor(),
+			Entity: entity, Workers: c.Workers, MaxRowsPerSecond: int(c.MaxRowsPerSecond), Repair: c.Repair,
+			Actor: actor(),
 		})
 	})
 }
@@ -102,11 +99,12 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 // Run restores and shows it. It fails unless the restore succeeds and V1 holds every row.
 func (c *restoreCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Restore, func(control *repo.Control, entity string) (repo.Run, error) {
-		return control.StartRestore(ctx, repo.RunRequest{
-			Entity: entity, Workers: c.Workers,
-			MaxRowsPerSecond: int(c.MaxRowsPerSecond), Actor: actor(),
-		})
+		return control.StartRestore(ctx, c.request(entity))
 	})
+}
+
+func (f *runFlags) request(name string) repo.RunRequest {
+	return repo.RunRequest{Entity: name, Workers: f.Workers, MaxRowsPerSecond: int(f.MaxRowsPerSecond), Actor: actor()}
 }
 
 // run starts a run, or joins the one of its kind that is active, works on it and shows it until it ends. A run that is
@@ -152,16 +150,14 @@ func (f *runFlags) start(ctx context.Context, control *repo.Control, name entity
 		return repo.Run{}, err
 	}
 	run, err := start(control, entity)
-	if !errors.Is(err, repo.ErrRunAlreadyActive) {
+	active, isActive := errors.AsType[*repo.RunActiveError](err)
+	if !isActive {
 		return run, err
 	}
-	runs, err := control.Runs(ctx, entity, kind, 1)
-	if err != nil || len(runs) == 0 {
-		return repo.Run{}, errors.Join(err, repo.ErrRunAlreadyActive)
-	}
-	switch run = runs[0]; {
-	case run.Status != repo.Paused:
-		return run, nil
+	run, err = control.Run(ctx, active.Run)
+	switch {
+	case err != nil || run.Status != repo.Paused:
+		return run, err
 	case f.Resume:
 		return control.ResumeRun(ctx, run.ID)
 	default:

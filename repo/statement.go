@@ -26,6 +26,19 @@ const (
 // The last four are as w asks; extra is an expression over the key query, k. Where the key query is empty, the
 // statement returns one row with the fence alone.
 func (e statements) readStatement(w want, lead side, keyQuery, extra string) string {
+	const keysGoHere, extraGoesHere = "\x00keys", "\x00extra" // no SQL contains a NUL
+	around := e.buildOnce(readKind{w, lead}, func() string { return e.readAround(w, lead, keysGoHere, extraGoesHere) })
+	return strings.ReplaceAll(strings.ReplaceAll(around, extraGoesHere, extra), keysGoHere, keyQuery)
+}
+
+// readKind says which statement reads, apart from the keys.
+type readKind struct {
+	want want
+	lead side
+}
+
+// readAround builds the statement around a key query.
+func (e statements) readAround(w want, lead side, keyQuery, extra string) string {
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
@@ -76,19 +89,26 @@ type builtStatement struct {
 	text     string
 }
 
-// keyStatement is readStatement by key. It is built once, and again after the catalog has changed.
-func (e *entity) keyStatement(read keyRead) string {
+// buildOnce returns a statement of a kind. It builds it once, and again after the catalog has changed.
+func (e *tables) buildOnce(kind any, build func() string) string {
 	catalogs := e.catalogs.Load()
-	if built, ok := e.keyStatements.Load(read); ok && built.(builtStatement).catalogs == catalogs {
+	if built, ok := e.built.Load(kind); ok && built.(builtStatement).catalogs == catalogs {
 		return built.(builtStatement).text
 	}
-	keyQuery := e.db.dialect.KeyList(e.v1.Key)
-	if read.one {
-		keyQuery = e.sql(`SELECT {?} AS key, 0 AS ord`)
-	}
-	text := e.readStatement(read.want, read.lead, keyQuery, "NULL")
-	e.keyStatements.Store(read, builtStatement{catalogs, text})
+	text := build()
+	e.built.Store(kind, builtStatement{catalogs, text})
 	return text
+}
+
+// keyStatement is readStatement by key.
+func (e statements) keyStatement(read keyRead) string {
+	return e.buildOnce(read, func() string {
+		keyQuery := e.db.dialect.KeyList(e.v1.Key)
+		if read.one {
+			keyQuery = e.sql(`SELECT {?} AS key, 0 AS ord`)
+		}
+		return e.readStatement(read.want, read.lead, keyQuery, "NULL")
+	})
 }
 
 // v1Document is a scalar subquery: the V1 aggregate with the key, NULL if there is none.

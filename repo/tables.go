@@ -28,7 +28,7 @@ type tables struct {
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
 	catalogs                   atomic.Int64 // counts each change in what is known of the columns
-	keyStatements              sync.Map     // of keyRead: the builtStatement
+	built                      sync.Map     // of keyRead and readKind: the builtStatement
 }
 
 // keyColumn is a column with the given name that holds whatever V1's key may hold, even after V1's column is widened.
