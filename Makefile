@@ -18,8 +18,8 @@ HISTORIES ?= bin/histories
 DATABASES ?= sqlite,postgres
 
 # The race detector without the checks of unsafe pointers that come with it: only our dependencies have any, and they take a quarter of
-# the time. make test-hostile has them.
-RACE := -race -gcflags=all=-d=checkptr=0
+# the time. make test-hostile has them. Paths are trimmed, so that a package which was compiled in one checkout is not compiled in another.
+RACE := -race -trimpath -gcflags=all=-d=checkptr=0
 
 .PHONY: help
 help: ## Show this help
@@ -53,8 +53,8 @@ lint: $(GOLANGCI) ## Check style, likely bugs and the import rules
 .PHONY: test
 test: ensure-postgres ## Run all Go tests, with the race detector, on SQLite and PostgreSQL
 	# make lint vets. Nobody debugs these programs, so they are linked without what debuggers read. One package more than there are
-	# processors, and four tests at once in each, since tests wait for their databases.
-	TMPDIR=$$(scripts/tmpdir.sh) go test $(RACE) -vet=off -ldflags=-w -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -parallel 4 -timeout $(TEST_TIMEOUT) ./...
+	# processors, and four tests at once in each, since tests wait for their databases. What another checkout tested is tested again.
+	TMPDIR=$$(scripts/tmpdir.sh) go test $(RACE) -count=1 -vet=off -ldflags=-w -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -parallel 4 -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: test-hostile
 test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on PostgreSQL databases with hostile settings, as a role with few rights

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,9 +28,9 @@ type positive int
 
 // UnmarshalText is called by kong.
 func (n *positive) UnmarshalText(text []byte) error {
-	value, err := strconv.Atoi(string(text))
+	value, err := strconv.ParseInt(string(text), 10, 32)
 	if err != nil || value < 1 {
-		return fmt.Errorf("is %s, must be a number of at least 1", text)
+		return fmt.Errorf("is %s, must be a number from 1 to %d", text, math.MaxInt32)
 	}
 	*n = positive(value)
 	return nil

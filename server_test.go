@@ -161,6 +161,10 @@ func TestCommands(t *testing.T) {
 				t.Errorf("%s=0: %s", zero, p.text())
 			}
 		}
+		if p := launch(t, dir, "sweep", "customer", "--max-rows-per-second=99999999999999999999",
+			flag); p.wait() != 2 || !strings.Contains(p.text(), "from 1 to 2147483647") {
+			t.Errorf("a rate beyond all numbers: %s", p.text())
+		}
 		execute(t, dir, "rehearse", "customer", flag)
 		if out := execute(t, dir, "phase", "customer", "migrate", "--reason=go", flag); !strings.Contains(out,
 			"CUSTOMER is in MIGRATE") || !strings.Contains(out, "UNMIGRATED blocks the step to CUTOVER") {

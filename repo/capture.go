@@ -179,8 +179,8 @@ func (e capture) mending(ctx context.Context, s database.Session) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	// An instance of an earlier version that runs beside this one creates its own triggers again. They may be
-	// everybody's, and they reject our writes where V2 leads.
+	// An instance of an earlier version that runs beside this one creates its own triggers again. They reject our
+	// writes where V2 leads.
 	earlier, err := e.db.dialect.dropCapture6(ctx, s, e)
 	switch {
 	case err != nil || len(statements) == 0 && state.Same:

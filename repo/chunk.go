@@ -37,8 +37,6 @@ type chunk struct {
 	Position *string `json:"position"` // the last key that is done, nil at the start of the table
 	Stage    stage   `json:"stage"`
 	Token    int64   `json:"token"`
-	Behind   int64   `json:"behind"` // findings so far that are no fault
-	Faults   int64   `json:"faults"` // findings so far that are faults
 	Workers  int     `json:"workers"`
 	MaxRows  int     `json:"maxRows"` // of the run, per second; 0 for no limit
 }
@@ -193,8 +191,6 @@ func (e runs) commitBatch(ctx context.Context, run Run, c chunk, b *batch,
 			done = 0 // they were counted in the range
 		}
 		after := c
-		after.Behind += int64(added.behind)
-		after.Faults += int64(added.faults)
 		if b.rows > 0 {
 			after.Position = &b.last
 		}

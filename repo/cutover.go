@@ -39,8 +39,8 @@ func (r *Repository[V1, V2]) updateV1WhenV2Leads(ctx context.Context, t *tx, s *
 	return held, r.reconcileEffects(ctx, t, &s.key, found.Effects)
 }
 
-// sortChildRows brings the child rows that a V1 client has written into the order in which V1 returns them, the
-// database's: where V2 leads, nobody reads them back from V1.
+// sortChildRows sorts the child rows that a V1 client has written as the database sorts them. Where V2 leads they are
+// stored from what the client sent, and are not read from V1 first, so nothing else would sort them.
 func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) error {
 	v := reflect.ValueOf(v1).Elem()
 	for i := range r.v1.Children {

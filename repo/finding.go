@@ -46,14 +46,14 @@ type Finding struct {
 type FindingPage struct {
 	Findings []Finding
 	HasNext  bool
-	// Total counts the findings that were kept: up to 100 rows that are behind, and up to 10000 faults, for each chunk
-	// of the run.
+	// Total counts the findings that were kept. A run keeps up to 100 rows that are behind and up to 10000 faults, and
+	// workers that commit at the same time may each keep some more.
 	Total int64
 }
 
 const (
-	keptBehind = 100
-	keptFaults = 10_000
+	maxBehind = 100
+	maxFaults = 10_000
 )
 
 // Findings returns up to first (at most 100) findings of a run after a cursor, "" for the start. It fails with an
@@ -113,8 +113,7 @@ func (c *Control) Findings(ctx context.Context, run int64, first int, after stri
 
 // report keeps the findings of a chunk, and counts them. Of those that are no faults it keeps only a few, as examples.
 func (e runs) report(ctx context.Context, t *tx, c chunk, behind, faults []Finding) (outcome, error) {
-	// The limits are the run's. Workers that commit at the same time may each keep some more.
-	keep := func(findings []Finding, counted string, most int64) ([]Finding, error) {
+	within := func(findings []Finding, counted string, most int64) ([]Finding, error) {
 		if len(findings) == 0 {
 			return nil, nil
 		}
@@ -122,15 +121,15 @@ func (e runs) report(ctx context.Context, t *tx, c chunk, behind, faults []Findi
 			WHERE k.run_id = ?`, "counted", counted), c.RunID)
 		return findings[:min(int64(len(findings)), max(0, most-already))], err
 	}
-	kept, err := keep(behind, "behind", keptBehind)
+	keptBehind, err := within(behind, "behind", maxBehind)
 	if err != nil {
 		return outcome{}, err
 	}
-	keptToo, err := keep(faults, "faults", keptFaults)
+	keptFaults, err := within(faults, "faults", maxFaults)
 	if err != nil {
 		return outcome{}, err
 	}
-	for _, f := range slices.Concat(kept, keptToo) {
+	for _, f := range slices.Concat(keptBehind, keptFaults) {
 		_, err := t.Exec(ctx, e.db.sql(`INSERT INTO {coexist_finding} (run_id, key, kind, fields, repaired,
 			reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, key) DO NOTHING`),
 			c.RunID, f.Key, string(f.Kind), database.JSONList(f.Fields), f.Repaired, f.Reason)

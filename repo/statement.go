@@ -259,3 +259,14 @@ func (e statements) updateStatement(table string, match, set []shape.Column, suf
 		"sets", strings.Join(sets, ", "), "from", from, "matches", strings.Join(matches, " AND "),
 		"suffix", suffix)
 }
+
+// deleteStatement deletes the rows that agree in the columns match with those of its argument, a JSON list of objects.
+func (e statements) deleteStatement(table string, match []shape.Column) string {
+	from, value := e.db.dialect.Records(match)
+	matches := make([]string, len(match))
+	for i, c := range match {
+		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)
+	}
+	return fill(`DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} WHERE {matches})`, "table", table,
+		"from", from, "matches", strings.Join(matches, " AND "))
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
 	"github.com/alwaysup/coexist/repo/internal/shape"
@@ -387,15 +386,4 @@ func (e v1Rows) remove(ctx context.Context, t *tx, key string) error {
 	}
 	_, err := t.Exec(ctx, e.sql(`DELETE FROM {v1} WHERE {v1.key} = {?}`), key)
 	return err
-}
-
-// deleteStatement deletes the rows that agree in the columns match with those of its argument, a JSON list of objects.
-func (e statements) deleteStatement(table string, match []shape.Column) string {
-	from, value := e.db.dialect.Records(match)
-	matches := make([]string, len(match))
-	for i, c := range match {
-		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)
-	}
-	return fill(`DELETE FROM {table} AS t WHERE EXISTS (SELECT 1 FROM {from} WHERE {matches})`, "table", table,
-		"from", from, "matches", strings.Join(matches, " AND "))
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -54,7 +55,7 @@ func TestTheEngineCompilesWithoutEachGuard(t *testing.T) {
 // compiled names the files of a package that are compiled here, and the export data of what it imports.
 func compiled(t *testing.T, folder string) (files []string, exports map[string]string) {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps", "-f",
+	list := exec.CommandContext(t.Context(), "go", "list", "-trimpath", "-export", "-deps", "-f",
 		`{{.ImportPath}} {{.Export}}{{if not .DepOnly}}{{range .GoFiles}} {{.}}{{end}}{{end}}`, ".")
 	list.Dir = folder
 	said, err := list.Output()
@@ -69,4 +70,37 @@ func compiled(t *testing.T, folder string) (files []string, exports map[string]s
 		}
 	}
 	return files, exports
+}
+
+// What guardList says of where a guard is, is there.
+func TestGuardsAreWhereTheListSays(t *testing.T) {
+	t.Parallel()
+	for _, g := range guardList {
+		if _, ok := notTakenOut[g.guard]; ok {
+			continue
+		}
+		var source []byte
+		for word := range strings.FieldsSeq(strings.ReplaceAll(g.where, ",", " ")) {
+			if strings.HasSuffix(word, ".go") {
+				var err error
+				if source, err = os.ReadFile(filepath.Join("../../repo", word)); err != nil {
+					t.Errorf("%s: %v", g.name, err)
+				}
+				continue
+			}
+			receiver, name, method := strings.Cut(word, ".")
+			declared := `(?m)^func (\([^)]*\) )?` + receiver + `[\[(]|^(const|var)?\s*` + receiver + ` +=`
+			if method {
+				declared = `(?m)^func \(\w+ \*?` + receiver + `(\[[^\]]*\])?\) ` + name + `[\[(]`
+			}
+			if !regexp.MustCompile(declared).Match(source) {
+				t.Errorf("%s: %s is not in %s", g.name, word, g.where)
+			}
+		}
+		for _, e := range edits[g.guard] {
+			if !strings.Contains(g.where, e.file) {
+				t.Errorf("%s: an edit is in %s, which %s does not name", g.name, e.file, g.where)
+			}
+		}
+	}
 }

@@ -95,8 +95,8 @@ func missed(out io.Writer, engine, work string, g guard, patience time.Duration)
 // soakWithout prints what the soak finds without a guard, and reports whether that is anything.
 func soakWithout(out io.Writer, engine, work, list string, g guard, patience time.Duration) (missed bool, err error) {
 	program := filepath.Join(work, "soak.test")
-	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, "./soak")
-	build.Dir = engine
+	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, ".")
+	build.Dir = filepath.Join(engine, "..", "proof", "soak")
 	if said, err := build.CombinedOutput(); err != nil {
 		return false, fmt.Errorf("%w: %s", err, said)
 	}

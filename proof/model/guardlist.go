@@ -35,7 +35,7 @@ var guardList = []guardInfo{
 		"a storer inserts where there was no copy, and updates one of the seq that was read", families(familyTwo),
 	},
 	{
-		seqIsNeverReused, "seqIsNeverReused", "dialect_postgres.go begin, dialect_sqlite.go begin",
+		seqIsNeverReused, "seqIsNeverReused", "store.go copies.row, dialect_postgres.go begin, dialect_sqlite.go begin",
 		"seq is drawn anew, or counted in one place, not made of the copy's", families(familyTwo, familyThree),
 	},
 	{
@@ -93,7 +93,7 @@ var guardList = []guardInfo{
 		families(familyTwo, familyThree),
 	},
 	{
-		foldKeepsFloor, "foldKeepsFloor", "sweep.go fold", "the tombstone that marks are folded into keeps the version",
+		foldKeepsFloor, "foldKeepsFloor", "sweep.go fold, mark.go foldedFloor", "the tombstone that marks are folded into keeps the version",
 		families(familyTwo, familyThree),
 	},
 	{
@@ -146,16 +146,16 @@ var guardList = []guardInfo{
 		"a write begins again where marks that it has read are gone", families(familyTwo, familyThree),
 	},
 	{
-		v1IsAsWritten, "v1IsAsWritten", "update.go putV2", "a V2-shaped write finds V1 as it has written it",
-		families(familyTwo),
+		v1IsAsWritten, "v1IsAsWritten", "update.go putV2, takeover.go takeOver",
+		"a V2-shaped write finds V1 as it has written it", families(familyTwo),
 	},
 	{
 		v1IsTakenOver, "v1IsTakenOver", "cutover.go remade, updateV1WhenV2Leads, takeover.go takeOver",
 		"what V1 makes of a write is what V2 gets", families(familyOwner),
 	},
 	{
-		deleteIsProbed, "deleteIsProbed", "aftermath.go afterDelete", "a delete looks whether V1 keeps the row",
-		families(familyOwner),
+		deleteIsProbed, "deleteIsProbed", "write.go deleteBoth, aftermath.go afterDelete",
+		"a delete looks whether V1 keeps the row", families(familyOwner),
 	},
 	{
 		deferredIsSettled, "deferredIsSettled", "dialect_postgres.go afterDeferred",
@@ -271,7 +271,7 @@ var guardList = []guardInfo{
 		families(familyTwo, familyThree, familyWalks),
 	},
 	{
-		restoreNeedsTombstone, "restoreNeedsTombstone", "restore.go restore",
+		restoreNeedsTombstone, "restoreNeedsTombstone", "restore_order.go restorer.restore",
 		"a restore deletes what a tombstone proves deleted", families(familyTwo),
 	},
 	{
@@ -299,7 +299,7 @@ var guardList = []guardInfo{
 		"the mapping's version is raised when no writer is in flight", families(familyMapping),
 	},
 	{
-		remigrationKeepsRefined, "remigrationKeepsRefined", "sweep.go sort, internal_read.go convert",
+		remigrationKeepsRefined, "remigrationKeepsRefined", "sweep.go decide, internal_read.go convert",
 		"a refined copy is not upgraded anew", families(familyMapping),
 	},
 	{

@@ -261,7 +261,7 @@ type CatalogColumn struct {
 	SQLType   string
 	Collation string // "" for the default
 	NotNull   bool
-	Primary   bool   // the primary key, which alone SQLite lets be NULL
+	Primary   bool   // part of the primary key
 	Padded    bool   // blanks at the end do not count
 	Unique    bool   // a unique index or primary key on this column alone, and none that is deferrable
 	Generated bool   // computed from others
