@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
@@ -66,7 +67,8 @@ func (db *DB) effects() string {
 		{"phase", "s.phase"},
 		{"incomplete", d.Value("s", flag("incomplete"))},
 		{"restoring", d.Value("s", flag("restoring"))},
-	}), fmt.Sprintf("(%s LIMIT %d) s", strings.Join(marks, " UNION ALL "), maxEffects+1), "s.entity, s.key")
+	}), fill(`({marks} LIMIT {limit}) s`, "marks", strings.Join(marks, " UNION ALL "),
+		"limit", strconv.Itoa(maxEffects+1)), "s.entity, s.key")
 }
 
 // tokens are the arguments of effects.

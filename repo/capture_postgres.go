@@ -272,8 +272,8 @@ func (postgres) capture(ctx context.Context, s database.Session, e capture, whic
 			}
 			// A role that may create triggers may lack the right to alter the table.
 			statements = append(statements, fill(`DO $coexist$ BEGIN IF pg_has_role((SELECT relowner FROM pg_class
-				WHERE oid = {on}::regclass), 'USAGE') THEN ALTER TABLE {on2} ENABLE {mode} TRIGGER {trigger}; END
-				IF; END $coexist$`, "on", literal(on), "on2", on, "mode", trigger.mode,
+				WHERE oid = {name}::regclass), 'USAGE') THEN ALTER TABLE {table} ENABLE {mode} TRIGGER {trigger}; END
+				IF; END $coexist$`, "name", literal(on), "table", on, "mode", trigger.mode,
 				"trigger", trigger.name))
 		}
 	}
@@ -334,18 +334,18 @@ func postgresFingerprint(e capture, prefix func(capturedTable) string) string {
 	}
 	const attributes = " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = ANY (v1.columns)"
 	return fill(`(WITH v1(oid, columns, prefix) AS (VALUES {tables})
-		SELECT {part} || ' ' || {part2} || '|' || {part3} || '|' || {part4} || '|' || {part5} || '|' || {part6})`,
+		SELECT {triggers} || ' ' || {columns} || '|' || {alterations} || '|' || {files} || '|' || {options} || '|' || {besides})`,
 		"tables", strings.Join(tables, ", "),
-		"part",
+		"triggers",
 		part(
 			"c.oid, c.relkind, (SELECT count(*) FROM pg_inherits i WHERE c.oid IN (i.inhparent, i.inhrelid)), t.oid, t.tgenabled, t.xmin, p.xmin, md5(p.prosrc)",
 			" LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND starts_with(CAST(t.tgname AS text), v1.prefix) LEFT JOIN pg_proc p ON p.oid = t.tgfoid"),
-		"part2", part("c.oid, a.attname, a.attnum, a.atttypid", attributes),
-		"part3", part("a.attname, a.xmin", attributes), "part4", part("c.relfilenode", ""),
-		"part5",
+		"columns", part("c.oid, a.attname, a.attnum, a.atttypid", attributes),
+		"alterations", part("a.attname, a.xmin", attributes), "files", part("c.relfilenode", ""),
+		"options",
 		part(
 			"c.oid, a.attnum, a.xmin, md5(concat_ws(' ', coalesce(a.attstattarget, -1), a.attoptions, a.attfdwoptions, a.attacl, a.attstorage, a.attnotnull, a.atthasdef))", attributes),
-		"part6",
+		"besides",
 		part("r.oid, r.xmin",
 			" JOIN pg_class r ON r.oid IN (c.oid, c.reltoastrelid) OR r.oid IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = c.oid)"))
 }

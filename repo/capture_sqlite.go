@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
@@ -162,9 +163,9 @@ func sqliteNames(t capturedTable) []string {
 func sqliteWhole(e capture, names func(capturedTable) []string) string {
 	tables, triggers := sqliteCaptured(e, names)
 	// A table that was renamed takes its triggers along.
-	return fmt.Sprintf(
-		"(SELECT count(*) = %d FROM sqlite_schema WHERE type = 'trigger' AND name IN (%s) AND tbl_name COLLATE NOCASE IN (%s))",
-		len(triggers), strings.Join(triggers, ", "), strings.Join(tables, ", "))
+	return fill(`(SELECT count(*) = {count} FROM sqlite_schema WHERE type = 'trigger' AND name IN ({triggers})
+		AND tbl_name COLLATE NOCASE IN ({tables}))`, "count", strconv.Itoa(len(triggers)),
+		"triggers", strings.Join(triggers, ", "), "tables", strings.Join(tables, ", "))
 }
 
 // fingerprint changes when a table is made anew: it then has another root page, and its triggers are other rows of the

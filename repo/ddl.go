@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,27 +74,27 @@ func fixedStatements(statements ...string) func(database.Session) ([]string, err
 	return func(database.Session) ([]string, error) { return statements, nil }
 }
 
-// older is the FROM item and the condition that the entity's mapping is older than this instance's.
+// older is the condition on coexist_entity that the entity's mapping is older than this instance's.
 func (e statements) older() string {
-	return fmt.Sprintf("%s WHERE name = %s AND mapping_version < %d", e.db.own.entity,
-		literal(e.name), e.mappingVersion)
+	return e.sql(`name = {name} AND mapping_version < {version}`, "version", strconv.Itoa(e.mappingVersion))
 }
 
 // raiseMapping returns the statements that raise the entity's mapping to this instance's version, if that is newer,
 // while no writer is at work. A writer that has begun under an older mapping would store an old conversion, unseen by a
 // sweep that migrates such copies again.
 func (e ddl) raiseMapping() []string {
-	condition := strings.TrimPrefix(e.older(), e.db.own.entity)
-	anyOlder := fill(`EXISTS (SELECT 1 FROM {older})`, "older", e.older())
-	return append(e.db.dialect.stopWriters(e.tables, anyOlder), fmt.Sprintf("UPDATE %s SET mapping_version = %d%s",
-		e.db.own.entity, e.mappingVersion, condition))
+	anyOlder := e.sql(`EXISTS (SELECT 1 FROM {coexist_entity} WHERE {older})`, "older", e.older())
+	stop := e.db.dialect.stopWriters(e.tables, anyOlder)
+	return append(stop, e.sql(`UPDATE {coexist_entity} SET mapping_version = {version} WHERE {older}`,
+		"version", strconv.Itoa(e.mappingVersion), "older", e.older()))
 }
 
 // installMapping raises the mapping's version. While it waits for writers in flight, others wait behind it, so each try
 // waits only briefly.
 func (e ddl) installMapping(ctx context.Context) error {
 	return e.db.installPatiently(ctx, func(s database.Session) ([]string, error) {
-		older, err := s.Number(ctx, fill(`SELECT count(*) FROM {older}`, "older", e.older()))
+		older, err := s.Number(ctx, e.sql(`SELECT count(*) FROM {coexist_entity} WHERE {older}`,
+			"older", e.older()))
 		if err != nil || older == 0 {
 			return nil, err
 		}
@@ -155,15 +156,15 @@ func (db *DB) installation(ctx context.Context, s database.Session) (statements 
 	statements = append([]string{
 		db.sql(`CREATE TABLE IF NOT EXISTS {coexist_schema} (id integer PRIMARY KEY CHECK (id = 1), version
 			integer NOT NULL)`),
-		fmt.Sprintf("INSERT INTO %s (id, version) VALUES (1, %d) ON CONFLICT (id) DO NOTHING",
-			db.own.version, ownVersion),
+		db.sql(`INSERT INTO {coexist_schema} (id, version) VALUES (1, {version}) ON CONFLICT (id) DO NOTHING`,
+			"version", strconv.Itoa(ownVersion)),
 	}, db.dialect.sharedTables(db)...)
 	for _, e := range db.entities {
 		statements = append(statements, db.dialect.entityTables(e.statements)...)
 		statements = append(statements, e.ddl.createV2()...)
-		statements = append(statements, fmt.Sprintf(
-			"INSERT INTO %s (name, phase, mapping_version) VALUES (%s, %s, %d) ON CONFLICT (name) DO NOTHING",
-			db.own.entity, literal(e.name), literal(string(e.initialPhase)), e.mappingVersion))
+		statements = append(statements, e.sql(`INSERT INTO {coexist_entity} (name, phase, mapping_version)
+			VALUES ({name}, {phase}, {version}) ON CONFLICT (name) DO NOTHING`,
+			"phase", literal(string(e.initialPhase)), "version", strconv.Itoa(e.mappingVersion)))
 	}
 	upgrades = installed != 0 && installed != ownVersion
 	if upgrades {
@@ -202,20 +203,19 @@ func (e ddl) createV2() []string {
 		{Name: goneSeenColumn, Declared: "bigint"},
 		{Name: staleSeenColumn, Declared: "bigint"},
 	}}
-	statements := []string{e.sql(`CREATE TABLE IF NOT EXISTS {v2} ({key} PRIMARY KEY{declare}{declare2})`,
-		"key", key, "declare", e.declare(e.v2), "declare2", e.declare(engine))}
+	statements := []string{e.sql(`CREATE TABLE IF NOT EXISTS {v2} ({key} PRIMARY KEY{columns}{engineColumns})`,
+		"key", key, "columns", e.declare(e.v2), "engineColumns", e.declare(engine))}
 	for i := range e.v2.Children {
 		c := &e.v2.Children[i]
 		statements = append(statements, e.sql(`CREATE TABLE IF NOT EXISTS {child} ({parentKey} {keyType} NOT NULL
-			REFERENCES {v2} ON DELETE CASCADE, {positionColumn} integer NOT NULL{declare}, PRIMARY KEY
-			({parentKey}, {positionColumn}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
-			"keyType", d.KeyType(e.v1.Key), "positionColumn", quote(shape.PositionColumn),
-			"declare", e.declare(&c.Table)))
+			REFERENCES {v2} ON DELETE CASCADE, {position} integer NOT NULL{columns}, PRIMARY KEY ({parentKey}, {position}))`,
+			"child", c.SQL, "parentKey", quote(c.ParentKey), "keyType", d.KeyType(e.v1.Key),
+			"position", quote(shape.PositionColumn), "columns", e.declare(&c.Table)))
 	}
 	for _, r := range e.references {
 		column := e.columnInV2(r.Column)
-		statements = append(statements, e.sql(`CREATE INDEX IF NOT EXISTS {column} ON {v2} ({column2})`,
-			"column", quote(e.v2.Name+"_"+column), "column2", quote(column)))
+		statements = append(statements, e.sql(`CREATE INDEX IF NOT EXISTS {index} ON {v2} ({column})`,
+			"index", quote(e.v2.Name+"_"+column), "column", quote(column)))
 	}
 	return statements
 }
@@ -278,11 +278,11 @@ func (e ddl) targetsCreated(created map[string]bool) bool {
 func (e ddl) createV1() []string {
 	d := e.db.dialect
 	key := e.v1.Key
-	root := e.sql(`CREATE TABLE {v1} ({key} {columnType} NOT NULL PRIMARY KEY{declare}`, "key", quote(key.Name),
-		"columnType", d.ColumnType(key), "declare", e.declare(e.v1))
+	root := e.sql(`CREATE TABLE {v1} ({key} {keyType} NOT NULL PRIMARY KEY{columns}`, "key", quote(key.Name),
+		"keyType", d.ColumnType(key), "columns", e.declare(e.v1))
 	for _, r := range e.references {
-		root += fill(`, FOREIGN KEY ({column}) REFERENCES {qualify} ({key})`, "column", quote(r.Column),
-			"qualify", e.db.qualify(r.Table), "key", quote(r.Key))
+		root += fill(`, FOREIGN KEY ({column}) REFERENCES {table} ({key})`, "column", quote(r.Column),
+			"table", e.db.qualify(r.Table), "key", quote(r.Key))
 	}
 	statements := []string{root + ")"}
 	for i := range e.v1.Children {
@@ -291,14 +291,14 @@ func (e ddl) createV1() []string {
 		for _, i := range c.Own {
 			own = append(own, quote(c.Columns[i].Name))
 		}
-		statements = append(statements, e.sql(`CREATE TABLE {child} ({parentKey} {columnType} NOT NULL REFERENCES
-			{v1} ({key}){declare}, PRIMARY KEY ({own}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
-			"columnType", d.ColumnType(key), "key", quote(key.Name), "declare", e.declare(&c.Table),
+		statements = append(statements, e.sql(`CREATE TABLE {child} ({parentKey} {keyType} NOT NULL REFERENCES
+			{v1} ({key}){columns}, PRIMARY KEY ({own}))`, "child", c.SQL, "parentKey", quote(c.ParentKey),
+			"keyType", d.ColumnType(key), "key", quote(key.Name), "columns", e.declare(&c.Table),
 			"own", strings.Join(own, ", ")))
 	}
 	for _, r := range e.references {
-		statements = append(statements, e.sql(`CREATE INDEX {column} ON {v1} ({column2})`,
-			"column", quote(e.v1.Name+"_"+r.Column), "column2", quote(r.Column)))
+		statements = append(statements, e.sql(`CREATE INDEX {index} ON {v1} ({column})`,
+			"index", quote(e.v1.Name+"_"+r.Column), "column", quote(r.Column)))
 	}
 	return statements
 }

@@ -16,7 +16,8 @@ var creates = regexp.MustCompile(
 
 // onlyIf returns statements that run where a condition holds. install leaves them out where it does not hold.
 func onlyIf(condition, statements string) string {
-	return "DO $coexist$ BEGIN IF " + condition + " THEN\n" + statements + "\nEND IF; END $coexist$"
+	return database.FillBy("DO $coexist$ BEGIN IF {condition} THEN\n{statements}\nEND IF; END $coexist$",
+		database.Named([]string{"condition", condition, "statements", statements}))
 }
 
 var onlyIfs = regexp.MustCompile(`^DO \$coexist\$ BEGIN IF (.*) THEN\n`)

@@ -1,7 +1,6 @@
 package repo
 
 import (
-	"fmt"
 	"strings"
 )
 
@@ -137,9 +136,8 @@ func (p *plan) beyond(s *sqlText, c *cursor, after bool) {
 		if after {
 			orNull = fill(` OR {sort} IS NULL`, "sort", sort)
 		}
-		s.add(fmt.Sprintf("(%s %s %s OR (%s = %s AND %s %s %s)%s)", sort, op, value, sort, value, key, op,
-			p.e.asKey("?"), orNull),
-			arg, arg, c.Key)
+		s.add(p.e.sql(`({sort} {op} {value} OR ({sort} = {value} AND {key} {op} {?}){orNull})`, "sort", sort, "op", op,
+			"value", value, "key", key, "orNull", orNull), arg, arg, c.Key)
 	}
 }
 

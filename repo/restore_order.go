@@ -227,8 +227,8 @@ func (rs *restorer[V1, V2]) beforeDelete(ctx context.Context, own string) error 
 		column := key.on.Column(key.Columns[0])
 		refers := quote(column.Name) + " = " + rs.db.dialect.AsKey(column, "?")
 		found, err := rs.tx.Texts(ctx, fill(`SELECT DISTINCT CAST(t.{of} AS text) FROM {on} t
-			WHERE t.{refers} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of, "on", key.on.SQL, "refers", refers,
-			"part", strconv.Itoa(maxFirst+1)), own)
+			WHERE t.{refers} AND t.{of} IS NOT NULL LIMIT {limit}`, "of", of, "on", key.on.SQL, "refers", refers,
+			"limit", strconv.Itoa(maxFirst+1)), own)
 		if err != nil {
 			return err
 		}
@@ -288,14 +288,14 @@ func (rs *restorer[V1, V2]) loosen(ctx context.Context, own string) error {
 // referringBy returns the keys of other rows of V1 that refer to the rows of own by a foreign key.
 func (rs *restorer[V1, V2]) referringBy(ctx context.Context, key keptKey, own string) ([]string, error) {
 	target := rs.tableOf(key.Target)
-	of, on := rs.keyOfRow(key.on), make([]string, len(key.Columns))
+	of, matches := rs.keyOfRow(key.on), make([]string, len(key.Columns))
 	for i := range key.Columns {
-		on[i] = "t." + quote(key.Columns[i]) + " = r." + quote(key.TargetColumns[i])
+		matches[i] = "t." + quote(key.Columns[i]) + " = r." + quote(key.TargetColumns[i])
 	}
 	found, err := rs.tx.Texts(ctx, rs.sql(`SELECT DISTINCT CAST(t.{of} AS text) FROM {target} r
-		JOIN {on} t ON {on2} WHERE r.{keyOfRow} = {?} AND t.{of} IS NOT NULL LIMIT {part}`, "of", of,
-		"target", target.SQL, "on", key.on.SQL, "on2", strings.Join(on, " AND "), "keyOfRow", rs.keyOfRow(target),
-		"part", strconv.Itoa(maxFirst+1)), own)
+		JOIN {on} t ON {matches} WHERE r.{keyOfRow} = {?} AND t.{of} IS NOT NULL LIMIT {limit}`, "of", of,
+		"target", target.SQL, "on", key.on.SQL, "matches", strings.Join(matches, " AND "),
+		"keyOfRow", rs.keyOfRow(target), "limit", strconv.Itoa(maxFirst+1)), own)
 	return slices.DeleteFunc(found, func(other string) bool { return other == own }), err
 }
 

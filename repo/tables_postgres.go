@@ -57,14 +57,14 @@ func (postgres) barrier(db *DB) string {
 		SELECT x.name, CASE WHEN x.phase IN ('CUTOVER', 'CONTRACT') THEN 'V2' ELSE 'V1' END FROM {coexist_entity} x;
 	CREATE TRIGGER coexist_barrier_follows AFTER INSERT OR UPDATE OF phase ON {coexist_entity}
 		FOR EACH ROW EXECUTE FUNCTION {function}();`, "function", function)
-	return onlyIf("to_regproc("+literal(function)+") IS NULL", create)
+	return onlyIf(fill(`to_regproc({name}) IS NULL`, "name", literal(function)), create)
 }
 
 // replicaIdentity lets rows of a table without a key be changed, even where a publication of all tables replicates it.
 func replicaIdentity(table string) string {
-	isFull := fill("(SELECT c.relreplident FROM pg_class c WHERE c.oid = to_regclass({table})) <> 'f'",
+	isNotFull := fill("(SELECT c.relreplident FROM pg_class c WHERE c.oid = to_regclass({table})) <> 'f'",
 		"table", literal(table))
-	return onlyIf(isFull, fill("ALTER TABLE {table} REPLICA IDENTITY FULL;", "table", table))
+	return onlyIf(isNotFull, fill("ALTER TABLE {table} REPLICA IDENTITY FULL;", "table", table))
 }
 
 func (d postgres) entityTables(e statements) []string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
@@ -81,7 +82,8 @@ func (db *DB) upgrade(ctx context.Context, s database.Session, from int64) ([]st
 		}
 		all = append(all, statements...)
 	}
-	return append(all, fmt.Sprintf("UPDATE %s SET version = %d", db.own.version, ownVersion)), nil
+	return append(all, db.sql(`UPDATE {coexist_schema} SET version = {version}`,
+		"version", strconv.Itoa(ownVersion))), nil
 }
 
 // upgradeFrom2 gives each entity its own log of marks and its own quarantine, whose keys have the type of V1's. It

@@ -59,8 +59,8 @@ func (postgres) dropCapture6(ctx context.Context, s database.Session, e capture)
 				fill(`REVOKE ALL ON FUNCTION {function}() FROM PUBLIC`, "function", function))
 		default:
 			statements = append(statements, fill(`DO $coexist$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger t
-				WHERE t.tgfoid = to_regproc({function})) THEN DROP FUNCTION IF EXISTS {function2}(); END IF; END
-				$coexist$`, "function", literal(function), "function2", function))
+				WHERE t.tgfoid = to_regproc({name})) THEN DROP FUNCTION IF EXISTS {function}(); END IF; END
+				$coexist$`, "name", literal(function), "function", function))
 		}
 	}
 	return statements, nil

@@ -179,7 +179,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 			"otherClients", literal(otherClients))
 	}
 	statement := db.sql(`INSERT INTO {coexist_v1_usage} AS u (entity, client_name, client_version, operation_name,
-		field, count, first_seen_at, last_seen_at) SELECT {value.entity}, {named}, {named2}, {named3},
+		field, count, first_seen_at, last_seen_at) SELECT {value.entity}, {client}, {version}, {operation},
 		{value.field}, sum({value.count}), min({value.first_seen_at}), max({value.last_seen_at}) FROM {from} CROSS
 		JOIN (SELECT count(*) AS rows FROM {coexist_v1_usage}) n LEFT JOIN {coexist_v1_usage} k
 		ON k.entity = {value.entity} AND k.client_name = {value.client_name}
@@ -190,7 +190,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 		WHEN excluded.first_seen_at < u.first_seen_at THEN excluded.first_seen_at
 		ELSE u.first_seen_at END, last_seen_at = CASE WHEN excluded.last_seen_at > u.last_seen_at THEN
 		excluded.last_seen_at ELSE u.last_seen_at END`, "value.entity", value("entity"),
-		"named", named("client_name"), "named2", named("client_version"), "named3", named("operation_name"),
+		"client", named("client_name"), "version", named("client_version"), "operation", named("operation_name"),
 		"value.field", value("field"), "value.count", value("count"),
 		"value.first_seen_at", value("first_seen_at"), "value.last_seen_at", value("last_seen_at"), "from", from,
 		"value.client_name", value("client_name"), "value.client_version", value("client_version"),

@@ -372,8 +372,9 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 func (e v1Rows) remove(ctx context.Context, t *tx, key string) error {
 	for i, at := range e.v1Places() {
 		for _, c := range e.late(e.v1.All()[i]) {
-			if _, err := t.Exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {column2} = {?}
-				AND {column} IS NOT NULL`, "table", at.table, "column", quote(c.Name), "column2", at.column), key); err != nil {
+			if _, err := t.Exec(ctx, e.sql(`UPDATE {table} SET {column} = NULL WHERE {keyColumn} = {?}
+				AND {column} IS NOT NULL`, "table", at.table, "column", quote(c.Name), "keyColumn", at.column),
+				key); err != nil {
 				return err
 			}
 		}

@@ -224,8 +224,8 @@ var edits = map[guard][]edit{
 		{"chunk.go", "case t.fence.MappingVersion > e.mappingVersion:", "case false:"},
 	},
 	mappingIsRaisedUnderFence: {{
-		"ddl.go", "append(e.db.dialect.stopWriters(e.tables, anyOlder), ",
-		"append([]string{anyOlder}[:0], ",
+		"ddl.go", "stop := e.db.dialect.stopWriters(e.tables, anyOlder)",
+		"stop := []string{anyOlder}[:0]",
 	}},
 	remigrationKeepsRefined: {
 		{"sweep.go", ", remigrate && s.copy.Refined && !r.mapping.remigrates():", ", false && r.mapping.remigrates():"},

@@ -18,7 +18,8 @@ func (postgres) CountTables(ctx context.Context, s Session, schema string) (int6
 // OfPrimary gives the query a negative limit on a standby, which is an error even where there are no rows.
 func (postgres) OfPrimary(query string) string {
 	// The line break is needed: a comment may end the query.
-	return "SELECT * FROM (" + query + "\n) decided LIMIT CASE WHEN pg_is_in_recovery() THEN -1 END"
+	return FillBy("SELECT * FROM ({query}\n) decided LIMIT CASE WHEN pg_is_in_recovery() THEN -1 END",
+		Named([]string{"query", query}))
 }
 
 func (postgres) ReadOnly(ctx context.Context, s Session) (bool, error) {
