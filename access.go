@@ -10,15 +10,15 @@ import (
 	"github.com/alwaysup/coexist/server"
 )
 
-// authFlags say whose credentials are good. Without any everybody is an operator.
+// authFlags say whose credentials the server accepts. If none of them is set, everybody is an operator.
 type authFlags struct {
-	TokensFile    string `placeholder:"PATH" help:"A file of lines NAME SHA-256 ROLE: who may send which token, as Authorization: Bearer TOKEN, and what for. The command token makes such lines. A change is seen within seconds. Default: none."`
-	OIDCIssuer    string `name:"oidc-issuer" placeholder:"URL" help:"The OpenID Connect provider whose signed tokens are good. Its keys are fetched, and again when they change. Default: none."`
-	OIDCAudience  string `name:"oidc-audience" placeholder:"NAME" help:"The audience that such a token must be for: what the provider calls this server."`
-	OIDCRoleClaim string `name:"oidc-role-claim" default:"roles" placeholder:"CLAIM" help:"The claim that names reader, writer or operator, in a list or a text; a path such as realm_access.roles leads into objects. Default: ${default}."`
+	TokensFile    string `placeholder:"PATH" help:"A file that lists the valid tokens. Each line is NAME SHA-256 ROLE; coexist token makes such lines. Clients send a token as Authorization: Bearer TOKEN. The server notices a change within seconds. Default: none."`
+	OIDCIssuer    string `name:"oidc-issuer" placeholder:"URL" help:"The OpenID Connect provider whose signed tokens are accepted. The server fetches its keys, and fetches them again when they change. Default: none."`
+	OIDCAudience  string `name:"oidc-audience" placeholder:"NAME" help:"The audience that such a token must name: what the provider calls this server."`
+	OIDCRoleClaim string `name:"oidc-role-claim" default:"roles" placeholder:"CLAIM" help:"The claim that names reader, writer or operator, as a list or as text. A path such as realm_access.roles leads into objects. Default: ${default}."`
 }
 
-// Validate is called by kong.
+// Validate checks the flags. kong calls it.
 func (f *authFlags) Validate() error {
 	switch {
 	case f.OIDCIssuer == "" && f.OIDCAudience == "":
@@ -35,7 +35,8 @@ func (f *authFlags) Validate() error {
 	return nil
 }
 
-// authenticator knows the credentials that were configured.
+// authenticator returns an authenticator for the credentials that were configured. It fails if the tokens file cannot
+// be used.
 func (f *authFlags) authenticator(ctx context.Context, logger *slog.Logger) (*auth.Authenticator, error) {
 	var verifiers []auth.Verifier
 	if f.TokensFile != "" {
@@ -54,15 +55,15 @@ func (f *authFlags) authenticator(ctx context.Context, logger *slog.Logger) (*au
 	return auth.New(verifiers...), nil
 }
 
-// accessFlags say which web pages of other origins may use the server, and what one client may do.
+// accessFlags say which web pages of other origins may use the server, and how much one client may do.
 type accessFlags struct {
-	CORSOrigin          []string `name:"cors-origin" placeholder:"ORIGIN" sep:"," help:"Origins whose pages may use the server, such as https://shop.example.org, separated by commas; * for all, which needs credentials. Default: none but the server's own."`
-	ClientRate          int      `default:"1000" placeholder:"N" help:"How many operations a second a client may send, over HTTP and sockets together; as many more at once after a pause. A client is the name of a token, without credentials an address. 0 for any number. Default: ${default}."`
-	ClientOperations    int      `default:"200" placeholder:"N" help:"How many queries and mutations of a client may run at once; 0 for any number. Default: ${default}."`
-	ClientSubscriptions int      `default:"200" placeholder:"N" help:"How many subscriptions a client may have at once, and how many sockets; 0 for any number. Default: ${default}."`
+	CORSOrigin          []string `name:"cors-origin" placeholder:"ORIGIN" sep:"," help:"Other origins whose pages may use the server, such as https://shop.example.org, separated by commas. * allows all origins and needs credentials. Default: only the server's own origin."`
+	ClientRate          int      `default:"1000" placeholder:"N" help:"How many operations per second a client may send, over HTTP and sockets together. After a pause it may send a burst of as many. A client is the owner of a token or, without credentials, an address. 0 means no limit. Default: ${default}."`
+	ClientOperations    int      `default:"200" placeholder:"N" help:"How many queries and mutations of one client may run at once. 0 means no limit. Default: ${default}."`
+	ClientSubscriptions int      `default:"200" placeholder:"N" help:"How many subscriptions one client may have at once, and how many sockets. 0 means no limit. Default: ${default}."`
 }
 
-// options are the server's, without those that authFlags say.
+// options returns the server's options, except those that authFlags set.
 func (f *accessFlags) options() server.Options {
 	return server.Options{
 		Origins: f.CORSOrigin,
@@ -73,17 +74,17 @@ func (f *accessFlags) options() server.Options {
 	}
 }
 
-// Validate is called by kong. Whether credentials are needed is not known yet.
+// Validate checks the flags. kong calls it. Whether the flags need credentials is checked later, when those are known.
 func (f *accessFlags) Validate() error { return f.options().Validate() }
 
 // tokenCommand is `coexist token`.
 type tokenCommand struct {
-	Name string `arg:"" help:"Who it is for: kept as the actor of phase changes and runs."`
-	Role string `arg:"" enum:"reader,writer,operator" help:"What it allows: reader reads rows, writer writes them too, operator sees and changes migrations too."`
+	Name string `arg:"" help:"Who the token is for. The history of phase changes and runs keeps this name as the actor."`
+	Role string `arg:"" enum:"reader,writer,operator" help:"What the token allows: a reader reads rows, a writer also writes them, an operator also sees and changes migrations."`
 }
 
-// Run makes a token. Its line for --tokens-file goes to standard output, the token itself, which is kept nowhere, to
-// standard error.
+// Run makes a token. It prints the line for --tokens-file to standard output and the token itself, which is stored
+// nowhere, to standard error.
 func (c *tokenCommand) Run(_ context.Context, env *environment) error {
 	role, err := auth.ParseRole(c.Role)
 	if err != nil {

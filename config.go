@@ -33,43 +33,43 @@ Examples:
   coexist verify CUSTOMER
   coexist status --json`
 
-// commandLine is all that the command line and the environment can say.
+// commandLine holds everything that the command line and the environment can set.
 type commandLine struct {
 	Version   kong.VersionFlag `help:"Print the version."`
-	LogFormat string           `enum:"text,json" default:"text" help:"How to log to stderr: text or json. Default: ${default}."`
-	LogLevel  slog.Level       `default:"info" placeholder:"LEVEL" help:"What to log: debug, info, warn or error. Default: ${default}."`
+	LogFormat string           `enum:"text,json" default:"text" help:"The format of the log on stderr: text or json. Default: ${default}."`
+	LogLevel  slog.Level       `default:"info" placeholder:"LEVEL" help:"The lowest level to log: debug, info, warn or error. Default: ${default}."`
 	databaseFlags
 
 	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve GraphQL and the playground (the default)."`
-	Seed     seedCommand     `cmd:"" help:"Fill a database with sample data; rows that are there stay as they are."`
-	DDL      ddlCommand      `cmd:"" name:"ddl" help:"Print the SQL that creates V2's tables, the engine's own and the triggers on V1's, for a database administrator."`
-	Sweep    sweepCommand    `cmd:"" help:"Migrate what use did not, and show how far it is. Needs no server, and may run beside some."`
-	Rehearse rehearseCommand `cmd:"" help:"Convert every row and store none, and show what could not be converted."`
+	Seed     seedCommand     `cmd:"" help:"Fill a database with sample data. Existing rows stay as they are."`
+	DDL      ddlCommand      `cmd:"" name:"ddl" help:"Print the SQL that creates V2's tables, the engine's own tables and the triggers on V1's tables, for a database administrator."`
+	Sweep    sweepCommand    `cmd:"" help:"Migrate the rows that have not moved with use, and show the progress. Needs no server, and may run beside running servers."`
+	Rehearse rehearseCommand `cmd:"" help:"Convert every row without storing any, and show what could not be converted."`
 	Verify   verifyCommand   `cmd:"" help:"Compare both shapes row by row, and show what differs."`
-	Restore  restoreCommand  `cmd:"" help:"Rebuild V1 from V2, for going back from CONTRACT."`
-	Phase    phaseCommand    `cmd:"" help:"Show the phase of an entity and what blocks the next, or change it."`
-	Token    tokenCommand    `cmd:"" help:"Make a token, and its line for serve --tokens-file."`
-	Status   statusCommand   `cmd:"" help:"Show how far each migration is."`
+	Restore  restoreCommand  `cmd:"" help:"Rebuild V1 from V2, to go back from CONTRACT."`
+	Phase    phaseCommand    `cmd:"" help:"Show the phase of an entity and what blocks the next phase, or change the phase."`
+	Token    tokenCommand    `cmd:"" help:"Make a token and its line for serve --tokens-file."`
+	Status   statusCommand   `cmd:"" help:"Show the progress of each migration."`
 }
 
-// databaseFlags say which database, and how to use it.
+// databaseFlags say which database to use, and how.
 type databaseFlags struct {
-	DatabaseURL string        `name:"database-url" placeholder:"URL" help:"postgres://USER@HOST/DATABASE or sqlite:PATH; else that of the variable DATABASE_URL. Without any it is the file coexist.db here, which serve creates and fills with sample data when it is not there. A database that was given is never filled unasked."`
-	AutoMigrate bool          `default:"true" negatable:"" help:"Create V2's tables and the engine's own where they are missing, and the triggers on V1's that capture writes of other programs; nothing else about V1 is touched. Default: ${default}."`
-	V1Schema    string        `name:"v1-schema" default:"public" placeholder:"NAME" help:"On PostgreSQL the schema of the V1 tables, in which V2's and the engine's own are created too; no search_path changes that. Default: ${default}."`
-	Pooler      bool          `help:"PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer: keep no prepared statements."`
-	Patience    time.Duration `name:"database-patience" default:"10s" placeholder:"TIME" help:"How long to try at the start while the database does not answer. Default: ${default}."`
-	PhaseTime   time.Duration `name:"phase-patience" default:"30s" placeholder:"TIME" help:"How long a change of phase tries while transactions of others are in its way. Writers never wait behind it for longer than a moment. A change that the API asks for ends after a minute at the latest. Default: ${default}."`
-	MaxConns    int           `default:"8" placeholder:"N" help:"Connections to PostgreSQL, or readers of SQLite. Default: ${default}."`
+	DatabaseURL string        `name:"database-url" placeholder:"URL" help:"postgres://USER@HOST/DATABASE or sqlite:PATH. Default: the variable DATABASE_URL, else the file coexist.db in the working directory. If coexist.db does not exist, serve creates it and fills it with sample data. A database named here is never filled unasked."`
+	AutoMigrate bool          `default:"true" negatable:"" help:"Create what is missing of V2's tables, the engine's own tables and the triggers on V1's tables, which capture the writes of other programs. Nothing else about V1 is touched. Default: ${default}."`
+	V1Schema    string        `name:"v1-schema" default:"public" placeholder:"NAME" help:"The schema of the V1 tables on PostgreSQL. V2's tables and the engine's own are created in it too. A search_path does not change that. Default: ${default}."`
+	Pooler      bool          `help:"Keep no prepared statements, because PostgreSQL is reached through a proxy that pools transactions, such as PgBouncer."`
+	Patience    time.Duration `name:"database-patience" default:"10s" placeholder:"TIME" help:"How long to keep trying at the start if the database does not answer. Default: ${default}."`
+	PhaseTime   time.Duration `name:"phase-patience" default:"30s" placeholder:"TIME" help:"How long a change of phase keeps trying while other transactions are in its way. Writers never wait behind it for longer than a moment. A change through the API ends after a minute at the latest. Default: ${default}."`
+	MaxConns    int           `default:"8" placeholder:"N" help:"The maximum number of connections to PostgreSQL, or of readers of SQLite. Default: ${default}."`
 }
 
-// given is the URL that was given, "" for none.
+// given returns the URL from the flag or from DATABASE_URL, or "" if neither is set.
 func (f *databaseFlags) given() string { return cmp.Or(f.DatabaseURL, os.Getenv("DATABASE_URL")) }
 
-// Validate is called by kong.
+// Validate checks the flags. kong calls it.
 func (f *databaseFlags) Validate() error {
 	if f.MaxConns < 1 || f.MaxConns > 1000 {
-		return fmt.Errorf("--max-conns is %d, possible is 1 to 1000", f.MaxConns)
+		return fmt.Errorf("--max-conns is %d, but must be from 1 to 1000", f.MaxConns)
 	}
 	if f.Patience < 0 {
 		return fmt.Errorf("--database-patience is %v, and cannot be negative", f.Patience)
@@ -87,12 +87,13 @@ type environment struct {
 	database       *databaseFlags
 }
 
-// command is what the command line asks for.
+// command is a command of the command line.
 type command interface {
 	Run(ctx context.Context, env *environment) error
 }
 
-// parse reads the command line and the environment. --help and --version end the process.
+// parse reads the command line and the environment, and makes the logger the default one. --help and --version end the
+// process.
 func parse(args []string, stdout, stderr io.Writer) (command, *environment, error) {
 	var line commandLine
 	parser, err := kong.New(&line, kong.Name("coexist"), kong.Description(description), kong.DefaultEnvars("COEXIST"),
@@ -118,16 +119,15 @@ func parse(args []string, stdout, stderr io.Writer) (command, *environment, erro
 	return parsed.Selected().Target.Addr().Interface().(command), env, nil
 }
 
-// version is that of the module, or of the commit that it was built from.
+// version returns the version of the module, or the commit from which it was built.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "of unknown origin"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
 	}
-	return info.Main.Version
+	return "of unknown origin"
 }
 
-// actor is who gives commands on the command line, for the history.
+// actor returns the name under which the history keeps what the command line does.
 func actor() string {
 	if u, err := user.Current(); err == nil {
 		return "command line (" + u.Username + ")"
@@ -135,10 +135,10 @@ func actor() string {
 	return "command line"
 }
 
-// entityName is an entity as people type it.
+// entityName is the name of an entity as people type it, in any case.
 type entityName string
 
-// of returns the entity's name. It fails where the database has no such entity.
+// of returns the entity's name as the database has it. It fails if the database has no such entity.
 func (n entityName) of(migrations []repo.Migration) (string, error) {
 	var names []string
 	for _, m := range migrations {

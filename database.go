@@ -17,29 +17,29 @@ import (
 	"github.com/alwaysup/coexist/resolvers"
 )
 
-// embeddedFile is the database where none is given, in the working directory.
+// embeddedFile is the database in the working directory that is used if none is given.
 const embeddedFile = "coexist.db"
 
 // database is an open database with the sample's entities.
 type database struct {
 	*repo.DB
 	resolver *resolvers.Resolver
-	name     string // for people, without the password
-	schema   string // of V1's tables, "" where there are none
+	name     string // for people to read, without the password
+	schema   string // of V1's tables, "" on SQLite
 }
 
 func (db *database) control() *repo.Control { return db.resolver.Control }
 
-// opening says how far a command prepares the database.
+// opening says how a command prepares the database.
 type opening int
 
 const (
-	installing opening = iota // creates what is missing, unless --no-auto-migrate, and checks all
-	checking                  // creates nothing, and checks all
+	installing opening = iota // creates what is missing, unless --no-auto-migrate is set, and checks everything
+	checking                  // creates nothing, and checks everything
 	connecting                // leaves the tables alone
 )
 
-// open opens the database that the command line names. It fails where there is none.
+// open opens the database that the command line names. It fails if there is none.
 func (env *environment) open(ctx context.Context, how opening) (*database, error) {
 	address, initial := env.database.given(), repo.Expand
 	if address == "" {
@@ -58,11 +58,11 @@ func (env *environment) open(ctx context.Context, how opening) (*database, error
 	return env.openAt(ctx, address, initial, how)
 }
 
-// openAt opens the database at a URL.
+// openAt opens the database at a URL. Entities that the database does not know yet start in the phase initial.
 func (env *environment) openAt(ctx context.Context, address string, initial repo.Phase,
 	how opening,
 ) (*database, error) {
-	// 0 is one try.
+	// A patience of 0 means one try here, but ten seconds to repo.Open, where a negative one means one try.
 	opened, err := repo.Open(ctx, address, repo.Config{
 		Logger: env.logger, MaxConns: env.database.MaxConns,
 		Schema: env.database.V1Schema, Pooler: env.database.Pooler, Patience: cmp.Or(env.database.Patience, -1),
@@ -84,7 +84,8 @@ func (env *environment) openAt(ctx context.Context, address string, initial repo
 	return db, nil
 }
 
-// prepare creates what is missing, if asked to, and checks that all is there.
+// prepare creates what is missing, if install is set, and checks that everything is there. It fails on an empty
+// database.
 func (db *database) prepare(ctx context.Context, install bool) error {
 	empty, err := db.Empty(ctx)
 	if err != nil {
@@ -102,7 +103,7 @@ func (db *database) prepare(ctx context.Context, install bool) error {
 	return db.Check(ctx)
 }
 
-// where is where V1's tables are looked for, for people.
+// where says for people where the server looks for V1's tables.
 func (db *database) where() string {
 	if db.schema == "" {
 		return "the database " + db.name
@@ -110,20 +111,20 @@ func (db *database) where() string {
 	return "schema " + db.schema + " of the database " + db.name
 }
 
-// nameOf is a database URL for people: what it is and where, nothing secret.
+// nameOf returns what people need to recognise the database at a URL: its kind and its place, and nothing secret.
 func nameOf(address string) string {
 	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
 		return "SQLite " + path
 	}
 	u, err := url.Parse(address)
-	if err != nil || strings.Contains(u.Host+u.Path, "@") { // of a password that is not escaped
+	if err != nil || strings.Contains(u.Host+u.Path, "@") { // of an unescaped password
 		return "PostgreSQL"
 	}
 	return "PostgreSQL " + u.Host + u.Path
 }
 
-// fillEmbedded makes coexist.db with the sample's V1 tables and rows, unless it is there. It makes it under another
-// name, so that coexist.db is there in full or not at all.
+// fillEmbedded creates coexist.db with the sample's V1 tables and rows, unless it exists. It builds the file in a
+// directory of its own first, so that coexist.db is either complete or absent.
 func (c *sampleFlags) fillEmbedded(ctx context.Context, env *environment) (err error) {
 	if _, err := os.Stat(embeddedFile); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -143,17 +144,17 @@ func (c *sampleFlags) fillEmbedded(ctx context.Context, env *environment) (err e
 	if err := errors.Join(c.fill(ctx, db, env), db.Close()); err != nil {
 		return fmt.Errorf("cannot fill %s: %w", embeddedFile, err)
 	}
-	// Unlike a rename, a link never replaces what another process has made meanwhile.
+	// Unlike a rename, a link never replaces a file that another process has made in the meantime.
 	if err := os.Link(file, embeddedFile); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
 }
 
-// fillPrefix and the process's number begin the name of the directory in which coexist.db is made.
+// fillPrefix begins the name of the directory in which coexist.db is built. The process's id follows it.
 const fillPrefix = ".coexist-fill-"
 
-// removeLeftovers removes what processes that were killed have left in dir.
+// removeLeftovers removes the directories that killed processes have left in dir.
 func removeLeftovers(dir string) {
 	left, _ := filepath.Glob(filepath.Join(dir, fillPrefix+"*")) // the pattern is sound
 	for _, l := range left {
@@ -162,7 +163,7 @@ func removeLeftovers(dir string) {
 		if err != nil || pid != os.Getpid() && alive(pid) {
 			continue
 		}
-		_ = os.RemoveAll(l) // what stays is only untidy
+		_ = os.RemoveAll(l) // a directory that stays does no harm
 	}
 }
 

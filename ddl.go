@@ -9,7 +9,7 @@ import (
 // ddlCommand is `coexist ddl`.
 type ddlCommand struct{}
 
-// Run prints the statements with which serve would prepare the database.
+// Run prints the statements by which serve would prepare the database.
 func (*ddlCommand) Run(ctx context.Context, env *environment) error {
 	db, err := env.open(ctx, connecting)
 	if err != nil {

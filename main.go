@@ -1,5 +1,5 @@
 // Coexist serves an old table shape, V1, and a new one, V2, side by side through one GraphQL schema, while the data
-// moves from the one to the other. This package is commands and wiring. `coexist --help` says how to use it.
+// moves from V1 to V2. This package holds the commands and the wiring. `coexist --help` says how to use it.
 package main
 
 import (
@@ -16,8 +16,8 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is the program. It returns the exit status: 0, 1 for what failed, 2 for a command line that makes no sense. An
-// error is one line on stderr.
+// run runs the program and returns its exit status: 0 for success, 1 for a failure, 2 for a command line that makes no
+// sense. It prints an error as one line on stderr.
 func run(args []string, stdout, stderr io.Writer) int {
 	command, env, err := parse(args, stdout, stderr)
 	if err != nil {

@@ -14,13 +14,13 @@ import (
 
 // phaseCommand is `coexist phase`.
 type phaseCommand struct {
-	Entity entityName `arg:"" help:"Whose phase, such as CUSTOMER."`
-	To     string     `arg:"" optional:"" help:"The phase to enter: EXPAND, MIGRATE, CUTOVER or CONTRACT. Without it the phase in force is shown, and what blocks the next."`
-	Reason *string    `placeholder:"TEXT" help:"Why; kept in the history."`
-	Force  bool       `help:"Pass blockers that are only warnings; needs a reason. Rows that V2 lacks are forced into CUTOVER only, which is then incomplete."`
+	Entity entityName `arg:"" help:"The entity, such as CUSTOMER."`
+	To     string     `arg:"" optional:"" help:"The phase to enter: EXPAND, MIGRATE, CUTOVER or CONTRACT. Without it, the command shows the phase in force and what blocks the next one."`
+	Reason *string    `placeholder:"TEXT" help:"Why the phase changes. The history keeps it."`
+	Force  bool       `help:"Pass blockers that are only warnings. Needs a reason. Rows that V2 lacks can only be forced into CUTOVER, which is then incomplete."`
 }
 
-// Run shows the phase of an entity, after changing it if asked to.
+// Run shows the phase of an entity. If a phase was given, it changes the phase first.
 func (c *phaseCommand) Run(ctx context.Context, env *environment) error {
 	db, err := env.open(ctx, installing)
 	if err != nil {
@@ -33,7 +33,7 @@ func (c *phaseCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(err, db.Close())
 }
 
-// show prints the phase in force and what blocks the next.
+// show prints the phase in force and what blocks the next one. In CUTOVER it also prints who still uses V1.
 func show(ctx context.Context, env *environment, control *repo.Control, m repo.Migration) error {
 	incomplete := ""
 	next := map[repo.Phase]repo.Phase{
@@ -69,14 +69,16 @@ const (
 	v1UseLines = 10
 )
 
-// showV1Use prints which clients have asked for V1 lately: whom the step to CONTRACT concerns. It blocks nothing, since
-// V1 answers in CONTRACT too.
+// showV1Use prints which clients have asked for V1 lately, since the step to CONTRACT concerns them. They do not block
+// it: V1 answers in CONTRACT too.
 func showV1Use(ctx context.Context, env *environment, control *repo.Control, entity string) error {
 	usage, err := control.V1Usage(ctx, entity, time.Now().AddDate(0, 0, -v1UseDays))
 	if err != nil {
 		return err
 	}
 	type operation struct{ client, version, name string }
+	// usage has a line for each field, the newest first. An operation that asks for several fields counts once: its
+	// count is that of its most frequent field.
 	var newestFirst []operation
 	times, fields := map[operation]int64{}, map[operation]int{}
 	last := map[operation]time.Time{}

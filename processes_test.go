@@ -81,7 +81,7 @@ func (c *testClient) live(t *testing.T, servers []*program, rounds int, killed *
 }
 
 // Three server processes on one database start at once, serve both shapes and sweep. One is killed. Afterwards nothing
-// is lost, nothing is there twice, and both shapes agree.
+// is lost, nothing appears twice, and both shapes agree.
 func TestThreeProcesses(t *testing.T) {
 	t.Parallel()
 	t.Run("direct", func(t *testing.T) {

@@ -109,7 +109,7 @@ func describeBlockers(to *strings.Builder) {
 func describeMetrics(t *testing.T, to *strings.Builder) {
 	t.Helper()
 	to.WriteString("\n## Metrics\n\n`/metrics` has them, and those of Go and of the process.\n\n| metric | it counts or measures | labels |\n|---|---|---|\n")
-	ast.Inspect(source(t, "server/telemetry.go"), func(n ast.Node) bool {
+	describe := func(n ast.Node) bool {
 		call, ok := n.(*ast.CallExpr)
 		if !ok {
 			return true
@@ -139,7 +139,10 @@ func describeMetrics(t *testing.T, to *strings.Builder) {
 			fmt.Fprintf(to, "| `%s` | %s | %s |\n", texts[0], texts[1], strings.Join(labels, ", "))
 		}
 		return true
-	})
+	}
+	for _, file := range []string{"server/telemetry.go", "server/usage.go"} {
+		ast.Inspect(source(t, file), describe)
+	}
 }
 
 func source(t *testing.T, path string) *ast.File {

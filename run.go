@@ -15,18 +15,18 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// runFlags are those of every command that does a run.
+// runFlags are the flags that all commands with a run have.
 type runFlags struct {
-	Workers          int      `default:"1" placeholder:"N" help:"How many parts are worked on at a time, by all instances together. Default: ${default}."`
-	MaxRowsPerSecond positive `placeholder:"N" help:"An upper rate. Default: none."`
-	Resume           bool     `help:"Let a run of this kind that is paused go on."`
+	Workers          int      `default:"1" placeholder:"N" help:"How many parts all instances together work on at a time. Default: ${default}."`
+	MaxRowsPerSecond positive `placeholder:"N" help:"The highest rate of the run. Default: none."`
+	Resume           bool     `help:"Resume a paused run of this kind."`
 	JSON             bool     `name:"json" help:"Print each state as a line of JSON."`
 }
 
-// positive is a flag's number of 1 or more. It is 0 where the flag was not given.
+// positive is the value of a flag that must be at least 1. It is 0 if the flag is not given.
 type positive int
 
-// UnmarshalText is called by kong.
+// UnmarshalText reads the flag's value. kong calls it.
 func (n *positive) UnmarshalText(text []byte) error {
 	value, err := strconv.ParseInt(string(text), 10, 32)
 	if err != nil || value < 1 {
@@ -36,41 +36,41 @@ func (n *positive) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Validate is called by kong.
+// Validate checks the flags. kong calls it.
 func (f *runFlags) Validate() error {
 	if f.Workers < 1 || f.Workers > repo.MaxWorkers {
-		return fmt.Errorf("--workers is %d, possible is 1 to %d", f.Workers, repo.MaxWorkers)
+		return fmt.Errorf("--workers is %d, but must be from 1 to %d", f.Workers, repo.MaxWorkers)
 	}
 	return nil
 }
 
 // sweepCommand is `coexist sweep`.
 type sweepCommand struct {
-	Entity                  entityName `arg:"" help:"What to sweep, such as CUSTOMER. It must be in MIGRATE, or in a CUTOVER that is incomplete."`
-	OlderThanMappingVersion positive   `placeholder:"N" help:"Also migrate copies again that a mapping of a version below N has made. Default: none."`
+	Entity                  entityName `arg:"" help:"The entity to sweep, such as CUSTOMER. It must be in MIGRATE or in an incomplete CUTOVER."`
+	OlderThanMappingVersion positive   `placeholder:"N" help:"Also migrate the copies again that a mapping older than version N has made. Default: none."`
 	runFlags
 }
 
 // rehearseCommand is `coexist rehearse`.
 type rehearseCommand struct {
-	Entity entityName `arg:"" help:"What to rehearse, such as CUSTOMER. It must be in EXPAND or MIGRATE."`
+	Entity entityName `arg:"" help:"The entity to rehearse, such as CUSTOMER. It must be in EXPAND or MIGRATE."`
 	runFlags
 }
 
 // verifyCommand is `coexist verify`.
 type verifyCommand struct {
-	Entity entityName `arg:"" help:"What to verify, such as CUSTOMER. It must be in MIGRATE or CUTOVER."`
-	Repair bool       `help:"Bring what differs up to the side that leads: V1 in MIGRATE, V2 in CUTOVER. The run is red all the same; another has to find nothing."`
+	Entity entityName `arg:"" help:"The entity to verify, such as CUSTOMER. It must be in MIGRATE or CUTOVER."`
+	Repair bool       `help:"Correct differences from the side that leads, which is V1 in MIGRATE and V2 in CUTOVER. The run is red all the same: another verification has to find nothing."`
 	runFlags
 }
 
 // restoreCommand is `coexist restore`.
 type restoreCommand struct {
-	Entity entityName `arg:"" help:"Whose V1 rows to rebuild from V2, such as CUSTOMER. It must be in CONTRACT."`
+	Entity entityName `arg:"" help:"The entity whose V1 rows to rebuild from V2, such as CUSTOMER. It must be in CONTRACT."`
 	runFlags
 }
 
-// Run sweeps and shows it. It fails unless the sweep succeeds and leaves nothing in quarantine.
+// Run sweeps the entity and shows the progress. It fails unless the sweep succeeds and puts no row in quarantine.
 func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Sweep, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartSweep(ctx, repo.SweepRequest{
@@ -80,14 +80,14 @@ func (c *sweepCommand) Run(ctx context.Context, env *environment) error {
 	})
 }
 
-// Run rehearses and shows it. It fails unless the rehearsal succeeds and every row could be converted.
+// Run rehearses the migration and shows the progress. It fails unless the rehearsal succeeds and can convert every row.
 func (c *rehearseCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Rehearsal, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartRehearsal(ctx, c.request(entity))
 	})
 }
 
-// Run verifies and shows it. It fails unless the verification succeeds and finds no fault.
+// Run verifies the entity and shows the progress. It fails unless the verification succeeds and finds no fault.
 func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Verification, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartVerification(ctx, repo.VerificationRequest{
@@ -97,7 +97,7 @@ func (c *verifyCommand) Run(ctx context.Context, env *environment) error {
 	})
 }
 
-// Run restores and shows it. It fails unless the restore succeeds and V1 holds every row.
+// Run restores V1's rows and shows the progress. It fails unless the restore succeeds and V1 holds every row.
 func (c *restoreCommand) Run(ctx context.Context, env *environment) error {
 	return c.run(ctx, env, c.Entity, repo.Restore, func(control *repo.Control, entity string) (repo.Run, error) {
 		return control.StartRestore(ctx, c.request(entity))
@@ -108,8 +108,8 @@ func (f *runFlags) request(name string) repo.RunRequest {
 	return repo.RunRequest{Entity: name, Workers: f.Workers, MaxRowsPerSecond: int(f.MaxRowsPerSecond), Actor: actor()}
 }
 
-// run starts a run, or joins the one of its kind that is active, works on it and shows it until it ends. A run that is
-// interrupted goes on with the next server or command.
+// run starts a run, or joins the active run of its kind. It works on the run and shows it until the run ends. The next
+// server or command continues a run that is interrupted.
 func (f *runFlags) run(ctx context.Context, env *environment, name entityName, kind repo.RunKind,
 	start func(*repo.Control, string) (repo.Run, error),
 ) error {
@@ -117,7 +117,7 @@ func (f *runFlags) run(ctx context.Context, env *environment, name entityName, k
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // nothing is lost with it
+	defer db.Close() //nolint:errcheck // a close that fails loses nothing
 	run, err := f.start(ctx, db.control(), name, kind, start)
 	if err != nil {
 		return err
@@ -138,7 +138,8 @@ func (f *runFlags) run(ctx context.Context, env *environment, name entityName, k
 	return verdict(f.follow(env, run, states))
 }
 
-// start returns the run to follow.
+// start starts a run and returns it. If a run of its kind is active, start returns that one, and resumes it if it is
+// paused and --resume is set. It fails if that run is paused and --resume is not set.
 func (f *runFlags) start(ctx context.Context, control *repo.Control, name entityName, kind repo.RunKind,
 	start func(*repo.Control, string) (repo.Run, error),
 ) (repo.Run, error) {
@@ -162,14 +163,14 @@ func (f *runFlags) start(ctx context.Context, control *repo.Control, name entity
 	case f.Resume:
 		return control.ResumeRun(ctx, run.ID)
 	default:
-		return run, fmt.Errorf("the %s is paused: --resume lets it go on", noun(kind))
+		return run, fmt.Errorf("the %s is paused: use --resume to continue it", noun(kind))
 	}
 }
 
-// noun is a kind in a sentence.
+// noun returns the word for a kind of run within a sentence.
 func noun(kind repo.RunKind) string { return strings.ToLower(string(kind)) }
 
-// follow shows each state, and returns the last.
+// follow shows each state of the run, and returns the last.
 func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run) repo.Run {
 	bar := terminal.NewProgressBar(env.stderr, noun(run.Kind)+" of "+run.Entity)
 	defer bar.End()
@@ -179,7 +180,7 @@ func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run
 		ended := run.FinishedAt != nil
 		switch {
 		case f.JSON:
-			_ = lines.Encode(runLine(run)) // nobody may be reading any more
+			_ = lines.Encode(runLine(run)) // whatever read the output may have ended
 		case terminal.IsTerminal(env.stderr):
 			bar.Show(run.Done, run.Total, remark(run))
 		case ended || time.Since(printed) >= time.Second:
@@ -191,7 +192,7 @@ func (f *runFlags) follow(env *environment, run repo.Run, states <-chan repo.Run
 	return run
 }
 
-// remark says how fast a run is, how long it will take, and what could not be converted.
+// remark says how fast a run is, how long it will still take, and what it has found.
 func remark(run repo.Run) string {
 	text := fmt.Sprintf(", %.0f rows/s", run.RowsPerSecond)
 	if run.ETASeconds != nil {
@@ -211,7 +212,8 @@ func remark(run repo.Run) string {
 	return text
 }
 
-// verdict is nil for a run that has succeeded, has put nothing in quarantine and found no fault.
+// verdict returns nil for a run that succeeded, put nothing in quarantine and found no fault. Otherwise it returns an
+// error that says what is wrong.
 func verdict(run repo.Run) error {
 	switch {
 	case run.Status == repo.Running || run.Status == repo.Paused:
@@ -223,13 +225,13 @@ func verdict(run repo.Run) error {
 	case run.Quarantined > 0:
 		return fmt.Errorf("%s of %s cannot be converted: see the quarantine", rowsOf(run.Quarantined), run.Entity)
 	case run.Faults > 0:
-		return fmt.Errorf("the run has found fault with %s of %s: see its findings", rowsOf(run.Faults), run.Entity)
+		return fmt.Errorf("the run has found faults in %s of %s: see its findings", rowsOf(run.Faults), run.Entity)
 	default:
 		return nil
 	}
 }
 
-// jsonRun is a run as --json prints it.
+// jsonRun is a run in the form that --json prints.
 type jsonRun struct {
 	Run           int64          `json:"run"`
 	Kind          repo.RunKind   `json:"kind"`
@@ -253,7 +255,7 @@ func runLine(r repo.Run) jsonRun {
 	}
 }
 
-// rowsOf is a number of rows in words.
+// rowsOf puts a number of rows into words.
 func rowsOf(n int64) string {
 	if n == 1 {
 		return "1 row"

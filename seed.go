@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -15,8 +14,8 @@ import (
 // seedCommand is `coexist seed`.
 type seedCommand struct{ sampleFlags }
 
-// Run fills the database: it creates V1's tables if the database is empty, and inserts the sample's rows whose keys are
-// not there. When it was interrupted it may be run again.
+// Run fills the database: it creates V1's tables if the database is empty, and inserts those rows of the sample whose
+// keys are free. It can be run again after an interruption.
 func (c *seedCommand) Run(ctx context.Context, env *environment) error {
 	address, initial := env.database.given(), repo.Expand
 	if address == "" {
@@ -32,7 +31,7 @@ func (c *seedCommand) Run(ctx context.Context, env *environment) error {
 	return errors.Join(c.fill(ctx, db, env), db.Close())
 }
 
-// fill creates V1's tables if the database is empty, and inserts the sample's rows whose keys are not there.
+// fill creates V1's tables if the database is empty, and inserts those rows of the sample whose keys are free.
 func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) error {
 	empty, err := db.Empty(ctx)
 	if err != nil {
@@ -50,7 +49,7 @@ func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) 
 	defer bar.End()
 	began := time.Now()
 	inserted, err := c.insert(ctx, db, func(done, total int64) {
-		bar.Show(done, total, pace(done, total, time.Since(began)))
+		bar.Show(done, total, terminal.Pace(done, total, time.Since(began)))
 	})
 	if err != nil {
 		return err
@@ -58,11 +57,4 @@ func (c *sampleFlags) fill(ctx context.Context, db *database, env *environment) 
 	bar.End()
 	env.logger.Info("sample data", append([]any{"database", db.name}, inserted...)...)
 	return nil
-}
-
-// pace says how fast rows come, and how long the others will take.
-func pace(done, total int64, took time.Duration) string {
-	rate := float64(done) / max(took.Seconds(), 1e-3)
-	left := time.Duration(float64(total-done) / rate * float64(time.Second))
-	return fmt.Sprintf(", %.0f rows/s, %s left", rate, left.Round(time.Second))
 }

@@ -22,18 +22,18 @@ var schemaSource string
 
 // serveCommand is `coexist serve`.
 type serveCommand struct {
-	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen; without credentials a loopback address. Port 0 takes a free one. Default: ${default}."`
+	Addr string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"The address to listen on. Without credentials it must be a loopback address. Port 0 picks a free port. Default: ${default}."`
 	authFlags
 	accessFlags
 	sampleFlags
 }
 
-// Validate is called by kong.
+// Validate checks the flags. kong calls it.
 func (c *serveCommand) Validate() error {
 	return errors.Join(c.authFlags.Validate(), c.accessFlags.Validate(), c.sampleFlags.Validate())
 }
 
-// Run serves until ctx ends, then lets requests in flight end, and returns nil.
+// Run serves until ctx ends. Then it lets requests in flight finish, and returns nil.
 func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	authenticator, err := c.authenticator(ctx, env.logger)
 	if err != nil {
@@ -41,16 +41,16 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	}
 	options := c.options()
 	options.Auth, options.Logger = authenticator, env.logger
-	listener, err := server.Listen(c.Addr, options) // before the database is touched
+	listener, err := server.Listen(c.Addr, options) // first, so that a bad address touches no database
 	if err != nil {
 		return err
 	}
-	defer listener.Close() //nolint:errcheck // it is closed by then, unless something else has failed
+	defer listener.Close() //nolint:errcheck // Serve has closed it, unless something failed earlier
 	db, err := c.openDatabase(ctx, env)
 	if err != nil {
 		return err
 	}
-	// What the database has not confirmed by now is lost in any case.
+	// Whatever the database has not confirmed by now is lost in any case.
 	defer db.Close() //nolint:errcheck // see above
 	if err := logStart(ctx, env.logger, listener.Addr(), db, authenticator); err != nil {
 		return err
@@ -62,12 +62,12 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	return s.Serve(ctx, listener)
 }
 
-// newServer returns the server of the schema.
+// newServer returns the server of Coexist's schema.
 func newServer(db *database, options server.Options) (*server.Server, error) {
 	return server.New(executable(db.resolver), db.DB, db.control(), options)
 }
 
-// executable is the schema with its resolvers.
+// executable returns the schema with its resolvers.
 func executable(root *resolvers.Resolver) graphql.ExecutableSchema {
 	return graph.NewExecutableSchema(graph.Config{
 		Schema: loadSchema(), Resolvers: root,
@@ -79,7 +79,8 @@ func loadSchema() *ast.Schema {
 	return server.LoadSchema(&ast.Source{Name: "schema.graphqls", Input: schemaSource})
 }
 
-// openDatabase opens the database that was given, or coexist.db, which it fills with the sample when it is new.
+// openDatabase opens the database that was given. Without one it opens coexist.db, which it creates with the sample if
+// it does not exist.
 func (c *serveCommand) openDatabase(ctx context.Context, env *environment) (*database, error) {
 	if env.database.given() == "" {
 		if err := c.fillEmbedded(ctx, env); err != nil {

@@ -230,7 +230,7 @@ func TestWhatCannotStartSaysSoInOneLine(t *testing.T) {
 		"negative rate":  {[]string{"serve", "--client-rate=-1"}, 2, "--client-rate"},
 		"no tokens":      {[]string{"serve", "--tokens-file=nowhere"}, 1, "nowhere"},
 		"no such role":   {[]string{"token", "alice", "admin"}, 2, "operator"},
-		"no name":        {[]string{"token", "a b", "reader"}, 1, "no name"},
+		"no name":        {[]string{"token", "a b", "reader"}, 1, "not a valid name"},
 		"public address": {[]string{"serve", "--addr=0.0.0.0:0"}, 1, "loopback"},
 		"all addresses":  {[]string{"serve", "--addr=:0"}, 1, "loopback"},
 		"no port":        {[]string{"serve", "--addr=127.0.0.1"}, 1, "port"},

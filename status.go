@@ -12,7 +12,7 @@ import (
 
 // statusCommand is `coexist status`.
 type statusCommand struct {
-	Exact bool `help:"Count row by row, which takes long on large tables. Default: from statistics where tables are large."`
+	Exact bool `help:"Count row by row, which takes long on large tables. Default: estimate large tables from statistics."`
 	JSON  bool `name:"json" help:"Print JSON."`
 }
 
@@ -27,10 +27,10 @@ type migrationStatus struct {
 	Quarantined int64      `json:"quarantined"`
 	Fraction    float64    `json:"fraction"`
 	Exact       bool       `json:"exact"`
-	Run         *jsonRun   `json:"run"` // the newest
+	Run         *jsonRun   `json:"run"` // the newest run, null if there is none
 }
 
-// Run prints where each migration stands. It changes nothing in the database.
+// Run prints the state of each migration. It changes nothing in the database.
 func (c *statusCommand) Run(ctx context.Context, env *environment) error {
 	db, err := env.open(ctx, checking)
 	if err != nil {

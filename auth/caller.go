@@ -5,36 +5,36 @@ import (
 	"time"
 )
 
-// Identity is who asks.
+// Identity says who asks.
 type Identity struct {
-	// Name is kept as the actor of what the caller starts: phase changes and runs.
+	// Name is who the history of phase changes and runs says has acted.
 	Name string
 	Role Role
 }
 
-// Caller is an identity, with how long it holds.
+// Caller is an identity, and says how long it holds.
 type Caller struct {
 	Identity
-	// Client is the name under which limits count the caller: that of the credentials, or where there are none an
-	// address.
+	// Client is the name under which limits count the caller. It comes from the credentials. Where there are none, it
+	// is an address.
 	Client string
-	// Expires is when the credentials end, the zero time for never.
+	// Expires is when the credentials end. The zero time means never.
 	Expires time.Time
-	// Revoked reports whether the credentials were taken back. It is nil where they cannot be, and is safe for
-	// concurrent use.
+	// Revoked reports whether the credentials have been taken back. It must be safe for concurrent use. It is nil if
+	// the credentials cannot be taken back.
 	Revoked func() bool
 }
 
-// Holds reports whether the caller's credentials are still good.
+// Holds reports whether the caller's credentials are still valid.
 func (c Caller) Holds() bool {
 	return (c.Expires.IsZero() || time.Now().Before(c.Expires)) && (c.Revoked == nil || !c.Revoked())
 }
 
-// credentialCheck is how often the credentials behind a stream are looked at again.
+// credentialCheck is how often the credentials behind a stream are checked again.
 const credentialCheck = 5 * time.Second
 
-// Watch calls end once the caller's credentials are no longer good, within five seconds, and returns then. It returns
-// when ctx ends, or at once where they stay good for ever.
+// Watch waits until the caller's credentials are no longer valid, which it notices within five seconds. Then it calls
+// end and returns. It returns without a call when ctx ends, and at once if the credentials never end.
 func (c Caller) Watch(ctx context.Context, end func()) {
 	if c.Expires.IsZero() && c.Revoked == nil {
 		return
@@ -56,18 +56,19 @@ func (c Caller) Watch(ctx context.Context, end func()) {
 
 type callerKey struct{}
 
-// WithCaller returns a context in which the caller asks.
+// WithCaller returns a context that carries the caller.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerOf returns who asks. It returns false where nobody has shown credentials.
+// CallerOf returns the caller that the context carries, and false if it carries none.
 func CallerOf(ctx context.Context) (Caller, bool) {
 	c, known := ctx.Value(callerKey{}).(Caller)
 	return c, known
 }
 
-// IdentityOf returns who asks, the zero Identity, which may do nothing, where nobody does.
+// IdentityOf returns the identity of the caller that the context carries. If it carries none, IdentityOf returns the
+// zero Identity, which may do nothing.
 func IdentityOf(ctx context.Context) Identity {
 	c, _ := CallerOf(ctx)
 	return c.Identity

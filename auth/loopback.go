@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// IsLoopbackHost reports whether a Host header, with a port or without, is a name of this machine alone: localhost, a
-// name below it, or a loopback address.
+// IsLoopbackHost reports whether a Host header, with or without a port, names this machine only: localhost, a name
+// below localhost, or a loopback address.
 func IsLoopbackHost(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

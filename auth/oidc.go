@@ -19,20 +19,21 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// OIDC says which tokens of an OpenID Connect provider are good.
+// OIDC says which tokens of an OpenID Connect provider are valid.
 type OIDC struct {
-	// Issuer is the provider's URL, of https, or of http on a loopback address: CheckIssuer judges it.
+	// Issuer is the provider's URL. It must be an https URL, or an http URL of a loopback address. CheckIssuer checks
+	// that.
 	Issuer string
-	// Audience is what the provider calls this server. A token for another is not good.
+	// Audience is what the provider calls this server. A token for another audience is not valid.
 	Audience string
-	// RoleClaim is the claim that names reader, writer or operator, in a list or a text. A path such as
+	// RoleClaim is the claim that names reader, writer or operator, as a list or as text. A path such as
 	// realm_access.roles leads into objects.
 	RoleClaim string
 }
 
-// Provider is a Verifier of the tokens that an OpenID Connect provider signs. What it needs of the provider it fetches
-// by itself: again when a token has a key that it does not know, and from time to time, so that a key that was
-// withdrawn ends.
+// Provider is a Verifier of the tokens that an OpenID Connect provider signs. It fetches by itself what it needs from
+// the provider. It fetches the keys again when a token has an unknown key and every few minutes, so that a key that was
+// withdrawn does not stay valid.
 type Provider struct {
 	OIDC
 	logger *slog.Logger
@@ -40,8 +41,8 @@ type Provider struct {
 
 	mu       sync.Mutex
 	tokens   *oidc.IDTokenVerifier // nil until the provider has answered
-	since    time.Time             // of tokens
-	tried    time.Time
+	since    time.Time             // when the provider last answered
+	tried    time.Time             // when the provider was last asked
 	maxAge   time.Duration
 	retrying time.Duration
 }
@@ -49,18 +50,18 @@ type Provider struct {
 const (
 	// providerPatience is how long a provider may take to answer.
 	providerPatience = 10 * time.Second
-	// maxProviderAnswer limits its answers, in bytes.
+	// maxProviderAnswer limits the provider's answers, in bytes.
 	maxProviderAnswer = 1 << 20
 )
 
-// NewProvider asks the provider, too. One that does not answer yet is asked again when there is a token; the logger is
-// told.
+// NewProvider returns a Provider, after asking the identity provider about itself. If that does not answer yet,
+// NewProvider logs it, and Verify asks again.
 func NewProvider(ctx context.Context, of OIDC, logger *slog.Logger) *Provider {
 	v := &Provider{
 		OIDC: of, logger: logger, maxAge: 10 * time.Minute, retrying: time.Second,
 		keys: &keysTransport{logger: logger},
 	}
-	_, _ = v.verifier(ctx) // which logs it
+	_, _ = v.verifier(ctx) // it logs an error itself
 	return v
 }
 
@@ -95,8 +96,8 @@ func (v *Provider) Verify(ctx context.Context, text string) (Caller, error) {
 		token.Subject, Expires: token.Expiry}, nil
 }
 
-// verifier returns what verifies tokens. While the provider does not answer, what was known of it stays good. It fails
-// with ErrProvider where nothing is.
+// verifier returns the verifier of tokens. If the provider does not answer, an earlier answer stays valid. It fails
+// with ErrProvider if there has been no answer yet.
 func (v *Provider) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -105,7 +106,7 @@ func (v *Provider) verifier(ctx context.Context) (*oidc.IDTokenVerifier, error) 
 		return v.known()
 	}
 	v.tried = now
-	if v.tokens != nil { // nobody has to wait
+	if v.tokens != nil { // ask in the background, so that nobody has to wait
 		go func() {
 			tokens := v.discover(ctx)
 			v.mu.Lock()
@@ -131,8 +132,9 @@ func (v *Provider) learn(tokens *oidc.IDTokenVerifier) {
 	}
 }
 
-// discover asks the provider about itself, and returns nil where that fails.
+// discover asks the provider about itself. It logs an error, and returns nil then.
 func (v *Provider) discover(ctx context.Context) *oidc.IDTokenVerifier {
+	// The caller's request may end, but the answer is for all later requests too.
 	ctx = context.WithoutCancel(ctx)
 	found, err := oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{
 		Timeout:   providerPatience,
@@ -146,7 +148,7 @@ func (v *Provider) discover(ctx context.Context) *oidc.IDTokenVerifier {
 		&oidc.Config{ClientID: v.Audience})
 }
 
-// fetch returns what is at a URL of the provider. A status other than 200 is an error.
+// fetch returns the body at a URL of the provider. It fails if the status is not 200.
 func fetch(r *http.Request) ([]byte, error) {
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
@@ -159,7 +161,7 @@ func fetch(r *http.Request) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(response.Body, maxProviderAnswer))
 }
 
-// answerOf200 is an answer with this body.
+// answerOf200 returns an answer with this body and the status 200.
 func answerOf200(body []byte) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -168,7 +170,7 @@ func answerOf200(body []byte) *http.Response {
 	}
 }
 
-// boundedTransport asks, and reads so much of an answer as is reasonable.
+// boundedTransport reads at most maxProviderAnswer bytes of each answer.
 type boundedTransport struct{}
 
 // RoundTrip is part of http.RoundTripper.
@@ -180,25 +182,25 @@ func (boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answerOf200(body), nil
 }
 
-// keysTransport asks for keys once a second at most, and else gives the last answer: whoever sends tokens with keys of
-// their own must not make us send a flood of requests.
+// keysTransport asks for keys at most once a second, and otherwise repeats the last answer. Clients that send tokens
+// with keys of their own must not make us send a flood of requests.
 type keysTransport struct {
 	mu    sync.Mutex
 	asked time.Time
 	body  []byte
-	err   error // of the last request
+	err   error // the error of the last request
 
 	logger *slog.Logger
-	told   string // the keys that were said to be unusable
+	told   string // the unusable keys that were logged last
 }
 
-// usable leaves those keys out of a provider's set that cannot be read, and says so once: one that is malformed would
-// make all others useless.
+// usable removes from a provider's set the keys that cannot be read, and logs them once. A single malformed key would
+// otherwise make all keys useless.
 func (t *keysTransport) usable(r *http.Request, body []byte) []byte {
 	var set map[string]json.RawMessage
 	var keys []json.RawMessage
 	if json.Unmarshal(body, &set) != nil || json.Unmarshal(set["keys"], &keys) != nil {
-		return body // whoever reads it next says what is wrong
+		return body // go-oidc reads it next, and says what is wrong
 	}
 	var good []json.RawMessage
 	var bad []string
@@ -219,7 +221,7 @@ func (t *keysTransport) usable(r *http.Request, body []byte) []byte {
 	if len(good) == len(keys) {
 		return body
 	}
-	set["keys"], _ = json.Marshal(good) // of what was JSON
+	set["keys"], _ = json.Marshal(good) // cannot fail: each key is valid JSON
 	whole, err := json.Marshal(set)
 	if err != nil {
 		return body
@@ -243,15 +245,15 @@ func (t *keysTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answerOf200(t.body), nil
 }
 
-// failing reports whether the last request was in vain.
+// failing reports whether the last request failed.
 func (t *keysTransport) failing() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err != nil
 }
 
-// roleIn returns the highest role that a claim names, 0 where it names none. The claim is a list of words, or a text of
-// them; its name may be a path, such as realm_access.roles.
+// roleIn returns the highest role that a claim names, or 0 if it names none. The claim is a list of words, or a text of
+// words. Its name may be a path, such as realm_access.roles.
 func roleIn(claims map[string]any, claim string) Role {
 	value, found := claims[claim]
 	if !found {
@@ -282,8 +284,8 @@ func roleIn(claims map[string]any, claim string) Role {
 	return highest
 }
 
-// actorOf names who acts: the subject, which stays the same, with the name that people know where the provider says
-// one.
+// actorOf returns the name under which the history keeps a caller. It holds the subject, which never changes, and the
+// e-mail address or the user name, if the provider says one.
 func actorOf(subject string, claims map[string]any) string {
 	name, _ := claims["preferred_username"].(string)
 	if email, _ := claims["email"].(string); email != "" {
@@ -295,7 +297,8 @@ func actorOf(subject string, claims map[string]any) string {
 	return printable(name) + " (" + printable(subject) + ")"
 }
 
-// printable is a text as a history can show it.
+// printable returns the text as a history can show it: without characters that cannot be printed, and cut to 100
+// characters.
 func printable(text string) string {
 	const most = 100
 	runes := []rune(strings.Map(func(r rune) rune {
@@ -307,7 +310,8 @@ func printable(text string) string {
 	return string(runes[:min(len(runes), most)])
 }
 
-// CheckIssuer fails for a URL over which keys could not be trusted.
+// CheckIssuer returns an error if the URL is not one over which keys can be trusted: an https URL, or an http URL of a
+// loopback address.
 func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	trusted := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http" && IsLoopbackHost(u.Host))

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Role is what a caller may do. Each role may do what those before it may. The zero Role may do nothing.
+// Role is what a caller may do. Each role also includes the roles before it. The zero Role may do nothing.
 type Role int
 
 // The roles.
@@ -19,7 +19,7 @@ const (
 
 var roleNames = [...]string{Reader: "reader", Writer: "writer", Operator: "operator"}
 
-// String returns the role's name.
+// String returns the role's name, or "none".
 func (r Role) String() string {
 	if r < Reader || r > Operator {
 		return "none"
@@ -27,7 +27,7 @@ func (r Role) String() string {
 	return roleNames[r]
 }
 
-// ParseRole returns the role of a name, such as "reader". It fails on any other name.
+// ParseRole returns the role with this name, such as "reader". It fails if there is no such role.
 func ParseRole(name string) (Role, error) {
 	for r := Reader; r <= Operator; r++ {
 		if r.String() == name {
@@ -37,7 +37,7 @@ func ParseRole(name string) (Role, error) {
 	return 0, fmt.Errorf("there is no role %.50q: choose from %s", name, strings.Join(roleNames[Reader:], ", "))
 }
 
-// ErrForbidden is that the caller's role is not enough.
+// ErrForbidden means that the caller's role is too low.
 var ErrForbidden = errors.New("not allowed")
 
 // Require returns an error that wraps ErrForbidden unless the caller of ctx has the role, or a higher one.

@@ -17,28 +17,28 @@ import (
 	"time"
 )
 
-// tokenHash is what a file keeps of a token. Tokens are long and random, so a fast hash without salt will do.
+// tokenHash is what a file holds of a token. Tokens are long and random, so a fast hash without salt is enough.
 type tokenHash [sha256.Size]byte
 
-// TokenFile is a Verifier of the tokens that a file lists. It sees by itself when the file changes, within a second of
-// the next request.
+// TokenFile is a Verifier of the tokens that a file lists. It notices by itself when the file changes: a token that
+// comes more than a second after the last check makes it look at the file again.
 type TokenFile struct {
 	path   string
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	looked  time.Time   // when the file was last looked at
-	seen    os.FileInfo // as it was then
+	looked  time.Time   // when the file was last checked
+	seen    os.FileInfo // the file that was last read
 	callers map[tokenHash]Identity
 }
 
-// tokenCheck is how often the file is looked at, at most.
+// tokenCheck is the least time between two checks of the file.
 const tokenCheck = time.Second
 
-// OpenTokenFile reads a file of lines, each a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and
-// those that begin with # say nothing. It fails where the file cannot be read, or holds no token or something else.
-// When the file becomes unreadable later, the tokens that it had stay good, and the logger is told; nil is
-// slog.Default().
+// OpenTokenFile reads a file of lines, each with a name, the SHA-256 of a token in hexadecimal, and a role. It ignores
+// empty lines and lines that begin with #. It fails if the file cannot be read, if a line has another form, or if there
+// is no token. If the file becomes unreadable later, its tokens stay valid, and the logger logs that. A nil logger
+// means slog.Default().
 func OpenTokenFile(path string, logger *slog.Logger) (*TokenFile, error) {
 	if logger == nil {
 		logger = slog.Default()
@@ -60,13 +60,14 @@ func (f *TokenFile) Verify(_ context.Context, token string) (Caller, error) {
 	}}, nil
 }
 
-// lookUp returns the identity behind a token. Where the file has become unreadable, the tokens that it had stay good.
+// lookUp returns the identity to which a token belongs, and false if there is none. If the file has become unreadable,
+// the tokens that it had stay valid.
 func (f *TokenFile) lookUp(hash tokenHash) (Identity, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if time.Since(f.looked) >= tokenCheck {
 		if err := f.load(); err != nil {
-			f.logger.Error("the tokens stay as they were", "error", err)
+			f.logger.Error("cannot reload the tokens: the old ones stay valid", "error", err)
 		}
 	}
 	identity, found := f.callers[hash]
@@ -88,7 +89,7 @@ func (f *TokenFile) load() error {
 	if err != nil {
 		return fmt.Errorf("cannot read the tokens: %w", err)
 	}
-	f.seen = now // also if it makes no sense: it is told once
+	f.seen = now // even if it is not valid, so that the error is logged only once
 	callers, err := parseTokens(content)
 	if err != nil {
 		return fmt.Errorf("%s: %w", f.path, err)
@@ -102,8 +103,8 @@ func (f *TokenFile) load() error {
 
 var tokenName = regexp.MustCompile(`^[\w.@+-]{1,64}$`)
 
-// parseTokens reads lines of a name, the SHA-256 of a token in hexadecimal, and a role. Empty lines and those that
-// begin with # say nothing. A name may have several tokens, so that one can follow another.
+// parseTokens reads lines of a name, the SHA-256 of a token in hexadecimal, and a role. It ignores empty lines and
+// lines that begin with #. A name may have several tokens, so that a new one can replace an old one.
 func parseTokens(content []byte) (map[tokenHash]Identity, error) {
 	callers := map[tokenHash]Identity{}
 	lines := bufio.NewScanner(bytes.NewReader(content))
@@ -126,11 +127,11 @@ func parseTokens(content []byte) (map[tokenHash]Identity, error) {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		if !tokenName.MatchString(fields[0]) {
-			return nil, fmt.Errorf("line %d: %.70q is no name: use up to 64 letters, digits and . _ @ + -", n,
+			return nil, fmt.Errorf("line %d: %.70q is not a valid name: use up to 64 letters, digits and . _ @ + -", n,
 				fields[0])
 		}
 		if _, taken := callers[tokenHash(hash)]; taken {
-			return nil, fmt.Errorf("line %d has the token of a line before it", n)
+			return nil, fmt.Errorf("line %d repeats the token of an earlier line", n)
 		}
 		callers[tokenHash(hash)] = Identity{Name: fields[0], Role: role}
 	}
@@ -138,16 +139,16 @@ func parseTokens(content []byte) (map[tokenHash]Identity, error) {
 		return nil, err
 	}
 	if len(callers) == 0 {
-		return nil, errors.New("there are no tokens in it: coexist token makes a line")
+		return nil, errors.New("there are no tokens in it: run coexist token to make one")
 	}
 	return callers, nil
 }
 
-// NewToken makes a token for a name with a role, and the line that lets it in by a TokenFile. The token itself is kept
-// nowhere. It fails on a name that no line can have.
+// NewToken makes a token for a name and a role. It also returns the line that makes a TokenFile accept the token. The
+// token itself is stored nowhere. NewToken fails if the name cannot stand in a line.
 func NewToken(name string, role Role) (token, line string, err error) {
 	if !tokenName.MatchString(name) {
-		return "", "", fmt.Errorf("%.70q is no name: use up to 64 letters, digits and . _ @ + -", name)
+		return "", "", fmt.Errorf("%.70q is not a valid name: use up to 64 letters, digits and . _ @ + -", name)
 	}
 	token = "coexist_" + rand.Text()
 	hash := sha256.Sum256([]byte(token))

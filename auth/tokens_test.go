@@ -36,8 +36,8 @@ func TestTokenFiles(t *testing.T) {
 		"": "no tokens", "# nobody\n\n": "no tokens", "ann reader": "line 1", "\nann " + hash +
 			" admin": "line 2: there is no role",
 		"ann " + hash[1:] + " reader": "SHA-256", "ann " + strings.Repeat("g", 64) + " reader": "SHA-256", "a/b " +
-			hash + " reader": "no name",
-		"ann " + hash + " reader\nbob " + hash + " writer": "line 2 has the token", "ann " + hash +
+			hash + " reader": "not a valid name",
+		"ann " + hash + " reader\nbob " + hash + " writer": "line 2 repeats the token", "ann " + hash +
 			" reader more": "line 1",
 		"# all\n ann\t" + hash + "  reader \n": "", "ann " + strings.ToUpper(hash) + " operator": "",
 	} {

@@ -2512,11 +2512,11 @@ enum BlockerCode {
   QUARANTINED
   "No verification of this phase has looked at every row and found nothing."
   NOT_VERIFIED
-  "The newest verification has found differences."
+  "A verification has found differences, and no newer one is clean."
   DRIFT
   "Other programs have written to V1 since the newest clean verification began."
   BYPASS_WRITES
-  "Writes of other programs have not been captured since before the newest clean verification."
+  "Capture is off, or was off or had a gap since the newest clean verification began."
   CAPTURE_OFF
   "Row-level security may hide rows from the server's role."
   HIDDEN_ROWS
@@ -2552,7 +2552,7 @@ type Migration implements Node {
   phase: Phase!
   "Since when."
   phaseChangedAt: DateTime!
-  "CUTOVER was forced while V2 lacked rows: those keys are still led by V1."
+  "CUTOVER was forced while V2 lacked rows: V1 still leads."
   incomplete: Boolean!
   "The version of the mapping in use."
   mappingVersion: Int!

@@ -356,7 +356,7 @@ type Migration struct {
 	Phase repo.Phase `json:"phase"`
 	// Since when.
 	PhaseChangedAt time.Time `json:"phaseChangedAt"`
-	// CUTOVER was forced while V2 lacked rows: those keys are still led by V1.
+	// CUTOVER was forced while V2 lacked rows: V1 still leads.
 	Incomplete bool `json:"incomplete"`
 	// The version of the mapping in use.
 	MappingVersion int `json:"mappingVersion"`

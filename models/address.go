@@ -6,7 +6,8 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Postal is an address in V2, without its kind. Country is as people wrote it, CountryCode is ISO 3166-1 alpha-2.
+// Postal is an address in V2, without its kind. Country is as people wrote it. CountryCode is the ISO 3166-1 alpha-2
+// code.
 type Postal struct {
 	Street      *string `gorm:"type:text" json:"street"`
 	Locality    *string `gorm:"type:text" json:"locality"`
@@ -16,16 +17,16 @@ type Postal struct {
 	CountryCode *string `gorm:"type:varchar(2)" json:"countryCode"`
 }
 
-// postalV1 is an address in V1: the same five columns in customers and in orders.
+// postalV1 is an address in V1. customers and orders have the same five columns for it.
 type postalV1 struct{ street, city, region, postalCode, country *string }
 
-// Empty reports whether the address says nothing.
+// Empty reports whether no part of the address is given.
 func (p Postal) Empty() bool { return p == Postal{} }
 
 func (p postalV1) empty() bool { return p == postalV1{} }
 
-// Completed returns the address with the country's code where only the country is given, and with the country's usual
-// spelling where only the code is.
+// Completed returns the address with both country and code, if one of them is given and known. The code comes from the
+// country. The country comes from the code, in its usual spelling.
 func (p Postal) Completed() Postal {
 	if code, known := countryCode(p.Country); p.CountryCode == nil && known {
 		p.CountryCode = code
@@ -38,7 +39,8 @@ func (p Postal) Completed() Postal {
 	return p
 }
 
-// validate names the fields of the address under path.
+// validate returns an error if the country or its code is unknown, or if the two do not agree. path comes before the
+// name of the field at fault.
 func (p Postal) validate(path string) error {
 	if p.CountryCode != nil && CountrySpellings(*p.CountryCode) == nil {
 		return repo.Faulty(path+"countryCode", "%q is not an ISO 3166-1 alpha-2 code, such as DE", *p.CountryCode)
@@ -53,7 +55,8 @@ func (p Postal) validate(path string) error {
 	return nil
 }
 
-// upgradePostal fails for a country that nobody knows. The names are those of V1's field and V2's.
+// upgradePostal makes a V2 address of V1's. It fails if the country is unknown. The names are those of the country's
+// field in V1 and in V2.
 func upgradePostal(v1 postalV1, nameV1, nameV2 string) (Postal, error) {
 	p := Postal{Street: v1.street, Locality: v1.city, Region: v1.region, PostalCode: v1.postalCode, Country: v1.country}
 	code, known := countryCode(v1.country)
@@ -64,7 +67,8 @@ func upgradePostal(v1 postalV1, nameV1, nameV2 string) (Postal, error) {
 	return p, nil
 }
 
-// mergePostal changes only what differs in V1. The names are those of V1's country and V2's.
+// mergePostal brings p up to V1's address. It keeps p's country code if the country is the same. It fails if the
+// country is unknown. The names are those of the country's field in V1 and in V2.
 func mergePostal(v1 postalV1, p Postal, nameV1, nameV2 string) (Postal, error) {
 	fresh, err := upgradePostal(v1, nameV1, nameV2)
 	if same(p.Country, fresh.Country) {
@@ -73,16 +77,17 @@ func mergePostal(v1 postalV1, p Postal, nameV1, nameV2 string) (Postal, error) {
 	return fresh, err
 }
 
-// downgradePostal fails for a code that V1 could not give back; path is that of V2.
+// downgradePostal makes a V1 address of V2's. It fails if the country code does not agree with the country, since V1
+// keeps only the country. path comes before the name of V2's field.
 func downgradePostal(p Postal, path string) (postalV1, error) {
 	v1 := postalV1{p.Street, p.Locality, p.Region, p.PostalCode, p.Country}
 	if code, known := countryCode(p.Country); known && !same(code, p.CountryCode) {
-		return v1, repo.Faulty(path+"countryCode", "V1 keeps the country only, which does not agree")
+		return v1, repo.Faulty(path+"countryCode", "does not agree with the country, and V1 keeps only the country")
 	}
 	return v1, nil
 }
 
-// same compares what two pointers point to; nil equals nil alone.
+// same compares what two pointers point to. nil equals only nil.
 func same[T comparable](a, b *T) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/text/language/display"
 )
 
-// aliases are spellings of countries in V1 that are not their names in CLDR. The first of a country is how V1 spells
-// it.
+// aliases are the spellings of countries in V1 that are not their English names in CLDR. The first alias of a country
+// is how V1 spells it.
 var aliases = map[string][]string{
 	"GB": {"UK", "Great Britain", "England"},
 	"US": {"USA", "U.S.A.", "United States of America"},
@@ -25,7 +25,7 @@ var aliases = map[string][]string{
 	"CI": {"Ivory Coast"},
 }
 
-// countries knows each country's spellings, by code, and each spelling's code.
+// countries returns the spellings of each country by its code, and the code of each spelling.
 var countries = sync.OnceValue(func() (known struct {
 	spellings map[string][]string
 	codes     map[string]string
@@ -55,7 +55,7 @@ var countries = sync.OnceValue(func() (known struct {
 			}
 		}
 	}
-	// What a name means in English, or in a language before, it means.
+	// A name keeps the meaning that it has in English, or in an earlier language of the list.
 	for _, in := range names[1:] {
 		for _, code := range slices.Sorted(maps.Keys(known.spellings)) {
 			name := in.Name(language.MustParseRegion(code))
@@ -67,19 +67,20 @@ var countries = sync.OnceValue(func() (known struct {
 	return known
 })
 
-// countryLanguages are those in which V1 may name countries, by CLDR: English, and the languages of Northwind's own
-// countries.
+// countryLanguages are the languages in which V1 may name countries, by CLDR: English, and the languages of the
+// countries in Northwind.
 var countryLanguages = []language.Tag{
 	language.English, language.Spanish, language.German, language.French, language.Portuguese,
 	language.Italian, language.Dutch,
 	language.Swedish, language.Danish, language.Norwegian, language.Finnish, language.Polish,
 }
 
-// CountrySpellings returns how V1 may spell the country with an ISO 3166-1 alpha-2 code, the usual spelling first; nil
-// for what is no such code. Exactly these spellings are converted to the code.
+// CountrySpellings returns how V1 may spell the country with this ISO 3166-1 alpha-2 code, the usual spelling first. It
+// returns nil if there is no such code. Exactly these spellings are converted to the code.
 func CountrySpellings(code string) []string { return slices.Clone(countries().spellings[code]) }
 
-// countryCode returns the code of a country as V1 spells it, nil where there is no country.
+// countryCode returns the code of a country as V1 spells it, or nil if no country is given. It returns false if it does
+// not know the spelling.
 func countryCode(country *string) (code *string, known bool) {
 	if country == nil || *country == "" {
 		return nil, true

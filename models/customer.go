@@ -22,11 +22,11 @@ type CustomerV1 struct {
 	Fax          *string `gorm:"type:varchar(24)" json:"fax"`
 }
 
-// TableName is V1's.
+// TableName returns the name of V1's table.
 func (CustomerV1) TableName() string { return "customers" }
 
-// Validate refuses a key that nobody could type again, and a customer without a name, which V2 has no place for.
-// Everything else is as free as V1 always was.
+// Validate refuses a key with a blank at an end, which nobody could type again, and a customer without a company name,
+// which V2 requires. Everything else is as free as V1 has always been.
 func (c CustomerV1) Validate() error {
 	if err := validateCustomerID(c.CustomerID); err != nil {
 		return err
@@ -44,9 +44,9 @@ func validateCustomerID(id string) error {
 	return nil
 }
 
-// CustomerV2 is a customer with any number of contacts, addresses and phones. V1 knows one contact, one address, one
-// phone and one fax: the first contact, the first MAIN address, the first VOICE and the first FAX phone that are not
-// V2Only.
+// CustomerV2 is a customer with any number of contacts, addresses and phones. V1 has room for one contact, one address,
+// one phone and one fax. Among the entries that are not V2Only, these are the first contact, the first MAIN address,
+// the first VOICE phone and the first FAX phone.
 type CustomerV2 struct {
 	CustomerID string    `gorm:"type:varchar(5);primaryKey" json:"customerId"`
 	Name       string    `gorm:"type:text" json:"name"`
@@ -55,7 +55,7 @@ type CustomerV2 struct {
 	Phones     []Phone   `gorm:"-" repo:"table:customer_v2_phones" json:"phones"`
 }
 
-// TableName is V2's.
+// TableName returns the name of V2's table.
 func (CustomerV2) TableName() string { return "customers_v2" }
 
 // Contact is a person at a customer.
@@ -64,14 +64,15 @@ type Contact struct {
 	GivenName   string  `gorm:"type:text" json:"givenName"`
 	FamilyName  string  `gorm:"type:text" json:"familyName"`
 	Title       *string `gorm:"type:text" json:"title"`
-	// Nameless means that V1 has a title without a name. DisplayName is empty then.
+	// Nameless means that the contact has a title but no name in V1. DisplayName is empty then.
 	Nameless bool `json:"nameless"`
-	// V2Only means that V1 has lost its contact while V2 has this one besides: it must not take that one's place.
+	// V2Only means that V1 has lost its contact while V2 has this one as well. It keeps this contact from taking the
+	// lost one's place in V1.
 	V2Only bool `json:"v2Only"`
 }
 
-// NewContact returns a contact. Where displayName is nil it is made of the other two. Without any name it is nameless,
-// if it has a title.
+// NewContact returns a contact. If displayName is nil, the other two names make it. A contact with a title but without
+// any name is nameless.
 func NewContact(displayName *string, givenName, familyName string, title *string) Contact {
 	c := Contact{GivenName: givenName, FamilyName: familyName, Title: title}
 	if displayName != nil {
@@ -79,7 +80,7 @@ func NewContact(displayName *string, givenName, familyName string, title *string
 	} else {
 		c.DisplayName = strings.TrimSpace(givenName + " " + familyName)
 	}
-	// as V1 may have it: what was read can be written back
+	// V1 may have a title without a name. So a contact that was read can be written back.
 	c.Nameless = c.DisplayName+givenName+familyName == "" && title != nil && *title != ""
 	return c
 }
@@ -98,11 +99,12 @@ const (
 type Address struct {
 	Kind   AddressKind `gorm:"type:varchar(10)" json:"kind"`
 	Postal `gorm:"embedded"`
-	// V2Only means that V1 has lost its address while V2 has this one besides: it must not take that one's place.
+	// V2Only means that V1 has lost its address while V2 has this one as well. It keeps this address from taking the
+	// lost one's place in V1.
 	V2Only bool `json:"v2Only"`
 }
 
-// PhoneKind says what a phone is.
+// PhoneKind says what kind of phone a number belongs to.
 type PhoneKind string
 
 // The kinds of phones.
@@ -116,12 +118,12 @@ const (
 type Phone struct {
 	Kind   PhoneKind `gorm:"type:varchar(10)" json:"kind"`
 	Number string    `gorm:"type:text" json:"number"`
-	// V2Only means that V1 has lost its phone of this kind while V2 has this one besides: it must not take that one's
-	// place.
+	// V2Only means that V1 has lost its phone of this kind while V2 has this one as well. It keeps this phone from
+	// taking the lost one's place in V1.
 	V2Only bool `json:"v2Only"`
 }
 
-// Validate checks what a client may write.
+// Validate returns an error for a value that a client may not write.
 func (c CustomerV2) Validate() error {
 	if err := validateCustomerID(c.CustomerID); err != nil {
 		return err

@@ -7,13 +7,14 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// CustomerMapping converts customers. It fails for a country that nobody knows.
+// CustomerMapping converts customers. It fails if the country is unknown.
 type CustomerMapping struct{}
 
-// Version is 1.
+// Version returns 1.
 func (CustomerMapping) Version() int { return 1 }
 
-// contactV1 is V1's contact: (NULL, 'Owner'), (”, NULL) and (NULL, NULL), which is none, are three things.
+// contactV1 is V1's contact. A NULL name with a title, an empty name, and NULL in both, which is no contact, are three
+// different things.
 type contactV1 struct{ name, title *string }
 
 func (v1 CustomerV1) contact() contactV1 { return contactV1{v1.ContactName, v1.ContactTitle} }
@@ -22,12 +23,12 @@ func (v1 CustomerV1) postal() postalV1 {
 	return postalV1{v1.Address, v1.City, v1.Region, v1.PostalCode, v1.Country}
 }
 
-// Upgrade makes a V2 customer of V1's.
+// Upgrade converts a V1 customer to V2. It fails if the country is unknown.
 func (m CustomerMapping) Upgrade(v1 CustomerV1) (CustomerV2, error) {
 	return m.Merge(v1, CustomerV2{})
 }
 
-// Merge brings each part of v2 up to v1 where v1 differs from what v2 says, and leaves the others.
+// Merge brings each part of v2 up to v1 where the two differ, and keeps the other parts.
 func (CustomerMapping) Merge(v1 CustomerV1, v2 CustomerV2) (CustomerV2, error) {
 	merged := CustomerV2{
 		CustomerID: v1.CustomerID, Name: v1.CompanyName,
@@ -42,13 +43,13 @@ func (CustomerMapping) Merge(v1 CustomerV1, v2 CustomerV2) (CustomerV2, error) {
 	return merged, nil
 }
 
-// Downgrade keeps of v2 what V1 expresses. It fails for what V1 would not give back.
+// Downgrade returns the part of v2 that V1 can express. It fails if V1 would not give that part back.
 func (CustomerMapping) Downgrade(v2 CustomerV2) (CustomerV1, error) {
 	v1 := CustomerV1{CustomerID: v2.CustomerID, CompanyName: v2.Name}
 	if i := slot(v2.Contacts, isPrimary); i >= 0 {
 		c := v2.Contacts[i]
 		if c.Nameless && c.DisplayName != "" {
-			return v1, repo.Faulty(element("contacts", i, "displayName"), "is there, and the contact has no name in V1")
+			return v1, repo.Faulty(element("contacts", i, "displayName"), "must be empty, since the contact has no name in V1")
 		}
 		contact := c.v1()
 		v1.ContactName, v1.ContactTitle = contact.name, contact.title
@@ -64,7 +65,7 @@ func (CustomerMapping) Downgrade(v2 CustomerV2) (CustomerV1, error) {
 	return v1, nil
 }
 
-// slot is the index of the entry that V1 knows, -1 if it knows none.
+// slot returns the index of the entry that V1 knows, or -1 if V1 knows none.
 func slot[T any](list []T, known func(T) bool) int { return slices.IndexFunc(list, known) }
 
 func isPrimary(c Contact) bool { return !c.V2Only }
@@ -74,7 +75,7 @@ func isPhone(kind PhoneKind) func(Phone) bool {
 	return func(p Phone) bool { return p.Kind == kind && !p.V2Only }
 }
 
-// remove takes the entry at i away. Those that V1 would now take for it stay V2's own.
+// remove removes the entry at i. Entries that V1 would now take for it become V2's own.
 func remove[T any](list []T, i int, known func(T) bool, keep func(*T)) []T {
 	list = slices.Delete(slices.Clone(list), i, i+1)
 	for j := range list {
@@ -109,6 +110,7 @@ func mergeContacts(v1 contactV1, contacts []Contact) []Contact {
 		return remove(contacts, i, isPrimary, func(c *Contact) { c.V2Only = true })
 	}
 	contacts = slices.Clone(contacts)
+	// As long as the name stays, V2's way to split it stays too.
 	if same(was.name, v1.name) {
 		contacts[i].Title = v1.title
 	} else {
@@ -125,8 +127,8 @@ func newContact(v1 contactV1) Contact {
 	return Contact{DisplayName: *v1.name, GivenName: given, FamilyName: family, Title: v1.title}
 }
 
-// splitName takes the first word for the given name and the rest, "de Castro", for the family name. A single word is a
-// family name.
+// splitName takes the first word as the given name and the rest, such as "de Castro", as the family name. A single word
+// is a family name.
 func splitName(name string) (given, family string) {
 	words := strings.Fields(name)
 	switch len(words) {

@@ -1,4 +1,4 @@
-// Package models is the sample domain, Northwind's customers and orders: V1 as the world knows its tables, V2 as a
-// drastic change of them, and the mappings between. Everything here is pure. An entity of your own takes the place of
-// one of these.
+// Package models is the sample domain, Northwind's customers and orders. It holds V1, which are Northwind's well-known
+// tables, V2, which is very different, and the mappings between them. Everything here is pure. An entity of your own
+// takes the place of one of these.
 package models

@@ -18,7 +18,7 @@ func (id OrderID) MarshalGQL(w io.Writer) {
 	io.WriteString(w, strconv.Quote(id.String())) //nolint:errcheck // the answer's buffer takes everything
 }
 
-// UnmarshalGQL takes a whole number, as a string or as a number. It fails for everything else.
+// UnmarshalGQL takes a whole number of at least 1, as a string or as a number. It fails for everything else.
 func (id *OrderID) UnmarshalGQL(v any) error {
 	n, err := strconv.ParseInt(decimalText(v), 10, 64)
 	if *id = OrderID(n); err != nil || n < 1 {
@@ -30,7 +30,7 @@ func (id *OrderID) UnmarshalGQL(v any) error {
 // String returns the key as the engine writes it.
 func (id OrderID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// OrderV1 is a row of Northwind's table orders, with those of order_details that belong to it, by product.
+// OrderV1 is a row of Northwind's table orders, with its rows of order_details, sorted by product.
 type OrderV1 struct {
 	OrderID        OrderID         `gorm:"type:integer;primaryKey" json:"orderId"`
 	CustomerID     *string         `gorm:"type:varchar(5)" json:"customerId"`
@@ -49,7 +49,7 @@ type OrderV1 struct {
 	Details        []OrderDetailV1 `gorm:"-" repo:"table:order_details" json:"details"`
 }
 
-// TableName is V1's.
+// TableName returns the name of V1's table.
 func (OrderV1) TableName() string { return "orders" }
 
 // OrderDetailV1 is one product of an order.
@@ -60,7 +60,7 @@ type OrderDetailV1 struct {
 	Discount  value.Number `gorm:"type:real" json:"discount"`
 }
 
-// Validate checks what a client may write.
+// Validate returns an error for a value that a client may not write.
 func (o OrderV1) Validate() error {
 	if err := checkDates(dated{"orderDate", o.OrderDate}, dated{"requiredDate", o.RequiredDate},
 		dated{"shippedDate", o.ShippedDate}); err != nil {
@@ -84,7 +84,7 @@ func (o OrderV1) Validate() error {
 
 var one = decimal.NewFromInt(1)
 
-// within reports whether a number is at least zero and at most most, unless that is nil. A NaN is not.
+// within reports whether a number is at least 0 and at most most. A nil most means no upper limit. A NaN is not within.
 func within(n value.Number, most *decimal.Decimal) bool {
 	d, err := n.Decimal()
 	return err == nil && !d.IsNegative() && (most == nil || !d.GreaterThan(*most))
@@ -105,7 +105,7 @@ func checkDates(fields ...dated) error {
 	return nil
 }
 
-// OrderV2 is an order with exact money and a note that V1 lacks.
+// OrderV2 is an order with exact money, and with a note, which V1 lacks.
 type OrderV2 struct {
 	OrderID    OrderID `gorm:"type:integer;primaryKey" json:"orderId"`
 	CustomerID *string `gorm:"type:varchar(5)" json:"customerId"`
@@ -113,7 +113,7 @@ type OrderV2 struct {
 	PlacedOn   *Date   `gorm:"type:date" json:"placedOn"`
 	RequiredBy *Date   `gorm:"type:date" json:"requiredBy"`
 	ShippedOn  *Date   `gorm:"type:date" json:"shippedOn"`
-	// How V1 writes the three days, if in another way.
+	// How V1 writes the three days, if it writes them differently.
 	PlacedOnSpelling   *Date `gorm:"type:text" json:"placedOnSpelling"`
 	RequiredBySpelling *Date `gorm:"type:text" json:"requiredBySpelling"`
 	ShippedOnSpelling  *Date `gorm:"type:text" json:"shippedOnSpelling"`
@@ -123,16 +123,16 @@ type OrderV2 struct {
 	Lines    []OrderLine `gorm:"-" repo:"table:order_v2_lines" json:"lines"`
 }
 
-// TableName is V2's.
+// TableName returns the name of V2's table.
 func (OrderV2) TableName() string { return "orders_v2" }
 
-// Shipment says how an order travels. An address that is empty is none.
+// Shipment says how an order travels. An empty address means that there is none.
 type Shipment struct {
 	CarrierID *int     `gorm:"type:integer" json:"carrierId"`
 	Recipient *string  `gorm:"type:text" json:"recipient"`
 	Address   Postal   `gorm:"embedded" json:"address"`
 	Freight   *Decimal `gorm:"type:numeric" json:"freight"`
-	// FreightSpelling is how V1 writes the freight, if in another way.
+	// FreightSpelling is how V1 writes the freight, if it writes it differently.
 	FreightSpelling *value.Number `gorm:"type:text" json:"freightSpelling"`
 }
 
@@ -141,17 +141,17 @@ type OrderLine struct {
 	ProductID int     `gorm:"type:integer" json:"productId"`
 	UnitPrice Decimal `gorm:"type:numeric" json:"unitPrice"`
 	Quantity  int     `gorm:"type:integer" json:"quantity"`
-	// Discount is a part of the price, 0 to 1.
+	// Discount is the part of the price that is taken off, from 0 to 1.
 	Discount Decimal `gorm:"type:numeric" json:"discount"`
-	// How V1 writes the two, if in another way.
+	// How V1 writes the price and the discount, if it writes them differently.
 	UnitPriceSpelling *value.Number `gorm:"type:text" json:"unitPriceSpelling"`
 	DiscountSpelling  *value.Number `gorm:"type:text" json:"discountSpelling"`
 }
 
-// Shipped reports whether the order has left.
+// Shipped reports whether the order has been shipped.
 func (o OrderV2) Shipped() bool { return o.ShippedOn != nil }
 
-// Total is the sum of the lines' totals, without freight; exact, unrounded.
+// Total returns the sum of the lines' totals, without freight. It is exact and not rounded.
 func (o OrderV2) Total() Amount {
 	sum := decimal.Zero
 	for _, l := range o.Lines {
@@ -160,20 +160,22 @@ func (o OrderV2) Total() Amount {
 	return Amount(sum.String())
 }
 
-// Total is price × quantity × (1 − discount); exact, unrounded.
+// Total returns price × quantity × (1 − discount). It is exact and not rounded.
 func (l OrderLine) Total() Amount { return Amount(l.total().String()) }
 
 func (l OrderLine) total() decimal.Decimal {
 	return l.UnitPrice.number().Mul(decimal.NewFromInt(int64(l.Quantity))).Mul(one.Sub(l.Discount.number()))
 }
 
-// SetShipment replaces the shipment. V1's spelling of the freight stays for as long as it spells that.
+// SetShipment replaces the shipment. V1's spelling of the freight stays, and counts only while it means the same
+// freight.
 func (o *OrderV2) SetShipment(s Shipment) {
 	s.FreightSpelling = o.Shipment.FreightSpelling
 	o.Shipment = s
 }
 
-// SetLines replaces the lines. V1's spelling of a product's price and discount stays for as long as it spells them.
+// SetLines replaces the lines. V1's spellings of a product's price and discount stay, and count only while they mean
+// the same numbers.
 func (o *OrderV2) SetLines(lines []OrderLine) {
 	for i := range lines {
 		for _, old := range o.Lines {
@@ -185,7 +187,7 @@ func (o *OrderV2) SetLines(lines []OrderLine) {
 	o.Lines = lines
 }
 
-// Validate checks what a client may write.
+// Validate returns an error for a value that a client may not write.
 func (o OrderV2) Validate() error {
 	if err := checkDates(dated{"placedOn", o.PlacedOn}, dated{"requiredBy", o.RequiredBy},
 		dated{"shippedOn", o.ShippedOn}); err != nil {
@@ -202,7 +204,7 @@ func (o OrderV2) Validate() error {
 		discount := l.Discount.number()
 		switch {
 		case seen[l.ProductID]:
-			return repo.Faulty(element("lines", i, "productId"), "is there twice")
+			return repo.Faulty(element("lines", i, "productId"), "appears twice")
 		case l.Quantity < 1:
 			return repo.Faulty(element("lines", i, "quantity"), "must be at least 1")
 		case l.UnitPrice.number().IsNegative():

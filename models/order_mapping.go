@@ -7,21 +7,21 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// OrderMapping converts orders. It fails for an unknown country, for a date that is none, for a price with fractions of
-// a cent, for an amount that is not a number, and for a discount that is not from 0 to 1.
+// OrderMapping converts orders. It fails if a country is unknown, a date is not a date, a price has fractions of a
+// cent, an amount is not a number, or a discount is not from 0 to 1.
 type OrderMapping struct{}
 
-// Version is 1.
+// Version returns 1.
 func (OrderMapping) Version() int { return 1 }
 
 func (v1 OrderV1) postal() postalV1 {
 	return postalV1{v1.ShipAddress, v1.ShipCity, v1.ShipRegion, v1.ShipPostalCode, v1.ShipCountry}
 }
 
-// Upgrade makes a V2 order of V1's.
+// Upgrade converts a V1 order to V2. It fails as OrderMapping says.
 func (m OrderMapping) Upgrade(v1 OrderV1) (OrderV2, error) { return m.Merge(v1, OrderV2{}) }
 
-// Merge brings each part of v2 up to v1 where v1 differs from what v2 says, and leaves the others.
+// Merge brings each part of v2 up to v1 where the two differ, and keeps the other parts.
 func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 	merged := OrderV2{
 		OrderID: v1.OrderID, CustomerID: v1.CustomerID, EmployeeID: v1.EmployeeID, Note: v2.Note,
@@ -44,6 +44,8 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 		&merged.ShippedOnSpelling); err != nil {
 		return merged, err
 	}
+	// If V2 has no freight either, nothing has changed. Then V2's spelling stays as well: Merge must give back what it
+	// got.
 	if v1.Freight == nil {
 		if v2.Shipment.Freight != nil {
 			merged.Shipment.FreightSpelling = nil
@@ -67,8 +69,8 @@ func (OrderMapping) Merge(v1 OrderV1, v2 OrderV2) (OrderV2, error) {
 	return merged, err
 }
 
-// mergeLines keeps an order of lines that somebody gave V2; new ones come last then. Lines in V1's order, that of their
-// products, stay in it.
+// mergeLines brings lines up to V1's rows. V1 sorts its rows by product, and so are the merged lines if the old ones
+// were. If somebody gave V2 another order, the lines keep it, and new ones come last.
 func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error) {
 	ordered := slices.IsSortedFunc(lines, func(a, b OrderLine) int { return cmp.Compare(a.ProductID, b.ProductID) })
 	place := make(map[int]int, len(lines))
@@ -107,7 +109,7 @@ func mergeLines(details []OrderDetailV1, lines []OrderLine) ([]OrderLine, error)
 	return merged, nil
 }
 
-// mergeLine brings a line up to a row of V1's, the i-th of its order.
+// mergeLine brings a line up to a row of V1's. The row is the i-th of its order, counted from 0.
 func mergeLine(d OrderDetailV1, l OrderLine, i int) (OrderLine, error) {
 	l.ProductID, l.Quantity = d.ProductID, d.Quantity
 	faulty := func(field, format string, args ...any) error {
@@ -128,7 +130,9 @@ func mergeLine(d OrderDetailV1, l OrderLine, i int) (OrderLine, error) {
 	return l, nil
 }
 
-// Downgrade keeps of v2 what V1 expresses. Whether V1 has room for the digits of an amount is for the engine to say.
+// Downgrade returns the part of v2 that V1 can express. It fails if two lines have the same product, or if the country
+// code does not agree with the country. It does not check whether V1 has room for the digits of an amount: the engine
+// does.
 func (OrderMapping) Downgrade(v2 OrderV2) (OrderV1, error) {
 	v1 := OrderV1{
 		OrderID: v2.OrderID, CustomerID: v2.CustomerID, EmployeeID: v2.EmployeeID,
@@ -154,7 +158,7 @@ func (OrderMapping) Downgrade(v2 OrderV2) (OrderV1, error) {
 	slices.SortFunc(v1.Details, func(a, b OrderDetailV1) int { return cmp.Compare(a.ProductID, b.ProductID) })
 	for i := range v1.Details[min(1, len(v1.Details)):] {
 		if v1.Details[i].ProductID == v1.Details[i+1].ProductID {
-			return v1, repo.Faulty("lines", "product %d is there twice", v1.Details[i].ProductID)
+			return v1, repo.Faulty("lines", "product %d appears twice", v1.Details[i].ProductID)
 		}
 	}
 	return v1, nil

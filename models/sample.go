@@ -15,22 +15,23 @@ import (
 // FirstSampleOrder is the key of the first order that SampleOrder makes.
 const FirstSampleOrder = 10248
 
-// A key of a sample's customer is a letter or digit that tells where the key comes from, and a number in base 36.
+// The key of a customer in the sample is a letter or a digit that says where the key comes from, and a number in base
+// 36.
 const (
 	sampleKeyRange  = 36 * 36 * 36 * 36
-	sampleFirsts    = "SBDEFGHIJKLMNOPQRTUVWYZ0123456789" // of SampleCustomer; A is ALFKI's
+	sampleFirsts    = "SBDEFGHIJKLMNOPQRTUVWYZ0123456789" // SampleCustomer uses these; A is left to ALFKI
 	sampleBadFirst  = "X"
 	customerKeyHead = "C"
 )
 
-// MaxSampleCustomers is how many keys SampleCustomer has: some 55 million.
+// MaxSampleCustomers is how many keys SampleCustomer can make: some 55 million.
 const MaxSampleCustomers = len(sampleFirsts) * sampleKeyRange
 
-// MaxSampleBadCustomers is how many keys SampleBadCustomer has.
+// MaxSampleBadCustomers is how many keys SampleBadCustomer can make.
 const MaxSampleBadCustomers = sampleKeyRange
 
-// SampleCustomer returns the i-th customer, from 0, of the sample that seed makes: the same for the same arguments. All
-// can be converted. Keys are unique up to MaxSampleCustomers. The first is ALFKI.
+// SampleCustomer returns customer i, counted from 0, of the sample that seed makes. The same arguments give the same
+// customer. Every customer can be converted. Keys are unique up to MaxSampleCustomers. The first is ALFKI.
 func SampleCustomer(seed uint64, i int) CustomerV1 {
 	r := rand.New(rand.NewPCG(seed, uint64(i)<<1)) //nolint:gosec // a sample needs no secret
 	place := pick(r, samplePlaces)
@@ -43,7 +44,7 @@ func SampleCustomer(seed uint64, i int) CustomerV1 {
 		Phone: maybe(r, 97, fmt.Sprintf("(%d) 555-%04d", 1+r.IntN(99), r.IntN(10_000))),
 		Fax:   maybe(r, 75, fmt.Sprintf("(%d) 555-%04d", 1+r.IntN(99), r.IntN(10_000))),
 	}
-	oddity := 0 // each has its own draw
+	oddity := 0 // each oddity is drawn on its own
 	for i > 0 && oddity < 3 && r.IntN(40) != 0 {
 		oddity++
 	}
@@ -54,20 +55,20 @@ func SampleCustomer(seed uint64, i int) CustomerV1 {
 		c.Address, c.City, c.Region, c.PostalCode, c.Country = new("Obere Str. 57"), new("Berlin"), nil,
 			new("12209"), new("Germany")
 		c.Phone, c.Fax = new("030-0074321"), new("030-0076545")
-	case oddity == 0: // as people type
+	case oddity == 0: // people type two blanks
 		c.ContactName = new(strings.Replace(name, " ", "  ", 1))
 	case oddity == 1:
-		c.ContactName = nil // a title without a name
+		c.ContactName = nil // a title without a name, as V1 may have it
 	case oddity == 2:
 		c.ContactName, c.ContactTitle = nil, nil
 	}
 	return c
 }
 
-// SampleBadCustomer returns the i-th customer, from 0, of those that no mapping can convert: its country is none. It is
-// the same for the same arguments. Its key is none of SampleCustomer's.
+// SampleBadCustomer returns customer i, counted from 0, of those that no mapping can convert: its country does not
+// exist. The same arguments give the same customer. SampleCustomer never returns its key.
 func SampleBadCustomer(seed uint64, i int) CustomerV1 {
-	c := SampleCustomer(seed, i+1) // not the first, which is ALFKI by name
+	c := SampleCustomer(seed, i+1) // not the first, whose name and key are ALFKI's
 	c.CustomerID, c.Country = sampleKey(sampleBadFirst, int64(i)), new("Atlantis")
 	return c
 }
@@ -85,13 +86,14 @@ func sampleKey(first string, n int64) string {
 	return first + strings.Repeat("0", max(0, 4-len(digits))) + digits
 }
 
-// CustomerKey makes a customer's key of a serial number, for customers that are created without one: C0001 to CZZZZ.
+// CustomerKey makes the key of a customer that is created without one, from a serial number: C0001 to CZZZZ.
 func CustomerKey(serial int64) string {
 	return sampleKey(customerKeyHead, serial)
 }
 
-// SampleOrder returns the i-th order, from 0, of the sample that seed makes, of one of the first customers of
-// SampleCustomer. The first is 10248, ALFKI's.
+// SampleOrder returns order i, counted from 0, of the sample that seed makes. The order belongs to one of the first
+// customers of SampleCustomer; customers says how many of these there are. The first order is 10248 and belongs to
+// ALFKI.
 func SampleOrder(seed uint64, i, customers int) OrderV1 {
 	r := rand.New(rand.NewPCG(seed, uint64(i)<<1|1)) //nolint:gosec // a sample needs no secret
 	customer := r.IntN(customers)

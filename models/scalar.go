@@ -16,15 +16,15 @@ import (
 	"github.com/alwaysup/coexist/value"
 )
 
-// Date is a calendar day: YYYY-MM-DD. In V1 it is what the database has, which may be any text, so that a row with a
-// bad date can still be read and repaired; Day says which day that is.
+// Date is a calendar day: YYYY-MM-DD. In V1 it holds what the database has, which may be any text, so that a row with a
+// bad date can still be read and corrected. Day says which day that is.
 type Date string
 
-// midnight is what some programs write after the day.
+// midnight matches the time that some programs write after the day.
 var midnight = regexp.MustCompile(`^[ T]00:00(:00(\.0+)?)?$`)
 
-// Day returns the day in the form YYYY-MM-DD, without a time of midnight that may follow it, and whether it is one of
-// the years 1 to 9999.
+// Day returns the day in the form YYYY-MM-DD. It drops a time after the day if that is midnight. It returns false if
+// the text is not a day in the years 1 to 9999.
 func (d Date) Day() (Date, bool) {
 	day, rest := string(d), ""
 	if len(day) > len(time.DateOnly) {
@@ -40,7 +40,7 @@ func (d Date) Valid() bool {
 	return ok && day == d
 }
 
-// UnmarshalJSON takes a string, and keeps a number that stands in its place as it is written.
+// UnmarshalJSON takes a string. It keeps a number as the text in which it is written.
 func (d *Date) UnmarshalJSON(document []byte) error {
 	var number json.Number
 	if json.Unmarshal(document, &number) == nil && !strings.HasPrefix(string(document), `"`) {
@@ -52,7 +52,7 @@ func (d *Date) UnmarshalJSON(document []byte) error {
 	return json.Unmarshal(document, (*string)(d))
 }
 
-// dateV1 is what V1 has for a day of V2's.
+// dateV1 returns how V1 writes a day of V2's. It uses the spelling only if that means the same day.
 func dateV1(day, spelling *Date) *Date {
 	if day != nil && spelling != nil {
 		if spelled, ok := spelling.Day(); ok && spelled == *day {
@@ -62,7 +62,8 @@ func dateV1(day, spelling *Date) *Date {
 	return day
 }
 
-// mergeDate brings a day of V2's, with its spelling, up to V1's. The names are those of V1's field and V2's.
+// mergeDate brings a day of V2's and its spelling up to V1's. It fails if V1's text is not a date. The names are those
+// of the field in V1 and in V2.
 func mergeDate(nameV1, nameV2 string, v1 *Date, day, spelling **Date) error {
 	if was := dateV1(*day, *spelling); was != nil && v1 != nil && *was == *v1 || was == nil && v1 == nil {
 		return nil
@@ -80,7 +81,7 @@ func mergeDate(nameV1, nameV2 string, v1 *Date, day, spelling **Date) error {
 	return nil
 }
 
-// MarshalGQLContext writes the date as a string. It fails for what is no date.
+// MarshalGQLContext writes the day as a string. It fails with a *value.OutputError if the text is not a date.
 func (d Date) MarshalGQLContext(_ context.Context, w io.Writer) error {
 	day, ok := d.Day()
 	if !ok {
@@ -90,7 +91,7 @@ func (d Date) MarshalGQLContext(_ context.Context, w io.Writer) error {
 	return err
 }
 
-// UnmarshalGQLContext takes a string that is a date. It fails for everything else.
+// UnmarshalGQLContext takes a string that is a date. It fails with a *value.FieldError for everything else.
 func (d *Date) UnmarshalGQLContext(_ context.Context, v any) error {
 	s, ok := v.(string)
 	if *d = Date(s); !ok || !d.Valid() {
@@ -99,22 +100,24 @@ func (d *Date) UnmarshalGQLContext(_ context.Context, v any) error {
 	return nil
 }
 
-// unreadable is the error of a value in V1 that its shape has no place for, so that a client gets the rest of the row.
+// unreadable returns the error for a value in V1 that its GraphQL type cannot express. With it a client still gets the
+// rest of the row.
 func unreadable(format string, args ...any) error {
 	return &value.OutputError{Reason: fmt.Sprintf(format, args...)}
 }
 
-// Decimal is an exact decimal number in its shortest form: digits, with a point and further digits where needed, and a
-// minus sign where it is below zero. No exponent, no zeros that say nothing.
+// Decimal is an exact decimal number in its shortest form: digits, a point and further digits where needed, and a minus
+// sign if it is below zero. It has no exponent and no superfluous zeros.
 type Decimal string
 
-// maxDigits is how many characters a Decimal may have.
+// maxDigits is how many characters the text of a Decimal may have.
 const maxDigits = 60
 
-// decimalForm is what people write: no exponent, no blanks, no comma.
+// decimalForm matches what people write. It allows no exponent, no blanks and no comma.
 var decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)$`)
 
-// ParseDecimal returns the shortest form of a decimal number. It fails where s is none or has more than 60 characters.
+// ParseDecimal returns the shortest form of a decimal number. It fails with a *value.FieldError if s is not a decimal
+// number, or has more than 60 characters.
 func ParseDecimal(s string) (Decimal, error) {
 	d, err := decimal.NewFromString(s)
 	if err != nil || len(s) > maxDigits || !decimalForm.MatchString(s) {
@@ -123,7 +126,7 @@ func ParseDecimal(s string) (Decimal, error) {
 	return Decimal(d.String()), nil
 }
 
-// number returns the number; zero for what is none.
+// number returns the number, or zero if d is not a number.
 func (d Decimal) number() decimal.Decimal {
 	n, err := decimal.NewFromString(string(d))
 	if err != nil {
@@ -132,7 +135,7 @@ func (d Decimal) number() decimal.Decimal {
 	return n
 }
 
-// inCents reports whether the number has at most two decimals.
+// inCents reports whether the number has at most two decimal places.
 func (d Decimal) inCents() bool { return d.number().Exponent() >= -2 }
 
 // UnmarshalJSON takes a string or a number that is a decimal, in any of its forms.
@@ -155,13 +158,14 @@ func (d *Decimal) UnmarshalGQL(v any) (err error) {
 	return err
 }
 
+// decimalText returns the text of a string or of an integer, and "" for everything else.
 func decimalText(v any) string {
 	switch n := v.(type) {
 	case string:
 		return n
 	case json.Number:
 		if strings.ContainsAny(n.String(), ".eE") {
-			return "" // who writes a fraction as a number has computed with floats
+			return "" // a fraction that is sent as a number has likely been computed with floats
 		}
 		return n.String()
 	case int, int64:
@@ -171,28 +175,28 @@ func decimalText(v any) string {
 	}
 }
 
-// Currency is the currency of all money, since V1 knows none.
+// Currency is the currency of all money, since V1 has no currency.
 const Currency = "USD"
 
-// Amount is money as it is shown: with two decimals, and with more only where the exact value has them.
+// Amount is money as clients see it: with two decimal places, and with more only if the exact value has more.
 type Amount Decimal
 
 // MarshalGQL writes the amount as a string.
 func (a Amount) MarshalGQL(w io.Writer) { Decimal(a.String()).MarshalGQL(w) }
 
-// UnmarshalGQL is Decimal's.
+// UnmarshalGQL takes what Decimal.UnmarshalGQL takes.
 func (a *Amount) UnmarshalGQL(v any) error { return (*Decimal)(a).UnmarshalGQL(v) }
 
-// String returns the amount as it is shown: 9.80.
+// String returns the amount as clients see it, such as 9.80.
 func (a Amount) String() string {
 	n := Decimal(a).number()
 	return n.StringFixed(max(2, -n.Exponent()))
 }
 
-// V2 says what a V1 number means. Where V1 writes it in another way than the shortest (9.80000019 for 9.8, or -0), the
-// copy keeps that spelling beside it, for as long as the number is the one that it spells.
+// V2 holds the number that a V1 number means. V1 may write it in a longer way (9.80000019 for 9.8, or -0). Then the
+// copy keeps V1's spelling beside the number. The spelling counts only while the number is the one that it spells.
 
-// meaning returns what a V1 number means, or why it is no amount.
+// meaning returns the number that a V1 number means. It fails if that is not a number, or has more than 60 digits.
 func meaning(n value.Number) (Decimal, error) {
 	d, err := n.Meaning()
 	if err != nil {
@@ -205,7 +209,7 @@ func meaning(n value.Number) (Decimal, error) {
 	return Decimal(text), nil
 }
 
-// numberV1 is what V1 has for a number of V2's.
+// numberV1 returns how V1 writes a number of V2's. It uses the spelling only if that means the same number.
 func numberV1(d Decimal, spelling *value.Number) value.Number {
 	if spelling != nil {
 		if meant, err := meaning(*spelling); err == nil && meant == d {
@@ -215,7 +219,7 @@ func numberV1(d Decimal, spelling *value.Number) value.Number {
 	return value.Number(d)
 }
 
-// mergeNumber brings a number of V2's, with its spelling, up to V1's.
+// mergeNumber brings a number of V2's and its spelling up to V1's. It fails as meaning does.
 func mergeNumber(v1 value.Number, d *Decimal, spelling **value.Number) error {
 	if *d != "" && numberV1(*d, *spelling) == v1 {
 		return nil

@@ -15,8 +15,8 @@ import (
 	"strings"
 )
 
-// site is the built files by their name, "playground/assets/main-1a2b3c4d.js", without the .gz
-// under which they may be stored.
+// site holds the built files by their name, such as "playground/assets/main-1a2b3c4d.js". The name leaves out the .gz
+// under which a file may be stored.
 type site map[string]*asset
 
 // asset is one built file, as stored. It is read-only.
@@ -29,7 +29,7 @@ type asset struct {
 	hashed      bool   // the name changes with the content
 }
 
-// contentTypes is used in place of the mime package, which asks the machine's own tables.
+// contentTypes replaces the mime package, whose answer depends on the machine's own tables.
 var contentTypes = map[string]string{
 	".css":   "text/css; charset=utf-8",
 	".html":  "text/html; charset=utf-8",
@@ -41,8 +41,8 @@ var contentTypes = map[string]string{
 	".woff2": "font/woff2",
 }
 
-// newSite reads all files of root. It fails on a file whose type it does not know and on a
-// compressed file that cannot be unpacked.
+// newSite reads all files of root. It fails if it does not know a file's type, or if a compressed file has no valid
+// gzip header.
 func newSite(root fs.FS) (site, error) {
 	s := site{}
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -76,7 +76,7 @@ func newAsset(name string, content []byte, gzipped bool) (*asset, error) {
 		size:        int64(len(content)),
 		contentType: contentType,
 		etag:        hex.EncodeToString(sum[:12]),
-		// The build puts nothing into an assets folder but files named by their content.
+		// The build puts only files that are named by their content into an assets folder.
 		hashed: path.Base(path.Dir(name)) == "assets",
 	}
 	if gzipped {
@@ -89,12 +89,12 @@ func newAsset(name string, content []byte, gzipped bool) (*asset, error) {
 	return a, nil
 }
 
-// serve answers a GET or HEAD with the file, compressed if it is stored so and the client takes
-// it. Ranges are not offered.
+// serve answers a GET or HEAD with the file. It sends the file compressed if it is stored so and the client accepts
+// that. It does not offer ranges.
 func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	compressed := a.gzipped && acceptsGzip(r.Header)
-	// The two encodings differ byte by byte, hence so must a strong validator.
+	// The two encodings differ in their bytes, so a strong validator must differ too.
 	etag := `"` + a.etag + `"`
 	if a.gzipped {
 		h.Set("Vary", "Accept-Encoding")
@@ -127,11 +127,11 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 		a.unpack(w)
 		return
 	}
-	_, _ = w.Write(a.content) // a client that hangs up is none of our business
+	_, _ = w.Write(a.content) // a client that hangs up is not our problem
 }
 
-// unpack writes the uncompressed content. The gzip header was read once by newAsset, so it is
-// sound; damage further in shows to the client as an answer cut short.
+// unpack writes the uncompressed content. newAsset has checked the gzip header. If the content behind it is damaged,
+// the client gets an answer that is cut short.
 func (a *asset) unpack(w io.Writer) {
 	unzip, err := gzip.NewReader(bytes.NewReader(a.content))
 	if err != nil {
@@ -140,8 +140,8 @@ func (a *asset) unpack(w io.Writer) {
 	_, _ = io.Copy(w, unzip)
 }
 
-// acceptsGzip tells whether the client takes gzip (RFC 9110, section 12.5.3). A client that says
-// nothing gets the content uncompressed.
+// acceptsGzip reports whether the client accepts gzip (RFC 9110, section 12.5.3). A client that sends no
+// Accept-Encoding header gets the content uncompressed.
 func acceptsGzip(h http.Header) bool {
 	named, other := -1.0, -1.0
 	for _, line := range h.Values("Accept-Encoding") {
@@ -161,7 +161,8 @@ func acceptsGzip(h http.Header) bool {
 	return other > 0
 }
 
-// quality reads a weight, "q=0.5". It is 1 where there is none and 0 where it makes no sense.
+// quality reads a weight, such as "q=0.5". It returns 1 if there is none, and 0 if the weight is not a number from 0 to
+// 1.
 func quality(params string) float64 {
 	name, value, found := strings.Cut(strings.TrimSpace(params), "=")
 	if !found || !strings.EqualFold(strings.TrimSpace(name), "q") {
@@ -174,8 +175,8 @@ func quality(params string) float64 {
 	return q
 }
 
-// matches tells whether the client has this version already: weak comparison, as RFC 9110,
-// section 13.1.2, asks for If-None-Match.
+// matches reports whether the client already has this version. It compares weakly, as RFC 9110, section 13.1.2,
+// requires for If-None-Match.
 func matches(h http.Header, etag string) bool {
 	for _, line := range h.Values("If-None-Match") {
 		for candidate := range strings.SplitSeq(line, ",") {

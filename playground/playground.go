@@ -1,8 +1,7 @@
 // Package playground serves the GraphQL playground, a web page.
 //
-// The pages are built from the sources beside this file (see README.md) and embedded, so the
-// server needs neither node nor the internet to show them. They are embedded compressed, and go
-// out as they are to every client that accepts gzip.
+// The pages are built from the sources beside this file (see README.md) and embedded, so the server needs neither node
+// nor the internet to show them. They are embedded compressed. A client that accepts gzip gets them as they are.
 package playground
 
 import (
@@ -16,9 +15,9 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// contentSecurityPolicy lets a page load nothing from elsewhere and run no inline script.
-// The editor needs inline styles, fonts and images in data URLs, and workers; ws: and wss: are
-// named because older browsers do not count a WebSocket of the same origin as 'self'.
+// contentSecurityPolicy lets a page load nothing from elsewhere and run no inline script. The editor needs inline
+// styles, fonts and images in data URLs, and workers. ws: and wss: are named because older browsers do not count a
+// WebSocket of the same origin as 'self'.
 const contentSecurityPolicy = "default-src 'self'; " +
 	"style-src 'self' 'unsafe-inline'; " +
 	"img-src 'self' data:; " +
@@ -27,7 +26,7 @@ const contentSecurityPolicy = "default-src 'self'; " +
 	"connect-src 'self' ws: wss:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// playgroundPath is where the page stands; what it loads is below it.
+// playgroundPath is the path of the page. Everything that the page loads is below it.
 const playgroundPath = "/playground"
 
 var loadSite = sync.OnceValues(func() (site, error) {
@@ -38,19 +37,18 @@ var loadSite = sync.OnceValues(func() (site, error) {
 	return newSite(root)
 })
 
-// Handler returns the handler of the GraphQL playground. Mount it at both "/playground" and
-// "/playground/", without stripping the prefix:
+// Handler returns the handler of the GraphQL playground. Mount it at both "/playground" and "/playground/", without
+// stripping the prefix:
 //
 //	/playground                            the page
 //	/playground/                           redirects to it
 //	/playground/assets/…                   scripts, styles, fonts; named by their content
 //	/playground/THIRD_PARTY_LICENSES.txt   what the page is made of
 //
-// The page speaks to /graphql on the same host, over POST and WebSocket. Only GET and HEAD are
-// answered. Nothing here needs credentials: the page holds no data, and what it may ask for is
-// decided at /graphql.
+// The page speaks to /graphql on the same host, over POST and WebSocket. The handler answers only GET and HEAD. Nothing
+// here needs credentials: the page holds no data, and /graphql decides what it may ask for.
 //
-// It panics if the embedded files are damaged, which is a fault of the build.
+// Handler panics if the embedded files are damaged, which is a fault of the build.
 func Handler() http.Handler {
 	s, err := loadSite()
 	if err != nil {
@@ -68,7 +66,7 @@ func playground(s site) http.Handler {
 			return
 		}
 		if r.URL.Path == playgroundPath+"/" {
-			// Relative, so that it also holds behind a proxy that adds a prefix.
+			// The target is relative, so it is also right behind a proxy that adds a prefix.
 			target := "../playground"
 			if r.URL.RawQuery != "" {
 				target += "?" + r.URL.RawQuery

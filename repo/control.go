@@ -166,7 +166,7 @@ func (c *Control) History(ctx context.Context, entity string, first int) ([]Phas
 
 func checkFirst(first int) error {
 	if first < 0 || first > maxPage {
-		return inputError(Faulty("first", "is %d, possible is 0 to %d", first, maxPage))
+		return inputError(Faulty("first", "is %d, but must be from 0 to %d", first, maxPage))
 	}
 	return nil
 }

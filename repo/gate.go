@@ -21,7 +21,7 @@ const (
 	Quarantined BlockerCode = "QUARANTINED"
 	// NotVerified: no verification of this phase has looked at every row and found nothing.
 	NotVerified BlockerCode = "NOT_VERIFIED"
-	// Drift: the newest verification with a verdict has found differences.
+	// Drift: a verification has found differences, and no newer one is clean.
 	Drift BlockerCode = "DRIFT"
 	// BypassWrites: other programs have written to V1 since the newest clean verification began.
 	BypassWrites BlockerCode = "BYPASS_WRITES"

@@ -278,7 +278,7 @@ func (q Query) pageSize() (limit int, backward bool, err error) {
 		return defaultPage, false, nil
 	}
 	if *n < 0 || *n > maxPage {
-		return 0, false, inputError(Faulty(name, "is %d, possible is 0 to %d", *n, maxPage))
+		return 0, false, inputError(Faulty(name, "is %d, but must be from 0 to %d", *n, maxPage))
 	}
 	return *n, backward, nil
 }

@@ -59,8 +59,9 @@ func Unconvertible(field, fieldOfV2, format string, args ...any) error {
 }
 
 // Identical reports whether a and b, of one type, hold the same value byte for byte: nil pointers differ from pointers
-// to zero values, 0 differs from -0, a NaN equals a NaN with the same bits. A nil slice equals an empty one, and a time
-// equals the same instant in another zone, since a database does not distinguish them.
+// to zero values, a nil map differs from an empty one, 0 differs from -0, and a NaN equals a NaN with the same bits. A
+// nil slice equals an empty one, and a time equals the same instant in another zone, since a database does not
+// distinguish them.
 func Identical[T any](a, b T) bool {
 	return shape.Identical(reflect.ValueOf(&a).Elem(), reflect.ValueOf(&b).Elem())
 }

@@ -59,7 +59,7 @@ type start struct {
 
 func (q start) check(e *entity) error {
 	if q.olderThan < 0 || q.olderThan > e.mappingVersion {
-		return Faulty("olderThanMappingVersion", "is %d, possible is 1 to %d, the mapping's version",
+		return Faulty("olderThanMappingVersion", "is %d, but must be from 1 to %d, the mapping's version",
 			q.olderThan, e.mappingVersion)
 	}
 	if err := checkWorkers(q.Workers, 0); err != nil {
@@ -72,7 +72,7 @@ func (q start) check(e *entity) error {
 // default.
 func checkWorkers(workers, least int) error {
 	if workers < least || workers > MaxWorkers {
-		return Faulty("workers", "is %d, possible is 1 to %d", workers, MaxWorkers)
+		return Faulty("workers", "is %d, but must be from 1 to %d", workers, MaxWorkers)
 	}
 	return nil
 }

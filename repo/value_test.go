@@ -155,6 +155,76 @@ func TestDocumentsAndArraysInBulk(t *testing.T) {
 	})
 }
 
+type settingsV1 struct {
+	ID    string          `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Theme map[string]any  `gorm:"type:json;serializer:json" json:"theme"`
+	Other *map[string]any `gorm:"type:json;serializer:json" json:"other"`
+	Rates any             `gorm:"type:json;serializer:json" json:"rates"`
+}
+
+func (settingsV1) TableName() string { return "settings" }
+
+type settingsV2 struct {
+	ID    string          `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Theme map[string]any  `gorm:"type:json;serializer:json" json:"theme"`
+	Other *map[string]any `gorm:"type:json;serializer:json" json:"other"`
+	Rates any             `gorm:"type:json;serializer:json" json:"rates"`
+	Note  *string         `gorm:"type:text" json:"note"`
+}
+
+func (settingsV2) TableName() string { return "settings_v2" }
+
+// A column of JSON may be a map in the model. The guard is Identical for maps.
+func TestMapsAsColumns(t *testing.T) {
+	t.Parallel()
+	settings := functions[settingsV1, settingsV2]{
+		up: func(v settingsV1) settingsV2 {
+			return settingsV2{ID: v.ID, Theme: v.Theme, Other: v.Other, Rates: v.Rates}
+		},
+		down: func(v settingsV2) settingsV1 {
+			return settingsV1{ID: v.ID, Theme: v.Theme, Other: v.Other, Rates: v.Rates}
+		},
+	}
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := broughtWell(t, url, settings,
+			"CREATE TABLE settings (id varchar(40) PRIMARY KEY, theme json NOT NULL, other json, rates json NOT NULL)",
+			`INSERT INTO settings VALUES ('a', '{"color":"red","size":"1"}', '{"deep":{"list":[1,null]}}', '{"eur":1.5}'),
+				('b', '{}', NULL, '{}')`)
+		if v2, err := b.GetV2(t.Context(), "a"); err != nil || !v2.Copy.Stored || v2.Value.Theme["color"] != "red" {
+			t.Fatalf("%+v, %v", v2, err)
+		}
+		b.swept()
+		if _, err := b.UpdateV2(t.Context(), "a", nil, func(v *settingsV2) error {
+			v.Theme = map[string]any{"color": "blue"}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.UpdateV1(t.Context(), "b", func(v *settingsV1) error {
+			v.Rates = map[string]any{"usd": 2.0}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for key, want := range map[string]string{
+			"a": `{"id":"a","theme":{"color":"blue"},"other":{"deep":{"list":[1,null]}},"rates":{"eur":1.5}}`,
+			"b": `{"id":"b","theme":{},"other":null,"rates":{"usd":2}}`,
+		} {
+			v1, err := b.GetV1(t.Context(), key)
+			v2, err2 := b.GetV2(t.Context(), key)
+			if err != nil || err2 != nil || asJSON(v1) != want || asJSON(settings.down(v2.Value)) != want {
+				t.Errorf("%s: %s, %s, %v, %v", key, asJSON(v1), asJSON(v2.Value), err, err2)
+			}
+		}
+		run := b.run(func() (repo.Run, error) {
+			return b.control.StartVerification(t.Context(), repo.VerificationRequest{Entity: "THING", Actor: "test"})
+		})
+		if run.Status != repo.Succeeded || run.Faults > 0 {
+			t.Errorf("%+v", run)
+		}
+	})
+}
+
 type pageV1 struct {
 	ID    string           `gorm:"type:varchar(40);primaryKey" json:"id"`
 	Fixed json.RawMessage  `gorm:"type:jsonb" json:"fixed"`

@@ -24,7 +24,7 @@ func pageInfo[T any](p *repo.Page[T]) *graph.PageInfo {
 	return info
 }
 
-// node is what stands in a page for a row: nil where it could not be converted.
+// node returns what stands for a row in a page: nil if the row could not be converted.
 func node[T, N any](item *repo.Item[T], family *siblings, convert func(T, *siblings) *N) *N {
 	if item.Err != nil && faultsOf(item.Err) == nil {
 		return nil
@@ -32,7 +32,8 @@ func node[T, N any](item *repo.Item[T], family *siblings, convert func(T, *sibli
 	return convert(item.Value, family)
 }
 
-// faultsOf are the fields that alone are missing from a row of V1 that came with an error; nil where there is no row.
+// faultsOf returns an error for each field that is missing from a V1 row which came with an error. It returns nil if
+// the error came without a row.
 func faultsOf(err error) []*repo.ConversionError {
 	conversion, ok := errors.AsType[*repo.ConversionError](err)
 	if !ok {
@@ -48,11 +49,11 @@ func faultsOf(err error) []*repo.ConversionError {
 	return faults
 }
 
-// addFaults adds an error for each field at fault that is asked for among fields, those of a row below the place that
-// is being resolved.
+// addFaults adds an error for each field at fault that the client asks for. fields are the fields that it asks for in
+// the row, and below is the path to the row from the place that is being resolved.
 func addFaults(ctx context.Context, err error, fields []graphql.CollectedField, below ...any) {
 	for _, fault := range faultsOf(err) {
-		name, _, _ := strings.Cut(fault.Field, "[") // an element of it
+		name, _, _ := strings.Cut(fault.Field, "[") // the fault is in an element of the field
 		for _, field := range fields {
 			if field.Name == name {
 				addErrorAt(ctx, fault, append(slices.Clone(below), field.Alias)...)
@@ -61,12 +62,13 @@ func addFaults(ctx context.Context, err error, fields []graphql.CollectedField, 
 	}
 }
 
-// rowFields are the fields that are asked for of the rows that are being resolved.
+// rowFields returns the fields that the client asks for in the rows that are being resolved.
 func rowFields(ctx context.Context) []graphql.CollectedField {
 	return graphql.CollectFieldsCtx(ctx, []string{graphql.GetFieldContext(ctx).Field.Definition.Type.Name()})
 }
 
-// partly is a row of V1, with an error for each of its fields that alone could not be read.
+// partly returns a V1 row, and adds an error for each of its fields that could not be read. A row that is not found is
+// nil.
 func partly[N any](ctx context.Context, row *N, err error) (*N, error) {
 	if len(faultsOf(err)) > 0 {
 		addFaults(ctx, err, rowFields(ctx))
@@ -75,7 +77,7 @@ func partly[N any](ctx context.Context, row *N, err error) (*N, error) {
 	return absent(row, err)
 }
 
-// pageName is the same for queries that ask for the same page.
+// pageName returns the same name for queries that ask for the same page.
 func pageName(q repo.Query) string {
 	name, err := json.Marshal([]any{q.First, q.After, q.Last, q.Before})
 	if err != nil {
@@ -98,7 +100,7 @@ func addErrorAt(ctx context.Context, err error, below ...any) {
 	graphql.AddError(ctx, &gqlerror.Error{Err: err, Message: err.Error(), Path: path})
 }
 
-// failedNodes adds the errors of a page's rows where nodes is being resolved.
+// failedNodes adds the errors of a page's rows while the field nodes is being resolved.
 func failedNodes(ctx context.Context, page repo.AnyPage, rows int) {
 	for i := range rows {
 		switch err := page.Failure(i); {
@@ -110,7 +112,8 @@ func failedNodes(ctx context.Context, page repo.AnyPage, rows int) {
 	}
 }
 
-// failedEdges adds the errors of a page's rows where edges is being resolved, if their nodes are asked for.
+// failedEdges adds the errors of a page's rows while the field edges is being resolved, if the client asks for their
+// nodes.
 func failedEdges(ctx context.Context, page repo.AnyPage, rows int, edge string) {
 	for _, field := range graphql.CollectFieldsCtx(ctx, []string{edge}) {
 		if field.Name != "node" {
@@ -134,7 +137,7 @@ func total(ctx context.Context, page repo.AnyPage) (int, error) {
 	return int(n), err
 }
 
-// checkText refuses what no database text holds.
+// checkText returns an *InputError if one of the texts is one that no database can hold.
 func checkText(field string, texts ...string) error {
 	for _, s := range texts {
 		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
@@ -144,7 +147,7 @@ func checkText(field string, texts ...string) error {
 	return nil
 }
 
-// given returns the value of an optional field; false where it is absent or null.
+// given returns the value of an optional field, and false if the field is absent or null.
 func given[T any](o graphql.Omittable[*T]) (v T, ok bool) {
 	if p := o.Value(); p != nil {
 		return *p, true
@@ -152,14 +155,14 @@ func given[T any](o graphql.Omittable[*T]) (v T, ok bool) {
 	return v, false
 }
 
-// set sets what is given: an absent field stays as it is, a null clears it.
+// set sets a field to what the client has sent. An absent field stays as it is, and null clears it.
 func set[T any](to **T, o graphql.Omittable[*T]) {
 	if v, ok := o.ValueOK(); ok {
 		*to = v
 	}
 }
 
-// setRequired sets what is given, and refuses null.
+// setRequired sets a field to what the client has sent. An absent field stays as it is, and null is an *InputError.
 func setRequired[T any](to *T, field string, o graphql.Omittable[*T]) error {
 	v, ok := o.ValueOK()
 	if ok && v == nil {
@@ -171,7 +174,7 @@ func setRequired[T any](to *T, field string, o graphql.Omittable[*T]) error {
 	return nil
 }
 
-// version turns an expected version into the engine's.
+// version turns an expected version into the engine's form: nil if the client expects none.
 func version(o graphql.Omittable[*int]) *int64 {
 	if v, ok := given(o); ok {
 		return new(int64(v))

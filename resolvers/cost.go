@@ -7,16 +7,16 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// maxCost is what the cost of a list counts at most as an element of another. It is far beyond what a server lets pass.
+// maxCost is the most that a list counts as an element of another list. It is far beyond what a server accepts.
 const maxCost = 1 << 20
 
-// many is the cost of a list of n elements.
+// many returns the cost of a list of n elements.
 func many(child, n int) int {
-	// What is too much stays too much, whatever surrounds it, and never overflows.
+	// The two bounds keep the product from overflowing. A cost that is too high stays too high, whatever surrounds it.
 	return 1 + min(child, maxCost)*min(max(n, 1), 1000)
 }
 
-// page is the cost of a page of a list.
+// page returns the cost of a page of a list. Without first and last, a page has 20 elements.
 func page(child int, first, last *int) int {
 	switch {
 	case first != nil:
@@ -28,7 +28,7 @@ func page(child int, first, last *int) int {
 	}
 }
 
-// Costs says which fields are lists, and how long they may get: a page of 100 costs what it holds.
+// Costs returns how to compute the cost of each field that is a list: a page of 100 rows costs as much as 100 rows.
 func Costs() graph.ComplexityRoot {
 	var c graph.ComplexityRoot
 	setEntityCosts(&c)

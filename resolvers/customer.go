@@ -103,7 +103,7 @@ func customerQuery(first *int, after *string, last *int, before *string, orderBy
 	return q, err
 }
 
-// customerPredicates are pairs that pick the same customers in either shape.
+// customerPredicates returns predicates that pick the same customers in either shape.
 func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 	var where []repo.Predicate
 	if part, ok := given(filter.NameContains); ok {
@@ -126,7 +126,7 @@ func customerPredicates(filter graph.CustomerFilter) ([]repo.Predicate, error) {
 	if keys, ok := filter.Keys.ValueOK(); ok && keys != nil {
 		const most = 100
 		if len(keys) > most {
-			return nil, badInput("filter.keys", "has %d elements, at most %d are possible", len(keys), most)
+			return nil, badInput("filter.keys", "has %d elements, but at most %d are allowed", len(keys), most)
 		}
 		if err := checkText("filter.keys", keys...); err != nil {
 			return nil, err
@@ -205,8 +205,8 @@ func (r customerV2) Orders(ctx context.Context, c *graph.CustomerV2, first *int,
 	return ordersOf(ctx, c.Siblings, c.CustomerID, asked, r.Resolver.Orders.ListGroupsV2, ordersV2)
 }
 
-// ordersOf returns a customer's page of orders. The pages of all siblings are read at once, and their orders are
-// siblings.
+// ordersOf returns a customer's page of orders. It reads the pages of all siblings at once, and their orders become
+// siblings too.
 func ordersOf[T, C any](
 	ctx context.Context, of any, customerID string, asked repo.Query,
 	list func(ctx context.Context, column string, keys []string, q repo.Query) ([]*repo.Page[T], error),

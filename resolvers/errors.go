@@ -7,12 +7,12 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// badInput is the error of an argument.
+// badInput returns an *InputError for an argument.
 func badInput(field, format string, args ...any) error {
 	return &repo.InputError{FieldError: repo.FieldError{Field: field, Reason: fmt.Sprintf(format, args...)}}
 }
 
-// absent turns ErrNotFound into the null that a query answers.
+// absent turns ErrNotFound into null, which is what a query answers then.
 func absent[T any](v *T, err error) (*T, error) {
 	if errors.Is(err, repo.ErrNotFound) {
 		return nil, nil //nolint:nilnil // null is GraphQL's answer for what is not there
@@ -23,7 +23,7 @@ func absent[T any](v *T, err error) (*T, error) {
 	return v, nil
 }
 
-// extendedError is an error of the engine with what its code does not say, in the extensions of the answer.
+// extendedError is an error of the engine with extensions, which say what its code does not.
 type extendedError struct {
 	error
 	extensions map[string]any
@@ -35,7 +35,8 @@ func (e extendedError) Unwrap() error { return e.error }
 // Extensions is part of server.Extended.
 func (e extendedError) Extensions() map[string]any { return e.extensions }
 
-// extended adds the run that is active already, or what blocks the gate, to an error that says so.
+// extended adds to an error of the engine the run that is already active, or the blockers of a gate, if the error is
+// about these.
 func extended(err error) error {
 	if active, ok := errors.AsType[*repo.RunActiveError](err); ok {
 		return extendedError{err, map[string]any{"run": runID(active.Run)}}

@@ -140,7 +140,7 @@ func (s subscription) MigrationProgress(ctx context.Context, entity graph.Entity
 	return forward(ctx, states, migrationOf), nil
 }
 
-// forward converts what a channel sends, until it is closed or ctx ends.
+// forward converts what a channel sends, until that channel is closed or ctx ends.
 func forward[T, N any](ctx context.Context, states <-chan T, convert func(T) *N) <-chan *N {
 	converted := make(chan *N, 1)
 	go func() {

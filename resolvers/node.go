@@ -14,7 +14,7 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// The types that have global ids, besides those of rows.
+// The types that have global ids, in addition to those of rows.
 const (
 	migrationNode = "Migration"
 	runNode       = "Run"
@@ -26,7 +26,7 @@ func globalID(kind, key string) string {
 
 func runID(id int64) string { return globalID(runNode, strconv.FormatInt(id, 10)) }
 
-// parseGlobalID returns an *InputError for what globalID did not make.
+// parseGlobalID takes a global id apart. It returns an *InputError if globalID cannot have made the id.
 func parseGlobalID(field, id string) (kind, key string, err error) {
 	text, err := base64.StdEncoding.DecodeString(id)
 	kind, key, found := strings.Cut(string(text), ":")
@@ -52,7 +52,7 @@ func parseRunID(id string) (int64, error) {
 	return n, nil
 }
 
-// Node answers null for what is not there.
+// Node answers null if there is nothing with this id.
 func (q query) Node(ctx context.Context, id string) (graph.Node, error) {
 	nodes, failures, err := q.nodes(ctx, "id", []string{id})
 	if err != nil {
@@ -61,11 +61,11 @@ func (q query) Node(ctx context.Context, id string) (graph.Node, error) {
 	return nodes[0], failures[0]
 }
 
-// Nodes answers each id on its own: one that fails is null, with an error at its place.
+// Nodes answers each id on its own. An id that fails gives null, and an error at its place.
 func (q query) Nodes(ctx context.Context, ids []string) ([]graph.Node, error) {
 	const most = 100
 	if len(ids) > most {
-		return nil, badInput("ids", "has %d elements, at most %d are possible", len(ids), most)
+		return nil, badInput("ids", "has %d elements, but at most %d are allowed", len(ids), most)
 	}
 	nodes, failures, err := q.nodes(ctx, "ids", ids)
 	if err != nil {
@@ -79,10 +79,10 @@ func (q query) Nodes(ctx context.Context, ids []string) ([]graph.Node, error) {
 	return nodes, nil
 }
 
-// readNodes reads the rows with these keys, and returns for each a node, or nil and perhaps an error.
+// readNodes reads the rows with these keys. For each key it returns a node, or nil and perhaps an error.
 type readNodes func(ctx context.Context, keys []string) ([]graph.Node, []error, error)
 
-// rowNodes is the readNodes of an entity: rows that are read together are siblings.
+// rowNodes reads the nodes of an entity, as a readNodes does. Rows that are read together are siblings.
 func rowNodes[T any, N graph.Node](
 	ctx context.Context, keys []string, read func(context.Context, []string) ([]repo.Result[T], error),
 	convert func(T, *siblings) N,
@@ -101,7 +101,7 @@ func rowNodes[T any, N graph.Node](
 	})
 }
 
-// eachNode makes n nodes one by one. What is not found is nil without an error.
+// eachNode makes n nodes one by one. A node that is not found is nil without an error.
 func eachNode[N graph.Node](n int, one func(i int) (N, error)) ([]graph.Node, []error, error) {
 	nodes, failures := make([]graph.Node, n), make([]error, n)
 	for i := range n {
@@ -134,8 +134,8 @@ func (q query) runNodes(ctx context.Context, keys []string) ([]graph.Node, []err
 	})
 }
 
-// forOperators is read for operators; others get an error for each key. It is what the directive @operator is for a
-// field.
+// forOperators lets only operators use read. Other callers get an error for each key. It does for nodes what the
+// directive @operator does for a field.
 func forOperators(read readNodes) readNodes {
 	return func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
 		if err := auth.Require(ctx, auth.Operator); err != nil {
@@ -145,7 +145,7 @@ func forOperators(read readNodes) readNodes {
 	}
 }
 
-// nodes reads each type in one batch.
+// nodes reads the nodes of each type in one batch. It returns them, and their errors, in the order of the ids.
 func (q query) nodes(ctx context.Context, field string, ids []string) ([]graph.Node, []error, error) {
 	types := q.rowNodes()
 	types[migrationNode], types[runNode] = forOperators(q.migrationNodes), forOperators(q.runNodes)

@@ -110,8 +110,8 @@ func orderQuery(first *int, after *string, last *int, before *string, orderBy *g
 	return q, err
 }
 
-// orderPredicates are pairs that pick the same orders in either shape. Dates are compared as the database compares
-// them: SQLite keeps them as text, whose order is that of the days.
+// orderPredicates returns predicates that pick the same orders in either shape. The database compares the dates: SQLite
+// keeps them as text, whose order is that of the days.
 func orderPredicates(filter graph.OrderFilter) ([]repo.Predicate, error) {
 	var where []repo.Predicate
 	pair := func(v1, v2 repo.Condition) { where = append(where, repo.Predicate{V1: v1, V2: v2}) }
@@ -199,7 +199,7 @@ func (r orderV2) Customer(ctx context.Context, o *graph.OrderV2) (*graph.Custome
 	return referred(ctx, o.Siblings, o.CustomerID, r.Customers.GetManyV2, newCustomerV2)
 }
 
-// orderKey reads the key of a new order, zero where the server makes it.
+// orderKey reads the key of a new order. It returns 0 if the server has to make the key.
 func orderKey(id string) (models.OrderID, error) {
 	if id == "" {
 		return 0, nil

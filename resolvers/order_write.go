@@ -112,7 +112,7 @@ func (m mutation) DeleteOrderV2(ctx context.Context, orderID string,
 	return deleted(orderID, m.Orders.Delete(ctx, orderID, version(graphql.OmittableOf(expectedVersion))))
 }
 
-// details keeps the order of the input, so that an error names the right one; V1 gives them back by product.
+// details keeps the order of the input, so that an error names the right element. V1 returns the details by product.
 func details(in []graph.OrderDetailV1Input) []models.OrderDetailV1 {
 	list := make([]models.OrderDetailV1, len(in))
 	for i, d := range in {

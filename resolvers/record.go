@@ -7,7 +7,7 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// What the resolvers of every entity have in common.
+// This file holds what the resolvers of all entities have in common.
 
 func copyOf(c repo.Copy) *graph.Copy {
 	answer := &graph.Copy{Stored: c.Stored, Refined: c.Refined, MappingVersion: c.MappingVersion}
@@ -17,7 +17,8 @@ func copyOf(c repo.Copy) *graph.Copy {
 	return answer
 }
 
-// keyForCreate is empty where the server makes the key, which an empty key does not ask for.
+// keyForCreate returns the key for a new row, or "" if the server has to make it. An empty key in the input is an
+// *InputError, since it does not ask for that.
 func keyForCreate(field string, key graphql.Omittable[*string]) (string, error) {
 	k, ok := given(key)
 	if ok && k == "" {

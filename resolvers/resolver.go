@@ -1,6 +1,6 @@
-// Package resolvers answers the GraphQL schema with the engine of package repo: one file per noun. A resolver reads its
-// input, calls the engine and returns its errors as they are: package server translates them once, at the edge. What is
-// the sample's is in sample.go and in the files of its nouns.
+// Package resolvers answers the GraphQL schema with the engine of package repo, with one file for each noun. A resolver
+// reads its input, calls the engine, and returns the engine's errors as they are. Package server translates them in one
+// place. Everything that belongs to the sample is in sample.go and in the files of the sample's nouns.
 package resolvers
 
 import (
@@ -21,8 +21,8 @@ type Resolver struct {
 
 var _ graph.ResolverRoot = (*Resolver)(nil)
 
-// New describes the entities to db, which in a database that has not seen them start in the phase initial. It does not
-// touch the database.
+// New returns the resolvers, after it has described the entities to db. An entity that the database does not know yet
+// starts in the phase initial. New does not touch the database.
 func New(db *repo.DB, initial repo.Phase) (*Resolver, error) {
 	entities, err := newEntities(db, initial)
 	if err != nil {
@@ -48,13 +48,13 @@ func (r *Resolver) Mutation() graph.MutationResolver { return mutation{r} }
 // Subscription answers subscriptions.
 func (r *Resolver) Subscription() graph.SubscriptionResolver { return subscription{r} }
 
-// Migration answers what a migration does not hold itself.
+// Migration answers the fields that a graph.Migration does not hold itself.
 func (r *Resolver) Migration() graph.MigrationResolver { return migration{r} }
 
-// Run answers what a run does not hold itself.
+// Run answers the fields that a repo.Run does not hold itself.
 func (r *Resolver) Run() graph.RunResolver { return run{r} }
 
-// Directives returns what the schema's directives do: @writer and @operator refuse a field to callers without the role.
+// Directives returns what the schema's directives do. @writer and @operator refuse a field to callers without the role.
 func Directives() graph.DirectiveRoot {
 	needs := func(role auth.Role) func(context.Context, any, graphql.Resolver) (any, error) {
 		return func(ctx context.Context, _ any, next graphql.Resolver) (any, error) {

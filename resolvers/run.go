@@ -76,7 +76,7 @@ func runRequest(ctx context.Context, input graph.StartRunInput) (repo.RunRequest
 	}, err
 }
 
-// runLimits are what a client says of a run's pace, each 0 where it says nothing.
+// runLimits are the limits that a client sets for a run. Each is 0 if the client does not set it.
 type runLimits struct{ workers, rowsPerSecond int }
 
 func limitsOf(workers, rowsPerSecond graphql.Omittable[*int]) (limits runLimits, err error) {
@@ -86,7 +86,8 @@ func limitsOf(workers, rowsPerSecond graphql.Omittable[*int]) (limits runLimits,
 	return limits, err
 }
 
-// atLeastOne is a number that a client may leave out, which is 0 then, and which it must not give as 0.
+// atLeastOne returns a number that a client may leave out, or 0 if it does. It returns an *InputError for a 0 in the
+// input, which the engine would take for a number that was left out.
 func atLeastOne(field string, n graphql.Omittable[*int]) (int, error) {
 	switch given := n.Value(); {
 	case given == nil:

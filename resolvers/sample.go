@@ -8,9 +8,10 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// The wiring of the sample. Entities of your own take the place of these, here and in the files of their nouns.
+// This file wires the sample. Entities of your own take the place of the sample's, here and in the files of their
+// nouns.
 
-// Entities are the repositories of what migrates.
+// Entities are the repositories of the entities.
 type Entities struct {
 	Customers *repo.Repository[models.CustomerV1, models.CustomerV2]
 	Orders    *repo.Repository[models.OrderV1, models.OrderV2]
@@ -19,7 +20,7 @@ type Entities struct {
 // customerColumn is the column of V1's orders that holds the customer's key.
 const customerColumn = "customer_id"
 
-// newEntities gives each entity the name that the schema's enum Entity has for it.
+// newEntities describes the entities to db. Each has the name that it has in the schema's enum Entity.
 func newEntities(db *repo.DB, initial repo.Phase) (e Entities, err error) {
 	e.Customers, err = repo.New(db, repo.Definition[models.CustomerV1, models.CustomerV2]{
 		Name: string(graph.EntityCustomer), Mapping: models.CustomerMapping{}, InitialPhase: initial,
@@ -43,7 +44,7 @@ const (
 	orderNode    = "OrderV2"
 )
 
-// rowNodes says how rows are read by global id, many at once, for each type that has them.
+// rowNodes returns, for each type of row that has global ids, how to read many rows at once by these.
 func (e Entities) rowNodes() map[string]readNodes {
 	return map[string]readNodes{
 		customerNode: func(ctx context.Context, keys []string) ([]graph.Node, []error, error) {
@@ -66,35 +67,35 @@ type (
 	orderV2Connection    struct{}
 )
 
-// CustomerV1 answers what a V1 customer does not hold itself.
+// CustomerV1 answers the fields that a graph.CustomerV1 does not hold itself.
 func (r *Resolver) CustomerV1() graph.CustomerV1Resolver { return customerV1{r} }
 
-// CustomerV2 answers what a V2 customer does not hold itself.
+// CustomerV2 answers the fields that a graph.CustomerV2 does not hold itself.
 func (r *Resolver) CustomerV2() graph.CustomerV2Resolver { return customerV2{r} }
 
-// OrderV1 answers what a V1 order does not hold itself.
+// OrderV1 answers the fields that a graph.OrderV1 does not hold itself.
 func (r *Resolver) OrderV1() graph.OrderV1Resolver { return orderV1{r} }
 
-// OrderV2 answers what a V2 order does not hold itself.
+// OrderV2 answers the fields that a graph.OrderV2 does not hold itself.
 func (r *Resolver) OrderV2() graph.OrderV2Resolver { return orderV2{r} }
 
-// CustomerV1Connection answers for a page.
+// CustomerV1Connection answers the fields of a page, with the errors of its rows.
 func (r *Resolver) CustomerV1Connection() graph.CustomerV1ConnectionResolver {
 	return customerV1Connection{}
 }
 
-// CustomerV2Connection answers for a page.
+// CustomerV2Connection answers the fields of a page, with the errors of its rows.
 func (r *Resolver) CustomerV2Connection() graph.CustomerV2ConnectionResolver {
 	return customerV2Connection{}
 }
 
-// OrderV1Connection answers for a page.
+// OrderV1Connection answers the fields of a page, with the errors of its rows.
 func (r *Resolver) OrderV1Connection() graph.OrderV1ConnectionResolver { return orderV1Connection{} }
 
-// OrderV2Connection answers for a page.
+// OrderV2Connection answers the fields of a page, with the errors of its rows.
 func (r *Resolver) OrderV2Connection() graph.OrderV2ConnectionResolver { return orderV2Connection{} }
 
-// setEntityCosts says which fields of the entities are lists, and how long they may get.
+// setEntityCosts sets how to compute the cost of each field of the entities that is a list.
 func setEntityCosts(c *graph.ComplexityRoot) {
 	c.CustomerV1.Orders = func(child int, first *int, _ *string, last *int,
 		_ *string,

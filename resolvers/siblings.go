@@ -8,17 +8,19 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// siblings are rows that were read together, in however many lists. What one of them refers to is read for all of them
-// at once, so a query costs a number of statements that depends on its depth alone. They live as long as the answer.
+// siblings are rows that were read together, no matter in how many lists. What one of them refers to is read for all of
+// them at once, so the number of statements of a query depends only on its depth. Siblings live as long as the answer.
 type siblings struct {
-	keys  []string // what the rows refer to: customers by their own keys, orders by their customers'
+	keys  []string // what to read by: a customer's own key, an order's customer
 	known map[string]bool
 
+	// mu guards reads. keys and known no longer change once anybody asks.
 	mu    sync.Mutex
 	reads map[string]func() (any, error)
 }
 
-// add is called while the rows are made, before anybody asks.
+// add adds a key, unless it is nil or known. It takes no lock: all keys are added while the rows are made, before
+// anybody asks.
 func (s *siblings) add(key *string) {
 	if key == nil || s.known[*key] {
 		return
@@ -30,7 +32,8 @@ func (s *siblings) add(key *string) {
 	s.keys = append(s.keys, *key)
 }
 
-// together returns what read returns for all keys: it is called by who comes first with the name.
+// together returns what read returns for all keys. Only the first call with a name calls read, and the others wait for
+// it.
 func together[A any](ctx context.Context, of any, name string,
 	read func(context.Context, []string) (map[string]A, error),
 ) (map[string]A, error) {
@@ -55,7 +58,7 @@ func together[A any](ctx context.Context, of any, name string,
 	return answers.(map[string]A), nil
 }
 
-// referred returns the row with a key that one of the siblings refers to, nil where there is none.
+// referred returns the row with this key, to which one of the siblings refers, or nil if there is no such row.
 func referred[T, N any](
 	ctx context.Context, of any, key *string, read func(context.Context, []string) ([]repo.Result[T], error),
 	convert func(T, *siblings) *N,

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// answerForm is a form of answer that a client may prefer.
+// answerForm is the form of an answer, which a client may choose.
 type answerForm int
 
 const (
@@ -20,8 +20,9 @@ func (f answerForm) mediaType() string {
 	return [...]string{"application/json", "application/graphql-response+json", "text/event-stream"}[f]
 }
 
-// negotiate picks the form that the lines of an Accept header prefer: that of the highest weight, among equals the one
-// that is named first. A client that says nothing gets application/json. False means that it takes none.
+// negotiate picks the form that the lines of an Accept header prefer. The highest weight wins, and among equal weights
+// the form that is named first. A client that sends no Accept header gets application/json. It returns false if the
+// client accepts none of the forms.
 func negotiate(lines []string) (answerForm, bool) {
 	accept := strings.Join(lines, ",")
 	if strings.TrimSpace(accept) == "" {
@@ -38,8 +39,8 @@ func negotiate(lines []string) (answerForm, bool) {
 	return best, bestWeight > 0
 }
 
-// judge returns the weight of a form and the place where it is named, by the most specific range that matches (RFC
-// 9110, section 12.5.1). A range with an asterisk never asks for a stream.
+// judge returns the weight of a form and the place where it is named. Both come from the most specific range that
+// matches (RFC 9110, section 12.5.1). A range with an asterisk never asks for a stream.
 func judge(ranges []string, form answerForm) (weight float64, place int) {
 	specific := 0
 	for i, text := range ranges {
@@ -64,7 +65,7 @@ func judge(ranges []string, form answerForm) (weight float64, place int) {
 	return weight, place
 }
 
-// quality reads a weight: 1 where there is none, 0 where it makes no sense.
+// quality reads a weight. It returns 1 for an empty text, and 0 if the text is not a number from 0 to 1.
 func quality(text string) float64 {
 	if text == "" {
 		return 1

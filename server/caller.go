@@ -7,7 +7,8 @@ import (
 	"github.com/alwaysup/coexist/auth"
 )
 
-// guardCallers lets callers in who show credentials. A socket may show them later, in its connection_init.
+// guardCallers lets in only callers with valid credentials. A socket may show them later, in its connection_init. Where
+// no credentials are configured, everybody is let in, and limits count callers by their address.
 func guardCallers(a *auth.Authenticator, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := r.Header.Get("Authorization")
@@ -27,7 +28,7 @@ func guardCallers(a *auth.Authenticator, next http.Handler) http.Handler {
 	})
 }
 
-// refuseCaller answers a request whose credentials are missing, not good, or cannot be looked at.
+// refuseCaller answers a request whose credentials are missing, not valid, without a role, or cannot be checked.
 func refuseCaller(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, auth.ErrProvider):
@@ -46,8 +47,8 @@ func refuseCaller(w http.ResponseWriter, err error) {
 	refuse(w, http.StatusUnauthorized, CodeUnauthenticated, err.Error())
 }
 
-// guardHost refuses host names that are not loopback ones where everyone who reaches a loopback address is an operator:
-// a page of another site may have had its own name point here.
+// guardHost refuses requests whose Host is not a loopback name, if open is set: then everyone who reaches the loopback
+// address is an operator, and another site may have pointed its own name at this address.
 func guardHost(open bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if open && !auth.IsLoopbackHost(r.Host) {

@@ -12,22 +12,22 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits say what one client may do. A client is a name, where it has shown credentials, else an address; of an IPv6
-// address the part that a network is given. Zero is no limit.
+// Limits say what one client may do. A client is the name in its credentials. Without credentials it is an address; for
+// IPv6, that is its /64 prefix, which is what one network gets. Zero means no limit.
 type Limits struct {
-	// Rate is how many operations a second a client may send, over HTTP and sockets together; as many more at once
-	// after a pause.
+	// Rate is how many operations per second a client may send, over HTTP and sockets together. After a pause a client
+	// may send a burst of as many.
 	Rate int
-	// Operations is how many queries and mutations of a client may run at once.
+	// Operations is how many queries and mutations of one client may run at once.
 	Operations int
-	// Subscriptions is how many subscriptions a client may have at once, and how many sockets.
+	// Subscriptions is how many subscriptions one client may have at once, and how many sockets.
 	Subscriptions int
 }
 
-// maxClients is how many clients are remembered. One that is forgotten begins anew.
+// maxClients is how many clients are remembered. The counts of a forgotten client start anew.
 const maxClients = 10_000
 
-// clients counts what each client does.
+// clients counts what each client does. It is safe for concurrent use.
 type clients struct {
 	limits Limits
 	known  *lru.Cache[string, *client]
@@ -41,7 +41,7 @@ func newClients(limits Limits) *clients {
 	return &clients{limits, known}
 }
 
-// client is what one client does at the moment.
+// client counts what one client is doing.
 type client struct {
 	operations, subscriptions, sockets *semaphore.Weighted
 	rate                               *rate.Limiter
@@ -59,13 +59,14 @@ func (c *clients) of(name string) *client {
 		operations: places(c.limits.Operations), subscriptions: places(c.limits.Subscriptions),
 		sockets: places(c.limits.Subscriptions), rate: rate.NewLimiter(perSecond, burst),
 	}
+	// Two requests may come first at the same time: both must count on the same client.
 	if earlier, found, _ := c.known.PeekOrAdd(name, fresh); found {
 		return earlier
 	}
 	return fresh
 }
 
-// places is how many things may be at once, any number for 0.
+// places returns a semaphore for this many things at once. 0 means no limit.
 func places(most int) *semaphore.Weighted {
 	if most == 0 {
 		return semaphore.NewWeighted(math.MaxInt64)
@@ -73,7 +74,8 @@ func places(most int) *semaphore.Weighted {
 	return semaphore.NewWeighted(int64(most))
 }
 
-// addressOf is the client behind the address of a connection; of an IPv6 address the part that a network is given.
+// addressOf returns the client behind the address of a connection: its IP address without the port or, for IPv6, its
+// /64 prefix, which is what one network gets.
 func addressOf(remoteAddr string) string {
 	address, err := netip.ParseAddrPort(remoteAddr)
 	if err != nil {
@@ -88,7 +90,7 @@ func addressOf(remoteAddr string) string {
 	return ip.String()
 }
 
-// The errors of a client that does too much.
+// The errors for a client that does too much.
 var (
 	errTooFast       = errors.New("too many requests in a short time: wait a moment")
 	errTooMany       = errors.New("too many operations at once: let some end first")
@@ -96,7 +98,8 @@ var (
 	errSockets       = errors.New("too many sockets at once: use one for several subscriptions, or close some first")
 )
 
-// begin takes a place for an operation of a kind, for the caller to release.
+// begin takes a place for an operation of this kind. The caller has to release it. It fails with errTooMany or
+// errSubscriptions if no place is free.
 func (c *client) begin(kind ast.Operation) (*semaphore.Weighted, error) {
 	places, err := c.operations, errTooMany
 	if kind == ast.Subscription {

@@ -14,9 +14,9 @@ import (
 	"github.com/vektah/gqlparser/v2/formatter"
 )
 
-// LoadSchema returns a schema as clients see it: without @defer, which would lose data over plain JSON, and without
-// what gqlgen's code generation reads. Give it to the configuration of the executable schema. It panics where the
-// source is no schema.
+// LoadSchema returns a schema as clients see it. It leaves out @defer, which would lose data over plain JSON, and the
+// directives that only gqlgen's code generation reads. Give the schema to the configuration of the executable schema.
+// LoadSchema panics if the source is not a valid schema.
 func LoadSchema(source *ast.Source) *ast.Schema {
 	schema := gqlparser.MustLoadSchema(source)
 	delete(schema.Directives, "defer")
@@ -26,23 +26,23 @@ func LoadSchema(source *ast.Source) *ast.Schema {
 	return schema
 }
 
-// PrintSchema returns a schema in GraphQL's schema definition language.
+// PrintSchema returns the schema in GraphQL's schema definition language.
 func PrintSchema(schema *ast.Schema) string {
 	var b strings.Builder
 	formatter.NewFormatter(&b, formatter.WithIndent("  ")).FormatSchema(schema)
 	return b.String()
 }
 
-// queryCacheSize is how many parsed documents are kept.
+// queryCacheSize is how many parsed documents the server keeps.
 const queryCacheSize = 1000
 
 func init() {
-	// A request that is refused as a whole is an error message on a socket, not a result.
+	// On a socket, a request that is refused as a whole gets an error message, not a result.
 	errcode.RegisterErrorType(CodeInput, errcode.KindProtocol)
 }
 
-// graphQL returns the handler of /graphql: queries over POST and GET, mutations over POST, all three kinds of operation
-// over WebSocket (graphql-transport-ws) and server-sent events.
+// graphQL returns the handler of /graphql. It takes queries over POST and GET, mutations over POST, and all three kinds
+// of operation over WebSocket (graphql-transport-ws) and server-sent events.
 func (s *Server) graphQL(schema graphql.ExecutableSchema, telemetry *telemetry) http.Handler {
 	g := handler.New(schema)
 	g.AddTransport(s.newSocketTransport())
@@ -55,7 +55,7 @@ func (s *Server) graphQL(schema graphql.ExecutableSchema, telemetry *telemetry) 
 	g.Use(operationLog{s.options.Logger})
 	g.Use(extension.Introspection{})
 	g.Use(extension.AutomaticPersistedQuery{Cache: lru.New[string](1000)})
-	g.Use(newDocumentLimits()) // after the document of a persisted query is known
+	g.Use(newDocumentLimits()) // must come after persisted queries, which put the document in
 	g.Use(extension.FixedComplexityLimit(MaxComplexity))
 	g.Use(cost{})
 	g.Use(socketLimit{s.clients})

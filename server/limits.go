@@ -11,44 +11,45 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// What a request may be. Most of it is judged before a document is validated, since validating takes time that grows
-// with the square of the document's fields.
+// The limits of a request. Most of them are checked before a document is validated, since the time that validation
+// takes grows with the square of the number of fields.
 const (
-	// MaxBody limits a request's body, and a message on a socket, in bytes.
+	// MaxBody limits the body of a request, and a message on a socket, in bytes.
 	MaxBody = 1 << 20
-	// MaxDocument limits a document, in bytes. Documents are kept in caches.
+	// MaxDocument limits a document, in bytes. Caches keep documents, so this bounds their memory.
 	MaxDocument = 64 << 10
-	// MaxTokens limits a document.
+	// MaxTokens limits the tokens of a document.
 	MaxTokens = 3000
-	// MaxFields limits the fields of a document, each counted as often as fragments repeat it.
+	// MaxFields limits the fields of a document. A field counts as often as fragments repeat it.
 	MaxFields = 1000
-	// MaxRootFields limits the fields at the top of an operation: how many questions it asks at once.
+	// MaxRootFields limits the fields at the top of an operation, which is how many questions it asks at once.
 	MaxRootFields = 50
-	// MaxAliases limits the fields of a document that are given another name.
+	// MaxAliases limits the fields of a document that have an alias.
 	MaxAliases = 200
 	// MaxDirectives limits the directives of a document.
 	MaxDirectives = 100
-	// MaxDepth limits how deep the fields of a document lie in each other.
+	// MaxDepth limits how deep the fields of a document are nested.
 	MaxDepth = 20
-	// MaxIntrospection limits what is asked of the schema, by the weights of introspectionWeights.
+	// MaxIntrospection limits how much of the schema a document asks for, by the weights in introspectionWeights.
 	MaxIntrospection = 1_000_000
-	// MaxInputList limits a list in the variables: what is stored is read again, by many at once. Those in a document
-	// have few tokens.
+	// MaxInputList limits the length of a list in the variables, since a list that is stored is read again, by many at
+	// once. MaxTokens limits a list in the document itself.
 	MaxInputList = 1000
-	// MaxComplexity limits the fields of an answer.
+	// MaxComplexity limits the estimated number of fields of an answer.
 	MaxComplexity = 50_000
 )
 
-// introspectionWeights says about how many elements the lists of introspection have. A question about the members of
-// the types of members multiplies them, and gqlgen's complexity counts nothing of it.
+// introspectionWeights estimates how many elements the lists of introspection have. A query for the members of the
+// types of members multiplies them, which gqlgen's complexity does not see.
 var introspectionWeights = map[string]int{
 	"types": 150, "fields": 12, "inputFields": 12, "args": 4, "enumValues": 8, "possibleTypes": 4,
 	"interfaces": 2, "directives": 8,
 }
 
-// documentLimits is an extension that refuses documents which ask for too much, or would take long merely to validate.
+// documentLimits is an extension that refuses a document if it asks for too much, or if it would take long even to
+// validate.
 type documentLimits struct {
-	accepted *lru.Cache[string, struct{}] // documents that have passed
+	accepted *lru.Cache[string, struct{}] // documents that have passed before
 }
 
 func newDocumentLimits() documentLimits {
@@ -65,17 +66,18 @@ func (documentLimits) ExtensionName() string { return "DocumentLimits" }
 // Validate is part of gqlgen's interface.
 func (documentLimits) Validate(graphql.ExecutableSchema) error { return nil }
 
-// MutateOperationParameters is called before a document is parsed and validated.
+// MutateOperationParameters is part of gqlgen's interface, which calls it before it parses and validates a document. It
+// returns an error for a request beyond one of the limits.
 func (l documentLimits) MutateOperationParameters(_ context.Context, params *graphql.RawParams) *gqlerror.Error {
 	if n := longestList(params.Variables); n > MaxInputList {
-		return gqlerror.Errorf("a list in the variables has %d elements, possible are %d", n, MaxInputList)
+		return gqlerror.Errorf("a list in the variables has %d elements, but at most %d are allowed", n, MaxInputList)
 	}
 	if l.accepted.Contains(params.Query) {
 		return nil
 	}
 	if len(params.Query) > MaxDocument {
 		return gqlerror.Errorf(
-			"the document has %d bytes, possible are %d: ask for less at once, and send values as variables",
+			"the document has %d bytes, but at most %d are allowed: ask for less at once, and send values as variables",
 			len(params.Query), MaxDocument)
 	}
 	if hasLoneSurrogate(params.Query) {
@@ -83,7 +85,7 @@ func (l documentLimits) MutateOperationParameters(_ context.Context, params *gra
 	}
 	document, err := parser.ParseQueryWithTokenLimit(&ast.Source{Input: params.Query}, MaxTokens)
 	if err != nil {
-		return nil //nolint:nilerr // whoever parses it next says what is wrong with it
+		return nil //nolint:nilerr // gqlgen parses it next, and says what is wrong with it
 	}
 	if err := judgeSize(document); err != nil {
 		return err
@@ -92,7 +94,7 @@ func (l documentLimits) MutateOperationParameters(_ context.Context, params *gra
 	return nil
 }
 
-// longestList is how long the longest list in a JSON value is.
+// longestList returns the length of the longest list within a JSON value.
 func longestList(value any) int {
 	longest := 0
 	switch v := value.(type) {
@@ -109,7 +111,7 @@ func longestList(value any) int {
 	return longest
 }
 
-// judgeSize returns an error for a document beyond one of the limits.
+// judgeSize returns an error if the document is beyond one of the limits.
 func judgeSize(document *ast.QueryDocument) *gqlerror.Error {
 	m := measure{fragments: document.Fragments, known: map[string]documentSize{}}
 	var whole documentSize
@@ -119,7 +121,7 @@ func judgeSize(document *ast.QueryDocument) *gqlerror.Error {
 		roots = max(roots, operation.top)
 		whole = whole.and(operation).and(documentSize{directives: len(o.Directives)})
 	}
-	for _, f := range document.Fragments { // those that nobody uses are validated too
+	for _, f := range document.Fragments { // even unused ones, since they are validated too
 		whole = whole.and(m.fragment(f.Name))
 	}
 	for _, limit := range []struct {
@@ -143,17 +145,18 @@ func judgeSize(document *ast.QueryDocument) *gqlerror.Error {
 	return nil
 }
 
-// documentSize is how much is in a selection, as if fragments were written out. What is beyond a limit stays so.
+// documentSize is how much a selection holds, as if its fragments were written out. A count stops just above its limit,
+// so that it cannot overflow.
 type documentSize struct {
-	top           int // fields that lie in no other
-	fields        int // all of them
+	top           int // fields that are not inside another field
+	fields        int // all fields
 	aliases       int
 	directives    int
 	depth         int
 	introspection int
 }
 
-// and is the size of two selections side by side.
+// and returns the size of two selections side by side.
 func (s documentSize) and(o documentSize) documentSize {
 	return documentSize{
 		top: min(s.top+o.top, MaxRootFields+1), fields: min(s.fields+o.fields, MaxFields+1),
@@ -166,7 +169,7 @@ func (s documentSize) and(o documentSize) documentSize {
 // measure measures the selections of a document.
 type measure struct {
 	fragments ast.FragmentDefinitionList
-	known     map[string]documentSize // of the fragments, as far as they are measured
+	known     map[string]documentSize // the sizes of the fragments that have been measured
 }
 
 func (m measure) selections(set ast.SelectionSet) documentSize {
@@ -186,7 +189,7 @@ func (m measure) selections(set ast.SelectionSet) documentSize {
 
 func (m measure) field(f *ast.Field) documentSize {
 	inside := m.selections(f.SelectionSet)
-	// at most that of one list beyond the limit, so it never overflows
+	// This cannot overflow: a count is at most one above its limit, and no weight is large.
 	inside.introspection *= max(introspectionWeights[f.Name], 1)
 	inside.depth++
 	inside.top = 0
@@ -197,7 +200,8 @@ func (m measure) field(f *ast.Field) documentSize {
 	return inside.and(self)
 }
 
-// fragment is the size of a fragment. One that contains itself counts once: it is refused later.
+// fragment returns the size of a fragment. A fragment that contains itself counts once here, and validation refuses it
+// later.
 func (m measure) fragment(name string) documentSize {
 	if size, known := m.known[name]; known {
 		return size
@@ -209,8 +213,8 @@ func (m measure) fragment(name string) documentSize {
 	return m.known[name]
 }
 
-// cost is an extension that says in each answer what it cost, of what is possible, so that clients see it coming.
-// Events of subscriptions do not say it.
+// cost is an extension that adds to each answer its cost and the highest possible cost, so that clients see in time
+// that they get near the limit. It adds nothing to the events of subscriptions.
 type cost struct{}
 
 // ExtensionName is part of gqlgen's interface.
@@ -219,7 +223,7 @@ func (cost) ExtensionName() string { return "Cost" }
 // Validate is part of gqlgen's interface.
 func (cost) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptResponse adds extensions.cost.
+// InterceptResponse adds extensions.cost to the answer.
 func (cost) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	response := next(ctx)
 	operation := graphql.GetOperationContext(ctx)
@@ -235,7 +239,7 @@ func (cost) InterceptResponse(ctx context.Context, next graphql.ResponseHandler)
 	return response
 }
 
-// operationCost is what an operation costs, in fields of its answer as far as they can be foreseen.
+// operationCost is what an operation costs: the number of fields of its answer, estimated beforehand.
 type operationCost struct {
 	Complexity int `json:"complexity"`
 	Limit      int `json:"limit"`

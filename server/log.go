@@ -14,15 +14,16 @@ import (
 	"github.com/alwaysup/coexist/auth"
 )
 
-// requestIDHeader names a request in the logs of all who had a part in it.
+// requestIDHeader is the header with the id of a request, which all servers on its way can write to their logs.
 const requestIDHeader = "X-Request-Id"
 
-// requestID is what is taken from others: what could not be misread in a log.
+// requestID matches the ids that are taken from a client: those that cannot be misread in a log.
 var requestID = regexp.MustCompile(`^[\w.:/+=@-]{1,128}$`)
 
 type requestIDKey struct{}
 
-// withRequestID gives each request an id: the one that it brings, else a new one. The answer has it too.
+// withRequestID gives each request an id: the one in its header if requestID matches that, else a new one. The answer
+// has the id too.
 func withRequestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(requestIDHeader)
@@ -34,8 +35,8 @@ func withRequestID(next http.Handler) http.Handler {
 	})
 }
 
-// LogHandler returns a handler that adds to each record the id of the request to which it belongs, where the record was
-// logged with that request's context.
+// LogHandler returns a handler that adds the id of the request to each record that was logged with the request's
+// context.
 func LogHandler(next slog.Handler) slog.Handler { return requestLog{next} }
 
 type requestLog struct{ slog.Handler }
@@ -56,9 +57,9 @@ func (l requestLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup is part of slog.Handler.
 func (l requestLog) WithGroup(name string) slog.Handler { return requestLog{l.Handler.WithGroup(name)} }
 
-// operationLog is an extension that logs operations: those of operators that change something always, others for those
-// who look for a fault (level debug). It logs neither documents nor variables, which may hold what is nobody's
-// business.
+// operationLog is an extension that logs operations. It logs a mutation that only operators may send at level info, and
+// everything else at level debug, for people who look for a fault. It logs neither documents nor variables, since they
+// may hold private data.
 type operationLog struct{ logger *slog.Logger }
 
 // ExtensionName is part of gqlgen's interface.
@@ -67,7 +68,7 @@ func (operationLog) ExtensionName() string { return "OperationLog" }
 // Validate is part of gqlgen's interface.
 func (operationLog) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptResponse logs an answer; of a subscription each event.
+// InterceptResponse logs an answer or, for a subscription, each event.
 func (l operationLog) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	request := graphql.GetOperationContext(ctx)
 	level := slog.LevelDebug
@@ -104,7 +105,8 @@ func (l operationLog) InterceptResponse(ctx context.Context, next graphql.Respon
 	return response
 }
 
-// forOperators reports whether one of the fields needs the role operator.
+// forOperators reports whether one of the fields needs the role operator. It looks into fragments, but not below the
+// top.
 func forOperators(set ast.SelectionSet) bool {
 	for _, selection := range set {
 		switch s := selection.(type) {
@@ -125,7 +127,7 @@ func forOperators(set ast.SelectionSet) bool {
 	return false
 }
 
-// rootNames are the fields at the top of an operation, but for those in fragments.
+// rootNames returns the names of the fields at the top of an operation, without those in fragments.
 func rootNames(request *graphql.OperationContext) []string {
 	names := []string{}
 	if request.Operation == nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/rs/cors"
 )
 
-// CheckOrigin fails for a text that is no origin: a scheme and a host, and a port where there is one, or * for all.
+// CheckOrigin returns an error unless the text is an origin, which is a scheme, a host and perhaps a port, or * for all
+// origins.
 func CheckOrigin(origin string) error {
 	u, err := url.Parse(origin)
 	whole := err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") && origin == u.Scheme+"://"+
@@ -23,10 +24,11 @@ func CheckOrigin(origin string) error {
 	return nil
 }
 
-// origins are the origins, besides the server's own, whose pages may use it.
+// origins are the origins, besides the server's own, whose pages may use the server.
 type origins []string
 
-// allow reports whether a page of an origin may use a server at host. What sends no origin is no page.
+// allow reports whether a page of this origin may use a server at host. A request without an Origin header does not
+// come from a page, so it is allowed.
 func (o origins) allow(origin, host string) bool {
 	if origin == "" || slices.Contains(o, "*") || slices.Contains(o, origin) {
 		return true
@@ -35,7 +37,7 @@ func (o origins) allow(origin, host string) bool {
 	return err == nil && u.Host != "" && strings.EqualFold(u.Host, host)
 }
 
-// guard refuses what pages of other origins send, and tells browsers about those that may.
+// guard refuses requests from pages of other origins, and tells browsers which origins are allowed.
 func (o origins) guard(next http.Handler) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { refuseOrigin(w) }))
@@ -44,12 +46,12 @@ func (o origins) guard(next http.Handler) http.Handler {
 			continue
 		}
 		if err := protection.AddTrustedOrigin(origin); err != nil {
-			panic(err) // Options.Validate has looked at it
+			panic(err) // cannot happen: Options.Validate has checked the origin
 		}
 	}
 	guarded := protection.Handler(next)
 	if slices.Contains(o, "*") {
-		guarded = next // whoever asks needs a token, which a page does not have by itself
+		guarded = next // every caller needs a token, which a browser does not send by itself
 	}
 	if len(o) == 0 {
 		return guarded
@@ -69,5 +71,5 @@ func (o origins) guard(next http.Handler) http.Handler {
 
 func refuseOrigin(w http.ResponseWriter) {
 	refuse(w, http.StatusForbidden, CodeForbidden,
-		"a page of another origin may not use this server: --cors-origin lets it")
+		"a page of another origin may not use this server: allow it with --cors-origin")
 }

@@ -42,12 +42,12 @@ func writeText(w http.ResponseWriter, status int, content string) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-cache")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(content)) // a client that hangs up is none of our business
+	_, _ = w.Write([]byte(content)) // a client that hangs up is not our problem
 }
 
-// readiness answers 200 when the database answers and knows the entities, else 503. With copies that cannot be stored
-// the server is ready, since it answers reads; so it is where the database lets nobody write, or requests for an entity
-// wait for its tables. What is wrong stands in the answer.
+// readiness answers 200 if the database answers and knows the entities, else 503. Reads work even if copies cannot be
+// stored, if nobody can write to the database, or if requests wait for the tables of an entity. The server is ready
+// then, and the answer says what is wrong.
 func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
@@ -64,7 +64,7 @@ func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	writeText(w, http.StatusOK, "ok\n"+s.degraded(readOnly)+behind(ctx, s.control))
 }
 
-// degraded has a line for each thing that is wrong.
+// degraded returns a line for each thing that is wrong.
 func (s *Server) degraded(readOnly bool) string {
 	var lines strings.Builder
 	if readOnly {
@@ -94,7 +94,7 @@ func (s *Server) ready(ctx context.Context) error {
 	return err
 }
 
-// behind has a line for each entity whose mapping is older here than the one in use.
+// behind returns a line for each entity whose mapping here is older than the one in use.
 func behind(ctx context.Context, control *repo.Control) string {
 	entities, err := control.Behind(ctx)
 	if err != nil {
@@ -108,7 +108,8 @@ func behind(ctx context.Context, control *repo.Control) string {
 	return lines.String()
 }
 
-// compress compresses answers of some size for clients that take that. Streams are sent as they come.
+// compress compresses answers above a minimum size for clients that accept gzip. It leaves streams alone, so that their
+// events are sent at once.
 var compress = func() func(http.Handler) http.HandlerFunc {
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1400), gzhttp.CompressionLevel(gzip.BestSpeed),
 		gzhttp.EnableZstd(false),

@@ -1,7 +1,7 @@
 // Package server serves a GraphQL schema with a repo.DB behind it over HTTP: queries and mutations, subscriptions by
-// WebSocket and server-sent events, the schema, health, metrics and the playground. It says who may ask for what and
-// how much of it, counts who asks for the V1 shape, turns the engine's errors into codes, and does the work on runs. It
-// knows no entity.
+// WebSocket and server-sent events, the schema, health, metrics and the playground. It decides who may ask for what,
+// and how much. It counts who asks for the V1 shape, turns the engine's errors into codes, and works on runs. It knows
+// no entity.
 package server
 
 import (
@@ -24,19 +24,20 @@ import (
 // Options say who may use a server, from where, and how much. The zero Options are for a loopback address: everybody
 // who reaches it is an operator, without limits.
 type Options struct {
-	// Logger is told what operators change and what fails; LogHandler adds the id of the request. Nil is
+	// Logger logs what operators change and what fails. A handler from LogHandler adds the id of the request. Nil means
 	// slog.Default().
 	Logger *slog.Logger
-	// Auth says who asks. Nil is an open one: everybody is an operator, and only loopback names are answered.
+	// Auth says who asks. Nil means that everybody is an operator. The server then answers only to loopback names.
 	Auth *auth.Authenticator
-	// Origins are the origins, besides the server's own, whose pages may use it: see CheckOrigin.
+	// Origins are the origins, besides the server's own, whose pages may use the server. CheckOrigin says what is
+	// valid.
 	Origins []string
 	// Limits say what one client may do.
 	Limits Limits
 }
 
-// Validate fails for an origin that is none and for a limit below zero. It speaks of them as the flags of `coexist
-// serve`.
+// Validate returns an error if an origin is not valid or a limit is negative. Its message names them by the flags of
+// `coexist serve`.
 func (o Options) Validate() error {
 	for _, origin := range o.Origins {
 		if err := CheckOrigin(origin); err != nil {
@@ -53,7 +54,7 @@ func (o Options) Validate() error {
 // open reports whether everybody is an operator.
 func (o Options) open() bool { return o.Auth == nil || o.Auth.Open() }
 
-// checkOpen fails where everybody is an operator and every page in a browser could ask.
+// checkOpen returns an error if everybody is an operator and every page in a browser could ask.
 func (o Options) checkOpen() error {
 	if o.open() && slices.Contains(o.Origins, "*") {
 		return errors.New(
@@ -62,8 +63,8 @@ func (o Options) checkOpen() error {
 	return nil
 }
 
-// checkAddress fails for an address that others can reach while everybody is an operator. A Host header can be forged,
-// so that routes alone do not keep others out.
+// checkAddress returns an error if others can reach the address while everybody is an operator. The check of the Host
+// header in the routes does not keep others out, since that header can be forged.
 func (o Options) checkAddress(address net.Addr) error {
 	if tcp, ok := address.(*net.TCPAddr); ok && o.open() && !tcp.IP.IsLoopback() {
 		return fmt.Errorf(
@@ -72,7 +73,7 @@ func (o Options) checkAddress(address net.Addr) error {
 	return nil
 }
 
-// Listen listens on HOST:PORT for a server with these options. It fails where Serve or New would refuse them.
+// Listen listens on HOST:PORT for a server with these options. It fails if New or Serve would refuse them.
 func Listen(addr string, options Options) (net.Listener, error) {
 	if err := errors.Join(options.Validate(), options.checkOpen()); err != nil {
 		return nil, err
@@ -91,10 +92,10 @@ func Listen(addr string, options Options) (net.Listener, error) {
 	return listener, nil
 }
 
-// Server is an HTTP server with the background work of an engine. Make one with New.
+// Server is an HTTP server that also does the background work of an engine. Make one with New.
 type Server struct {
-	// Handler answers all paths, for a program that mounts it in a server of its own. Serve does more: the work on
-	// runs, and a clean end.
+	// Handler answers all paths. A program can mount it in a server of its own. Serve does more: it works on runs, and
+	// it ends cleanly.
 	http.Handler
 	db       *repo.DB
 	control  *repo.Control
@@ -105,15 +106,15 @@ type Server struct {
 }
 
 const (
-	// drainTime is how long requests in flight may take once the server is told to stop.
+	// drainTime is how long requests in flight may take once the server has to stop.
 	drainTime = 10 * time.Second
-	// maxHeader is more than any query over GET needs.
+	// maxHeader limits the headers of a request, in bytes. It is more than any query over GET needs.
 	maxHeader = 64 << 10
 )
 
-// New returns a server of a schema whose resolvers use db and control. LoadSchema makes the schema as clients should
-// see it. It fails where the options' Validate does, and for the origin * without Auth, since every page in a browser
-// would be an operator. It does not touch the database.
+// New returns a server for a schema whose resolvers use db and control. LoadSchema makes the schema as clients should
+// see it. New fails if the options are not valid, and for the origin * without Auth, since every page in a browser
+// would be an operator then. It does not touch the database.
 func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, options Options) (*Server, error) {
 	if err := errors.Join(options.Validate(), options.checkOpen()); err != nil {
 		return nil, err
@@ -132,20 +133,21 @@ func New(schema graphql.ExecutableSchema, db *repo.DB, control *repo.Control, op
 	return s, nil
 }
 
-// Serve answers requests and does the work of runs until ctx ends. Then it ends subscriptions, waits for requests in
-// flight, for ten seconds at most, and stops the work at the end of its transaction: what is not committed is done
-// again after the next start, and nothing is counted twice. It refuses a listener that others can reach while everybody
-// is an operator.
+// Serve answers requests and works on runs until ctx ends. Then it ends subscriptions, waits for requests in flight,
+// for ten seconds at most, and stops the work at the end of its transaction. Work that is not committed is done again
+// after the next start, and nothing is counted twice. Serve fails if others can reach the listener while everybody is
+// an operator, and if the listener fails.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if err := s.options.checkAddress(listener.Addr()); err != nil {
 		return err
 	}
-	// No ReadTimeout or WriteTimeout: they would cut streams. Each answer sets its own.
+	// No ReadTimeout and no WriteTimeout: they would cut streams. Each answer sets its own deadlines.
 	web := &http.Server{
 		Handler: s.Handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(s.options.Logger.Handler(), slog.LevelDebug),
 	}
+	// The work outlives ctx: it goes on until the last request has been answered.
 	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup
 	working.Go(func() {

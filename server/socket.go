@@ -19,10 +19,11 @@ import (
 	"github.com/alwaysup/coexist/auth"
 )
 
-// socketProtocol is the only one spoken: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
+// socketProtocol is the only protocol that sockets speak:
+// https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
 const socketProtocol = "graphql-transport-ws"
 
-// socketTransport is gqlgen's WebSocket transport, and ends its sockets with the server.
+// socketTransport is gqlgen's WebSocket transport, which also limits sockets and ends them with the server.
 type socketTransport struct {
 	transport.Websocket
 	server *Server
@@ -40,14 +41,15 @@ func (s *Server) newSocketTransport() socketTransport {
 // Supports is part of gqlgen's interface.
 func (t socketTransport) Supports(r *http.Request) bool { return isSocket(r) }
 
-// isSocket reports whether a request asks for a socket of the protocol that is spoken.
+// isSocket reports whether a request asks for a socket and offers our protocol.
 func isSocket(r *http.Request) bool {
 	offered := strings.Split(strings.Join(r.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
 		slices.ContainsFunc(offered, func(p string) bool { return strings.TrimSpace(p) == socketProtocol })
 }
 
-// canUpgrade reports whether a handshake has what RFC 6455, section 4.2.1, asks for. gqlgen answers others twice.
+// canUpgrade reports whether a handshake has everything that RFC 6455, section 4.2.1, asks for. gqlgen would answer a
+// handshake that lacks something twice.
 func canUpgrade(r *http.Request) bool {
 	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
 	connection := strings.ToLower(strings.Join(r.Header.Values("Connection"), ","))
@@ -60,10 +62,10 @@ func canUpgrade(r *http.Request) bool {
 // Do is part of gqlgen's interface.
 func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor) {
 	if !canUpgrade(r) {
-		refuse(w, http.StatusBadRequest, CodeInput, "the WebSocket handshake is not one of RFC 6455")
+		refuse(w, http.StatusBadRequest, CodeInput, "the WebSocket handshake does not follow RFC 6455")
 		return
 	}
-	// A browser lets any page open a socket, so it is up to us.
+	// A browser lets any page open a socket, so the server has to check the origin.
 	if !origins(t.server.options.Origins).allow(r.Header.Get("Origin"), r.Host) {
 		refuseOrigin(w)
 		return
@@ -74,7 +76,7 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 		return
 	}
 	defer leave()
-	// until it is known whose the socket is
+	// The socket counts on its address until it has shown credentials. Then admission counts it on their owner.
 	place := t.server.clients.of("sockets of " + addressOf(r.RemoteAddr)).sockets
 	if !place.TryAcquire(1) {
 		refuseClient(w, errSockets)
@@ -85,14 +87,15 @@ func (t socketTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql
 	t.Websocket.Do(w, r.WithContext(context.WithValue(ctx, sessionKey{}, session)), exec)
 }
 
-// socketSession is what is known of a socket while it is open.
+// socketSession is what the server knows of an open socket.
 type socketSession struct {
 	conn    fullConn
-	place   *semaphore.Weighted // the one that the socket takes
-	refused atomic.Bool         // the credentials have ended
+	place   *semaphore.Weighted // where the socket counts
+	refused atomic.Bool         // whether the credentials have ended
 }
 
-// close lets go of a connection that gqlgen has left open, as it does after a payload that is no object.
+// close releases the socket's place. It closes a connection that gqlgen has left open, as gqlgen does after a payload
+// that is not an object.
 func (s *socketSession) close() {
 	s.place.Release(1)
 	if s.conn != nil {
@@ -102,21 +105,21 @@ func (s *socketSession) close() {
 
 type sessionKey struct{}
 
-// sessionOf returns nil for what is not on a socket.
+// sessionOf returns the session of the socket on which an operation runs, or nil if it is not on a socket.
 func sessionOf(ctx context.Context) *socketSession {
 	session, _ := ctx.Value(sessionKey{}).(*socketSession)
 	return session
 }
 
-// closeForbidden is the protocol's code for a socket whose credentials are not good, or no longer. Clients ask for new
-// ones, and come back after a while.
+// closeForbidden is the protocol's code for a socket whose credentials are not valid, or no longer. Clients get new
+// credentials and come back after a while.
 const closeForbidden = 4403
 
-// closeTooMany is that of a client with too many sockets.
+// closeTooMany is the protocol's code for a client with too many sockets.
 const closeTooMany = 4429
 
-// admission lets a socket in whose connection_init, or else the request that opened it, shows credentials, and closes
-// it when they end.
+// admission admits a socket if its connection_init has valid credentials or, without any there, if the request that
+// opened it had them. It closes the socket when the credentials end.
 func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitFunc {
 	return func(ctx context.Context, payload transport.InitPayload) (context.Context, *transport.InitPayload, error) {
 		who, known := auth.CallerOf(ctx)
@@ -132,6 +135,7 @@ func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitF
 			return transport.WithWebsocketCloseCode(transport.AppendCloseReason(ctx, errSockets.Error()), closeTooMany),
 				nil, errSockets
 		}
+		// The socket now counts on its owner, and no longer on its address.
 		session.place.Release(1)
 		session.place = places
 		ctx, cancel := context.WithCancel(auth.WithCaller(ctx, who))
@@ -146,7 +150,7 @@ func admission(a *auth.Authenticator, clients *clients) transport.WebsocketInitF
 // acceptor accepts sockets.
 type acceptor struct{ streams *streams }
 
-// Accept is part of gqlgen's interface. The origin has been looked at.
+// Accept is part of gqlgen's interface. Do has already checked the origin.
 func (a acceptor) Accept(w http.ResponseWriter, r *http.Request,
 	o transport.WebsocketAcceptOptions,
 ) (transport.WebsocketConn, error) {
@@ -167,8 +171,8 @@ type fullConn interface {
 	transport.WebsocketReadDeadliner
 }
 
-// socket is a connection that tells clients to come back when it is the server that goes away: after a normal closure,
-// which is what gqlgen has for it, they take their subscriptions for complete.
+// socket is a connection that gives clients the right reason when the server goes away or their credentials end. gqlgen
+// has only a normal closure for both, after which clients take their subscriptions for complete.
 type socket struct {
 	fullConn
 	session *socketSession
@@ -187,7 +191,8 @@ func (s socket) WriteClose(code int, message string) error {
 	return s.fullConn.WriteClose(code, message)
 }
 
-// socketLimit is an extension that limits the operations of a client on its sockets, as httpTransport does by itself.
+// socketLimit is an extension that limits the operations of a client on its sockets. httpTransport limits those over
+// HTTP itself.
 type socketLimit struct{ clients *clients }
 
 // ExtensionName is part of gqlgen's interface.
@@ -196,7 +201,7 @@ func (socketLimit) ExtensionName() string { return "SocketLimit" }
 // Validate is part of gqlgen's interface.
 func (socketLimit) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptOperation counts an operation until its context ends, which on a socket is its own.
+// InterceptOperation counts an operation until its context ends. On a socket each operation has a context of its own.
 func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	if sessionOf(ctx) == nil {
 		return next(ctx)
@@ -219,7 +224,7 @@ func (l socketLimit) InterceptOperation(ctx context.Context, next graphql.Operat
 	return next(ctx)
 }
 
-// tooMuch is the answer to an operation of a client that does too much.
+// tooMuch returns the answer to an operation of a client that does too much.
 func tooMuch(err error) graphql.ResponseHandler {
 	return graphql.OneShot(&graphql.Response{Errors: gqlerror.List{{
 		Message:    err.Error(),

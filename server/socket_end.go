@@ -2,16 +2,17 @@ package server
 
 import "reflect"
 
-// endOnce is a connection on which an operation ends once. gqlgen sends "complete" after "error", although that ends an
-// operation too; clients then count one operation less than there are on the socket, and close it while others run.
+// endOnce is a connection on which an operation ends only once. gqlgen sends "complete" after "error", although an
+// "error" already ends the operation. Clients then count one operation too few on the socket, and close it while others
+// still run.
 type endOnce struct {
 	fullConn
-	failed map[string]bool // operations whose "complete" must not be sent
+	failed map[string]bool // operations that have sent "error": their "complete" must not be sent
 }
 
 func newEndOnce(conn fullConn) endOnce { return endOnce{conn, map[string]bool{}} }
 
-// WriteJSON is part of gqlgen's interface, which calls it with one message after the other.
+// WriteJSON is part of gqlgen's interface. gqlgen never calls it twice at the same time.
 func (c endOnce) WriteJSON(v any) error {
 	kind, id := messageField(v, "Type"), messageField(v, "ID")
 	switch {
@@ -26,7 +27,8 @@ func (c endOnce) WriteJSON(v any) error {
 	return c.fullConn.WriteJSON(v)
 }
 
-// messageField is a field of gqlgen's message, whose type it does not export; "" where there is none.
+// messageField returns a text field of gqlgen's message, or "" if there is none. gqlgen does not export the message's
+// type.
 func messageField(v any, name string) string {
 	message := reflect.Indirect(reflect.ValueOf(v))
 	if message.Kind() != reflect.Struct {

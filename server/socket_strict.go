@@ -11,25 +11,25 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
 
-// The codes by which the protocol closes a socket for what a client sends.
+// The codes by which the protocol closes a socket on which a client has broken the rules.
 const (
 	closeBadMessage = 4400
 	closeSameID     = 4409
 )
 
-// strictConn is a connection on which a client keeps to the protocol, or is told so by a close frame: gqlgen takes an
-// id that is in use for another operation, whose streams nobody could end then, and ends a socket without a word for
-// what is no message.
+// strictConn is a connection that closes with a code and a reason when a client breaks the protocol. gqlgen alone
+// accepts the id of a running operation for another one, which nobody could end then, and ends a socket without a
+// reason after an invalid message.
 type strictConn struct {
 	endOnce
 	ids *operationIDs
 }
 
-// operationIDs are those of the operations that run on a socket.
+// operationIDs are the ids of the operations that run on a socket.
 type operationIDs struct {
 	mu      sync.Mutex
 	ended   *sync.Cond
-	running map[string]bool // true once the client has ended it
+	running map[string]bool // true once the client has asked to end the operation
 	closed  bool
 }
 
@@ -39,7 +39,7 @@ func newStrictConn(conn fullConn) strictConn {
 	return strictConn{newEndOnce(conn), ids}
 }
 
-// clientMessage is what a client sends.
+// clientMessage is a message that a client sends.
 type clientMessage struct {
 	ID      *string         `json:"id"`
 	Type    string          `json:"type"`
@@ -84,7 +84,7 @@ func (c strictConn) NextReader() (int, io.Reader, error) {
 	}
 }
 
-// shortened is an id in a close frame, whose reason has 123 bytes at most.
+// shortened cuts an id for the reason of a close frame, which has at most 123 bytes.
 func shortened(id string) string {
 	const most = 60
 	if len(id) > most {
@@ -95,20 +95,20 @@ func shortened(id string) string {
 
 func (c strictConn) closeFor(code int, reason string) error {
 	c.ids.close()
-	_ = c.WriteClose(code, reason) // a client that has gone needs no reason
+	_ = c.WriteClose(code, reason) // a client that has gone does not need the reason
 	return transport.ErrWebsocketClosed
 }
 
 // WriteJSON is part of gqlgen's interface.
 func (c strictConn) WriteJSON(v any) error {
 	if kind := messageField(v, "Type"); kind == "complete" || kind == "error" {
-		c.ids.end(messageField(v, "ID")) // before the client hears of it, and takes the id for another operation
+		c.ids.end(messageField(v, "ID")) // before the client hears of it and uses the id again
 	}
 	return c.endOnce.WriteJSON(v)
 }
 
-// begin takes an id for an operation. It returns false where it is in use; where its client has ended that, it waits
-// until it has ended.
+// begin takes an id for an operation. It returns false if another operation uses the id. If the client has asked to end
+// that operation, begin first waits until it has ended. It returns false if the socket closes in the meantime.
 func (o *operationIDs) begin(id string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

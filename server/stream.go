@@ -15,13 +15,13 @@ import (
 	"github.com/alwaysup/coexist/auth"
 )
 
-// streams are the answers that end only when somebody ends them: subscriptions, and sockets.
+// streams are the answers that end only when somebody ends them: subscriptions and sockets.
 type streams struct {
 	ctx  context.Context
-	stop context.CancelFunc // ends them all, and admits no more
+	stop context.CancelFunc // ends all streams, and admits no more
 	mu   sync.Mutex
 	open int
-	none chan struct{} // closed once there are none after stop
+	none chan struct{} // closed once stop was called and no stream is left
 }
 
 func newStreams() *streams {
@@ -35,8 +35,8 @@ func newStreams() *streams {
 	return s
 }
 
-// join returns a context of the stream's own, which ends with ctx and with stop, and a function to call at its end. It
-// returns false after stop.
+// join adds a stream. It returns a context for the stream, which ends with ctx and with stop, and a function to call at
+// the stream's end. It returns false after stop.
 func (s *streams) join(ctx context.Context) (context.Context, func(), bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (s *streams) closeIfNone() {
 	}
 }
 
-// wait returns nil when all streams have ended after stop, or ctx's error.
+// wait returns nil once all streams have ended after stop, or ctx's error.
 func (s *streams) wait(ctx context.Context) error {
 	select {
 	case <-s.none:
@@ -77,12 +77,12 @@ func (s *streams) wait(ctx context.Context) error {
 	}
 }
 
-// heartbeat is how often a stream without events shows that it is alive, to the client and to proxies in between.
+// heartbeat is how often a stream without events shows the client, and proxies on the way, that it is alive.
 const heartbeat = 15 * time.Second
 
-// stream answers by server-sent events, as https://github.com/enisdenjo/graphql-sse has them in its "distinct
-// connections mode". A stream that ends because the server stops, or because the caller's credentials have ended, has
-// no event "complete", so that clients connect again.
+// stream answers by server-sent events, in the "distinct connections mode" of https://github.com/enisdenjo/graphql-sse.
+// A stream that ends because the server stops, or because the caller's credentials have ended, sends no event
+// "complete", so that clients connect again.
 func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graphql.GraphExecutor,
 	operation *graphql.OperationContext, errs gqlerror.List,
 ) {
@@ -95,9 +95,10 @@ func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graph
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-	w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers events would delay them
+	w.Header().Set("X-Accel-Buffering", "no") // a proxy that buffers events would delay them
 	events := &eventWriter{w: w, control: http.NewResponseController(w), failed: cancel}
 	events.write(":\n\n")
+	// Deferred calls run in reverse order: the context ends first, and then the goroutines that watch it.
 	var beating sync.WaitGroup
 	defer beating.Wait()
 	defer cancel()
@@ -123,17 +124,17 @@ func (t httpTransport) stream(w http.ResponseWriter, r *http.Request, exec graph
 	}
 }
 
-// eventWriter writes events, from several goroutines.
+// eventWriter writes events. It is safe for concurrent use.
 type eventWriter struct {
 	mu      sync.Mutex
 	w       io.Writer
 	control *http.ResponseController
-	failed  func() // called when the client does not take an event
+	failed  func() // called if an event cannot be sent
 }
 
 func (e *eventWriter) next(response *graphql.Response) {
 	data, err := json.Marshal(response)
-	if err != nil { // nothing that a resolver returns does this
+	if err != nil { // cannot happen with what resolvers return
 		e.failed()
 		return
 	}
@@ -143,7 +144,7 @@ func (e *eventWriter) next(response *graphql.Response) {
 func (e *eventWriter) write(event string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_ = e.control.SetWriteDeadline(time.Now().Add(transferTime)) // a connection without deadlines has none to miss
+	_ = e.control.SetWriteDeadline(time.Now().Add(transferTime)) // a connection without deadlines needs none
 	if _, err := io.WriteString(e.w, event); err != nil || e.control.Flush() != nil {
 		e.failed()
 	}

@@ -5,11 +5,12 @@ import (
 	"strings"
 )
 
-// loneSurrogate is what somebody gets whose text has half of a character: Go would make U+FFFD of it, and store that.
-const loneSurrogate = `a text has half of a character: an escape \uD800 to \uDFFF without its other half`
+// loneSurrogate is the message for a text that has half of a character. Go would silently replace that half by U+FFFD,
+// and the database would store that.
+const loneSurrogate = `a text has half of a surrogate pair: an escape \uD800 to \uDFFF without its other half`
 
 // hasLoneSurrogate reports whether a string in JSON, or in a GraphQL document, has an escape that is half of a
-// surrogate pair. GraphQL's comments and block strings have no such escapes.
+// surrogate pair. It skips GraphQL's comments and block strings, which have no such escapes.
 func hasLoneSurrogate(text string) bool {
 	if !strings.Contains(text, `\u`) {
 		return false
@@ -42,9 +43,10 @@ func hasLoneSurrogate(text string) bool {
 	return false
 }
 
-// scanString reads a string behind its first quote, and returns how long it is with its last.
+// scanString reads a string from behind its first quote. It returns the string's length including the last quote. If it
+// finds half of a surrogate pair, it returns true, and the length means nothing.
 func scanString(text string) (length int, lone bool) {
-	high := false // the last escape was the first half of a pair
+	high := false // whether the last escape was the first half of a pair
 	for i := 0; i < len(text); {
 		surrogate, next := rune(0), i+1
 		switch {

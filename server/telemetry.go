@@ -47,7 +47,7 @@ func newTelemetry() *telemetry {
 	return t
 }
 
-// handler answers /metrics.
+// handler returns the handler of /metrics.
 func (t *telemetry) handler() http.Handler {
 	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{Registry: t.registry})
 }
@@ -63,13 +63,13 @@ func (*telemetry) ExtensionName() string { return "Telemetry" }
 // Validate is part of gqlgen's interface.
 func (*telemetry) Validate(graphql.ExecutableSchema) error { return nil }
 
-// InterceptOperation counts what is executed.
+// InterceptOperation counts each operation that is executed.
 func (t *telemetry) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	t.requests.WithLabelValues(string(graphql.GetOperationContext(ctx).Operation.Operation)).Inc()
 	return next(ctx)
 }
 
-// InterceptResponse measures queries and mutations, and counts errors and what is not executed.
+// InterceptResponse measures queries and mutations. It counts errors, and requests that are not executed.
 func (t *telemetry) InterceptResponse(ctx context.Context, next graphql.ResponseHandler) *graphql.Response {
 	response := next(ctx)
 	if response == nil {
@@ -90,7 +90,7 @@ func (t *telemetry) InterceptResponse(ctx context.Context, next graphql.Response
 	return response
 }
 
-// storeFailures describes copies that cannot be stored, as metrics.
+// storeFailures reports, as metrics, copies that cannot be stored.
 type storeFailures struct{ control *repo.Control }
 
 var (

@@ -28,8 +28,8 @@ const (
 )
 
 // httpTransport answers GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/), in the form that the
-// client prefers: application/json, application/graphql-response+json, or server-sent events, which alone can answer a
-// subscription.
+// client prefers: application/json, application/graphql-response+json, or server-sent events. Only server-sent events
+// can answer a subscription.
 type httpTransport struct {
 	streams *streams
 	clients *clients
@@ -37,7 +37,7 @@ type httpTransport struct {
 
 var _ graphql.Transport = httpTransport{}
 
-// Supports is part of gqlgen's interface. It is the last transport, so what it does not support it refuses itself.
+// Supports is part of gqlgen's interface. This is the last transport, so Do itself refuses what it does not support.
 func (httpTransport) Supports(*http.Request) bool { return true }
 
 // Do is part of gqlgen's interface.
@@ -53,7 +53,7 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		refuseClient(w, errTooFast)
 		return
 	}
-	place, err := client.begin(ast.Query) // or a mutation: until the request is read that is unknown
+	place, err := client.begin(ast.Query) // or a mutation, which is known only once the request is read
 	if err != nil {
 		refuseClient(w, err)
 		return
@@ -79,6 +79,7 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 		refuse(w, http.StatusMethodNotAllowed, CodeInput, "send mutations by POST")
 	case form == eventStream:
 		if errs == nil && operation.Operation.Operation == ast.Subscription {
+			// It takes a place as a subscription, and gives back the one that it took as a query.
 			subscription, err := client.begin(ast.Subscription)
 			if err != nil {
 				refuseClient(w, err)
@@ -105,13 +106,13 @@ func (t httpTransport) Do(w http.ResponseWriter, r *http.Request, exec graphql.G
 	}
 }
 
-// answer executes a query or a mutation.
+// answer executes a query or a mutation. It always returns a response.
 func answer(ctx context.Context, exec graphql.GraphExecutor, operation *graphql.OperationContext) *graphql.Response {
 	responses, ctx := exec.DispatchOperation(ctx, operation)
 	if response := responses(ctx); response != nil {
 		return response
 	}
-	// It is too late, or the client has gone.
+	// The time is over, or the client has gone.
 	return exec.DispatchError(context.WithoutCancel(ctx), gqlerror.List{gqlerror.Wrap(ctx.Err())})
 }
 
@@ -123,13 +124,13 @@ func setHeaders(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// badRequest says why a request cannot be read. The message never repeats the request.
+// badRequest says why a request cannot be read. The message never repeats parts of the request.
 type badRequest struct {
 	status  int
 	message string
 }
 
-// readParams reads a request's parameters.
+// readParams reads a request's parameters, or returns why it cannot.
 func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *badRequest) {
 	params := &graphql.RawParams{ReadTime: graphql.TraceTiming{Start: graphql.Now()}}
 	var refused *badRequest
@@ -153,12 +154,12 @@ func readParams(w http.ResponseWriter, r *http.Request) (*graphql.RawParams, *ba
 	return params, refused
 }
 
-// limitBodyTime limits how long a client may take to send a body. The deadline stays where the body is not read to its
-// end: Go's server reads on then, before it sends the answer.
+// limitBodyTime limits how long a client may take to send a body. readBody lifts the deadline once it has read the
+// whole body. Otherwise the deadline stays, since Go's server reads the rest of the body before it sends the answer.
 func limitBodyTime(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 {
-			// a connection without deadlines has none to miss
+			// A connection that does not support deadlines needs none.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(transferTime))
 		}
 		next.ServeHTTP(w, r)
@@ -193,10 +194,10 @@ func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err == nil {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // which limitBodyTime has set
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // lifts the deadline of limitBodyTime
 	}
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return &badRequest{http.StatusRequestEntityTooLarge, "the body is too large: possible is 1 MiB"}
+		return &badRequest{http.StatusRequestEntityTooLarge, "the body is too large: at most 1 MiB is allowed"}
 	}
 	if err != nil || !utf8.Valid(body) {
 		return &badRequest{http.StatusBadRequest, "the body cannot be read: send JSON in UTF-8"}
@@ -221,7 +222,7 @@ func readBody(w http.ResponseWriter, r *http.Request, params *graphql.RawParams)
 	return nil
 }
 
-// decodeJSON reads exactly one JSON value. Numbers keep their digits.
+// decodeJSON reads a text that holds exactly one JSON value. Numbers keep their digits.
 func decodeJSON(text string, into any) error {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
@@ -234,21 +235,21 @@ func decodeJSON(text string, into any) error {
 	return nil
 }
 
-// refusal is the answer to a request that is not executed: it has no data.
+// refusal is the answer to a request that is not executed. It has no data.
 type refusal struct {
 	Errors     gqlerror.List  `json:"errors"`
 	Extensions map[string]any `json:"extensions,omitempty"`
 }
 
-// refuse answers a request that is no GraphQL request, or that may not be made so.
+// refuse answers a request that is not a GraphQL request, or that is not allowed.
 func refuse(w http.ResponseWriter, status int, code, message string) {
 	setHeaders(w.Header())
 	if status != http.StatusBadRequest {
-		// The body may not have been read: else Go's server would do so before it answers, at the pace of whoever sends
-		// it.
+		// The body may not have been read. Without this header Go's server would read it before it answers, at the
+		// client's pace.
 		w.Header().Set("Connection", "close")
 	}
-	// Clients read an answer of this type whatever its status is; one of application/json some throw away.
+	// Clients read an answer of this type whatever its status is. Some throw away an answer of type application/json.
 	writeJSON(w, responseJSON, status, refusal{Errors: gqlerror.List{{
 		Message:    message,
 		Extensions: map[string]any{"code": code},
@@ -257,12 +258,12 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 
 func writeJSON(w http.ResponseWriter, form answerForm, status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // nothing that a resolver returns does this
+	if err != nil { // cannot happen with what resolvers return
 		status, body = http.StatusInternalServerError,
 			[]byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)
 	}
 	w.Header().Set("Content-Type", form.mediaType()+"; charset=utf-8")
-	// A client that hangs up or that does not read is none of our business.
+	// A client that hangs up, or that does not read, is not our problem.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(transferTime))
 	w.WriteHeader(status)
 	_, _ = w.Write(body)

@@ -10,7 +10,7 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// troubles keeps why answers were UNAVAILABLE, and logs each cause once a minute at most. It is safe for concurrent
+// troubles remembers why answers were UNAVAILABLE. It logs each cause at most once a minute. It is safe for concurrent
 // use.
 type troubles struct {
 	logger *slog.Logger
@@ -23,16 +23,16 @@ type trouble struct {
 	last, logged time.Time
 }
 
-// newTroubles returns one that has seen none.
+// newTroubles returns a troubles that has seen no cause.
 func newTroubles(logger *slog.Logger) *troubles {
 	return &troubles{logger: logger, causes: map[repo.Cause]*trouble{}}
 }
 
-// troubleTime is how long a cause is told after it was seen last, and the least time between two lines of the log about
-// it.
+// troubleTime is how long /readyz reports a cause after it was last seen, and the least time between two log lines
+// about it.
 const troubleTime = time.Minute
 
-// note counts an error that is an ErrUnavailable.
+// note counts an error that a client gets as UNAVAILABLE, with its cause.
 func (t *troubles) note(ctx context.Context, cause repo.Cause, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -52,7 +52,7 @@ func (t *troubles) note(ctx context.Context, cause repo.Cause, err error) {
 		"operation", operationName(ctx), "error", err)
 }
 
-// total counts the errors of a cause since the process began.
+// total returns how many errors each cause has had since the process started.
 func (t *troubles) total() map[repo.Cause]int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,7 +63,7 @@ func (t *troubles) total() map[repo.Cause]int64 {
 	return counts
 }
 
-// recent are the causes that were seen in the last minute, sorted.
+// recent returns the causes that were seen in the last minute, sorted.
 func (t *troubles) recent() []repo.Cause {
 	t.mu.Lock()
 	defer t.mu.Unlock()

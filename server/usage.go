@@ -15,9 +15,9 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// v1Usage is an extension that counts which client asks for which field of the V1 shape. What an operation asks for is
-// worked out once for each document in the query cache: all that it selects, whatever variables skip, since it is what
-// the client's code says that has to change.
+// v1Usage is an extension that counts which client asks for which field of the V1 shape. It works out the fields once
+// for each document in the query cache. All selected fields count, even those that variables skip, since it is the
+// client's code that has to change.
 type v1Usage struct {
 	control *repo.Control
 	schema  *v1Schema
@@ -35,13 +35,13 @@ func newV1Usage(control *repo.Control) *v1Usage {
 // ExtensionName is part of gqlgen's interface.
 func (*v1Usage) ExtensionName() string { return "V1Usage" }
 
-// Validate is part of gqlgen's interface. It reads the schema.
+// Validate is part of gqlgen's interface. It learns the schema.
 func (u *v1Usage) Validate(schema graphql.ExecutableSchema) error {
 	u.schema = newV1Schema(schema.Schema())
 	return nil
 }
 
-// InterceptOperation counts an operation that is executed.
+// InterceptOperation counts each operation that is executed and asks for the V1 shape.
 func (u *v1Usage) InterceptOperation(ctx context.Context, next graphql.OperationHandler) graphql.ResponseHandler {
 	request := graphql.GetOperationContext(ctx)
 	if fields := u.fields(request.Operation); len(fields) > 0 {
@@ -61,8 +61,8 @@ func (u *v1Usage) fields(operation *ast.OperationDefinition) []repo.V1Field {
 	return fields
 }
 
-// nameOfClient is what a client says of itself: in the headers of its request, or in the payload that opened its
-// socket.
+// nameOfClient returns what a client says of itself in the payload that opened its socket, or else in the headers of
+// its request.
 func nameOfClient(ctx context.Context, request *graphql.OperationContext) (name, version string) {
 	payload := transport.GetInitPayload(ctx)
 	said := func(what string) string {
@@ -72,13 +72,13 @@ func nameOfClient(ctx context.Context, request *graphql.OperationContext) (name,
 	return said("name"), said("version")
 }
 
-// v1Schema knows the fields of a schema that belong to the V1 shape of an entity.
+// v1Schema knows which fields of a schema belong to the V1 shape of an entity.
 type v1Schema struct {
 	fields map[*ast.FieldDefinition]repo.V1Field
 }
 
-// newV1Schema finds them: their type, or their own name in a type that has both shapes, has V1 in its name, after the
-// name of the entity.
+// newV1Schema finds the fields of the V1 shape. A field belongs to it if the name of its type has V1 behind the name of
+// an entity. In a type that has both shapes, the field's own name decides.
 func newV1Schema(schema *ast.Schema) *v1Schema {
 	var entities []string
 	if enum := schema.Types["Entity"]; enum != nil {
@@ -100,8 +100,8 @@ func newV1Schema(schema *ast.Schema) *v1Schema {
 	return found
 }
 
-// entityIn is the entity in a name such as OrderDetailV1, customersV1 or deleteCustomerV1, "" where there is none; the
-// longest of several.
+// entityIn returns the entity in a name such as OrderDetailV1, customersV1 or deleteCustomerV1, or "" if there is none.
+// If several entities match, the one with the longest name wins.
 func entityIn(name string, entities []string) string {
 	before, _, isV1 := strings.Cut(name, "V1")
 	if !isV1 {
@@ -117,8 +117,8 @@ func entityIn(name string, entities []string) string {
 	return entity
 }
 
-// fieldsOf returns the V1 fields that an operation selects, through fragments too, each once, in the order of their
-// names. The operation must have been validated.
+// fieldsOf returns the V1 fields that an operation selects, also through fragments, each once, sorted by name. The
+// operation must have been validated.
 func (s *v1Schema) fieldsOf(operation *ast.OperationDefinition) []repo.V1Field {
 	found := map[repo.V1Field]bool{}
 	walked := map[*ast.FragmentDefinition]bool{}
@@ -152,8 +152,8 @@ func (s *v1Schema) fieldsOf(operation *ast.OperationDefinition) []repo.V1Field {
 	return fields
 }
 
-// v1Operations describes the operations that ask for the V1 shape, as a metric. Its clients are as few as the engine
-// keeps apart.
+// v1Operations reports, as a metric, the operations that ask for the V1 shape. The engine bounds the number of clients
+// that it tells apart, and so the number of labels.
 type v1Operations struct{ control *repo.Control }
 
 var v1OperationsMetric = prometheus.NewDesc("coexist_v1_operations_total",

@@ -1,3 +1,3 @@
-// Package value holds the types of columns that Go has none for, exact in both directions: as the database has them, in
-// JSON, and in GraphQL by gqlgen. It knows no table and no database.
+// Package value holds types for columns that Go has no exact type for. They are exact in both directions: as the
+// database has them, in JSON, and in GraphQL through gqlgen. The package knows no table and no database.
 package value

@@ -13,26 +13,27 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Number is a number of a V1 table, exactly. A V1 model's field of this type may be a column of any of the types real,
-// double precision and numeric, whatever its tag says: the tag is for tables that the engine creates. In V2 it is text,
-// with the tag type:text.
+// Number is a number of a V1 table, exactly. In a V1 model, a field of this type may be a column of type real, double
+// precision or numeric, whatever its tag says: the tag is for tables that the engine creates. In V2 it is text, with
+// the tag type:text.
 //
-// It holds the shortest decimal that gives the value back in the column's own type, without an exponent and without
-// zeros that say nothing: "9.8" from a real, "9.80000019" from a double that was written so. "-0" is not "0". What is
-// no decimal stands as the database writes it: "NaN", "Infinity", "-Infinity", and on SQLite any text that a program
-// put there.
+// A Number holds the shortest decimal that gives the value back in the column's own type, without an exponent and
+// without superfluous zeros: "9.8" from a real, "9.80000019" from a double that was written so. "-0" is not "0". A
+// value that is not a decimal stands as the database writes it: "NaN", "Infinity", "-Infinity", and on SQLite any text
+// that a program put there.
 type Number string
 
-// numberForm is a decimal as databases and JSON write it.
+// numberForm matches a decimal as databases and JSON write it. An exponent has at most three digits.
 var numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
 
-// ParseNumber returns a decimal as a Number. One with an exponent, which is of at most three digits, is a double: it is
-// the shortest that gives the double back. ParseNumber fails for what is no decimal.
+// ParseNumber returns a decimal as a Number. A decimal with an exponent stands for a double: the result is the shortest
+// decimal that gives this double back. If it is beyond the range of a double, the result has its exact value.
+// ParseNumber fails if the text is not a decimal, or has an exponent of more than three digits.
 func ParseNumber(text string) (Number, error) {
 	if !numberForm.MatchString(text) {
 		return "", fmt.Errorf("%.40q is not a number", text)
 	}
-	const exactInDouble = 15 // digits that a double gives back
+	const exactInDouble = 15 // a double gives back this many digits
 	if len(text) <= exactInDouble || strings.ContainsAny(text, "eE") {
 		if f, err := strconv.ParseFloat(text, 64); err == nil && (f != 0 || isZero(text)) {
 			return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
@@ -53,7 +54,7 @@ func isZero(number string) bool {
 	return strings.Trim(mantissa, "-0.") == ""
 }
 
-// Decimal returns the exact value. It fails for what is no decimal.
+// Decimal returns the exact value. It fails if n is not a decimal.
 func (n Number) Decimal() (decimal.Decimal, error) {
 	if !n.IsDecimal() {
 		return decimal.Zero, fmt.Errorf("%.40q is not a number", string(n))
@@ -61,9 +62,9 @@ func (n Number) Decimal() (decimal.Decimal, error) {
 	return decimal.NewFromString(string(n))
 }
 
-// Meaning returns the decimal that people mean by the number. That is its exact value, unless it is what becomes of a
-// float32 that a program has widened to a double, or written with nine digits: 9.800000190734863 and 9.80000019 mean
-// 9.8, as the float32 does. A number of at most two decimals means itself. Meaning fails for what is no decimal.
+// Meaning returns the decimal that people mean by the number. Usually that is its exact value. But a program may have
+// widened a float32 to a double, or written it with nine digits: 9.800000190734863 and 9.80000019 mean 9.8, as the
+// float32 does. A number with at most two decimal places always means itself. Meaning fails if n is not a decimal.
 func (n Number) Meaning() (decimal.Decimal, error) {
 	const cents, float32Digits = -2, 9
 	exact, err := n.Decimal()
@@ -76,19 +77,19 @@ func (n Number) Meaning() (decimal.Decimal, error) {
 	}
 	narrow, err := strconv.ParseFloat(string(n), 32)
 	if err != nil {
-		return exact, nil //nolint:nilerr // too large for a float32, so it is none
+		return exact, nil //nolint:nilerr // too large for a float32, so it never was one
 	}
 	if written, err := strconv.ParseFloat(strconv.FormatFloat(narrow, 'e', float32Digits-1, 64), 64); wide != narrow &&
 		(err != nil || wide != written) {
-		return exact, nil //nolint:nilerr // a float32 has a decimal
+		return exact, nil //nolint:nilerr // err is nil here: a written float32 can be parsed
 	}
 	return decimal.NewFromString(strconv.FormatFloat(narrow, 'f', -1, 32))
 }
 
-// IsDecimal reports whether n is a decimal, and no NaN, infinity or text.
+// IsDecimal reports whether n is a decimal. NaN, an infinity and a text are not.
 func (n Number) IsDecimal() bool { return numberForm.MatchString(string(n)) }
 
-// MarshalJSON writes a JSON number, or a string of what is no decimal.
+// MarshalJSON writes a decimal as a JSON number, and everything else as a string.
 func (n Number) MarshalJSON() ([]byte, error) {
 	if n.IsDecimal() {
 		return []byte(n), nil
@@ -96,7 +97,7 @@ func (n Number) MarshalJSON() ([]byte, error) {
 	return strconv.AppendQuote(nil, string(n)), nil
 }
 
-// UnmarshalJSON takes a number or a string. It fails for all else.
+// UnmarshalJSON takes a number or any string. It leaves n as it is for null, and fails for everything else.
 func (n *Number) UnmarshalJSON(document []byte) (err error) {
 	text := string(document)
 	switch {
@@ -109,8 +110,8 @@ func (n *Number) UnmarshalJSON(document []byte) (err error) {
 	return err
 }
 
-// MarshalGQLContext is for gqlgen. It writes the number as it is, and fails with an *OutputError for what GraphQL
-// cannot say.
+// MarshalGQLContext is for gqlgen. It writes the number as it is. It fails with an *OutputError if n is not a decimal,
+// which GraphQL cannot express.
 func (n Number) MarshalGQLContext(_ context.Context, w io.Writer) error {
 	if !n.IsDecimal() {
 		return &OutputError{fmt.Sprintf("the database has %.40q in place of a number", string(n))}
@@ -119,15 +120,15 @@ func (n Number) MarshalGQLContext(_ context.Context, w io.Writer) error {
 	return err
 }
 
-// UnmarshalGQLContext is for gqlgen. It takes a number of at most 40 characters in the range of a double, and fails
-// with a *FieldError for all else.
+// UnmarshalGQLContext is for gqlgen. It takes a number of at most 40 characters in the range of a double. It fails with
+// a *FieldError for everything else.
 func (n *Number) UnmarshalGQLContext(_ context.Context, v any) error {
 	const longest = 40
 	text := ""
 	switch v := v.(type) {
 	case float64:
 		text = strconv.FormatFloat(v, 'g', -1, 64)
-	case int, int64, fmt.Stringer: // a json.Number too
+	case int, int64, fmt.Stringer: // a json.Number is a Stringer
 		text = fmt.Sprint(v)
 	}
 	parsed, err := ParseNumber(text)
@@ -141,7 +142,7 @@ func (n *Number) UnmarshalGQLContext(_ context.Context, v any) error {
 	return nil
 }
 
-// Double returns n as a double has it, or why none can.
+// Double returns n as a double holds it. It fails if n is too large for a double.
 func (n Number) Double() (Number, error) {
 	f, err := strconv.ParseFloat(string(n), 64)
 	if err != nil {
@@ -150,7 +151,8 @@ func (n Number) Double() (Number, error) {
 	return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
 }
 
-// Real returns n as PostgreSQL's real has it, with the digits that shortReal chooses, or why none can.
+// Real returns n as PostgreSQL's real holds it, with the digits that the engine's reads give it (shortReal in
+// repo/internal/database). It fails if n is too large for a real.
 func (n Number) Real() (Number, error) {
 	f, err := strconv.ParseFloat(string(n), 32)
 	if err != nil {
@@ -166,8 +168,8 @@ func (n Number) Real() (Number, error) {
 	}
 }
 
-// Scaled returns n as a column numeric(precision, scale) has it, which rounds half away from zero, or why it cannot
-// hold it.
+// Scaled returns n as a column of the type numeric(precision, scale) holds it, rounded half away from zero. A type
+// without limits gives n back. Scaled fails if n has too many digits before the point, or is not a decimal.
 func (n Number) Scaled(sqlType string) (Number, error) {
 	var precision, scale int32
 	if n == "-0" {

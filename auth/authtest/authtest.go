@@ -1,4 +1,4 @@
-// Package authtest is for tests of programs that take the tokens of an OpenID Connect provider.
+// Package authtest helps to test programs that accept the tokens of an OpenID Connect provider.
 package authtest
 
 import (
@@ -17,17 +17,17 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
 )
 
-// Audience is the one of the tokens.
+// Audience is the audience of the tokens.
 const Audience = "coexist"
 
-// Provider is an OpenID Connect provider, whose keys can be changed. It is away until it has published some.
+// Provider is an OpenID Connect provider whose keys can be changed. It answers 502 until Publish is called.
 type Provider struct {
 	*httptest.Server
-	serves atomic.Pointer[oidctest.Server] // nil while it is away
-	asked  atomic.Int32                    // for keys
+	serves atomic.Pointer[oidctest.Server] // nil while the provider is away
+	asked  atomic.Int32                    // how often it was asked for its keys
 }
 
-// NewProvider starts one, which ends with the test.
+// NewProvider starts a provider, which ends with the test.
 func NewProvider(t *testing.T) *Provider {
 	t.Helper()
 	p := &Provider{}
@@ -45,7 +45,7 @@ func NewProvider(t *testing.T) *Provider {
 	return p
 }
 
-// Publish makes the provider give these keys, by their ids.
+// Publish makes the provider return these keys, which are named by their ids.
 func (p *Provider) Publish(keys map[string]*rsa.PrivateKey) {
 	server := &oidctest.Server{}
 	for id, key := range keys {
@@ -58,7 +58,7 @@ func (p *Provider) Publish(keys map[string]*rsa.PrivateKey) {
 	p.serves.Store(server)
 }
 
-// NewKey returns a key to sign with.
+// NewKey returns a key to sign tokens with.
 func NewKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -68,7 +68,7 @@ func NewKey(t *testing.T) *rsa.PrivateKey {
 	return key
 }
 
-// Claims are those of a good token of an operator, with changes; a nil removes one.
+// Claims returns the claims of an operator's valid token, as JSON, with these changes. A nil value removes a claim.
 func (p *Provider) Claims(t *testing.T, changes map[string]any) string {
 	t.Helper()
 	all := map[string]any{
@@ -84,15 +84,15 @@ func (p *Provider) Claims(t *testing.T, changes map[string]any) string {
 	return string(text)
 }
 
-// Handmade is a token with a header of its own, signed by sign.
+// Handmade returns a token with this header and these claims, signed by sign.
 func Handmade(header, claims string, sign func(string) []byte) string {
 	text := base64.RawURLEncoding.EncodeToString([]byte(header)) + "." +
 		base64.RawURLEncoding.EncodeToString([]byte(claims))
 	return text + "." + base64.RawURLEncoding.EncodeToString(sign(text))
 }
 
-// Leave makes the provider answer 502 until it publishes again.
+// Leave makes the provider answer 502 until Publish is called again.
 func (p *Provider) Leave() { p.serves.Store(nil) }
 
-// Asked is how often it was asked for its keys.
+// Asked returns how often the provider was asked for its keys.
 func (p *Provider) Asked() int { return int(p.asked.Load()) }

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// ProgressBar is a line on a terminal that is written over. On what is not a terminal it shows nothing.
+// ProgressBar is a line on a terminal that is overwritten again and again. If the output is not a terminal, it shows
+// nothing.
 type ProgressBar struct {
 	out      io.Writer
 	label    string
@@ -20,7 +21,7 @@ type ProgressBar struct {
 	last     time.Time
 }
 
-// NewProgressBar returns a bar on out that begins with label.
+// NewProgressBar returns a bar on out, which begins with label.
 func NewProgressBar(out io.Writer, label string) *ProgressBar {
 	return &ProgressBar{out: out, label: label, terminal: IsTerminal(out)}
 }
@@ -35,7 +36,7 @@ func IsTerminal(out io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Show draws the bar, at most ten times a second but for the end, with a remark behind it.
+// Show draws the bar and the remark behind it, at most ten times a second. It always draws a bar that is full.
 func (b *ProgressBar) Show(done, total int64, remark string) {
 	if !b.terminal || done < total && time.Since(b.last) < 100*time.Millisecond {
 		return
@@ -44,7 +45,7 @@ func (b *ProgressBar) Show(done, total int64, remark string) {
 	fmt.Fprint(b.out, "\r\x1b[K"+within(b.label+" "+drawBar(done, total)+remark, b.width()))
 }
 
-// width is that of the terminal, 0 where it is not known.
+// width returns the width of the terminal, or 0 if it is not known.
 func (b *ProgressBar) width() int {
 	file, ok := b.out.(*os.File)
 	if !ok {
@@ -57,8 +58,8 @@ func (b *ProgressBar) width() int {
 	return width
 }
 
-// within cuts a line off that is longer than a terminal is wide, less one: a line that is broken cannot be written
-// over. A width of 0 is none.
+// within cuts a line so that it is shorter than the terminal is wide: a line that wraps cannot be overwritten. A width
+// of 0 or 1 cuts nothing.
 func within(line string, width int) string {
 	runes := []rune(line)
 	if width <= 1 || len(runes) < width {
@@ -67,7 +68,7 @@ func within(line string, width int) string {
 	return string(runes[:width-2]) + "…"
 }
 
-// End leaves the line. It may be called again.
+// End moves to the next line. It may be called more than once.
 func (b *ProgressBar) End() {
 	if b.shown {
 		fmt.Fprintln(b.out)
@@ -75,7 +76,7 @@ func (b *ProgressBar) End() {
 	}
 }
 
-// drawBar is a bar with its numbers. It is full only when nothing is left.
+// drawBar returns a bar with its numbers. The bar is full only if nothing is left.
 func drawBar(done, total int64) string {
 	const width = 30
 	part := 1.0
@@ -85,4 +86,11 @@ func drawBar(done, total int64) string {
 	full := int(part * width)
 	return fmt.Sprintf("[%s%s] %3d %% %d/%d", strings.Repeat("#", full), strings.Repeat(".", width-full),
 		int(part*100), done, total)
+}
+
+// Pace says how many rows a second are done on average, and how long the rest will take, as a remark behind a bar.
+func Pace(done, total int64, took time.Duration) string {
+	rate := float64(done) / max(took.Seconds(), 1e-3)
+	left := time.Duration(float64(total-done) / rate * float64(time.Second))
+	return fmt.Sprintf(", %.0f rows/s, %s left", rate, left.Round(time.Second))
 }

@@ -20,22 +20,23 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Setup says how OpenNotes sets up. The zero value is an instance with the mapping as it should be, in the phase
-// EXPAND.
+// Setup says how OpenNotes sets up an instance. The zero Setup is an instance in the phase EXPAND whose mapping is
+// correct.
 type Setup struct {
-	// Mapping of notes. Its OnConvert is taken: use Bench.PauseConversion.
+	// Mapping is the mapping of notes. OpenNotes overwrites its OnConvert: use Bench.PauseConversion.
 	Mapping NoteMapping
-	// Remigrates gives the mapping its Remigrate.
+	// Remigrates gives the mapping its method Remigrate.
 	Remigrates bool
-	// Phase is what notes and comments start in, on a database that does not know them.
+	// Phase is the phase in which notes and comments start, in a database that does not know them.
 	Phase repo.Phase
-	// Config of the DB; OnStatement and Logger are taken.
+	// Config is the configuration of the DB. OpenNotes overwrites its OnStatement and Logger.
 	Config repo.Config
-	// Sorts that notes have besides BODY and PRIORITY.
+	// Sorts are the sorts that notes have in addition to BODY and PRIORITY.
 	Sorts map[string]repo.Sort
 }
 
-// Bench is an instance of the engine with notes and comments, and the tools to watch it and to force what happens when.
+// Bench is an instance of the engine with notes and comments. It has the tools to watch the instance, and to force the
+// order in which things happen.
 type Bench struct {
 	DB       *repo.DB
 	Notes    *repo.Repository[NoteV1, NoteV2]
@@ -51,12 +52,12 @@ type Bench struct {
 	before      map[string]func()
 }
 
-// WithoutV1 reports whether the tests run on an engine without the coexistence steps, so that there are no V1 tables:
-// see scripts/check-end.sh.
+// WithoutV1 reports whether the tests run on an engine without the steps of coexistence, so that there are no V1
+// tables: see scripts/check-end.sh.
 func WithoutV1() bool { return os.Getenv("COEXIST_TEST_WITHOUT_V1") != "" }
 
-// OpenNotes opens the database at url. Where it is empty it creates the V1 tables; it installs, and checks. The
-// instance is closed with the test.
+// OpenNotes opens the database at url. It creates the V1 tables if the database is empty. Then it installs what the
+// engine needs, and checks everything. It closes the instance with the test.
 func OpenNotes(t testing.TB, url string, s Setup) *Bench {
 	t.Helper()
 	b := DescribeNotes(t, url, s)
@@ -76,7 +77,7 @@ func OpenNotes(t testing.TB, url string, s Setup) *Bench {
 	return b
 }
 
-// DescribeNotes is OpenNotes without any of its statements.
+// DescribeNotes does what OpenNotes does, but sends none of its statements: it only describes the entities.
 func DescribeNotes(t testing.TB, url string, s Setup) *Bench {
 	t.Helper()
 	b := &Bench{URL: url, t: t, pauses: map[string]*Pause{}, conversions: map[string]int{}, before: map[string]func(){}}
@@ -115,10 +116,10 @@ func DescribeNotes(t testing.TB, url string, s Setup) *Bench {
 	return b
 }
 
-// Close closes the instance, as a process does that ends. It may be called twice.
+// Close closes the instance, as a process does when it ends. It may be called twice.
 func (b *Bench) Close() { _ = b.DB.Close() }
 
-// SetPhase moves notes to a phase, or ends the test.
+// SetPhase moves notes to a phase, by force, or ends the test.
 func (b *Bench) SetPhase(to repo.Phase) {
 	b.t.Helper()
 	if _, err := b.Control.SetPhase(b.t.Context(), repo.PhaseRequest{
@@ -145,15 +146,15 @@ func (b *Bench) onStatement(statement string) {
 	}
 }
 
-// Before calls do once, before the instance sends the next statement that contains the text. Statements that are sent
-// in one round trip have all been seen before any is sent.
+// Before calls do once, just before the instance sends the next statement that contains the text. If several statements
+// go out in one round trip, do is called before any of them is sent.
 func (b *Bench) Before(text string, do func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.before[text] = do
 }
 
-// Forget forgets what was sent.
+// Forget forgets the statements that were sent so far.
 func (b *Bench) Forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,14 +168,14 @@ func (b *Bench) Sent() []string {
 	return slices.Clone(b.statements)
 }
 
-// Statements returns the SQL that do has sent.
+// Statements returns the SQL that the instance sends while do runs.
 func (b *Bench) Statements(do func()) []string {
 	b.Forget()
 	do()
 	return b.Sent()
 }
 
-// Until polls until holds returns true, or ends the test.
+// Until polls until holds returns true. It ends the test if that takes more than 90 seconds.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	if err := await(func() (bool, error) { return holds(), nil }); err != nil {
@@ -182,21 +183,21 @@ func Until(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// Conversions counts the conversions of a note to V2 so far.
+// Conversions returns how often a note has been converted to V2 so far.
 func (b *Bench) Conversions(key string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.conversions[key]
 }
 
-// Pause is a conversion that waits.
+// Pause is a conversion that waits to be released.
 type Pause struct {
 	reached, released chan struct{}
 	once              sync.Once
 }
 
 // PauseConversion stops the next conversion of the note, wherever it happens: between the read of V1 and the store of
-// the copy. Those after it pass. It goes on with Release, or when the test ends.
+// the copy. Later conversions are not stopped. The conversion continues with Release, or when the test ends.
 func (b *Bench) PauseConversion(key string) *Pause {
 	p := &Pause{reached: make(chan struct{}), released: make(chan struct{})}
 	b.mu.Lock()
@@ -206,10 +207,10 @@ func (b *Bench) PauseConversion(key string) *Pause {
 	return p
 }
 
-// Wait returns when the conversion waits.
+// Wait returns once the conversion has stopped.
 func (p *Pause) Wait() { <-p.reached }
 
-// Release lets it go on.
+// Release lets the conversion continue. It may be called more than once.
 func (p *Pause) Release() { p.once.Do(func() { close(p.released) }) }
 
 func (b *Bench) onConvert(key string) {
@@ -224,8 +225,8 @@ func (b *Bench) onConvert(key string) {
 	}
 }
 
-// Raw connects to a database as a program does that knows nothing of the engine. "?" is an argument on SQLite, $1 on
-// both.
+// Raw connects to a database as a program does that knows nothing of the engine. An argument is $1 in a statement on
+// both databases, and may be "?" on SQLite.
 func Raw(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	driver, source := "pgx", Pinned(url)
@@ -253,8 +254,8 @@ func Exec(t testing.TB, raw interface {
 	}
 }
 
-// Repeat runs a statement again and again as another program does, whose failures are its own affair, until stop is
-// called, which returns how often it succeeded: at least once, since Repeat waits for that.
+// Repeat runs a statement again and again, as another program does, and ignores its failures. It returns once the
+// statement has succeeded. stop ends it and returns how often the statement succeeded, which is at least once.
 func Repeat(t testing.TB, raw *sql.DB, statement string) (stop func() int) {
 	t.Helper()
 	var succeeded atomic.Int64
@@ -278,7 +279,8 @@ func Repeat(t testing.TB, raw *sql.DB, statement string) (stop func() int) {
 	return stop
 }
 
-// One returns the one value that a query selects, or ends the test. The zero value stands for NULL and for no row.
+// One returns the one value that a query selects, or ends the test. It returns the zero value for NULL and if there is
+// no row.
 func One[T any](t testing.TB, raw *sql.DB, query string, args ...any) T {
 	t.Helper()
 	var value sql.Null[T]

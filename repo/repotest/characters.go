@@ -2,19 +2,19 @@ package repotest
 
 import "strings"
 
-// Character is what an owner of V1 may have made of its tables, here those of notes and comments.
+// Character is something that an owner of V1 may have done to its tables, here to those of notes and comments.
 type Character struct {
 	Name string
-	// Postgres and SQLite are the DDL; there is none where the database has no such thing.
+	// Postgres and SQLite are the DDL. It is empty if the database does not support such a thing.
 	Postgres, SQLite Made
-	// Tame says that no client sees a value other than without it.
+	// Tame says that clients see the same values as without it.
 	Tame bool
 }
 
-// Made is DDL and what takes it back.
+// Made is DDL, and the DDL that undoes it.
 type Made struct{ Make, Undo []string }
 
-// Of is the DDL for the database at url; false where that has no such thing.
+// Of returns the DDL for the database at url, and false if there is none.
 func (c Character) Of(url string) (Made, bool) {
 	made := c.Postgres
 	if strings.HasPrefix(url, "sqlite:") {
@@ -23,7 +23,8 @@ func (c Character) Of(url string) (Made, bool) {
 	return made, len(made.Make) > 0
 }
 
-// ofPostgres is a trigger: its function's body, and when and for what it is called.
+// ofPostgres returns a trigger. when says for which event and on which table it fires, and body is the body of its
+// function.
 func ofPostgres(name, when, body string) Made {
 	event, rest, _ := strings.Cut(when, " ON ")
 	table, _, _ := strings.Cut(rest, " ")
@@ -43,7 +44,7 @@ func ofPostgres(name, when, body string) Made {
 	}
 }
 
-// ofSQLite is a trigger: when it fires, and its body.
+// ofSQLite returns a trigger. when says when it fires.
 func ofSQLite(name, when, body string) Made {
 	return Made{
 		[]string{"CREATE TRIGGER own_" + name + " " + when + " BEGIN " + body + " END"},
@@ -51,16 +52,16 @@ func ofSQLite(name, when, body string) Made {
 	}
 }
 
-// with adds DDL before and after.
+// with adds DDL that comes before, and DDL that undoes it after the rest is undone.
 func (m Made) with(before, after string) Made {
 	return Made{append([]string{before}, m.Make...), append(m.Undo, after)}
 }
 
-// LateKeys names the character whose foreign keys are checked at COMMIT: until then a child row may lack its parent, or
-// get another.
+// LateKeys is the name of the character whose foreign keys are checked at COMMIT. Until then a child row may lack its
+// parent, or get another one.
 const LateKeys = "keys checked at COMMIT"
 
-// Characters are those on which the engine's suite and the soak run.
+// Characters are the characters on which the engine's tests and the soak run.
 var Characters = []Character{
 	{
 		"a time of change", ofPostgres("stamp", "BEFORE INSERT OR UPDATE ON notes",

@@ -18,49 +18,50 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// patience bounds every wait for a process. A crash recovery on a slow and busy machine fits in.
+// patience bounds every wait for a process. Even a crash recovery on a slow and busy machine takes less.
 const patience = 90 * time.Second
 
-// settings are those of every cluster. It listens on a Unix socket only, so clusters never get in each other's way, and
-// a crash leaves no shared memory outside of its directory.
+// settings are the settings of every cluster. A cluster listens only on a Unix socket, so clusters never get in each
+// other's way. A crash leaves no dynamic shared memory outside of the cluster's directory.
 var settings = []string{
 	"listen_addresses=", "max_connections=400", "shared_buffers=32MB", "dynamic_shared_memory_type=mmap",
 	"logging_collector=off", "log_min_messages=warning", "log_lock_waits=on", "log_line_prefix=%m [%p] %d ",
 	"max_prepared_transactions=10",
 }
 
-// Cluster is a throwaway PostgreSQL cluster. Its methods may be called from any goroutine; what goes wrong in them is
-// an error of the test that started it.
+// Cluster is a throwaway PostgreSQL cluster. Its methods may be called from any goroutine. A failure in them is an
+// error of the test that started the cluster.
 type Cluster struct {
-	t        testing.TB // nil for the shared cluster, of which only Database is used
+	t        testing.TB // nil for the shared cluster, which only uses Database
 	programs string
 	settings []string
 	guard    *guard
 	major    int // PostgreSQL's version
 
 	mu         sync.Mutex
-	postmaster int // its process id; 0 while the server is down
+	postmaster int // the server's process id, 0 while it is down
 
 	adminMu sync.Mutex
 	admin   *pgx.Conn // nil until first needed
 }
 
-// URL returns the URL of a database in the cluster. "postgres" is there from the start; Database makes fresh ones. The
-// URL stays the same over Kill and Restart.
+// URL returns the URL of a database in the cluster. The database "postgres" always exists, and Database makes fresh
+// ones. Kill and Restart do not change the URL.
 func (c *Cluster) URL(database string) string {
 	u := url.URL{Scheme: "postgres", User: url.User("coexist"), Path: "/" + database}
 	u.RawQuery = url.Values{"host": {c.guard.dir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode()
 	return u.String()
 }
 
-// Kill ends the server and all its children by SIGKILL, as a crash does: clients get no word, and nothing is flushed.
-// It returns when the processes are gone.
+// Kill ends the server and all its children by SIGKILL, as a crash does: clients are not notified, and nothing is
+// flushed. It returns when the processes have ended.
 func (c *Cluster) Kill() { c.report("kill", c.kill) }
 
-// Restart starts the server after Kill, or stops and starts one that runs, and returns when it accepts connections.
+// Restart starts the server after Kill. If the server runs, Restart stops it first. It returns when the server accepts
+// connections.
 func (c *Cluster) Restart() { c.report("restart", c.restart) }
 
-// Standby kills the server and starts it as a replica, which answers reads and follows nobody.
+// Standby kills the server and starts it as a replica. It answers reads and follows no primary.
 func (c *Cluster) Standby() {
 	c.report("make a standby of", func() error {
 		_, err := c.guard.do("touch data/standby.signal")
@@ -68,8 +69,8 @@ func (c *Cluster) Standby() {
 	})
 }
 
-// Stop ends the server and removes the cluster. It is called at the end of the test anyway. The cluster is of no more
-// use.
+// Stop ends the server and removes the cluster. The end of the test calls it anyway. The cluster cannot be used
+// afterwards.
 func (c *Cluster) Stop() { c.report("stop", c.stop) }
 
 func (c *Cluster) report(verb string, do func() error) {
@@ -81,7 +82,7 @@ func (c *Cluster) report(verb string, do func() error) {
 	}
 }
 
-// template holds an initialised data directory, from which every cluster of the process is copied.
+// template holds an initialised data directory. All clusters of the process are copies of it.
 var template = sync.OnceValues(func() (*guard, error) {
 	programs, err := findPrograms()
 	if err != nil {
@@ -93,14 +94,14 @@ var template = sync.OnceValues(func() (*guard, error) {
 	}
 	initdb := quote(filepath.Join(programs, "initdb")) +
 		" -D data -U coexist -A trust -E UTF8 --no-sync --wal-segsize=1 --locale="
-	// macOS has no C.UTF-8. An initdb that fails removes what it has made.
+	// macOS has no C.UTF-8. An initdb that fails removes its files.
 	if _, err := g.do(initdb + "C.UTF-8 || " + initdb + "C"); err != nil {
 		return nil, fmt.Errorf("initdb: %w", errors.Join(err, g.end()))
 	}
 	return g, nil
 })
 
-// newCluster starts a cluster with the settings in addition to those of every cluster.
+// newCluster starts a cluster with these settings in addition to those of every cluster.
 func newCluster(additional ...string) (*Cluster, error) {
 	programs, err := findPrograms()
 	if err != nil {
@@ -127,7 +128,7 @@ func newCluster(additional ...string) (*Cluster, error) {
 	return c, nil
 }
 
-// version is the major version of PostgreSQL that a data directory is for.
+// version returns the major version of PostgreSQL to which a data directory belongs.
 func version(data string) (int, error) {
 	content, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if err != nil {
@@ -144,7 +145,7 @@ func (c *Cluster) running() bool {
 
 func (c *Cluster) restart() error {
 	if c.postmaster != 0 {
-		// What the order below waits for.
+		// The order below waits until the server has ended.
 		if err := syscall.Kill(c.postmaster, syscall.SIGINT); err != nil {
 			return err
 		}
@@ -166,8 +167,8 @@ func (c *Cluster) restart() error {
 	return nil
 }
 
-// ready reports whether the server accepts connections, or fails if it has ended. Its pid file says so, the way pg_ctl
-// looks at it; one of an earlier server may still be there.
+// ready reports whether the server accepts connections. It fails if the server has ended. It reads the server's pid
+// file, as pg_ctl does. A pid file of an earlier server may still be there.
 func (c *Cluster) ready(postmaster int) (bool, error) {
 	const pidLine, statusLine = 0, 7
 	content, err := os.ReadFile(filepath.Join(c.guard.dir, "data", "postmaster.pid"))
@@ -197,9 +198,9 @@ func (c *Cluster) kill() error {
 	return err
 }
 
-// killServer kills a postmaster and its children, and returns when they are gone.
+// killServer kills a postmaster and its children, and returns when they have ended.
 func killServer(postmaster int) error {
-	// A stopped postmaster starts no more children, and does not react to the death of those it has.
+	// A stopped postmaster starts no more children, and does not react when its children die.
 	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
 		return err
 	}
@@ -238,7 +239,7 @@ func (c *Cluster) stop() error {
 	return c.guard.end()
 }
 
-// process is what the system says about a process. The zero process is one that does not exist.
+// process is what the system says about a process. The zero process is a process that does not exist.
 type process struct {
 	parent int
 	state  byte // 'T' is stopped, 'Z' has ended
@@ -246,7 +247,7 @@ type process struct {
 
 func (p process) alive() bool { return p.state != 0 && p.state != 'Z' }
 
-// processes returns those of the system by their id.
+// processes returns the processes of the system by their ids.
 func processes() (map[int]process, error) {
 	all := make(map[int]process)
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // fails on a malformed pattern only
@@ -284,7 +285,7 @@ func addProcess(all map[int]process, pid, rest string) {
 	}
 }
 
-// await calls done until it returns true or an error.
+// await calls done until it returns true or an error. It fails if that takes longer than patience.
 func await(done func() (bool, error)) error {
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)

@@ -1,12 +1,12 @@
-// Package repotest is for tests of the engine and of what is built on it. It gives every test both databases: a SQLite
-// file, and a database of its own in a throwaway PostgreSQL cluster that the test process starts by itself.
+// Package repotest helps to test the engine and programs that are built on it. It gives every test both databases: a
+// SQLite file, and a database of its own in a throwaway PostgreSQL cluster that the test process starts by itself.
 //
 // A package that uses PostgreSQL has
 //
 //	func TestMain(m *testing.M) { repotest.Main(m) }
 //
-// and its tests run on both databases through Each. Nothing has to be running or configured; only PostgreSQL's server
-// programs have to be installed. Nothing is left behind, whatever becomes of the test process. A Unix is needed.
+// and its tests run on both databases through Each. Nothing has to be running or configured. Only PostgreSQL's server
+// programs have to be installed. Nothing is left behind, however the test process ends. The package needs a Unix.
 package repotest
 
 import (
@@ -27,24 +27,24 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// skipVariable, set to 1, skips the tests that need PostgreSQL. It has no effect where CI is set.
+// skipVariable skips the tests that need PostgreSQL if it is 1. It has no effect if CI is set.
 const skipVariable = "COEXIST_TEST_SKIP_POSTGRES"
 
-// shared is the cluster of this process, started by the first test that asks.
+// shared is the cluster of this process. The first test that needs it starts it.
 var shared = sync.OnceValues(func() (*Cluster, error) {
-	// compiling takes longer than queries on a few rows
+	// JIT compilation takes longer than queries on a few rows.
 	return newCluster("fsync=off", "full_page_writes=off", "jit=off")
 })
 
-// Main runs the tests of a package and then stops every cluster that they started. Call it from TestMain. It starts
-// nothing itself. Without it the clusters end with the process, a moment later.
+// Main runs the tests of a package, and then stops every cluster that they started. Call it from TestMain. It starts
+// nothing itself. Without it the clusters end a moment after the process.
 func Main(m *testing.M) {
 	defer endGuards()
 	m.Run()
 }
 
-// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database. They run at the same
-// time, once the test that calls Each has returned: it has nothing to do after Each.
+// Each runs f as the subtests "sqlite" and "postgres", each with the URL of a fresh database. The two run at the same
+// time, after the test that calls Each has returned. So that test must do nothing after Each.
 func Each(t *testing.T, f func(t *testing.T, url string)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -57,19 +57,18 @@ func Each(t *testing.T, f func(t *testing.T, url string)) {
 	})
 }
 
-// SQLite returns the URL, "sqlite:PATH", of a file that does not exist yet, in a directory that is removed with the
-// test.
+// SQLite returns the URL, "sqlite:PATH", of a file that does not exist yet. Its directory is removed with the test.
 func SQLite(t testing.TB) string {
 	t.Helper()
 	return "sqlite:" + filepath.Join(t.TempDir(), "coexist.db")
 }
 
-// Postgres returns the URL of a fresh, empty database in the cluster that all tests of the process share. It is dropped
-// at the end of the test, along with the connections that are still open to it.
+// Postgres returns the URL of a fresh, empty database in the cluster that all tests of the process share. At the end of
+// the test it is dropped, even if connections to it are still open.
 //
-// That cluster does not wait for the disk, so it is not one to kill: StartCluster has that.
+// The shared cluster does not wait for the disk, so do not kill it: use StartCluster for that.
 //
-// The test fails where PostgreSQL's server programs are missing. On a laptop COEXIST_TEST_SKIP_POSTGRES=1 skips it.
+// The test fails if PostgreSQL's server programs are missing. On a laptop, COEXIST_TEST_SKIP_POSTGRES=1 skips it.
 func Postgres(t testing.TB) string {
 	t.Helper()
 	skipIfAsked(t)
@@ -80,8 +79,9 @@ func Postgres(t testing.TB) string {
 	return c.Database(t)
 }
 
-// StartCluster starts a cluster for this test alone, to kill and to restart. It is as durable as PostgreSQL is by
-// default, and is stopped and removed at the end of the test. Prefer Postgres, which is much cheaper.
+// StartCluster starts a cluster for this test alone, which the test may kill and restart. It is as durable as
+// PostgreSQL is by default. It is stopped and removed at the end of the test. Prefer Postgres, which costs much less
+// time.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	skipIfAsked(t)
@@ -99,15 +99,15 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// Database returns the URL of a fresh, empty UTF-8 database in the cluster. It is dropped at the end of the test t,
-// along with the connections that are still open to it.
+// Database returns the URL of a fresh, empty UTF-8 database in the cluster. At the end of the test t it is dropped,
+// even if connections to it are still open.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	logStart := c.guard.logSize()
 	name := databaseName(t.Name())
 	create := "CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'UTF8'"
 	if c.major >= 15 {
-		create += " STRATEGY file_copy" // as older ones do: 9 ms, and 67 for a copy by way of the log
+		create += " STRATEGY file_copy" // as before 15: it takes 9 ms, a copy through the log 67 ms
 	}
 	if err := c.execute(create); err != nil {
 		t.Fatalf("cannot create a database: %v\nPostgreSQL's log:\n%s", err, c.guard.logTail(logStart))
@@ -129,7 +129,7 @@ func (c *Cluster) Database(t testing.TB) string {
 	return c.URL(name)
 }
 
-// makeHostile gives a database hostile settings, and returns its URL for the engine.
+// makeHostile gives a database hostile settings. It returns the URL for the engine.
 func (c *Cluster) makeHostile(t testing.TB, name string) string {
 	t.Helper()
 	for _, statement := range append([]string{"DO $$ BEGIN CREATE ROLE " + hostileRole +
@@ -142,8 +142,8 @@ func (c *Cluster) makeHostile(t testing.TB, name string) string {
 	return WithUser(t, c.URL(name), hostileRole)
 }
 
-// execute runs one statement outside of any test's database, over a connection that is kept: making one takes longer
-// than many a test.
+// execute runs one statement outside of any test's database. It keeps its connection, since connecting takes longer
+// than many tests.
 func (c *Cluster) execute(sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -165,14 +165,14 @@ var (
 	unfitForName = regexp.MustCompile(`[^a-z0-9]+`)
 )
 
-// databaseName makes a name from the test's, so that a line of the server's log says whose it is. It needs no quotes
-// and is unique in the process.
+// databaseName makes a database name from the test's name, so that a line of the server's log says which test it
+// belongs to. The name needs no quotes and is unique in the process.
 func databaseName(test string) string {
 	name := unfitForName.ReplaceAllString(strings.ToLower(test), "_")
 	return fmt.Sprintf("t%d_%s", databases.Add(1), name[:min(len(name), 48)])
 }
 
-// skipIfAsked skips the test if somebody without PostgreSQL has asked for that. CI never does.
+// skipIfAsked skips the test if a developer without PostgreSQL has asked for that. CI never skips.
 func skipIfAsked(t testing.TB) {
 	t.Helper()
 	if skipAsked(os.Getenv) {
@@ -185,8 +185,8 @@ func skipAsked(getenv func(string) string) bool {
 	return getenv(skipVariable) == "1" && getenv("CI") == ""
 }
 
-// findPrograms returns the directory with initdb and postgres: the one in PATH, else the one that pg_config names, else
-// the newest version where packages put it.
+// findPrograms returns the directory with initdb and postgres. It looks in PATH first, then where pg_config says, then
+// where packages install them, the newest version first.
 func findPrograms() (string, error) {
 	var candidates []string
 	if initdb, err := exec.LookPath("initdb"); err == nil {
@@ -200,7 +200,7 @@ func findPrograms() (string, error) {
 	var installed []string
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
-		"/usr/pgsql-*/bin",                   // Fedora and its kin, from postgresql.org
+		"/usr/pgsql-*/bin",                   // Fedora and its relatives, from postgresql.org
 		"/opt/homebrew/opt/postgresql@*/bin", // Homebrew on Apple silicon
 		"/usr/local/opt/postgresql@*/bin",    // Homebrew on Intel
 		"/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",
@@ -229,14 +229,15 @@ func isProgram(path string) bool {
 
 var versionInPath = regexp.MustCompile(`[0-9]+`)
 
-// sortNewestFirst sorts directories by the last number in their path, which is the version: 17 comes before 15 and 9.6.
+// sortNewestFirst sorts directories by the last number in their path, which is the version. 17 comes before 15, and 15
+// before 9.6.
 func sortNewestFirst(dirs []string) {
 	version := func(dir string) int {
 		numbers := versionInPath.FindAllString(dir, -1)
 		if len(numbers) == 0 {
 			return 0
 		}
-		n, _ := strconv.Atoi(numbers[len(numbers)-1]) // too large a number is no version
+		n, _ := strconv.Atoi(numbers[len(numbers)-1]) // a number that is too large is not a version
 		return n
 	}
 	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(version(b), version(a)) })

@@ -15,19 +15,19 @@ import (
 	"syscall"
 )
 
-// guard is a shell that owns a directory and the server in it. When its orders end, because it was told so or because
-// the process that gives them has died, however it died, the guard stops the server and removes the directory. As root
-// it and all its children run as another user, since PostgreSQL refuses to be root.
+// guard is a shell that owns a directory and the server in it. Its orders end when the process that gives them closes
+// them, or dies for whatever reason. Then the guard stops the server and removes the directory. PostgreSQL refuses to
+// run as root. So under root the guard and all its children run as another user.
 type guard struct {
 	dir     string
 	cmd     *exec.Cmd
 	orders  io.WriteCloser
 	replies *bufio.Reader
-	end     func() error // stops the server at once, and removes the directory; calls after the first do nothing
+	end     func() error // stops the server at once and removes the directory; later calls do nothing
 }
 
-// guardScript obeys lines of shell, answers each with its exit status and the server's process id, and at the end stops
-// the server without a checkpoint. A postmaster that was killed has left its pid file, which names its shared memory.
+// guardScript runs lines of shell. It answers each with its exit status and the server's process id. At the end it
+// stops the server without a checkpoint. A killed postmaster leaves its pid file, which names its shared memory.
 const guardScript = `
 umask 077
 server=0
@@ -53,7 +53,7 @@ while IFS= read -r order; do
 done
 `
 
-// guards are those that have not ended.
+// guards are the guards that have not ended.
 var guards struct {
 	sync.Mutex
 	open map[*guard]struct{}
@@ -75,7 +75,7 @@ func endGuards() {
 // newGuard starts a guard with an empty directory.
 func newGuard() (*guard, error) {
 	g := new(guard)
-	attributes := &syscall.SysProcAttr{Setsid: true} // so that Ctrl-C at the terminal does not reach it
+	attributes := &syscall.SysProcAttr{Setsid: true} // so that Ctrl-C in the terminal does not reach the guard
 	if os.Geteuid() == 0 {
 		var err error
 		if attributes.Credential, err = unprivileged(); err != nil {
@@ -125,8 +125,8 @@ func newGuard() (*guard, error) {
 	return g, nil
 }
 
-// do has a line of shell executed in the guard's directory, with its output in the log. It returns the process id of
-// the server that was started last. The error of an order that fails ends with the log.
+// do makes the guard run a line of shell in its directory, with the output in the log. It returns the process id of the
+// server that was started last. If the order fails, the error includes what the order wrote to the log.
 func (g *guard) do(order string) (server int, err error) {
 	logStart := g.logSize()
 	if _, err := fmt.Fprintln(g.orders, order); err != nil {
@@ -146,7 +146,7 @@ func (g *guard) do(order string) (server int, err error) {
 	return server, nil
 }
 
-// logSize returns how much has been logged so far.
+// logSize returns the size of the log in bytes.
 func (g *guard) logSize() int64 {
 	info, err := os.Stat(g.logFile())
 	if err != nil {
@@ -155,14 +155,14 @@ func (g *guard) logSize() int64 {
 	return info.Size()
 }
 
-// logTail returns the last lines of what was logged since the log had the size from.
+// logTail returns what was logged since the log had the size from, but only the last 8 KiB of that.
 func (g *guard) logTail(from int64) string {
 	const most = 8 << 10
 	f, err := os.Open(g.logFile())
 	if err != nil {
 		return err.Error()
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close() //nolint:errcheck // it was only read
 	from = max(from, g.logSize()-most)
 	content, err := io.ReadAll(io.NewSectionReader(f, from, most))
 	if err != nil {
@@ -173,10 +173,10 @@ func (g *guard) logTail(from int64) string {
 
 func (g *guard) logFile() string { return filepath.Join(g.dir, "log") }
 
-// quote makes one word of shell of s.
+// quote quotes s as one word of shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// unprivileged returns the user for PostgreSQL where the tests run as root. It has to be one that the system knows.
+// unprivileged returns the user that runs PostgreSQL if the tests run as root. The system has to know that user.
 func unprivileged() (*syscall.Credential, error) {
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -191,10 +191,10 @@ func unprivileged() (*syscall.Credential, error) {
 		"PostgreSQL does not run as root, and there is neither a user postgres nor nobody: run the tests as another user")
 }
 
-// parentDir returns a directory for clusters: short enough for the path of a socket in it and, if others is set, one in
-// which other users may make directories. A test's own temporary directory is neither.
+// parentDir returns a directory for clusters. It is short enough for the path of a socket in it. If others is set,
+// other users may make directories in it. A test's own temporary directory is neither short nor open to others.
 func parentDir(others bool) (string, error) {
-	// The longest path of a socket that every system takes; Linux would take 107 bytes.
+	// This is the longest path of a socket that every system accepts. Linux would accept 107 bytes.
 	const longest = 103 - len("/coexist-pg-123456/.s.PGSQL.5432")
 	candidates := []string{filepath.Clean(os.TempDir()), "/tmp", "/var/tmp"}
 	for _, dir := range candidates {

@@ -7,16 +7,17 @@ import (
 	"testing"
 )
 
-// hostileVariable, set to 1, makes every database on PostgreSQL one whose settings would change values or names if the
-// engine let them, and the engine's role one that is no superuser and does not own V1's tables unless it makes them.
+// hostileVariable makes every database on PostgreSQL hostile if it is 1. The settings of the database would change
+// values or names if the engine let them. The engine's role is not a superuser, and owns V1's tables only if it creates
+// them.
 const hostileVariable = "COEXIST_TEST_HOSTILE"
 
-// hostileRole is what the engine connects as there.
+// hostileRole is the role by which the engine connects to a hostile database.
 const hostileRole = "app"
 
 func hostile() bool { return os.Getenv(hostileVariable) == "1" }
 
-// hostileSettings are those of a database.
+// hostileSettings returns the statements that make a database hostile.
 func hostileSettings(database string) []string {
 	alter := "ALTER DATABASE " + database + " SET "
 	return []string{
@@ -35,7 +36,8 @@ func hostileSettings(database string) []string {
 	}
 }
 
-// hostileRights are those of the engine's role in a database, with what the tests' own connections make there.
+// hostileRights are the statements that give the engine's role its rights in a database, also on tables and sequences
+// that the tests' own connections create there.
 var hostileRights = []string{
 	"CREATE SCHEMA elsewhere AUTHORIZATION " + hostileRole,
 	"GRANT CREATE, USAGE ON SCHEMA public TO " + hostileRole,
@@ -43,7 +45,7 @@ var hostileRights = []string{
 	"ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO " + hostileRole,
 }
 
-// ByEngine is SQL for a connection of the test's own to a database, as if the engine's role ran it.
+// ByEngine returns SQL for the test's own connection to a database, which runs the script as the engine's role would.
 func ByEngine(database, script string) string {
 	if Pinned(database) == database {
 		return script
@@ -51,7 +53,7 @@ func ByEngine(database, script string) string {
 	return "SET ROLE " + hostileRole + ";\n" + script + ";\nRESET ROLE"
 }
 
-// HostilePostgres is Postgres with hostile settings, whatever the environment says.
+// HostilePostgres does what Postgres does, with hostile settings whatever the environment says.
 func HostilePostgres(t testing.TB) string {
 	t.Helper()
 	u, err := url.Parse(Postgres(t))
@@ -68,8 +70,8 @@ func HostilePostgres(t testing.TB) string {
 	return c.makeHostile(t, strings.TrimPrefix(u.Path, "/"))
 }
 
-// Pinned returns the URL of a database for a connection of the test's own: what is hostile to the engine is not meant
-// for it.
+// Pinned returns the URL of a database for the test's own connection. It undoes the hostile settings, which are meant
+// for the engine only.
 func Pinned(database string) string {
 	u, err := url.Parse(database)
 	if err != nil || u.Scheme != "postgres" || u.User.Username() != hostileRole && !hostile() {
@@ -87,6 +89,6 @@ func Pinned(database string) string {
 	} {
 		q.Set(name, value)
 	}
-	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // the driver takes a plus for a plus
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // the driver would read a plus as a plus, not as a blank
 	return u.String()
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/alwaysup/coexist/repo"
 )
 
-// Laws are the laws of a mapping, to be held against rows that rapid makes. All fields are required.
+// Laws checks the laws of a mapping on random rows, which rapid makes. All fields are required.
 type Laws[V1, V2 any] struct {
 	Mapping repo.Mapping[V1, V2]
-	// V1 makes rows, among them some that cannot be converted.
+	// V1 makes rows. Some of them cannot be converted.
 	V1 func(*rapid.T) V1
-	// V2 makes aggregates such as clients write, among them some that V1 cannot hold.
+	// V2 makes aggregates as clients write them. V1 cannot hold some of them.
 	V2 func(*rapid.T) V2
-	// Refines says for each field of V1, by its JSON name, which fields of V2 may change when it alone does.
+	// Refines says, for each field of V1 by its JSON name, which fields of V2 may change when only that field changes.
 	Refines map[string][]string
 }
 
@@ -49,7 +49,7 @@ func (l Laws[V1, V2]) upgrade(t *rapid.T) {
 	v1 := l.V1(t)
 	v2, err := l.Mapping.Upgrade(v1)
 	if err != nil {
-		return // it says why it cannot, which loses nothing
+		return // a mapping may refuse a row: the refusal loses nothing
 	}
 	back, err := l.Mapping.Downgrade(v2)
 	if err != nil || !repo.Identical(back, v1) {
@@ -83,7 +83,7 @@ func (l Laws[V1, V2]) mergeSame(t *rapid.T) {
 		return
 	}
 	if _, err := l.Mapping.Upgrade(v1); err != nil {
-		return // the engine does not let such a v2 be written
+		return // the engine refuses to write such a v2
 	}
 	merged, err := l.Mapping.Merge(v1, v2)
 	if err != nil || !repo.Identical(merged, v2) {
@@ -92,7 +92,7 @@ func (l Laws[V1, V2]) mergeSame(t *rapid.T) {
 	}
 }
 
-// locality is law 4: one field of V1 changes only the parts of V2 that refine it.
+// locality is law 4: a change of one field of V1 changes only the parts of V2 that refine that field.
 func (l Laws[V1, V2]) locality(t *rapid.T) {
 	v2, other := l.V2(t), l.V1(t)
 	v1, err := l.Mapping.Downgrade(v2)
@@ -154,7 +154,7 @@ func changed(a, b reflect.Value, prefix string) []string {
 	return paths
 }
 
-// isPlain reports whether a struct is no more than its fields: not a time or a decimal, say.
+// isPlain reports whether a struct is nothing more than its fields, unlike a time or a decimal.
 func isPlain(t reflect.Type) bool {
 	for i := range t.NumField() {
 		if !t.Field(i).IsExported() {
@@ -175,7 +175,7 @@ func jsonName(f reflect.StructField) string {
 
 func show(v any) string {
 	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice && rv.Len() == 0 {
-		return "[]" // a database knows no difference between nil and empty
+		return "[]" // a database does not tell nil from empty
 	}
 	document, err := json.Marshal(v)
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"testing"
 )
 
-// poolerVariable, set to 1, has the engine of every test reach PostgreSQL through PgBouncer.
+// poolerVariable makes the engine of every test reach PostgreSQL through PgBouncer if it is 1.
 const poolerVariable = "COEXIST_TEST_POOLER"
 
-// Pooler starts PgBouncer before a database on PostgreSQL, with a pool of two connections that each transaction gets
-// anew, and returns the database's URL through it. It ends with the test. The test fails where PgBouncer is not
-// installed.
+// Pooler starts PgBouncer in front of a database on PostgreSQL and returns the database's URL through it. The pool has
+// two connections, and each transaction gets any of them. PgBouncer ends with the test. The test fails if PgBouncer is
+// not installed.
 func Pooler(t testing.TB, database string) string {
 	t.Helper()
 	p, err := startPooler(database, 2)
@@ -35,9 +35,9 @@ func Pooler(t testing.TB, database string) string {
 	return p.through(database)
 }
 
-// EnginesURL returns the URL by which the engine is to reach a database, and whether a proxy that pools transactions is
-// on the way: one stands before each cluster where COEXIST_TEST_POOLER is 1. Its pool is large enough for tests in
-// which transactions wait for each other.
+// EnginesURL returns the URL by which the engine has to reach a database, and whether that leads through a proxy that
+// pools transactions. If COEXIST_TEST_POOLER is 1, there is such a proxy in front of each cluster. Its pool is large
+// enough for tests in which transactions wait for each other.
 func EnginesURL(t testing.TB, database string) (way string, pooled bool) {
 	t.Helper()
 	if os.Getenv(poolerVariable) != "1" || !strings.HasPrefix(database, "postgres") || poolers.known(database) {
@@ -55,13 +55,13 @@ func EnginesURL(t testing.TB, database string) (way string, pooled bool) {
 	return p.through(database), true
 }
 
-// superuser is the one of every cluster of ours.
+// superuser is the superuser of every cluster that we start.
 const superuser = "coexist"
 
-// pooler is a PgBouncer before a cluster.
+// pooler is a PgBouncer in front of a cluster.
 type pooler struct{ guard *guard }
 
-// through is the URL of a database of its cluster through it.
+// through returns the URL of a database of the cluster that leads through the pooler.
 func (p pooler) through(database string) string {
 	u, err := url.Parse(database)
 	if err != nil {
@@ -73,7 +73,7 @@ func (p pooler) through(database string) string {
 	return u.String()
 }
 
-// poolers are those that all tests of the process share, by the directory of their cluster.
+// poolers are the poolers that all tests of the process share, by the directory of their cluster.
 var poolers sharedPoolers
 
 type sharedPoolers struct {
@@ -99,7 +99,7 @@ func (s *sharedPoolers) before(database string) (pooler, error) {
 	return p, err
 }
 
-// known reports whether a URL leads through one of them already.
+// known reports whether a URL already leads through one of the poolers.
 func (s *sharedPoolers) known(database string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +119,8 @@ func hostOf(database string) string {
 	return u.Query().Get("host")
 }
 
-// startPooler starts PgBouncer before the cluster of a database, with a pool of so many connections to each.
+// startPooler starts PgBouncer in front of the cluster of a database. Its pool for each database and user has size
+// connections.
 func startPooler(database string, size int) (p pooler, err error) {
 	program, err := findProgram("pgbouncer")
 	if err != nil {
@@ -139,8 +140,8 @@ func startPooler(database string, size int) (p pooler, err error) {
 			err = errors.Join(err, g.end())
 		}
 	}()
-	// Roles that a test makes are looked up in the cluster. A cluster that was away is asked again soon, and who waits
-	// for it is told so before the test gives up.
+	// PgBouncer looks up in the cluster the roles that a test makes. It soon retries a cluster that was away. A client
+	// that waits for the cluster gets an error before the test gives up.
 	files := map[string]string{
 		"users": fmt.Sprintf("%q \"\"\n", superuser),
 		"pgbouncer.ini": fmt.Sprintf(
@@ -154,8 +155,8 @@ func startPooler(database string, size int) (p pooler, err error) {
 			return p, err
 		}
 	}
-	// PgBouncer 1.18 to 1.20 may end when a query is cancelled (github.com/pgbouncer/pgbouncer/issues/822). It is
-	// started again, as by an init system.
+	// PgBouncer 1.18 to 1.20 may end when a query is cancelled (github.com/pgbouncer/pgbouncer/issues/822). The loop
+	// starts it again, as an init system does.
 	order := "(trap 'kill $p; wait; exit' TERM; while :; do " + quote(program) + " " +
 		quote(filepath.Join(g.dir, "pgbouncer.ini")) + " & p=$!; wait $p; done) & server=$!"
 	if _, err := g.do(order); err != nil {

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Proxy passes on what clients and a PostgreSQL server say to each other, until it is told to cut a connection.
+// Proxy passes on what clients and a PostgreSQL server say to each other, until it has to cut a connection.
 type Proxy struct {
-	// URL is that of the database, through the proxy.
+	// URL is the URL of the database through the proxy.
 	URL string
 
 	t      testing.TB
-	cut    chan struct{} // a value for each connection that was cut
+	cut    chan struct{} // gets a value for each connection that was cut
 	server string
 	next   atomic.Int32 // what to do at the next COMMIT
 }
@@ -30,7 +30,7 @@ const (
 	cutBeforeCommit
 )
 
-// NewProxy starts a proxy to a database on PostgreSQL. It ends with the test.
+// NewProxy starts a proxy in front of a database on PostgreSQL. It ends with the test.
 func NewProxy(t testing.TB, database string) *Proxy {
 	t.Helper()
 	u, err := url.Parse(database)
@@ -40,7 +40,7 @@ func NewProxy(t testing.TB, database string) *Proxy {
 	q := u.Query()
 	socket := ".s.PGSQL." + q.Get("port")
 	p := &Proxy{t: t, cut: make(chan struct{}, 100), server: filepath.Join(q.Get("host"), socket)}
-	dir, err := os.MkdirTemp("/tmp", "coexist-proxy-") // a socket's path is short
+	dir, err := os.MkdirTemp("/tmp", "coexist-proxy-") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +65,8 @@ func NewProxy(t testing.TB, database string) *Proxy {
 	return p
 }
 
-// CutNextCommit cuts the connection on which the next COMMIT comes: before the server has heard of it, or after it has
-// committed and before the client hears of that.
+// CutNextCommit cuts the connection on which the next COMMIT comes. If committed is set, the proxy cuts it after the
+// server has committed, before the client hears of that. Otherwise the server never gets the COMMIT.
 func (p *Proxy) CutNextCommit(committed bool) {
 	if committed {
 		p.next.Store(cutAfterCommit)
@@ -75,7 +75,7 @@ func (p *Proxy) CutNextCommit(committed bool) {
 	}
 }
 
-// AwaitCut waits until that has happened.
+// AwaitCut waits until a connection has been cut. It ends the test if that takes more than 90 seconds.
 func (p *Proxy) AwaitCut() {
 	p.t.Helper()
 	select {
@@ -137,8 +137,8 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 }
 
-// readMessage reads a message of PostgreSQL's frontend protocol, of which the first has no type
-// (https://www.postgresql.org/docs/current/protocol-message-formats.html).
+// readMessage reads a message of PostgreSQL's frontend protocol
+// (https://www.postgresql.org/docs/current/protocol-message-formats.html). The first message has no type.
 func readMessage(from *bufio.Reader, first bool) ([]byte, error) {
 	typed := 1
 	if first {

@@ -19,9 +19,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Replicated is a PostgreSQL database on three servers with synchronous replication: Patroni keeps one of them the
-// primary, by etcd, and HAProxy leads clients to it. Its methods may not be called at the same time; what goes wrong in
-// them is an error of the test that started it. All of it listens on ports of 127.0.0.1.
+// Replicated is a PostgreSQL database on three servers with synchronous replication. Patroni keeps one of them the
+// primary, by etcd, and HAProxy leads clients to it. Its methods must not be called at the same time. A failure in them
+// is an error of the test that started it. Everything listens on ports of 127.0.0.1.
 type Replicated struct {
 	t     testing.TB
 	proxy int // the port of HAProxy
@@ -29,16 +29,16 @@ type Replicated struct {
 	dead  *replica
 }
 
-// replica is one server, with the Patroni that looks after it.
+// replica is one server, with the Patroni that manages it.
 type replica struct {
 	name     string
 	guard    *guard
-	pid      int // Patroni's
-	pg, rest int // ports
+	pid      int // Patroni's process id
+	pg, rest int // the ports of PostgreSQL and of Patroni's REST API
 }
 
-// StartReplicated starts the servers and returns when they replicate. They are stopped and removed at the end of the
-// test, which fails where a program is missing: scripts/ensure-failover.sh installs them.
+// StartReplicated starts the servers, and returns when they replicate. They are stopped and removed at the end of the
+// test. The test fails if a program is missing: scripts/ensure-failover.sh installs them.
 func StartReplicated(t testing.TB) *Replicated {
 	t.Helper()
 	for _, program := range []string{"patroni", "etcd", "haproxy"} {
@@ -58,7 +58,7 @@ func findProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
-	if path := "/usr/sbin/" + name; isProgram(path) { // where Debian puts servers, and which may not be in PATH
+	if path := "/usr/sbin/" + name; isProgram(path) { // Debian puts servers there, which may not be in PATH
 		return path, nil
 	}
 	return "", fmt.Errorf("%s is not installed", name)
@@ -127,8 +127,8 @@ func startReplicated(t testing.TB) (*Replicated, error) {
 
 const patroniOrder = "PYTHONUNBUFFERED=1 patroni patroni.yml & server=$!"
 
-// haproxyConfig leads to the server whose Patroni says that it is the primary, and cuts the connections to one that is
-// no more.
+// haproxyConfig leads to the server whose Patroni says that it is the primary. It cuts the connections to a server that
+// no longer is.
 const haproxyConfig = `defaults
 	mode tcp
 	timeout connect 2s
@@ -141,7 +141,7 @@ listen primary
 	default-server inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
 %s`
 
-// config is Patroni's. The time to live of the primary's key is the least that Patroni takes.
+// config returns the configuration of Patroni. The time to live of the primary's key is the least that Patroni accepts.
 func (n *replica) config(programs string, etcd int) string {
 	return fmt.Sprintf(`scope: coexist
 name: %[1]s
@@ -167,7 +167,7 @@ postgresql:
 `, n.name, n.rest, n.pg, etcd, programs)
 }
 
-// freePorts returns ports of 127.0.0.1 that nobody listens on.
+// freePorts returns n ports of 127.0.0.1 on which nobody listens.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
@@ -175,18 +175,18 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() //nolint:errcheck // nobody has connected
+		defer l.Close() //nolint:errcheck // nobody has connected to it
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil
 }
 
-// URL returns the URL of a database on whichever server is the primary. It stays the same over a failover.
+// URL returns the URL of a database on the server that is the primary at the time. It stays the same over a failover.
 func (c *Replicated) URL(database string) string {
 	return fmt.Sprintf("postgres://coexist@127.0.0.1:%d/%s?sslmode=disable&connect_timeout=3", c.proxy, database)
 }
 
-// Database makes a database and returns its URL.
+// Database creates a database and returns its URL.
 func (c *Replicated) Database(name string) string {
 	c.t.Helper()
 	conn, err := pgx.Connect(c.t.Context(), c.URL("postgres"))
@@ -200,8 +200,8 @@ func (c *Replicated) Database(name string) string {
 	return c.URL(name)
 }
 
-// KillPrimary ends the primary and its Patroni by SIGKILL, as a machine that is lost. The others find out by
-// themselves.
+// KillPrimary ends the primary and its Patroni by SIGKILL, as the loss of a machine does. The others have to find out
+// by themselves.
 func (c *Replicated) KillPrimary() {
 	c.t.Helper()
 	if err := c.killPrimary(); err != nil {
@@ -230,7 +230,7 @@ func (c *Replicated) killPrimary() error {
 	return killServer(postmaster)
 }
 
-// Recover returns when there is a new primary, the server that was killed is back as a replica, and all replicate.
+// Recover starts the killed server again. It returns when there is a primary, all servers run, and they replicate.
 func (c *Replicated) Recover() {
 	c.t.Helper()
 	if err := c.AwaitPrimary(); err != nil {
@@ -250,7 +250,7 @@ func (c *Replicated) Recover() {
 	}
 }
 
-// AwaitPrimary returns when a client can write.
+// AwaitPrimary returns once a client can write. It fails if that takes more than 90 seconds.
 func (c *Replicated) AwaitPrimary() error {
 	return await(func() (bool, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -265,7 +265,8 @@ func (c *Replicated) AwaitPrimary() error {
 	})
 }
 
-// awaitReplicas returns when so many servers run, one of them the primary and one a synchronous replica of it.
+// awaitReplicas returns when this many servers run. One of them is the primary then, and another one is its synchronous
+// replica.
 func (c *Replicated) awaitReplicas(servers int) error {
 	if err := await(func() (bool, error) {
 		primary, running, err := c.members()
@@ -276,7 +277,8 @@ func (c *Replicated) awaitReplicas(servers int) error {
 	return c.AwaitPrimary()
 }
 
-// members returns the primary, nil if there is none, and how many servers run, 0 while none is a synchronous replica.
+// members returns the primary, or nil if there is none, and how many servers run. The number is 0 while there is no
+// synchronous replica.
 func (c *Replicated) members() (primary *replica, running int, err error) {
 	var answer struct {
 		Members []struct{ Name, Role, State string }

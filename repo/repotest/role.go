@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// NewRole makes a role in the cluster of a database on PostgreSQL, which may log in and nothing else, and returns its
-// name. It goes with the test.
+// NewRole creates a role in the cluster of a database on PostgreSQL, and returns its name. The role may log in and
+// nothing else. It is dropped at the end of the test.
 func NewRole(t testing.TB, database string) string {
 	t.Helper()
 	raw := Raw(t, database)
@@ -18,7 +18,7 @@ func NewRole(t testing.TB, database string) string {
 	return role
 }
 
-// WithUser returns the URL of a database on PostgreSQL for another role.
+// WithUser returns the URL of a database on PostgreSQL with another role as its user.
 func WithUser(t testing.TB, database, role string) string {
 	t.Helper()
 	u, err := url.Parse(database)

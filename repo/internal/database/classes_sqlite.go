@@ -22,7 +22,7 @@ var SQLiteCodes = []codeClass{
 	{"8/", classUnavailable, CauseReadOnly, "SQLITE_READONLY: the file, or its directory, may not be written"},
 	{"9/", classUnavailable, CauseTimeout, "SQLITE_INTERRUPT"},
 	{"10/", classUnavailable, CauseStorage, "SQLITE_IOERR"},
-	{"11/ 26/", classUnavailable, CauseStorage, "SQLITE_CORRUPT, NOTADB: the file is damaged, or none of SQLite's"},
+	{"11/ 26/", classUnavailable, CauseStorage, "SQLITE_CORRUPT, NOTADB: the file is damaged, or is not an SQLite database"},
 	{"13/", classUnavailable, CauseResources, "SQLITE_FULL: the disk is full"},
 	{"14/ 22/", classUnavailable, CauseStorage, "SQLITE_CANTOPEN, NOLFS"},
 	{"15/", classUnavailable, CauseBusy, "SQLITE_PROTOCOL"},

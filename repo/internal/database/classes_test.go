@@ -73,7 +73,7 @@ func errorReference() string {
 	}
 	var b strings.Builder
 	b.WriteString(
-		"# What becomes of the database's errors\n\nGenerated from `classes_postgres.go` and `classes_sqlite.go` of `repo/internal/database`. The more of a code a line names, the more it counts. " +
+		"# What becomes of the database's errors\n\nGenerated from `classes_postgres.go` and `classes_sqlite.go` of `repo/internal/database`. Where several lines match a code, the most specific one counts. " +
 			"A client gets `extensions.code`, and with UNAVAILABLE `extensions.cause`, never SQL. A run quarantines the row, or lists it, where it is a row's fault; " +
 			"waits where it may pass by itself; and fails where something has to be mended first.\n")
 	write := func(heading, codes string, table []codeClass, other codeClass) {

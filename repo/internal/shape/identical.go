@@ -21,7 +21,17 @@ func Identical(a, b reflect.Value) bool {
 		if a.IsNil() || b.IsNil() {
 			return a.IsNil() == b.IsNil()
 		}
-		return Identical(a.Elem(), b.Elem())
+		return a.Elem().Type() == b.Elem().Type() && Identical(a.Elem(), b.Elem())
+	case reflect.Map:
+		if a.IsNil() != b.IsNil() || a.Len() != b.Len() {
+			return false
+		}
+		for members := a.MapRange(); members.Next(); {
+			if other := b.MapIndex(members.Key()); !other.IsValid() || !Identical(members.Value(), other) {
+				return false
+			}
+		}
+		return true
 	case reflect.Slice, reflect.Array:
 		if a.Type() == reflect.TypeFor[json.RawMessage]() && a.CanInterface() {
 			return sameDocument(a.Bytes(), b.Bytes())

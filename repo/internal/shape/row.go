@@ -121,7 +121,7 @@ func (c *Child) checkLimits(list reflect.Value) error {
 			continue // the database draws it
 		}
 		if len(c.Own) > 0 && seen[identity] {
-			return value.Faulty(c.Columns[c.Own[0]].Field(prefix), "is there twice")
+			return value.Faulty(c.Columns[c.Own[0]].Field(prefix), "appears twice")
 		}
 		seen[identity] = true
 	}
@@ -146,13 +146,13 @@ func (c *Column) CheckValue(v reflect.Value, prefix string) error {
 		case strings.ContainsRune(s, 0):
 			return value.Faulty(c.Field(prefix), "contains a NUL character")
 		case l.Runes > 0 && utf8.RuneCountInString(s) > l.Runes:
-			return value.OverLimit(c.Field(prefix), "has %d characters, at most %d are possible",
+			return value.OverLimit(c.Field(prefix), "has %d characters, but at most %d are allowed",
 				utf8.RuneCountInString(s), l.Runes)
 		}
 	case v.CanInt() && l.Ranged && (v.Int() < l.Min || v.Int() > l.Max):
-		return value.OverLimit(c.Field(prefix), "is %d, possible is %d to %d", v.Int(), l.Min, l.Max)
+		return value.OverLimit(c.Field(prefix), "is %d, but must be from %d to %d", v.Int(), l.Min, l.Max)
 	case v.CanUint() && l.Ranged && v.Uint() > uint64(l.Max):
-		return value.OverLimit(c.Field(prefix), "is %d, at most %d is possible", v.Uint(), l.Max)
+		return value.OverLimit(c.Field(prefix), "is %d, but must be at most %d", v.Uint(), l.Max)
 	case v.CanFloat() && (math.IsNaN(v.Float()) || math.IsInf(v.Float(), 0)):
 		return value.Faulty(c.Field(prefix), "is %v, which JSON cannot say", v.Float())
 	case v.Kind() == reflect.Struct || v.Kind() == reflect.Slice || v.Kind() == reflect.Map ||
@@ -169,7 +169,7 @@ func (c *Column) checkDocument(v reflect.Value, prefix string) error {
 		_, offset := held.Zone()
 		switch year := held.Year(); {
 		case year < 0 || year > 9999:
-			return value.OverLimit(c.Field(prefix), "is in year %d, possible is 0 to 9999", year)
+			return value.OverLimit(c.Field(prefix), "is in year %d, but must be from 0 to 9999", year)
 		case offset%60 != 0:
 			return value.Faulty(c.Field(prefix), "is in a time zone whose offset has seconds: give it in UTC")
 		case held.Nanosecond()%1000 != 0:

@@ -77,6 +77,7 @@ func TestIdentical(t *testing.T) {
 		F  float64
 		S  []int
 		At time.Time
+		M  map[string]any
 	}
 	empty, noon := "", time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
@@ -91,6 +92,11 @@ func TestIdentical(t *testing.T) {
 		"slices of unequal order": {value{S: []int{1, 2}}, value{S: []int{2, 1}}, false},
 		"the instant elsewhere":   {value{At: noon}, value{At: noon.In(time.FixedZone("", 3600))}, true},
 		"another instant":         {value{At: noon}, value{At: noon.Add(1)}, false},
+		"two maps":                {value{M: map[string]any{"a": []any{1.5, nil}}}, value{M: map[string]any{"a": []any{1.5, nil}}}, true},
+		"nil and empty map":       {value{}, value{M: map[string]any{}}, false},
+		"another member":          {value{M: map[string]any{"a": "1"}}, value{M: map[string]any{"b": "1"}}, false},
+		"another type":            {value{M: map[string]any{"a": "1"}}, value{M: map[string]any{"a": 1.0}}, false},
+		"one member more":         {value{M: map[string]any{"a": "1"}}, value{M: map[string]any{"a": "1", "b": "2"}}, false},
 	} {
 		if Identical(reflect.ValueOf(c.a), reflect.ValueOf(c.b)) != c.want {
 			t.Errorf("%s: want %v", name, c.want)

@@ -15,7 +15,7 @@ type sampleFlags struct {
 // Validate is called by kong.
 func (f *sampleFlags) Validate() error {
 	if f.Sample < 0 {
-		return fmt.Errorf("--sample is %d, possible is 0 and more", f.Sample)
+		return fmt.Errorf("--sample is %d, but must be from 0 and more", f.Sample)
 	}
 	return nil
 }
