@@ -62,7 +62,7 @@ test-hostile: ensure-postgres ## Run the tests that HOSTILE matches (all) on Pos
 
 .PHONY: test-pooler
 test-pooler: ensure-postgres ## Run the tests of the engine and of the API on PostgreSQL through PgBouncer in transaction mode, but those whose settings a connection takes when it begins
-	COEXIST_TEST_POOLER=1 go test $(RACE) -vet=off -timeout $(TEST_TIMEOUT) -run '/postgres' -skip 'TestAStandbyIsNotBelieved|TestAReadOnlyDatabase|TestABatchOverTheStatementTimeout' ./repo ./resolvers
+	scripts/test-pooler.sh $(RACE) -timeout $(TEST_TIMEOUT)
 
 .PHONY: model
 model: ## Explore the model of the protocol, with all guards and without each (a minute or two on 2 cores)

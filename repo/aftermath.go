@@ -251,7 +251,7 @@ func (r *Repository[V1, V2]) refreshCopies(ctx context.Context, t *tx, keys []st
 	root := "t." + quote(r.v2.Key.Name)
 	if lock := r.db.dialect.Lock(); lock != "" {
 		if err := r.returnKeysOf(ctx, t, map[string]bool{}, r.sql(`SELECT CAST({root} AS text) FROM {v2} t
-			WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root, "lock", lock), keys); err != nil {
+			WHERE {root} IN (SELECT k.key FROM ({key list}) k) ORDER BY {root}{lock}`, "root", root, "lock", lock), keys); err != nil {
 			return err
 		}
 	}

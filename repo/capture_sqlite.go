@@ -55,12 +55,11 @@ func (sqlite) capture(ctx context.Context, s database.Session, e capture, which 
 	for _, t := range e.captured() {
 		for _, trigger := range sqliteTriggers {
 			name := t.trigger + "_" + trigger.name
-			statement := strings.NewReplacer("{name}", quote(name), "{event}", trigger.event, "{table}", quote(t.table),
-				"{body}", trigger.body).Replace(sqliteTrigger)
-			statement = strings.NewReplacer("{refusal}", literal("entity "+e.name+" is past MIGRATE: table "+t.table+
-				" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE")).Replace(
-				statement)
-			statement = t.fill(statement, "{marks}", e.markTable)
+			body := t.fill(trigger.body, "{marks}", e.markTable, "{refusal}", literal("entity "+e.name+
+				" is past MIGRATE: table "+t.table+
+				" is no longer the truth; write through Coexist, or ask its operator to go back to MIGRATE"))
+			statement := strings.NewReplacer("{name}", quote(name), "{event}", t.fill(trigger.event),
+				"{table}", quote(t.table), "{body}", body).Replace(sqliteTrigger)
 			var current sql.NullString
 			if err := s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&current) },
 				"SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name); err != nil {
@@ -109,19 +108,18 @@ func captureReplaced(ctx context.Context, s database.Session, e capture, t captu
 		name := t.trigger + "_replaced_" + strings.ToLower(event)
 		when, other := "BEFORE "+event, ""
 		if event == "UPDATE" {
-			other = " AND t.{key} IS NOT OLD.{key}"
+			other = t.fill(" AND t.{key} IS NOT OLD.{key}")
 			if !generated {
 				when += " OF " + strings.Join(columns, ", ") + ", rowid, oid, _rowid_"
 			}
 		}
 		var body strings.Builder
 		for _, conflict := range conflicts {
-			body.WriteString(strings.NewReplacer("{table}", quote(t.table), "{conflict}", conflict, "{other}",
-				other).Replace(fmt.Sprintf(sqliteReplaced, "t.{key}")))
+			body.WriteString(t.fill(fmt.Sprintf(sqliteReplaced, "t.{key}"), "{table}", quote(t.table),
+				"{conflict}", conflict, "{other}", other, "{marks}", e.markTable))
 		}
 		statement := strings.NewReplacer("{name}", quote(name), "{event}", when, "{table}", quote(t.table), "{body}",
 			body.String()).Replace(sqliteTrigger)
-		statement = t.fill(statement, "{marks}", e.markTable)
 		current, err := s.Texts(ctx, "SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND name = ?", name)
 		switch {
 		case err != nil:

@@ -130,8 +130,6 @@ func (e runs) take(ctx context.Context, o openChunk, condition string) (taken *c
 				{"position", "position"},
 				{"stage", "stage"},
 				{"token", "token"},
-				{"behind", "behind"},
-				{"faults", "faults"},
 				{"workers", e.db.sql(`(SELECT r.workers FROM {coexist_run} r WHERE r.id = run_id)`)},
 				{"maxRows", e.db.sql(`(SELECT coalesce(r.max_rows_per_second, 0) FROM {coexist_run} r
 					WHERE r.id = run_id)`)},

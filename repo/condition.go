@@ -126,7 +126,7 @@ func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Conditi
 			s.add(fill(`{column} IN (SELECT l.key FROM ({keyList}) l)`, "column", column,
 				"keyList", e.db.dialect.KeyList(t.Column(c.column))), string(list))
 		default:
-			s.add(column+" IN ?", held)
+			s.add(fill(`{column} IN ({list})`, "column", column, "list", strings.Repeat("?, ", len(held)-1)+"?"), held...)
 		}
 	case c.test == testAtLeast && at == below, c.test == testAtMost && at == above:
 		s.add(fill(`{column} IS NOT NULL`, "column", column))

@@ -235,19 +235,21 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 		const few, many = 10, 100
 		next := fill(`SELECT CAST({generator} AS text)`, "generator", generator)
 		if try >= few { // rows with keys of their own are far ahead of the generator
-			next = fmt.Sprintf(
-				"SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT %s AS value FROM generate_series(1, %d)) g WHERE NOT EXISTS (SELECT 1 FROM %s t WHERE t.%s = g.value)",
-				generator, many, r.v1.SQL, quote(r.v1.Key.Name))
+			next = r.sql(`SELECT coalesce(CAST(min(g.value) AS text), '') FROM (SELECT {generator} AS value
+				FROM generate_series(1, {many})) g WHERE NOT EXISTS (SELECT 1 FROM {v1} t WHERE t.{v1.key} = g.value)`,
+				"generator", generator, "many", strconv.Itoa(many))
 		}
 		err = r.db.autonomously(ctx, func(s database.Session) error {
 			return s.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(&key) }, next)
 		})
 		return key, err
 	}
-	insert := r.sql(`INSERT INTO {coexist_key} AS k (entity, value) VALUES ({name}, %s)
-		ON CONFLICT (entity) DO UPDATE SET value = %s RETURNING value`)
+	insert := func(first, next string) string {
+		return r.sql(`INSERT INTO {coexist_key} AS k (entity, value) VALUES ({name}, {first})
+			ON CONFLICT (entity) DO UPDATE SET value = {next} RETURNING value`, "first", first, "next", next)
+	}
 	if !r.intKey || r.newKey != nil {
-		serial, err := r.serial(ctx, fmt.Sprintf(insert, "1", "k.value + 1"))
+		serial, err := r.serial(ctx, insert("1", "k.value + 1"))
 		if err != nil || r.newKey == nil {
 			return strconv.FormatInt(serial, 10), err
 		}
@@ -259,13 +261,17 @@ func (r *Repository[V1, V2]) nextKey(ctx context.Context, try int) (key string, 
 		return fill(`SELECT max({key}) AS value FROM {table}`, "key", quote(table.Key.Name), "table", table.SQL)
 	}
 	// The highest number has no successor: it is returned again, and is taken.
-	beyond := fmt.Sprintf(
-		"(SELECT CASE WHEN max(u.value) > %[1]d THEN %[2]d ELSE coalesce(CAST(max(u.value) AS bigint), 0) + %[3]d END FROM (", math.MaxInt64-int64(1+try/3), int64(math.MaxInt64), 1+try/3) + highest(r.v2)
+	step := int64(1 + try/3)
+	taken := highest(r.v2)
 	// Coexistence begins.
-	beyond += fill(` UNION ALL {highest}`, "highest", highest(r.v1))
+	taken += fill(` UNION ALL {highest}`, "highest", highest(r.v1))
 	// Coexistence ends.
-	serial, err := r.serial(ctx, fmt.Sprintf(insert, beyond+") u)", fill(`{beyond} UNION ALL SELECT k.value) u)`,
-		"beyond", beyond)))
+	beyond := func(taken string) string {
+		return fill(`(SELECT CASE WHEN max(u.value) > {limit} THEN {last} ELSE coalesce(CAST(max(u.value) AS bigint), 0) + {step}
+			END FROM ({taken}) u)`, "limit", strconv.FormatInt(math.MaxInt64-step, 10),
+			"last", strconv.FormatInt(math.MaxInt64, 10), "step", strconv.FormatInt(step, 10), "taken", taken)
+	}
+	serial, err := r.serial(ctx, insert(beyond(taken), beyond(taken+" UNION ALL SELECT k.value")))
 	return strconv.FormatInt(serial, 10), err
 }
 

@@ -142,6 +142,15 @@ func (db *DB) ReadOnly(ctx context.Context) (bool, error) {
 	return db.dialect.ReadOnly(ctx, db.pools.Reading())
 }
 
+// Entities returns the names of the entities that New has described so far, in that order.
+func (db *DB) Entities() []string {
+	names := make([]string, len(db.entities))
+	for i, e := range db.entities {
+		names[i] = e.name
+	}
+	return names
+}
+
 // Empty reports whether there is no table at all where V1's are expected: in the database or, on PostgreSQL, in the
 // schema.
 func (db *DB) Empty(ctx context.Context) (bool, error) {

@@ -61,12 +61,12 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 				return nil
 			}
 			return err
-		}, strings.Replace(locks[0], "?", "$1", 1), *o.key)
+		}, database.Numbered(locks[0]), *o.key)
 		if !o.lazy {
 			b.Add(nil, heldTimeout, milliseconds(heldLockTimeout))
 		}
 		for _, lock := range locks[1:] {
-			b.Add(nil, strings.Replace(lock, "?", "$1", 1), *o.key)
+			b.Add(nil, database.Numbered(lock), *o.key)
 		}
 	} else if !o.lazy {
 		b.Add(nil, heldTimeout, milliseconds(heldLockTimeout))

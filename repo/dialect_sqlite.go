@@ -62,7 +62,7 @@ func (d sqlite) announce(ctx context.Context, t *tx, e *entity, o opening) error
 		return nil
 	}
 	return e.execKeys(ctx, t, e.sql(`INSERT OR IGNORE INTO coexist_inflight (entity, key)
-		SELECT DISTINCT {name}, k.key FROM (%s) k`), keys)
+		SELECT DISTINCT {name}, k.key FROM ({key list}) k`), keys)
 }
 
 // patience sets how long the connection waits for writers of other processes.

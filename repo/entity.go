@@ -105,8 +105,16 @@ func newEntity(db *DB, name string, v1, v2 reflect.Type) (*entity, error) {
 	if e.v2, err = shape.Parse(reflect.New(v2).Interface()); err != nil {
 		return nil, err
 	}
-	if err := e.reserved(); err != nil {
+	if err := errors.Join(e.reserved(), e.sharesTable()); err != nil {
 		return nil, err
+	}
+	for _, t := range append(e.v1.All(), e.v2.All()...) {
+		for _, c := range t.Columns {
+			if db.dialect.Unnameable(c.Name) {
+				return nil, fmt.Errorf("column %s of table %s: SQLite cannot find a name with a quote or a backslash in a document",
+					c.Name, t.Name)
+			}
+		}
 	}
 	for _, t := range append(e.v1.All(), e.v2.All()...) {
 		t.SQL = db.qualify(t.Name)

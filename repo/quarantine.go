@@ -69,7 +69,7 @@ func (e *entity) release(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, e.sql(`DELETE FROM {quarantine} WHERE key IN (SELECT k.key FROM (%s) k)`), keys)
+	return e.execKeys(ctx, t, e.sql(`DELETE FROM {quarantine} WHERE key IN (SELECT k.key FROM ({key list}) k)`), keys)
 }
 
 // QuarantineEntry is a row that cannot be converted, with the reason. It leaves the list once the row is converted or

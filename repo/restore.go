@@ -113,7 +113,7 @@ func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[
 	held := map[string]bool{}
 	root := "t." + quote(e.v2.Key.Name)
 	if err := e.returnKeysOf(ctx, t, held, e.sql(`SELECT CAST({root} AS text) FROM {v2} t
-		WHERE {root} IN (SELECT k.key FROM (%s) k) ORDER BY {root}{lock}`, "root", root), keys); err != nil {
+		WHERE {root} IN (SELECT k.key FROM ({key list}) k) ORDER BY {root}{lock}`, "root", root), keys); err != nil {
 		return nil, err
 	}
 	if e.db.dialect.Lock() == "" {
@@ -121,11 +121,11 @@ func (e *entity) lockForRestore(ctx context.Context, t *tx, keys []string) (map[
 	}
 	v1Root := "t." + quote(e.v1.Key.Name)
 	statements := []string{e.sql(`SELECT CAST({v1Root} AS text) FROM {v1} t WHERE {v1Root} IN (SELECT k.key
-		FROM (%s) k) ORDER BY {v1Root}{lock}`, "v1Root", v1Root)}
+		FROM ({key list}) k) ORDER BY {v1Root}{lock}`, "v1Root", v1Root)}
 	for _, c := range e.v1.Children {
 		parent := "t." + quote(c.ParentKey)
 		statements = append(statements, e.sql(`SELECT CAST({parent} AS text) FROM {child} t
-			WHERE {parent} IN (SELECT k.key FROM (%s) k) ORDER BY {parent}{lock} NOWAIT`, "parent", parent,
+			WHERE {parent} IN (SELECT k.key FROM ({key list}) k) ORDER BY {parent}{lock} NOWAIT`, "parent", parent,
 			"child", c.SQL))
 	}
 	for _, statement := range statements {

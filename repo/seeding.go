@@ -116,7 +116,7 @@ func (e marks) addAll(ctx context.Context, t *tx, keys []string) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return e.execKeys(ctx, t, e.sql(`INSERT INTO {mark} (key, kind) SELECT k.key, 'CHANGE' FROM (%s) k`), keys)
+	return e.execKeys(ctx, t, e.sql(`INSERT INTO {mark} (key, kind) SELECT k.key, 'CHANGE' FROM ({key list}) k`), keys)
 }
 
 // untouched reports whether nothing has happened so far that could have passed rows that come now. Such rows need no

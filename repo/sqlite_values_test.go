@@ -164,8 +164,11 @@ func TestSQLiteDatesAsIntegers(t *testing.T) {
 				"at least": repo.AtLeast("day", 20260101), "at most": repo.AtMost("day", 20261231),
 			} {
 				page, err := b.ListV1(t.Context(), repo.Query{Where: []repo.Predicate{{V1: c, V2: c}}})
-				if err != nil || len(page.Items) != 1 {
-					t.Errorf("%s, %s: %d rows of 1, %v", phase, name, len(page.Items), err)
+				if err != nil {
+					t.Fatalf("%s, %s: %v", phase, name, err)
+				}
+				if len(page.Items) != 1 {
+					t.Errorf("%s, %s: %d rows of 1", phase, name, len(page.Items))
 				}
 			}
 		}

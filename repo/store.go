@@ -179,8 +179,8 @@ func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[
 	}
 	for i := range e.v2.Children {
 		c := &e.v2.Children[i]
-		if err := e.execKeys(ctx, t, fill(`DELETE FROM {child} WHERE {parentKey} IN (SELECT key FROM (%s) k)`,
-			"child", c.SQL, "parentKey", quote(c.ParentKey)), keys); err != nil {
+		if err := e.execKeys(ctx, t, fill(`DELETE FROM {child} WHERE {parentKey} IN (SELECT key FROM ({key list}) k)`,
+			"child", c.SQL, "parentKey", quote(c.ParentKey), "key list", keyListGoesHere), keys); err != nil {
 			return err
 		}
 	}
@@ -291,13 +291,13 @@ func (e statements) writeRows(ctx context.Context, t *tx, statement string, rows
 	return t.Exec(ctx, statement, document)
 }
 
-// execKeys runs a statement in which %s stands for a query of keys.
+// execKeys runs a statement in which {key list} stands for a query of keys.
 func (e statements) execKeys(ctx context.Context, t *tx, statement string, keys []string) error {
 	document, err := e.keyDocument(keys)
 	if err != nil {
 		return err
 	}
-	_, err = t.Exec(ctx, strings.Replace(statement, "%s", e.db.dialect.KeyList(e.v1.Key), 1), document)
+	_, err = t.Exec(ctx, strings.Replace(statement, keyListGoesHere, e.db.dialect.KeyList(e.v1.Key), 1), document)
 	return err
 }
 
@@ -313,8 +313,8 @@ func parseTime(s string) time.Time {
 	return t.UTC()
 }
 
-// returnKeysOf runs a query that returns keys, and adds them to found. If keys is not nil, %s in the query stands for a
-// query of keys.
+// returnKeysOf runs a query that returns keys, and adds them to found. If keys is not nil, {key list} in the query
+// stands for a query of keys.
 func (e statements) returnKeysOf(ctx context.Context, t *tx, found map[string]bool, query string, keys []string) error {
 	var args []any
 	if keys != nil {
@@ -322,7 +322,8 @@ func (e statements) returnKeysOf(ctx context.Context, t *tx, found map[string]bo
 		if err != nil {
 			return err
 		}
-		query, args = strings.Replace(query, "%s", e.db.dialect.KeyList(e.v1.Key), 1), append(args, document)
+		query = strings.Replace(query, keyListGoesHere, e.db.dialect.KeyList(e.v1.Key), 1)
+		args = append(args, document)
 	}
 	return t.Query(ctx, func(rows *sql.Rows) error {
 		var key string

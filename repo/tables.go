@@ -126,6 +126,37 @@ func (e *tables) v1Tables() []string {
 	return names
 }
 
+// sharesTable fails where one of V2's tables is also V1's, or another entity's. Entities may share tables of V1 alone:
+// those of V2 belong to one mapping.
+func (e *tables) sharesTable() error {
+	taken := map[string]string{}
+	take := func(of *tables, all []*shape.Table, side string) {
+		for _, t := range all {
+			taken[strings.ToLower(t.Name)] = of.name + "'s " + side
+		}
+	}
+	take(e, e.v1.All(), "V1")
+	for _, other := range e.db.entities {
+		take(other.tables, other.v1.All(), "V1")
+		take(other.tables, other.v2.All(), "V2")
+	}
+	for _, t := range e.v2.All() {
+		if by, shared := taken[strings.ToLower(t.Name)]; shared {
+			return fmt.Errorf("table %s of V2 is also a table of %s: give it another name, in TableName or in its tag",
+				t.Name, by)
+		}
+	}
+	for _, t := range e.v1.All() {
+		same := func(v2 *shape.Table) bool { return strings.EqualFold(v2.Name, t.Name) }
+		for _, other := range e.db.entities {
+			if slices.ContainsFunc(other.v2.All(), same) {
+				return fmt.Errorf("table %s of V1 is also a table of %s's V2", t.Name, other.name)
+			}
+		}
+	}
+	return nil
+}
+
 // reserved fails where V2's model has a column with the name of one of the engine's own columns in that table.
 func (e *tables) reserved() error {
 	fault := func(t *shape.Table, name, advice string) error {
@@ -133,7 +164,7 @@ func (e *tables) reserved() error {
 	}
 	for _, c := range e.v2.Columns {
 		same := func(own shape.Column) bool { return strings.EqualFold(own.Name, c.Name) }
-		if slices.ContainsFunc(engineColumns, same) {
+		if slices.ContainsFunc(engineColumns, same) || same(readSeq) {
 			return fault(e.v2, c.Name, "give the field another column")
 		}
 	}

@@ -74,6 +74,8 @@ func (e *tables) named(name string) (string, bool) {
 		return literal(e.name), true
 	case "?":
 		return e.asKey("?"), true
+	case "key list":
+		return keyListGoesHere, true
 	case "all gone":
 		return e.countAll(markAllGone), true
 	case "all stale":
@@ -82,6 +84,9 @@ func (e *tables) named(name string) (string, bool) {
 		return "", false
 	}
 }
+
+// keyListGoesHere stands in a statement until a query of keys takes its place. No name contains a NUL.
+const keyListGoesHere = "\x00key list"
 
 // fill returns the template with each name in braces replaced by the text that follows the name in pairs.
 func fill(template string, pairs ...string) string { return database.Fill(template, pairs...) }

@@ -153,8 +153,8 @@ func (e *entity) lockFree(ctx context.Context, t *tx, keys []string) (locked [2]
 		locked[side] = map[string]bool{}
 		key := "t." + quote(root.Key.Name)
 		if err := e.returnKeysOf(ctx, t, locked[side], fill(`SELECT CAST({key} AS text) FROM {root} t
-			WHERE {key} IN (SELECT k.key FROM (%s) k) ORDER BY {key}{skipLocked}`, "key", key, "root", root.SQL,
-			"skipLocked", e.db.dialect.SkipLocked()), keys); err != nil {
+			WHERE {key} IN (SELECT k.key FROM ({key list}) k) ORDER BY {key}{skipLocked}`, "key", key, "root", root.SQL,
+			"skipLocked", e.db.dialect.SkipLocked(), "key list", keyListGoesHere), keys); err != nil {
 			return locked, err
 		}
 	}

@@ -59,6 +59,6 @@ func (s *Server) graphQL(schema graphql.ExecutableSchema, telemetry *telemetry) 
 	g.Use(extension.FixedComplexityLimit(MaxComplexity))
 	g.Use(cost{})
 	g.Use(socketLimit{s.clients})
-	g.Use(newV1Usage(s.control))
+	g.Use(newV1Usage(s.control, s.db.Entities()))
 	return g
 }

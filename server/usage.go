@@ -19,17 +19,18 @@ import (
 // for each document in the query cache. All selected fields count, even those that variables skip, since it is the
 // client's code that has to change.
 type v1Usage struct {
-	control *repo.Control
-	schema  *v1Schema
-	known   *lru.Cache[*ast.OperationDefinition, []repo.V1Field]
+	control  *repo.Control
+	entities []string
+	schema   *v1Schema
+	known    *lru.Cache[*ast.OperationDefinition, []repo.V1Field]
 }
 
-func newV1Usage(control *repo.Control) *v1Usage {
+func newV1Usage(control *repo.Control, entities []string) *v1Usage {
 	known, err := lru.New[*ast.OperationDefinition, []repo.V1Field](queryCacheSize)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &v1Usage{control: control, known: known}
+	return &v1Usage{control: control, entities: entities, known: known}
 }
 
 // ExtensionName is part of gqlgen's interface.
@@ -37,7 +38,7 @@ func (*v1Usage) ExtensionName() string { return "V1Usage" }
 
 // Validate is part of gqlgen's interface. It learns the schema.
 func (u *v1Usage) Validate(schema graphql.ExecutableSchema) error {
-	u.schema = newV1Schema(schema.Schema())
+	u.schema = newV1Schema(schema.Schema(), u.entities)
 	return nil
 }
 
@@ -79,13 +80,7 @@ type v1Schema struct {
 
 // newV1Schema finds the fields of the V1 shape. A field belongs to it if the name of its type has V1 behind the name of
 // an entity. In a type that has both shapes, the field's own name decides.
-func newV1Schema(schema *ast.Schema) *v1Schema {
-	var entities []string
-	if enum := schema.Types["Entity"]; enum != nil {
-		for _, value := range enum.EnumValues {
-			entities = append(entities, value.Name)
-		}
-	}
+func newV1Schema(schema *ast.Schema, entities []string) *v1Schema {
 	found := &v1Schema{fields: map[*ast.FieldDefinition]repo.V1Field{}}
 	for _, definition := range schema.Types {
 		if definition.Kind != ast.Object && definition.Kind != ast.Interface {

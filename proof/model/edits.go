@@ -15,7 +15,7 @@ var edits = map[guard][]edit{
 	onlyMarksThatWereRead: {{
 		"store.go", "deleted, err := e.marks.remove(ctx, t, marks)\n\tif err != nil {",
 		"written, deleted := []string{}, int64(len(marks))\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
-			"\tif err := e.execKeys(ctx, t, \"DELETE FROM \"+e.markTable+\" WHERE key IN (SELECT k.key FROM (%s) k)\", written); err != nil {",
+			"\tif err := e.execKeys(ctx, t, \"DELETE FROM \"+e.markTable+\" WHERE key IN (SELECT k.key FROM (\"+keyListGoesHere+\") k)\", written); err != nil {",
 	}},
 	storerChecksEpoch: {
 		{

@@ -117,6 +117,8 @@ type ColumnTypes interface {
 	Zero(c *shape.Column) string
 	// AlterType returns the statements that give a column another type, none where the database cannot or need not.
 	AlterType(t *shape.Table, column, to string) []string
+	// Unnameable reports whether no document can have a member of a column's name.
+	Unnameable(column string) bool
 	// Strict reports whether a column takes only values of its type.
 	Strict() bool
 	// NoKey is a condition on a row t, which the key's index can answer: that c holds no key there. kind says what it

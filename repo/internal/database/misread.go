@@ -55,8 +55,14 @@ func (postgres) Misread(c *shape.Column, sqlType string) string {
 }
 
 // Misread refuses only bytes, and what cannot be read from a plain value: a column of SQLite holds anything, but no
-// document holds bytes.
+// document holds bytes, and a document or a list in a column is a text.
 func (sqlite) Misread(c *shape.Column, sqlType string) string {
+	if kind := c.GoType.Kind(); c.GoType == reflect.TypeFor[json.RawMessage]() || (kind == reflect.Map ||
+		kind == reflect.Slice && c.GoType.Elem().Kind() != reflect.Uint8 || kind == reflect.Array) &&
+		!slices.ContainsFunc(shape.Spellers, reflect.PointerTo(c.GoType).Implements) {
+		return fmt.Sprintf("which holds documents and lists as text on SQLite, from which the model's %s cannot be read: take a type with an UnmarshalJSON that can",
+			c.GoType)
+	}
 	if c.GoType.PkgPath() == "database/sql" { // sql.NullString and its kind: documents hold plain values instead
 		return misreads(c, `"a"`, true)
 	}

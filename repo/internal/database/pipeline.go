@@ -3,7 +3,7 @@ package database
 import (
 	"context"
 	"database/sql"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -35,21 +35,28 @@ func (p *Pipeline) Send(ctx context.Context, conn *sql.Conn) error {
 // Numbered writes $1, $2 … in the place of each "?" that is not part of a quoted name or text.
 func Numbered(query string) string {
 	var b strings.Builder
-	within, n := rune(0), 0
-	for _, r := range query {
-		switch {
-		case within != 0:
-			if r == within {
-				within = 0
+	for n := 1; ; {
+		at := strings.IndexAny(query, `?'"`)
+		if at < 0 {
+			if n == 1 && b.Len() == 0 {
+				return query
 			}
-		case r == '\'', r == '"':
-			within = r
-		case r == '?':
-			n++
-			fmt.Fprintf(&b, "$%d", n)
+			b.WriteString(query)
+			return b.String()
+		}
+		if query[at] == '?' {
+			b.WriteString(query[:at])
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+			query, n = query[at+1:], n+1
 			continue
 		}
-		b.WriteRune(r)
+		end := strings.IndexByte(query[at+1:], query[at])
+		if end < 0 {
+			b.WriteString(query)
+			return b.String()
+		}
+		b.WriteString(query[:at+end+2])
+		query = query[at+end+2:]
 	}
-	return b.String()
 }

@@ -20,6 +20,8 @@ type Pools struct {
 	ReaderDB    *sql.DB
 	WriterDB    *sql.DB
 	onStatement func(string)
+	// numbered writes the arguments of a statement, each a "?", as the driver has them.
+	numbered func(string) string
 }
 
 // Settings are what pools are opened with.
@@ -58,7 +60,7 @@ func (p *Pools) Qualify(table string) string { return p.Dialect.Qualify(p.Schema
 // Session sends statements, each on its own or all within a transaction. A "?" is an argument.
 type Session struct {
 	Pools  *Pools
-	gorm   *gorm.DB
+	pool   gorm.ConnPool
 	Within bool // a transaction
 	// decides says that decisions depend on the answers to its queries. A proxy may have led a query to a standby,
 	// whose answer is then an error.
@@ -66,30 +68,32 @@ type Session struct {
 }
 
 // Reading returns a session on the readers' connections, for queries on which decisions depend.
-func (p *Pools) Reading() Session { return Session{Pools: p, gorm: p.reader, decides: true} }
+func (p *Pools) Reading() Session { return Session{Pools: p, pool: p.reader.ConnPool, decides: true} }
 
 // Answering returns a session on the readers' connections, for statements that themselves report whether a standby
 // answers.
-func (p *Pools) Answering() Session { return Session{Pools: p, gorm: p.reader} }
+func (p *Pools) Answering() Session { return Session{Pools: p, pool: p.reader.ConnPool} }
 
 // Writing returns a session on the writers' connections.
-func (p *Pools) Writing() Session { return Session{Pools: p, gorm: p.writer} }
+func (p *Pools) Writing() Session { return Session{Pools: p, pool: p.writer.ConnPool} }
 
 // Once returns a session on the writers' connections whose queries are tried once.
-func (p *Pools) Once() Session { return Session{Pools: p, gorm: p.writer, Within: true} }
+func (p *Pools) Once() Session { return Session{Pools: p, pool: p.writer.ConnPool, Within: true} }
 
 // OnConnection returns a session on one of the writers' connections.
 func (p *Pools) OnConnection(conn *sql.Conn) Session {
-	g := p.writer.WithContext(context.Background()) // a statement of its own, which may have a connection of its own
-	g.Statement.ConnPool = conn
-	return Session{Pools: p, gorm: g, Within: true}
+	return Session{Pools: p, pool: conn, Within: true}
 }
 
 // Exec returns the number of rows that the statement wrote.
 func (s Session) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	s.Pools.Observe(query)
-	result := s.gorm.WithContext(ctx).Exec(query, args...)
-	return result.RowsAffected, s.Pools.Classify(result.Error)
+	result, err := s.pool.ExecContext(ctx, s.Pools.numbered(query), args...)
+	if err != nil {
+		return 0, s.Pools.Classify(err)
+	}
+	n, err := result.RowsAffected()
+	return n, s.Pools.Classify(err)
 }
 
 // Query calls scan for each row of the answer. A statement on its own is tried again while other transactions are in
@@ -110,7 +114,7 @@ func (s Session) queryOnce(ctx context.Context, scan func(*sql.Rows) error, quer
 	if s.decides {
 		query = s.Pools.Dialect.OfPrimary(query)
 	}
-	rows, err := s.gorm.WithContext(ctx).Raw(query, args...).Rows()
+	rows, err := s.pool.QueryContext(ctx, s.Pools.numbered(query), args...)
 	if err != nil {
 		return s.Pools.Classify(err)
 	}

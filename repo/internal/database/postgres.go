@@ -39,6 +39,7 @@ func OpenPostgres(url string, settings Settings) (*Pools, error) {
 	}
 	conn.RuntimeParams["client_encoding"] = "UTF8" // else it is the database's, or what a role's settings say
 	p := poolsOf(DialectOf(postgres{}), settings)
+	p.numbered = Numbered
 	p.ReaderDB = stdlib.OpenDB(*conn)
 	p.ReaderDB.SetMaxOpenConns(settings.MaxConns)
 	p.ReaderDB.SetMaxIdleConns(settings.MaxConns)
@@ -121,6 +122,9 @@ func (postgres) AlterType(t *shape.Table, column, to string) []string {
 }
 
 func (postgres) ColumnType(c *shape.Column) string { return c.Declared }
+
+// Unnameable is false: any name can be quoted.
+func (postgres) Unnameable(string) bool { return false }
 
 // Strict is true: a column takes no value of another type.
 func (postgres) Strict() bool { return true }

@@ -38,6 +38,7 @@ func OpenSQLite(path string, settings Settings) (*Pools, error) {
 		return pool, err
 	}
 	p := poolsOf(DialectOf(sqlite{}), settings)
+	p.numbered = func(statement string) string { return statement }
 	var err error
 	if p.WriterDB, err = open("", 1); err != nil {
 		return nil, err
@@ -248,3 +249,6 @@ func (sqlite) ColumnType(c *shape.Column) string {
 
 // Strict is false: a column holds anything.
 func (sqlite) Strict() bool { return false }
+
+// Unnameable is true for a name that a path into a document cannot quote.
+func (sqlite) Unnameable(column string) bool { return strings.ContainsAny(column, `"\`) }

@@ -3,6 +3,7 @@ package shape
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -110,6 +111,9 @@ func FirstDifference(before, after any) string {
 func DifferingField(v, w reflect.Value, path string) (string, bool) {
 	if Identical(v, w) {
 		return "", false
+	}
+	if slices.ContainsFunc(Spellers, reflect.PointerTo(v.Type()).Implements) {
+		return path, true // a value with a form of its own, such as a time, has no fields to a reader
 	}
 	switch v.Kind() {
 	case reflect.Struct:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"gorm.io/gorm/schema"
 
@@ -198,15 +199,33 @@ func parseTable(model any, name string) (*Table, error) {
 		}
 		at := goType
 		for _, step := range f.BindNames {
+			if at.Kind() != reflect.Struct {
+				return nil, fmt.Errorf("model %s: %s is embedded as a pointer: embed the struct itself", goType.Name(),
+					strings.Join(f.BindNames, "."))
+			}
 			sf, ok := at.FieldByName(step)
 			if !ok {
 				return nil, fmt.Errorf("model %s: no field %s", goType.Name(), step)
+			}
+			if err := checkTag(sf); err != nil {
+				return nil, fmt.Errorf("model %s: %w", goType.Name(), err)
 			}
 			c.Index = append(c.Index, sf.Index...)
 			if !sf.Anonymous || sf.Tag.Get("json") != "" {
 				c.Path = append(c.Path, JSONName(sf))
 			}
 			at = sf.Type
+		}
+		if holdsAny(c.GoType, map[reflect.Type]bool{}) {
+			return nil, fmt.Errorf(
+				"model %s: %s holds values of any type, and so would change numbers of more than 15 digits: take json.RawMessage, or a struct",
+				goType.Name(), f.Name)
+		}
+		for i := range t.Columns {
+			if slices.Equal(t.Columns[i].Path, c.Path) {
+				return nil, fmt.Errorf("model %s: columns %s and %s have one JSON name, %s", goType.Name(), t.Columns[i].Name,
+					c.Name, c.Field(""))
+			}
 		}
 		t.Columns = append(t.Columns, c)
 	}
@@ -226,6 +245,46 @@ func parseTable(model any, name string) (*Table, error) {
 		}
 	}
 	return t, nil
+}
+
+// checkTag fails for a json tag by which encoding/json does not read the field from its name: it would be zero in each
+// row that is read.
+func checkTag(f reflect.StructField) error {
+	tag := f.Tag.Get("json")
+	name, options, _ := strings.Cut(tag, ",")
+	switch {
+	case tag == "-":
+		return fmt.Errorf("%s has a column but json:\"-\", by which it would be read as zero: give it a name, or gorm:\"-\"", f.Name)
+	case slices.Contains(strings.Split(options, ","), "string"):
+		return fmt.Errorf("%s is tagged json:\",string\": the database writes its values as they are", f.Name)
+	case strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}):
+		return fmt.Errorf("%s: encoding/json takes no name %q", f.Name, name)
+	default:
+		return nil
+	}
+}
+
+// holdsAny reports whether a type that does not define how it is read holds values of an interface type.
+func holdsAny(t reflect.Type, seen map[reflect.Type]bool) bool {
+	if seen[t] || slices.ContainsFunc(Spellers, reflect.PointerTo(t).Implements) {
+		return false
+	}
+	seen[t] = true
+	switch t.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return holdsAny(t.Elem(), seen)
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if t.Field(i).IsExported() && holdsAny(t.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // JSONName is what a field is called in the JSON document.

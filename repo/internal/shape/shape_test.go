@@ -103,3 +103,18 @@ func TestIdentical(t *testing.T) {
 		}
 	}
 }
+
+// A time and a document differ as wholes: their inner fields are nobody's.
+func TestFirstDifferenceInLeaves(t *testing.T) {
+	type model struct {
+		At  time.Time       `json:"at"`
+		Doc json.RawMessage `json:"doc"`
+	}
+	a := model{Doc: json.RawMessage(`{"a":1}`)}
+	if at := FirstDifference(&a, &model{Doc: json.RawMessage(`{"a":2}`)}); at != "doc" {
+		t.Errorf("a document differs in %q", at)
+	}
+	if at := FirstDifference(&a, &model{At: time.Unix(1, 0), Doc: a.Doc}); at != "at" {
+		t.Errorf("a time differs in %q", at)
+	}
+}
