@@ -30,7 +30,7 @@ type positive int
 func (n *positive) UnmarshalText(text []byte) error {
 	value, err := strconv.ParseInt(string(text), 10, 32)
 	if err != nil || value < 1 {
-		return fmt.Errorf("is %s, must be a number from 1 to %d", text, math.MaxInt32)
+		return fmt.Errorf("is %s, but must be from 1 to %d", text, math.MaxInt32)
 	}
 	*n = positive(value)
 	return nil

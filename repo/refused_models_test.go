@@ -75,7 +75,11 @@ func TestModelsThatAreRefused(t *testing.T) {
 	refused(err, "embedded as a pointer")
 	_, err = bring(t, url, functions[anyV1, docV2]{}, nil)
 	refused(err, "Doc", "json.RawMessage")
+	_, err = bring(t, url, functions[bytesV1, docV2]{}, nil, "CREATE TABLE byteses (id varchar(40) PRIMARY KEY, raw uuid NOT NULL)")
+	refused(err, "column raw", "UnmarshalJSON")
 	url = repotest.SQLite(t)
+	_, err = bring(t, url, functions[bytesV1, docV2]{}, nil, "CREATE TABLE byteses (id varchar(40) PRIMARY KEY, raw text NOT NULL)")
+	refused(err, "column raw", "UnmarshalJSON")
 	_, err = bring(t, url, functions[slashedV1, docV2]{}, nil)
 	refused(err, `a"b`, "quote")
 	_, err = bring(t, url, functions[docV1, docV2]{}, nil, "CREATE TABLE docs (id varchar(40) PRIMARY KEY, doc text NOT NULL)")
@@ -110,6 +114,14 @@ type readSeqV2 struct {
 }
 
 func (readSeqV2) TableName() string { return "seqs_v2" }
+
+// bytesV1 holds a UUID as bytes that do not know its text.
+type bytesV1 struct {
+	ID  string   `gorm:"type:varchar(40);primaryKey" json:"id"`
+	Raw [16]byte `gorm:"type:uuid" json:"raw"`
+}
+
+func (bytesV1) TableName() string { return "byteses" }
 
 type hiddenV1 struct {
 	ID     string `gorm:"type:varchar(40);primaryKey" json:"id"`

@@ -80,7 +80,7 @@ func checkWorkers(workers, least int) error {
 // checkRate returns a *FieldError for an upper rate that no run can have. least is 0 where 0 means none.
 func checkRate(maxRowsPerSecond, least int) error {
 	if maxRowsPerSecond < least {
-		return Faulty("maxRowsPerSecond", "is %d, must be at least 1", maxRowsPerSecond)
+		return Faulty("maxRowsPerSecond", "is %d, but must be at least 1", maxRowsPerSecond)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func atLeastOne(field string, n graphql.Omittable[*int]) (int, error) {
 	case given == nil:
 		return 0, nil
 	case *given == 0:
-		return 0, &repo.InputError{FieldError: repo.FieldError{Field: field, Reason: "is 0, must be at least 1"}}
+		return 0, &repo.InputError{FieldError: repo.FieldError{Field: field, Reason: "is 0, but must be at least 1"}}
 	default:
 		return *given, nil
 	}

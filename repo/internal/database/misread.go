@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +58,7 @@ func (postgres) Misread(c *shape.Column, sqlType string) string {
 func (sqlite) Misread(c *shape.Column, sqlType string) string {
 	if kind := c.GoType.Kind(); c.GoType == reflect.TypeFor[json.RawMessage]() || (kind == reflect.Map ||
 		kind == reflect.Slice && c.GoType.Elem().Kind() != reflect.Uint8 || kind == reflect.Array) &&
-		!slices.ContainsFunc(shape.Spellers, reflect.PointerTo(c.GoType).Implements) {
+		!shape.ReadsItself(c.GoType) {
 		return fmt.Sprintf("which holds documents and lists as text on SQLite, from which the model's %s cannot be read: take a type with an UnmarshalJSON that can",
 			c.GoType)
 	}
@@ -72,8 +71,7 @@ func (sqlite) Misread(c *shape.Column, sqlType string) string {
 // misreads tries to read a sample. It does not try a type that defines how it is read, which may know spellings other
 // than the sample's.
 func misreads(c *shape.Column, sample string, known bool) string {
-	own := c.GoType != reflect.TypeFor[time.Time]() && slices.ContainsFunc(shape.Spellers,
-		reflect.PointerTo(c.GoType).Implements)
+	own := c.GoType != reflect.TypeFor[time.Time]() && shape.ReadsItself(c.GoType)
 	if !known || own || c.IsBool {
 		return ""
 	}

@@ -118,8 +118,7 @@ func elementsOf(document []byte) (map[string]json.RawMessage, error) {
 // isList reports whether a type is a list or a map, whose elements encoding/json reads one by one.
 func isList(t reflect.Type) bool {
 	kind := t.Kind()
-	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !slices.ContainsFunc(Spellers,
-		reflect.PointerTo(t).Implements)
+	return (kind == reflect.Slice || kind == reflect.Array || kind == reflect.Map) && !ReadsItself(t)
 }
 
 // hasNull reports whether a type has a value that is read from null, and written as null.

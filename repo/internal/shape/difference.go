@@ -3,7 +3,6 @@ package shape
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -112,7 +111,7 @@ func DifferingField(v, w reflect.Value, path string) (string, bool) {
 	if Identical(v, w) {
 		return "", false
 	}
-	if slices.ContainsFunc(Spellers, reflect.PointerTo(v.Type()).Implements) {
+	if ReadsItself(v.Type()) {
 		return path, true // a value with a form of its own, such as a time, has no fields to a reader
 	}
 	switch v.Kind() {

@@ -79,7 +79,7 @@ func (c *Column) Changes(sqlType string) string {
 		return "which rounds: declare it as timestamptz"
 	case family == "jsonb" && c.GoType == reflect.TypeFor[json.RawMessage]():
 		return "which has a spelling of its own: declare it as json"
-	case slices.ContainsFunc(Spellers, reflect.PointerTo(c.GoType).Implements):
+	case ReadsItself(c.GoType):
 		return ""
 	case c.GoType.Kind() == reflect.String && family != "text":
 		return "which has a spelling of its own: declare it as text, or take a Go type whose UnmarshalJSON knows that spelling alone"
@@ -268,7 +268,7 @@ func checkTag(f reflect.StructField) error {
 
 // holdsAny reports whether a type that does not define how it is read holds values of an interface type.
 func holdsAny(t reflect.Type, seen map[reflect.Type]bool) bool {
-	if seen[t] || slices.ContainsFunc(Spellers, reflect.PointerTo(t).Implements) {
+	if seen[t] || ReadsItself(t) {
 		return false
 	}
 	seen[t] = true

@@ -51,8 +51,12 @@ func DimensionsOf(t reflect.Type) (n int) {
 	return n
 }
 
-// Spellers are the interfaces by which a type defines how it is read.
-var Spellers = []reflect.Type{reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[encoding.TextUnmarshaler]()}
+// ReadsItself reports whether a type defines how it is read.
+func ReadsItself(t reflect.Type) bool {
+	pointer := reflect.PointerTo(t)
+	return pointer.Implements(reflect.TypeFor[json.Unmarshaler]()) ||
+		pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
 
 // IsPadded reports whether a type loses blanks at the end of a text.
 func IsPadded(sqlType string) bool {
