@@ -200,6 +200,34 @@ func TestRestoreWhileWritesGoOn(t *testing.T) {
 	})
 }
 
+// The restore comes to a row late, and a write before that makes the V1 row that is missing.
+func TestAWriteMakesTheV1RowThatARestoreHasNotMade(t *testing.T) {
+	t.Parallel()
+	inContract(t, rows(5), func(t *testing.T, b *repotest.Bench) {
+		for _, key := range []string{"made by V1", "made by V2"} {
+			if err := errOf(b.Notes.CreateV2(t.Context(), repotest.NoteV2{ID: key, Headline: "x"})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run, err := b.Control.StartRestore(t.Context(), repo.RunRequest{Entity: "NOTE", Actor: "test"}) // nobody works on it yet
+		if err != nil {
+			t.Fatal(err)
+		}
+		updateV1(t, b, "made by V1", func(n *repotest.NoteV1) { n.Priority = 4 })
+		updateV2(t, b, "made by V2", func(n *repotest.NoteV2) { n.Headline = "y" })
+		if n := repotest.One[int64](t, repotest.Raw(t, b.URL),
+			"SELECT count(*) FROM notes WHERE id = 'made by V1' AND priority = 4 OR id = 'made by V2' AND title = 'y'"); n != 2 {
+			t.Errorf("V1 has %d of 2 rows", n)
+		}
+		stop := work(t, b)
+		run = ended(t, b, run)
+		stop()
+		clean(t, b, run)
+		step(t, b, repo.Cutover)
+		clean(t, b, verify(t, b, false))
+	})
+}
+
 func TestARestoreGoesOnAfterItsProcessDied(t *testing.T) {
 	t.Parallel()
 	inContract(t, rows(150), func(t *testing.T, b *repotest.Bench) {

@@ -30,7 +30,7 @@ func TestTheEngineCompilesWithoutEachGuard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = parsed
+		files[filepath.Join(engine, name)] = parsed
 	}
 	check := types.Config{Importer: importer.ForCompiler(set, "gc", func(path string) (io.ReadCloser, error) {
 		return os.Open(exports[path])

@@ -333,7 +333,7 @@ var tests = map[guard]string{
 	referencesAreHeld:            "TestAReferrerAgainstADelete",
 	referrersAreCounted:          "TestReferencesInContract",
 	restoreStartsUnderFence:      "TestACreateInFlightWhereARestoreStarts",
-	restoringWritesUpsert:        "TestRestoreWhileWritesGoOn",
+	restoringWritesUpsert:        "TestAWriteMakesTheV1RowThatARestoreHasNotMade",
 	createLocksV1:                "TestACreateAgainstARestore",
 	restoreLocksV1:               "TestARestoreAgainstACreate",
 	restoreNeedsTombstone:        "TestRestoreFindings",

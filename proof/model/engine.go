@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -85,7 +87,11 @@ func takeOut(out io.Writer, only string, patience time.Duration) error {
 // missed prints what goes wrong in the engine without a guard, and reports whether the soak finds something and whether
 // the guard's test fails.
 func missed(out io.Writer, engine, work string, g guard, patience time.Duration) (found, fails bool, err error) {
-	list, err := overlay(engine, work, edits[g])
+	files, err := edited(engine, edits[g])
+	if err != nil {
+		return false, false, err
+	}
+	list, err := overlay(work, files)
 	if err != nil {
 		return false, false, err
 	}
@@ -94,7 +100,17 @@ func missed(out io.Writer, engine, work string, g guard, patience time.Duration)
 			return false, false, err
 		}
 	}
-	fails, err = testWithout(out, engine, list, tests[g])
+	folder, test := path.Split(tests[g])
+	folder = filepath.Join(filepath.Dir(engine), cmp.Or(folder, "repo"))
+	needed, err := trimmed(folder, test)
+	if err != nil {
+		return false, false, err
+	}
+	maps.Copy(files, needed)
+	if list, err = overlay(work, files); err != nil {
+		return false, false, err
+	}
+	fails, err = testWithout(out, folder, list, test)
 	return found, fails, err
 }
 
@@ -148,17 +164,12 @@ func guardsOn(g guard, database string) bool {
 }
 
 // testWithout prints whether a test fails without a guard, and of what, and reports whether it does.
-func testWithout(out io.Writer, engine, list, name string) (fails bool, err error) {
+func testWithout(out io.Writer, folder, list, name string) (fails bool, err error) {
 	began := time.Now()
-	folder, name := path.Split(name)
-	if folder == "" {
-		folder = "repo"
-	}
-	// Without optimizations, and with little garbage collection, the engine and its tests compile in half the time.
+	// Without optimizations the engine and its tests, which are compiled anew, compile in half the time.
 	test := exec.Command("go", "test", "-count=1", "-vet=off", "-gcflags=-N -l", "-timeout", "1m", "-overlay", list,
 		"-run", "^"+name+"$", ".")
-	test.Dir = filepath.Join(filepath.Dir(engine), folder)
-	test.Env = append(os.Environ(), "GOGC=800")
+	test.Dir = folder
 	said, err := test.CombinedOutput()
 	if err == nil {
 		fmt.Fprintf(out, "  %-9s %8.0f s  %s passes\n", "test", time.Since(began).Seconds(), name)
@@ -172,20 +183,18 @@ func testWithout(out io.Writer, engine, list, name string) (fails bool, err erro
 	return true, nil
 }
 
-// overlay writes the engine's edited files beside the list of them that the compiler takes, and returns that list's
-// name.
-func overlay(engine, work string, all []edit) (list string, err error) {
-	files, err := edited(engine, all)
-	if err != nil {
-		return "", err
-	}
+// overlay writes files beside the list of them that the compiler takes in place of those at their paths, and returns
+// that list's name. A file without a text is taken to be absent.
+func overlay(work string, files map[string]string) (list string, err error) {
 	replace := map[string]string{}
 	for name, text := range files {
-		with := filepath.Join(work, name)
-		if err := os.WriteFile(with, []byte(text), 0o600); err != nil {
-			return "", err
+		replace[name] = ""
+		if text != "" {
+			replace[name] = filepath.Join(work, filepath.Base(name))
+			if err := os.WriteFile(replace[name], []byte(text), 0o600); err != nil {
+				return "", err
+			}
 		}
-		replace[filepath.Join(engine, name)] = with
 	}
 	content, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -195,13 +204,14 @@ func overlay(engine, work string, all []edit) (list string, err error) {
 	return list, os.WriteFile(list, content, 0o600)
 }
 
-// edited returns the files of the engine that the edits change, by name.
+// edited returns the files of the engine that the edits change, by path.
 func edited(engine string, all []edit) (map[string]string, error) {
 	files := map[string]string{}
 	for _, e := range all {
-		text, ok := files[e.file]
+		name := filepath.Join(engine, e.file)
+		text, ok := files[name]
 		if !ok {
-			content, err := os.ReadFile(filepath.Join(engine, e.file))
+			content, err := os.ReadFile(name)
 			if err != nil {
 				return nil, err
 			}
@@ -210,7 +220,7 @@ func edited(engine string, all []edit) (map[string]string, error) {
 		if n := strings.Count(text, e.old); n != 1 {
 			return nil, fmt.Errorf("%s has %d times what is to be taken out: %s", e.file, n, e.old)
 		}
-		files[e.file] = strings.Replace(text, e.old, e.new, 1)
+		files[name] = strings.Replace(text, e.old, e.new, 1)
 	}
 	return files, nil
 }
