@@ -16,6 +16,9 @@ SOAK ?= 10m
 SEED ?= 0
 HISTORIES ?= bin/histories
 DATABASES ?= sqlite,postgres
+SCALE ?= 100k
+RUNS ?= 3
+ONLY ?=
 
 # The race detector without the checks of unsafe pointers that come with it: only our dependencies have any, and they take a quarter of
 # the time. make test-hostile has them. Paths are trimmed, so that a package which was compiled in one checkout is not compiled in another.
@@ -93,6 +96,11 @@ failover: ensure-postgres ## Soak three PostgreSQL servers under Patroni (instal
 guards: ensure-postgres ## Take each guard (or WITHOUT) out of the engine in turn, soak each database for up to GUARD (1m, or 0) until something goes wrong, and run its test
 	go run ./proof/model -engine -soak $(GUARD) -without '$(WITHOUT)'
 
+.PHONY: bench
+bench: build bench/postgraphile/node_modules ensure-postgres ## Measure what coexistence costs beside what it is held against, for SCALE (100k) customers, RUNS (3) times, or only what ONLY matches
+	go build -trimpath -o bin/bench ./bench
+	scripts/with-postgres.sh bin/bench --rows '$(SCALE)' --runs '$(RUNS)' $(if $(ONLY),--only '$(ONLY)')
+
 .PHONY: browser
 browser: build playground/node_modules ## Test the web pages in a browser, against a server of their own
 	scripts/ensure-chromium.sh
@@ -150,6 +158,6 @@ $(GOLANGCI):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
-playground/node_modules e2e/node_modules: %/node_modules: %/package-lock.json
+playground/node_modules e2e/node_modules bench/postgraphile/node_modules: %/node_modules: %/package-lock.json
 	npm --prefix $* ci --no-audit --no-fund
 	touch $@

@@ -18,7 +18,7 @@ scripts/copy-tree.sh "$copy"
 cd "$copy"
 
 # The sample goes: its models, its resolvers, its wiring, its block of the schema, and the tests of all that.
-rm -r models
+rm -r models bench
 rm sample.go resolvers/sample.go resolvers/customer*.go resolvers/order*.go
 rm -f ./*_test.go resolvers/*_test.go
 for file in schema.graphqls gqlgen.yml; do
