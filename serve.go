@@ -39,6 +39,7 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	server.TuneMemory(env.logger)
 	options := c.options()
 	options.Auth, options.Logger = authenticator, env.logger
 	listener, err := server.Listen(c.Addr, options) // first, so that a bad address touches no database
@@ -50,8 +51,7 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	// Whatever the database has not confirmed by now is lost in any case.
-	defer db.Close() //nolint:errcheck // see above
+	defer db.Close() //nolint:errcheck // what the database has not confirmed by now is lost in any case
 	if err := logStart(ctx, env.logger, listener.Addr(), db, authenticator); err != nil {
 		return err
 	}

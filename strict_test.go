@@ -62,7 +62,7 @@ func TestSocketsKeepToTheProtocol(t *testing.T) {
 		})
 	}
 	socket := openSocket(t, web.URL, "bm8=")
-	for range 3 { // ended by the client, and taken again at once
+	for range 30 { // ended by the client, and taken again at once
 		socket.send(t, message{ID: "a", Type: "subscribe", Payload: json.RawMessage(endless)})
 		for m := socket.next(t); m.ID != "a" || m.Type != "next"; m = socket.next(t) {
 		}

@@ -18907,7 +18907,7 @@ func (ec *executionContext) marshalNAddress2githubᚗcomᚋalwaysupᚋcoexistᚋ
 }
 
 func (ec *executionContext) marshalNAddress2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐAddressᚄ(ctx context.Context, sel ast.SelectionSet, v []Address) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNAddress2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐAddress(ctx, sel, v[i])
@@ -18942,7 +18942,7 @@ func (ec *executionContext) marshalNBlocker2githubᚗcomᚋalwaysupᚋcoexistᚋ
 }
 
 func (ec *executionContext) marshalNBlocker2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlockerᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.Blocker) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNBlocker2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐBlocker(ctx, sel, v[i])
@@ -18999,7 +18999,7 @@ func (ec *executionContext) marshalNContact2githubᚗcomᚋalwaysupᚋcoexistᚋ
 }
 
 func (ec *executionContext) marshalNContact2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐContactᚄ(ctx context.Context, sel ast.SelectionSet, v []Contact) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNContact2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐContact(ctx, sel, v[i])
@@ -19058,7 +19058,7 @@ func (ec *executionContext) marshalNCustomerSort2githubᚗcomᚋalwaysupᚋcoexi
 }
 
 func (ec *executionContext) marshalNCustomerV12ᚕᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1(ctx context.Context, sel ast.SelectionSet, v []*CustomerV1) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOCustomerV12ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1(ctx, sel, v[i])
@@ -19088,7 +19088,7 @@ func (ec *executionContext) marshalNCustomerV1Edge2githubᚗcomᚋalwaysupᚋcoe
 }
 
 func (ec *executionContext) marshalNCustomerV1Edge2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Edgeᚄ(ctx context.Context, sel ast.SelectionSet, v []CustomerV1Edge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCustomerV1Edge2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV1Edge(ctx, sel, v[i])
@@ -19104,7 +19104,7 @@ func (ec *executionContext) marshalNCustomerV1Edge2ᚕgithubᚗcomᚋalwaysupᚋ
 }
 
 func (ec *executionContext) marshalNCustomerV22ᚕᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2(ctx context.Context, sel ast.SelectionSet, v []*CustomerV2) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOCustomerV22ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2(ctx, sel, v[i])
@@ -19134,7 +19134,7 @@ func (ec *executionContext) marshalNCustomerV2Edge2githubᚗcomᚋalwaysupᚋcoe
 }
 
 func (ec *executionContext) marshalNCustomerV2Edge2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Edgeᚄ(ctx context.Context, sel ast.SelectionSet, v []CustomerV2Edge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNCustomerV2Edge2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐCustomerV2Edge(ctx, sel, v[i])
@@ -19198,7 +19198,7 @@ func (ec *executionContext) marshalNFinding2githubᚗcomᚋalwaysupᚋcoexistᚋ
 }
 
 func (ec *executionContext) marshalNFinding2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFindingᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.Finding) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNFinding2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐFinding(ctx, sel, v[i])
@@ -19234,7 +19234,7 @@ func (ec *executionContext) marshalNFindingEdge2githubᚗcomᚋalwaysupᚋcoexis
 }
 
 func (ec *executionContext) marshalNFindingEdge2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []FindingEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNFindingEdge2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐFindingEdge(ctx, sel, v[i])
@@ -19374,7 +19374,7 @@ func (ec *executionContext) marshalNMigration2githubᚗcomᚋalwaysupᚋcoexist�
 }
 
 func (ec *executionContext) marshalNMigration2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigrationᚄ(ctx context.Context, sel ast.SelectionSet, v []Migration) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNMigration2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐMigration(ctx, sel, v[i])
@@ -19414,7 +19414,7 @@ func (ec *executionContext) marshalNMoney2ᚖgithubᚗcomᚋalwaysupᚋcoexist�
 }
 
 func (ec *executionContext) marshalNNode2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐNode(ctx context.Context, sel ast.SelectionSet, v []Node) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalONode2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐNode(ctx, sel, v[i])
@@ -19428,7 +19428,7 @@ func (ec *executionContext) marshalNOrderDetailV12githubᚗcomᚋalwaysupᚋcoex
 }
 
 func (ec *executionContext) marshalNOrderDetailV12ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐOrderDetailV1ᚄ(ctx context.Context, sel ast.SelectionSet, v []models.OrderDetailV1) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNOrderDetailV12githubᚗcomᚋalwaysupᚋcoexistᚋmodelsᚐOrderDetailV1(ctx, sel, v[i])
@@ -19477,7 +19477,7 @@ func (ec *executionContext) marshalNOrderLine2githubᚗcomᚋalwaysupᚋcoexist�
 }
 
 func (ec *executionContext) marshalNOrderLine2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderLineᚄ(ctx context.Context, sel ast.SelectionSet, v []OrderLine) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNOrderLine2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderLine(ctx, sel, v[i])
@@ -19532,7 +19532,7 @@ func (ec *executionContext) marshalNOrderStatus2githubᚗcomᚋalwaysupᚋcoexis
 }
 
 func (ec *executionContext) marshalNOrderV12ᚕᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1(ctx context.Context, sel ast.SelectionSet, v []*OrderV1) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOOrderV12ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1(ctx, sel, v[i])
@@ -19562,7 +19562,7 @@ func (ec *executionContext) marshalNOrderV1Edge2githubᚗcomᚋalwaysupᚋcoexis
 }
 
 func (ec *executionContext) marshalNOrderV1Edge2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Edgeᚄ(ctx context.Context, sel ast.SelectionSet, v []OrderV1Edge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNOrderV1Edge2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV1Edge(ctx, sel, v[i])
@@ -19578,7 +19578,7 @@ func (ec *executionContext) marshalNOrderV1Edge2ᚕgithubᚗcomᚋalwaysupᚋcoe
 }
 
 func (ec *executionContext) marshalNOrderV22ᚕᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2(ctx context.Context, sel ast.SelectionSet, v []*OrderV2) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalOOrderV22ᚖgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2(ctx, sel, v[i])
@@ -19608,7 +19608,7 @@ func (ec *executionContext) marshalNOrderV2Edge2githubᚗcomᚋalwaysupᚋcoexis
 }
 
 func (ec *executionContext) marshalNOrderV2Edge2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Edgeᚄ(ctx context.Context, sel ast.SelectionSet, v []OrderV2Edge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNOrderV2Edge2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐOrderV2Edge(ctx, sel, v[i])
@@ -19643,7 +19643,7 @@ func (ec *executionContext) marshalNOriginCount2githubᚗcomᚋalwaysupᚋcoexis
 }
 
 func (ec *executionContext) marshalNOriginCount2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOriginCountᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.OriginCount) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNOriginCount2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐOriginCount(ctx, sel, v[i])
@@ -19686,7 +19686,7 @@ func (ec *executionContext) marshalNPhaseChange2githubᚗcomᚋalwaysupᚋcoexis
 }
 
 func (ec *executionContext) marshalNPhaseChange2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhaseChangeᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.PhaseChange) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPhaseChange2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐPhaseChange(ctx, sel, v[i])
@@ -19706,7 +19706,7 @@ func (ec *executionContext) marshalNPhone2githubᚗcomᚋalwaysupᚋcoexistᚋgr
 }
 
 func (ec *executionContext) marshalNPhone2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhoneᚄ(ctx context.Context, sel ast.SelectionSet, v []Phone) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNPhone2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐPhone(ctx, sel, v[i])
@@ -19749,7 +19749,7 @@ func (ec *executionContext) marshalNQuarantineEdge2githubᚗcomᚋalwaysupᚋcoe
 }
 
 func (ec *executionContext) marshalNQuarantineEdge2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐQuarantineEdgeᚄ(ctx context.Context, sel ast.SelectionSet, v []QuarantineEdge) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNQuarantineEdge2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐQuarantineEdge(ctx, sel, v[i])
@@ -19769,7 +19769,7 @@ func (ec *executionContext) marshalNQuarantineEntry2githubᚗcomᚋalwaysupᚋco
 }
 
 func (ec *executionContext) marshalNQuarantineEntry2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐQuarantineEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []QuarantineEntry) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNQuarantineEntry2githubᚗcomᚋalwaysupᚋcoexistᚋgraphᚐQuarantineEntry(ctx, sel, v[i])
@@ -19797,7 +19797,7 @@ func (ec *executionContext) marshalNRun2githubᚗcomᚋalwaysupᚋcoexistᚋrepo
 }
 
 func (ec *executionContext) marshalNRun2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRunᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.Run) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNRun2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐRun(ctx, sel, v[i])
@@ -19956,7 +19956,7 @@ func (ec *executionContext) marshalNV1Usage2githubᚗcomᚋalwaysupᚋcoexistᚋ
 }
 
 func (ec *executionContext) marshalNV1Usage2ᚕgithubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐV1Usageᚄ(ctx context.Context, sel ast.SelectionSet, v []repo.V1Usage) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalNV1Usage2githubᚗcomᚋalwaysupᚋcoexistᚋrepoᚐV1Usage(ctx, sel, v[i])
@@ -19976,7 +19976,7 @@ func (ec *executionContext) marshalN__Directive2githubᚗcomᚋ99designsᚋgqlge
 }
 
 func (ec *executionContext) marshalN__Directive2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirectiveᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Directive) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Directive2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐDirective(ctx, sel, v[i])
@@ -20020,7 +20020,7 @@ func (ec *executionContext) unmarshalN__DirectiveLocation2ᚕstringᚄ(ctx conte
 }
 
 func (ec *executionContext) marshalN__DirectiveLocation2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__DirectiveLocation2string(ctx, sel, v[i])
@@ -20048,7 +20048,7 @@ func (ec *executionContext) marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlg
 }
 
 func (ec *executionContext) marshalN__InputValue2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValueᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.InputValue) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -20076,7 +20076,7 @@ func (ec *executionContext) marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋg
 }
 
 func (ec *executionContext) marshalN__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐTypeᚄ(ctx context.Context, sel ast.SelectionSet, v []introspection.Type) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])
@@ -20601,7 +20601,7 @@ func (ec *executionContext) marshalO__EnumValue2ᚕgithubᚗcomᚋ99designsᚋgq
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__EnumValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐEnumValue(ctx, sel, v[i])
@@ -20620,7 +20620,7 @@ func (ec *executionContext) marshalO__Field2ᚕgithubᚗcomᚋ99designsᚋgqlgen
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Field2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐField(ctx, sel, v[i])
@@ -20639,7 +20639,7 @@ func (ec *executionContext) marshalO__InputValue2ᚕgithubᚗcomᚋ99designsᚋg
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__InputValue2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐInputValue(ctx, sel, v[i])
@@ -20658,7 +20658,7 @@ func (ec *executionContext) marshalO__Type2ᚕgithubᚗcomᚋ99designsᚋgqlgen�
 	if v == nil {
 		return graphql.Null
 	}
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+	ret := marshalList(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
 		fc.Result = &v[i]
 		return ec.marshalN__Type2githubᚗcomᚋ99designsᚋgqlgenᚋgraphqlᚋintrospectionᚐType(ctx, sel, v[i])

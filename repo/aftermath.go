@@ -91,7 +91,7 @@ func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
 		guarded[i] = database.Member{reference.Column, d.guards(r.entity, reference, false)}
 	}
 	extra := d.Object([]database.Member{{"effects", r.db.effects()}, {"guarded", d.Object(guarded)}})
-	statement := r.readStatement(wantBoth, sideV1, r.sql(`SELECT {?} AS key, 0 AS ord`), extra)
+	statement := r.readStatement(wantBoth, sideV1, formJSON, r.sql(`SELECT {?} AS key, 0 AS ord`), extra).text
 	var found aftermath
 	f, answers, err := r.readBy(func(scan func(database.Scanner) error) error {
 		return d.afterDeferred(ctx, t, scan, statement, append(t.tokens(), key)...)

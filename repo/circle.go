@@ -69,7 +69,8 @@ func (e v1Rows) writeLate(ctx context.Context, t *tx, late []latecomer) error {
 		if len(l.rows) == 0 {
 			continue
 		}
-		if err := e.execRows(ctx, t, e.updateStatement(l.table.SQL, l.match, l.columns, ""), l.rows); err != nil {
+		statement := e.updateStatement(l.table.SQL, l.match, l.columns, len(l.rows))
+		if err := e.execRows(ctx, t, statement, l.rows); err != nil {
 			return err
 		}
 	}
@@ -82,5 +83,5 @@ func (e v1Rows) takeOut(ctx context.Context, t *tx, on *shape.Table, match []sha
 	if len(left.rows) == 0 {
 		return nil
 	}
-	return e.execRows(ctx, t, e.updateStatement(on.SQL, match, left.columns, ""), without)
+	return e.execRows(ctx, t, e.updateStatement(on.SQL, match, left.columns, len(without)), without)
 }

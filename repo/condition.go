@@ -124,7 +124,7 @@ func (e *entity) conditionOn(s *sqlText, t *shape.Table, alias string, c Conditi
 				return fmt.Errorf("entity %s: a condition on column %q: %w", e.name, c.column, err)
 			}
 			s.add(fill(`{column} IN (SELECT l.key FROM ({keyList}) l)`, "column", column,
-				"keyList", e.db.dialect.KeyList(t.Column(c.column))), string(list))
+				"keyList", e.db.dialect.KeyList(t.Column(c.column), 0)), string(list))
 		default:
 			s.add(fill(`{column} IN ({list})`, "column", column, "list", strings.Repeat("?, ", len(held)-1)+"?"), held...)
 		}

@@ -55,6 +55,15 @@ func (r *Repository[V1, V2]) upgraded(v1 V1) (v2 V2, err error) {
 	return v2, err
 }
 
+// withCopy gives the copy to a mapping, which may change its lists in place. What s has seen stays as it is: a storer
+// compares with it.
+func (r *Repository[V1, V2]) withCopy(s *seen[V1, V2], convert func(V2) (V2, error)) (v2 V2, err error) {
+	if v2, err = shape.DeepCopy(*s.v2); err != nil {
+		return v2, err
+	}
+	return convert(v2)
+}
+
 // merged brings a V2 aggregate up to a V1 aggregate, and proves it.
 func (r *Repository[V1, V2]) merged(v1 V1, v2 V2) (V2, error) {
 	merged, err := r.mapping.Merge(v1, v2)

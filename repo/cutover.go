@@ -57,7 +57,7 @@ func (r *Repository[V1, V2]) sortChildRows(ctx context.Context, t *tx, v1 *V1) e
 		for _, own := range c.Own {
 			columns = append(columns, c.Columns[own])
 		}
-		from, value := r.db.dialect.Records(columns)
+		from, value := r.db.dialect.Records(columns, 0)
 		var by []string
 		for _, own := range columns[1:] {
 			order := value(own.Name)

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"reflect"
 	"time"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
@@ -95,12 +96,19 @@ type markStore interface {
 	// returns false where it leaves the work to the caller.
 	insertNew(ctx context.Context, t *tx, e statements, into *shape.Table, columns []shape.Column, rows []shape.Row,
 		inserted map[string]bool) (bool, error)
+	// insertCopies inserts copies of rows that had none, unless there are some by now, and adds the keys that it has
+	// inserted to stored. It returns false where it leaves the work to the caller.
+	insertCopies(ctx context.Context, t *tx, e copies, items []*pending, origin Origin, stored map[string]bool) (bool,
+		error)
+	// insertLists inserts the child rows of copies. It returns false where it leaves the work to the caller.
+	insertLists(ctx context.Context, t *tx, child *shape.Child, key *shape.Column, aggregates []reflect.Value) (bool,
+		error)
 	// insertMany inserts rows. It returns false where it leaves the work to the caller.
 	insertMany(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) (bool, error)
-	// deleteMarks returns the statement that deletes the marks in its one argument, a JSON list of them.
-	deleteMarks(e statements) string
-	// deleteBypassMarks deletes marks, logs those of bypass writes, and returns how many it has deleted.
-	deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error)
+	// deleteMarks returns the statement that deletes the marks in its one argument, a JSON list of n of them.
+	deleteMarks(e statements, n int) string
+	// deleteBypassMarks deletes n marks, logs those of bypass writes, and returns how many it has deleted.
+	deleteBypassMarks(ctx context.Context, t *tx, e statements, n int, marks string) (int64, error)
 	// foldBypass returns the statements that fold an entity's log of bypass writes into one line.
 	foldBypass(e statements) []string
 }

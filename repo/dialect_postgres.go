@@ -83,9 +83,13 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 	return e.locked(guess, t.fence)
 }
 
-// settings sets the transaction's settings. Only what can be derived again is committed without waiting for the disk.
-const settings = "SELECT set_config('coexist.writer', $1, true), set_config('lock_timeout', $2, true), " +
-	"set_config('idle_in_transaction_session_timeout', $3, true), CASE WHEN $4 THEN set_config('synchronous_commit', 'off', true) END"
+// settings sets the transaction's settings. A transaction that writes only what can be derived again does not wait for
+// the disk. It fires no trigger of V1's owner either, so it may have plans of its own: the plan of a foreign key's
+// check is made while V2 is nearly empty, and would go over the whole table for each row later on.
+const settings = `SELECT set_config('coexist.writer', $1, true), set_config('lock_timeout', $2, true),
+	set_config('idle_in_transaction_session_timeout', $3, true), CASE WHEN $4 THEN
+	set_config('synchronous_commit', 'off', true) || set_config('enable_seqscan', 'off', true) ||
+	set_config('jit', 'off', true) END`
 
 // writerSetting tells the triggers that a transaction is ours, which token its marks get, and which keys it writes.
 func writerSetting(ctx context.Context, t *tx, e *entity, o opening) (string, error) {
@@ -198,16 +202,18 @@ FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELEC
 	return blockers, err
 }
 
-func (p postgres) deleteMarks(e statements) string {
-	from, match := e.markRecords()
+func (p postgres) deleteMarks(e statements, n int) string {
+	from, match := e.markRecords(n)
 	return e.sql(`DELETE FROM {mark} AS m USING {from} WHERE {match}`, "from", from, "match", match)
 }
 
 // deleteBypassMarks is one statement, so that only the transaction that deletes a mark logs it.
-func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error) {
+func (p postgres) deleteBypassMarks(ctx context.Context, t *tx, e statements, n int,
+	marks string,
+) (int64, error) {
 	return t.Number(ctx, e.sql(`WITH gone AS ({deleteMarks} RETURNING m.bypass, m.at), logged
 		AS (INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at) FROM gone
-		WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone`, "deleteMarks", p.deleteMarks(e)), marks)
+		WHERE bypass HAVING count(*) > 0) SELECT count(*) FROM gone`, "deleteMarks", p.deleteMarks(e, n)), marks)
 }
 
 func (postgres) foldBypass(e statements) []string {

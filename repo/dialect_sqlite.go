@@ -88,22 +88,24 @@ func (sqlite) blockers(context.Context, database.Session, *tables) ([]Transactio
 	return nil, nil
 }
 
-func (d sqlite) deleteMarks(e statements) string {
+func (d sqlite) deleteMarks(e statements, _ int) string {
 	return e.sql(`DELETE FROM {mark} WHERE rowid IN ({rowsOfMarks})`, "rowsOfMarks", d.rowsOfMarks(e))
 }
 
-func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e statements, marks string) (int64, error) {
+func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e statements, n int,
+	marks string,
+) (int64, error) {
 	_, err := t.Exec(ctx, e.sql(`INSERT INTO {coexist_bypass} (entity, count, at) SELECT {name}, count(*), max(at)
 		FROM {mark} WHERE rowid IN ({rowsOfMarks}) AND bypass HAVING count(*) > 0`,
 		"rowsOfMarks", d.rowsOfMarks(e)), marks)
 	if err != nil {
 		return 0, err
 	}
-	return t.Exec(ctx, d.deleteMarks(e), marks)
+	return t.Exec(ctx, d.deleteMarks(e, n), marks)
 }
 
 func (sqlite) rowsOfMarks(e statements) string {
-	from, match := e.markRecords()
+	from, match := e.markRecords(0)
 	// CROSS JOIN fixes the order, so that the marks are looked up by key
 	return e.sql(`SELECT m.rowid FROM {from} CROSS JOIN {mark} m WHERE {match}`, "from", from, "match", match)
 }

@@ -17,8 +17,9 @@
 // repo:"table:NAME". They belong to the aggregate, and come and go with it. Their table refers to the root in a column
 // named like the root's key (repo:"table:NAME;key:COLUMN" for another name). The child's struct leaves this column out.
 // A V1 child row has the tag gorm:"primaryKey" on the fields that tell the rows of one parent apart. A V2 child row is
-// identified by its position in the slice. Models are read and written as JSON. A field's type may define its form with
-// MarshalJSON and UnmarshalJSON. It should fail on input that it does not understand rather than guess.
+// identified by its position in the slice. Models are read and written as JSON, or as if they were. A field's type may
+// define its form with MarshalJSON and UnmarshalJSON. It should fail on input that it does not understand rather than
+// guess.
 //
 // # Phases
 //

@@ -1,6 +1,11 @@
 package repo
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
@@ -19,4 +24,42 @@ func (db *DB) ShortenLeases(length time.Duration) { db.leases.length = length }
 func CaptureName(name, table string) string {
 	e := capture{statements{&tables{name: name, db: &DB{pools: &database.Pools{Schema: "public"}}}}}
 	return e.triggerName(table)
+}
+
+// ReadAllWays reads everything up to a key as a verification does, as a range, by key from JSON, and by key in the
+// cheapest form, and describes what it finds. It also returns the keys that the range read has left to the read by key.
+func ReadAllWays[V1, V2 any](ctx context.Context, r *Repository[V1, V2], upper string,
+	limit int,
+) (byRange, fromJSON, byKey, unusual []string, err error) {
+	c := chunk{Upper: &upper, Stage: stageRange}
+	found, err := r.sweeping.readRange(ctx, r.sweeping.v1Keys(c, limit), nil, (*rangeRead).pairs)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	_, ranged, err := r.readPairs(ctx, c, limit)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	_, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	keys := make([]string, len(read))
+	for i, s := range read {
+		keys[i] = s.key
+	}
+	looked, err := r.lookUp(ctx, r.db.pools.Answering(), wantBoth, keys)
+	return described(ranged), described(read), described(slices.Collect(maps.Values(looked))), found.unusualKeys(), err
+}
+
+func described[V1, V2 any](read []*seen[V1, V2]) []string {
+	var all []string
+	for _, s := range read {
+		v1, _ := json.Marshal(s.v1) // what was read from JSON can be written
+		v2, _ := json.Marshal(s.v2)
+		all = append(all, fmt.Sprintf("%s %s %s %v %v %v %v %v", s.key, v1, v2, s.v1Err, s.state.hasCopy,
+			s.state.fresh(), s.copy.Refined, s.copy.MappingVersion))
+	}
+	slices.Sort(all)
+	return all
 }

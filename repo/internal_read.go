@@ -65,10 +65,12 @@ func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c Record[V2], err error) 
 		c.Value, err = r.mapping.Upgrade(*s.v1)
 	case older && r.mapping.remigrates():
 		c = conversion(c.Value, true, r.mappingVersion)
-		c.Value, err = r.mapping.Remigrate(*s.v1, *s.v2, s.copy.MappingVersion)
+		c.Value, err = r.withCopy(s, func(v2 V2) (V2, error) {
+			return r.mapping.Remigrate(*s.v1, v2, s.copy.MappingVersion)
+		})
 	default:
 		c = conversion(c.Value, true, s.copy.MappingVersion)
-		c.Value, err = r.mapping.Merge(*s.v1, *s.v2)
+		c.Value, err = r.withCopy(s, func(v2 V2) (V2, error) { return r.mapping.Merge(*s.v1, v2) })
 	}
 	c.Key, c.Version = s.key, s.state.currentVersion()
 	return c, err
@@ -111,8 +113,12 @@ func conversion[V2 any](value V2, refined bool, mappingVersion int) Record[V2] {
 
 // pending is the conversion c of what s has seen, ready to be stored.
 func (r *Repository[V1, V2]) pending(s *seen[V1, V2], c Record[V2]) pending {
-	return pending{
+	p := pending{
 		key: s.key, value: reflect.ValueOf(&c.Value).Elem(), state: s.state, version: s.state.currentVersion(),
 		mappingVersion: c.Copy.MappingVersion, refined: c.Copy.Refined, quarantined: s.quarantined,
 	}
+	if s.state.hasCopy && s.v2 != nil {
+		p.before = reflect.ValueOf(s.v2).Elem()
+	}
+	return p
 }

@@ -45,7 +45,7 @@ func (p *plan) keyQuery() (string, []any) {
 	p.other(&s, fill(` AND {group} = g.key`, "group", group))
 	s.add(fill(` AS other, p.v FROM ({keyList}) g LEFT JOIN (SELECT {key} AS key, {group} AS grp, {v}
 		AS v, row_number() OVER (PARTITION BY {group} {order}) AS rn FROM {root} t WHERE {group} IN (SELECT l.key
-		FROM ({keyList}) l)`, "keyList", p.e.db.dialect.KeyList(p.group), "key", key, "group", group, "v", v,
+		FROM ({keyList}) l)`, "keyList", p.e.db.dialect.KeyList(p.group, 0), "key", key, "group", group, "v", v,
 		"order", p.order(p.sortColumn(), key), "root", p.root.SQL), p.keys, p.keys)
 	p.conditions(&s)
 	s.add(") p ON p.grp = g.key AND p.rn <= CAST(? AS integer)", p.limit+1)
@@ -152,7 +152,7 @@ func (p *plan) count() (string, []any) {
 		return s.text.String(), s.args
 	}
 	s.add(fill(`SELECT g.ord, count(t.{key}) FROM ({keyList}) g LEFT JOIN {root} t ON t.{group} = g.key`,
-		"key", quote(p.root.Key.Name), "keyList", p.e.db.dialect.KeyList(p.group), "root", p.root.SQL,
+		"key", quote(p.root.Key.Name), "keyList", p.e.db.dialect.KeyList(p.group, 0), "root", p.root.SQL,
 		"group", quote(p.group.Name)), p.keys)
 	p.filter(&s)
 	s.add(" GROUP BY g.ord) n")

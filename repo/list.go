@@ -150,9 +150,16 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		return nil, err
 	}
 	extra := r.db.dialect.Object([]database.Member{{"group", "k.grp"}, {"other", "k.other"}, {"value", "k.v"}})
-	f, answers, err := r.readLeading(ctx, r.db.pools.Answering(), w, func(lead side, w want) (string, []any) {
-		keyQuery, args := p.forLeader(lead).keyQuery()
-		return r.readStatement(w, lead, keyQuery, extra), args
+	var lists []*list[V1, V2]
+	err = r.inForms(func(in form) error {
+		f, answers, err := r.readLeading(ctx, r.db.pools.Answering(), w, func(lead side, w want) (reading, []any) {
+			keyQuery, args := p.forLeader(lead).keyQuery()
+			return r.readStatement(w, lead, in, keyQuery, extra), args
+		})
+		if err == nil {
+			lists, err = r.listed(p, len(keys), q, f, answers)
+		}
+		return err
 	})
 	if database.IsRefused(err, database.BadValue) {
 		if q.After == nil && q.Before == nil {
@@ -160,10 +167,12 @@ func (r *Repository[V1, V2]) list(ctx context.Context, w want, column string, ke
 		}
 		return nil, inputError(Faulty("after", "is not a cursor of this list"))
 	}
-	if err != nil {
-		return nil, err
-	}
-	lists := make([]*list[V1, V2], len(keys))
+	return lists, err
+}
+
+// listed makes lists of the answers of a plan.
+func (r *Repository[V1, V2]) listed(p *plan, groups int, q Query, f fence, answers []answer) ([]*list[V1, V2], error) {
+	lists := make([]*list[V1, V2], groups)
 	count := p.counter()
 	for i := range lists {
 		lists[i] = &list[V1, V2]{backward: p.backward, count: func(ctx context.Context) (int64,

@@ -20,7 +20,7 @@ func (e v1Rows) insert(ctx context.Context, t *tx, v1 ...reflect.Value) error {
 	}
 	roots, left := e.withoutLate(e.v1, []shape.Column{key}, roots)
 	late := []latecomer{left}
-	if err := e.execRows(ctx, t, e.insertStatement(e.v1.SQL, e.v1.Columns, ""), roots); err != nil {
+	if err := e.execRows(ctx, t, e.insertStatement(e.v1.SQL, e.v1.Columns, len(roots), ""), roots); err != nil {
 		return err
 	}
 	for _, c := range e.childrenInOrder() {
@@ -30,7 +30,7 @@ func (e v1Rows) insert(ctx context.Context, t *tx, v1 ...reflect.Value) error {
 		}
 		rows, left := e.withoutLate(&c.Table, c.KeyColumns(key), rows)
 		late = append(late, left)
-		if err := e.execRows(ctx, t, e.insertStatement(c.SQL, c.AllColumns(key), ""), rows); err != nil {
+		if err := e.execRows(ctx, t, e.insertStatement(c.SQL, c.AllColumns(key), len(rows), ""), rows); err != nil {
 			return err
 		}
 	}
@@ -47,7 +47,7 @@ func (e v1Rows) insertNew(ctx context.Context, t *tx, v1 reflect.Value) error {
 				said = append(said, c)
 			}
 		}
-		return e.execRows(ctx, t, e.insertStatement(into, said, ""), []shape.Row{r})
+		return e.execRows(ctx, t, e.insertStatement(into, said, 1, ""), []shape.Row{r})
 	}
 	root, left := e.withoutLate(e.v1, []shape.Column{key}, []shape.Row{e.v1.Row(v1)})
 	if err := insert(e.v1.SQL, e.v1.Columns, e.v1.Omitted(v1), root[0]); err != nil {
@@ -70,7 +70,7 @@ func (e v1Rows) insertNew(ctx context.Context, t *tx, v1 reflect.Value) error {
 				return err
 			}
 		}
-		if err := e.execRows(ctx, t, e.insertStatement(c.SQL, c.AllColumns(key), ""), whole); err != nil {
+		if err := e.execRows(ctx, t, e.insertStatement(c.SQL, c.AllColumns(key), len(whole), ""), whole); err != nil {
 			return err
 		}
 	}

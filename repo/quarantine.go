@@ -50,7 +50,7 @@ func (e *entity) quarantine(ctx context.Context, t *tx, failures []failure) erro
 		{Name: "message", Declared: "text"},
 		readSeq,
 		{Name: "read_marks", Declared: "text"},
-	})
+	}, len(rows))
 	return e.execRows(ctx, t, e.sql(`INSERT INTO {quarantine} AS q (key, code, field, message, mapping_version,
 		first_seen_at, last_seen_at) SELECT {value.key}, '{conversionFailed}', {value.field}, {value.message},
 		{mappingVersion}, {now}, {now} FROM {from} WHERE coalesce((SELECT c.coexist_seq FROM {v2} c

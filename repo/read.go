@@ -3,79 +3,18 @@ package repo
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"maps"
 
 	"github.com/alwaysup/coexist/repo/internal/database"
-	"github.com/alwaysup/coexist/repo/internal/shape"
 )
-
-// answer is one row of a read: what one statement saw of one key.
-type answer struct {
-	ord         int64 // from the key query
-	key         string
-	absent      bool // the row has no key: it stands for a group without rows, for example
-	extra       []byte
-	v1          []byte // nil: V1 has no such row, or it was not asked for
-	copy        []byte // nil: there is none, or it was not asked for
-	marks       []byte
-	quarantined bool
-}
-
-// storedCopy is a copy as a read returns it.
-type storedCopy struct {
-	Seq            int64           `json:"seq"`
-	Version        int64           `json:"version"`
-	MappingVersion int             `json:"mappingVersion"`
-	Refined        bool            `json:"refined"`
-	Origin         Origin          `json:"origin"`
-	MigratedAt     string          `json:"migratedAt"`
-	GoneSeen       int64           `json:"goneSeen"`
-	StaleSeen      int64           `json:"staleSeen"`
-	Value          json.RawMessage `json:"value"`
-}
-
-// seen is an answer, decoded.
-type seen[V1, V2 any] struct {
-	key         string
-	fence       fence
-	state       state
-	v1          *V1
-	v1Err       error // V1 has a row, but its model cannot hold it
-	partial     *V1   // the part of that row that the model can hold, where the model lets every other field be nil
-	faults      []FieldError
-	v2          *V2
-	copy        storedCopy
-	quarantined bool
-	// V1 must be converted although there is a copy: V1 was just written, or an older mapping made the copy
-	again bool
-}
-
-// fresh reports whether the copy may answer.
-func (s *seen[V1, V2]) fresh() bool {
-	return !s.again && (s.state.fresh() || s.fence.leader() == sideV2 && s.v2 != nil)
-}
-
-// hasV1 reports whether V1 has the row and may answer.
-func (s *seen[V1, V2]) hasV1() bool {
-	return (s.v1 != nil || s.v1Err != nil) && (s.again || s.fence.leader() == sideV1)
-}
-
-// absent reports whether the side that leads has no such row.
-func (s *seen[V1, V2]) absent() bool {
-	if s.fence.leader() == sideV2 {
-		return s.v2 == nil
-	}
-	return s.v1 == nil && s.v1Err == nil
-}
 
 // readLeading runs the statement that build makes for the side that leads. The statement itself returns the phase in
 // which it ran: if another side leads by then, readLeading discards the answer and reads again. Where V2 leads, an
 // instance whose mapping is older than the one in use also asks for V1's row, because it cannot convert back what the
 // newer mapping has made.
 func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
-	build func(lead side, w want) (string, []any),
+	build func(lead side, w want) (reading, []any),
 ) (f fence, answers []answer, err error) {
 	if !s.Within {
 		leave, err := e.seat(ctx)
@@ -92,7 +31,7 @@ func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
 			wanted = wantBoth
 		}
 		statement, args := build(lead, wanted)
-		if f, answers, err = e.read(ctx, s, statement, args...); err != nil {
+		if f, answers, err = e.readIn(ctx, s, statement, args...); err != nil {
 			return f, nil, err
 		}
 		last := f // a copy, because others read lastFence while f is written again
@@ -103,44 +42,6 @@ func (e *entity) readLeading(ctx context.Context, s database.Session, w want,
 		}
 	}
 	return f, nil, fmt.Errorf("%w: the phase of %s changes too often", ErrUnavailable, e.name)
-}
-
-// read runs a statement of readStatement. It fails in a phase that this version of the engine does not know.
-func (e *entity) read(ctx context.Context, s database.Session, statement string,
-	args ...any,
-) (f fence, answers []answer, err error) {
-	return e.readBy(func(scan func(database.Scanner) error) error {
-		return s.Query(ctx, func(rows *sql.Rows) error { return scan(rows) }, statement, args...)
-	})
-}
-
-// readBy is read for a statement that run sends.
-func (e *entity) readBy(run func(scan func(database.Scanner) error) error) (f fence, answers []answer, err error) {
-	first := true
-	err = run(func(rows database.Scanner) error {
-		var fenceJSON []byte
-		var ord sql.NullInt64
-		var key sql.NullString
-		var a answer
-		if err := rows.Scan(&fenceJSON, &ord, &key, &a.extra, &a.v1, &a.copy, &a.marks, &a.quarantined); err != nil {
-			return err
-		}
-		if first {
-			first = false
-			if err := e.decodeFence(fenceJSON, &f); err != nil {
-				return err
-			}
-		}
-		if ord.Valid {
-			a.ord, a.key, a.absent = ord.Int64, key.String, !key.Valid
-			answers = append(answers, a)
-		}
-		return nil
-	})
-	if err == nil {
-		err = f.check()
-	}
-	return f, answers, err
 }
 
 // fenceNow reads only the fence.
@@ -156,56 +57,6 @@ func (e *entity) fenceNow(ctx context.Context, s database.Session) (f fence, err
 		err = f.check()
 	}
 	return f, err
-}
-
-// decode turns an answer into what later decisions need.
-func (r *Repository[V1, V2]) decode(f fence, a answer) (*seen[V1, V2], error) {
-	s := &seen[V1, V2]{key: a.key, fence: f, quarantined: a.quarantined}
-	if a.marks != nil {
-		if err := json.Unmarshal(a.marks, &s.state.marks); err != nil {
-			return nil, err
-		}
-	}
-	if a.v1 != nil {
-		if s.v1, s.v1Err = shape.Decode[V1](r.v1, a.v1); s.v1Err != nil {
-			s.partial, s.faults = shape.Salvage[V1](r.v1, a.v1)
-		}
-	}
-	if a.copy != nil {
-		if err := json.Unmarshal(a.copy, &s.copy); err != nil {
-			return nil, err
-		}
-		v2, err := shape.DecodeDocument[V2](s.copy.Value)
-		if err != nil {
-			return nil, fmt.Errorf("the copy of %s %s cannot be read: %w", r.name, a.key, err)
-		}
-		s.v2 = v2
-		s.state.hasCopy, s.state.seq, s.state.version = true, s.copy.Seq, s.copy.Version
-		s.state.seen = allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
-	}
-	// The database may accept several spellings of one key. From here on the spelling in the row counts.
-	switch {
-	case s.v1 != nil && f.leader() == sideV1 || s.v2 == nil && s.v1 != nil:
-		s.key = r.keyOf(r.v1, s.v1)
-	case s.v2 != nil:
-		s.key = r.keyOf(r.v2, s.v2)
-	}
-	s.state.all = s.state.seen // where V2 leads, nothing makes a copy stale
-	if f.leader() == sideV1 {
-		s.state.all = f.AllMarks
-	}
-	return s, nil
-}
-
-// record is what a caller gets for a fresh copy.
-func (s *seen[V1, V2]) record() Record[V2] {
-	return Record[V2]{
-		Key: s.key, Value: *s.v2, Version: s.state.currentVersion(),
-		Copy: Copy{
-			Stored: true, Refined: s.copy.Refined, Origin: s.copy.Origin,
-			MigratedAt: parseTime(s.copy.MigratedAt), MappingVersion: s.copy.MappingVersion,
-		},
-	}
 }
 
 // GetV1 returns the V1 aggregate with the key; where V2 leads, it is converted back from V2. GetV1 fails with
@@ -332,19 +183,25 @@ func (r *Repository[V1, V2]) lookUp(ctx context.Context, s database.Session, w w
 			return nil, err
 		}
 	}
-	f, answers, err := r.readLeading(ctx, s, w, func(lead side, w want) (string, []any) {
-		return r.keyStatement(keyRead{w, lead, one}), []any{arg}
+	err := r.inForms(func(in form) error {
+		for _, key := range asked {
+			found[key] = nil // what an earlier form has found is of another moment
+		}
+		f, answers, err := r.readLeading(ctx, s, w, func(lead side, w want) (reading, []any) {
+			return r.keyStatement(keyRead{w, lead, in, one}), []any{arg}
+		})
+		for _, a := range answers {
+			if err == nil {
+				found[asked[a.ord]], err = r.decode(f, a)
+			}
+		}
+		return err
 	})
 	if database.IsRefused(err, database.BadValue) && !s.Within {
 		return r.lookUpHalves(ctx, s, w, asked)
 	}
 	if err != nil {
 		return nil, err
-	}
-	for _, a := range answers {
-		if found[asked[a.ord]], err = r.decode(f, a); err != nil {
-			return nil, err
-		}
 	}
 	for key, s := range found {
 		if s == nil {

@@ -213,7 +213,7 @@ func (rs *restorer[V1, V2]) vacate(ctx context.Context, own string, v1 *V1) erro
 // inTheWay is a FROM and a WHERE that find the rows t of the table that prevent rows n from being written. The rows n
 // are those of an argument, a JSON list.
 func (u uniqueKey) inTheWay(d database.Expressions) string {
-	from, value := d.Records(u.columns)
+	from, value := d.Records(u.columns, 0)
 	columns, terms, conditions := make([]string, len(u.columns)), make([]string, len(u.Terms)),
 		make([]string, len(u.Terms))
 	for i, c := range u.columns {

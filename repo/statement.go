@@ -25,98 +25,136 @@ const (
 //
 // The last four are as w asks; extra is an expression over the key query, k. Where the key query is empty, the
 // statement returns one row with the fence alone.
-func (e statements) readStatement(w want, lead side, keyQuery, extra string) string {
+func (e statements) readStatement(w want, lead side, in form, keyQuery, extra string) reading {
 	const keysGoHere, extraGoesHere = "\x00keys", "\x00extra" // no SQL contains a NUL
-	around := e.buildOnce(readKind{w, lead}, func() string { return e.readAround(w, lead, keysGoHere, extraGoesHere) })
-	return strings.ReplaceAll(strings.ReplaceAll(around, extraGoesHere, extra), keysGoHere, keyQuery)
+	around := e.buildOnce(readKind{w, lead, in}, func() reading {
+		return e.readAround(w, lead, in, keysGoHere, extraGoesHere)
+	})
+	around.text = strings.ReplaceAll(strings.ReplaceAll(around.text, extraGoesHere, extra), keysGoHere, keyQuery)
+	return around
+}
+
+// reading is a statement that reads, and how its answers have their aggregates. The records are those from which the
+// statement was built, since a later catalog may have other columns.
+type reading struct {
+	text     string
+	numbered bool // text has its arguments as database.Numbered writes them
+	form     form
+	v1, v2   *database.Record // in binary
+}
+
+func (e statements) newReading(in form) reading {
+	r := reading{form: in}
+	if in == formBinary {
+		r.v1 = database.RecordOf(e.db.dialect, e.v1, "t")
+		r.v2 = database.RecordOf(e.db.dialect, e.v2, "c", "c.coexist_seq", "c.coexist_version",
+			"c.coexist_mapping_version", "c.coexist_refined", "c.coexist_origin", "c.coexist_migrated_at",
+			"c.coexist_gone_seen", "c.coexist_stale_seen")
+	}
+	return r
 }
 
 // readKind says which statement reads, apart from the keys.
 type readKind struct {
 	want want
 	lead side
+	form form
 }
 
 // readAround builds the statement around a key query.
-func (e statements) readAround(w want, lead side, keyQuery, extra string) string {
+func (e statements) readAround(w want, lead side, in form, keyQuery, extra string) reading {
+	r := e.newReading(in)
+	probe := e.db.dialect.Probe(e.v2.SQL, "c", e.v2.Key.Name)
 	var rows string
 	switch {
 	case w != wantBoth && lead == sideV2:
 		rows = e.sql(`
 			SELECT k.ord, CAST(k.key AS text) AS key, {extra} AS extra,
 				NULL AS v1, {copy} AS copy, NULL AS marks, false AS quarantined
-			FROM ({key query}) k LEFT JOIN {v2} c ON c.{v2.key} = k.key`,
-			"extra", extra, "copy", e.copyDocument(), "key query", keyQuery)
+			FROM ({key query}) k {probe}`,
+			"extra", extra, "copy", e.copyIn(r), "key query", keyQuery, "probe", probe)
 	case w == wantV1:
 		rows = fill(`
 			SELECT k.ord, CAST(k.key AS text) AS key, {extra} AS extra,
 				{v1} AS v1, NULL AS copy, NULL AS marks, false AS quarantined
 			FROM ({key query}) k`,
-			"extra", extra, "v1", e.v1Document("k.key"), "key query", keyQuery)
+			"extra", extra, "v1", e.v1In(r, "k.key"), "key query", keyQuery)
 	default:
-		v1 := e.v1Document("s.key")
+		v1 := e.v1In(r, "s.key")
 		if w == wantV2 {
 			v1 = fill(`CASE WHEN NOT s.fresh THEN {v1} END`, "v1", v1)
 		}
 		copies := e.sql(`
 			SELECT k.ord, k.key, {extra} AS extra, {copy} AS copy, {marks} AS marks,
 				c.coexist_seq AS seq, c.coexist_gone_seen AS gone_seen, c.coexist_stale_seen AS stale_seen
-			FROM ({key query}) k LEFT JOIN {v2} c ON c.{v2.key} = k.key{once}`,
-			"extra", extra, "copy", e.copyDocument(), "marks", e.marksOf("k.key"), "key query", keyQuery, "once",
-			e.db.dialect.Once())
+			FROM ({key query}) k {probe}{once}`,
+			"extra", extra, "copy", e.copyIn(r), "marks", e.marksOf("k.key"), "key query", keyQuery, "probe", probe,
+			"once", e.db.dialect.Once())
 		rows = fill(`
 			SELECT s.ord, CAST(s.key AS text) AS key, s.extra,
 				{v1} AS v1, s.copy, s.marks, NOT s.fresh AND {quarantined} AS quarantined
 			FROM ({copies}) s`,
 			"v1", v1, "quarantined", e.quarantined("s.key"), "copies", e.freshness(copies))
 	}
-	return fill(`
+	r.text = fill(`
 		SELECT CAST({fence} AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)
 		FROM (SELECT 1 AS one) o LEFT JOIN ({rows}) r ON o.one = 1 ORDER BY r.ord`,
 		"fence", e.fenceQuery(), "rows", rows)
+	return r
 }
 
 // keyRead says which statement reads by key: by one key, which is the argument, or by a list of keys.
 type keyRead struct {
 	want want
 	lead side
+	form form
 	one  bool
 }
 
 // builtStatement is a statement, with the count of catalog changes at the time when it was built.
 type builtStatement struct {
 	catalogs int64
-	text     string
+	reading  reading
 }
 
 // buildOnce returns a statement of a kind. It builds it once, and again after the catalog has changed.
-func (e *tables) buildOnce(kind any, build func() string) string {
+func (e *tables) buildOnce(kind any, build func() reading) reading {
 	catalogs := e.catalogs.Load()
 	if built, ok := e.built.Load(kind); ok && built.(builtStatement).catalogs == catalogs {
-		return built.(builtStatement).text
+		return built.(builtStatement).reading
 	}
-	text := build()
-	e.built.Store(kind, builtStatement{catalogs, text})
-	return text
+	made := build()
+	e.built.Store(kind, builtStatement{catalogs, made})
+	return made
 }
 
 // keyStatement is readStatement by key.
-func (e statements) keyStatement(read keyRead) string {
-	return e.buildOnce(read, func() string {
-		keyQuery := e.db.dialect.KeyList(e.v1.Key)
+func (e statements) keyStatement(read keyRead) reading {
+	return e.buildOnce(read, func() reading {
+		keyQuery := e.db.dialect.KeyList(e.v1.Key, 0)
 		if read.one {
 			keyQuery = e.sql(`SELECT {?} AS key, 0 AS ord`)
 		}
-		return e.readStatement(read.want, read.lead, keyQuery, "NULL")
+		r := e.readStatement(read.want, read.lead, read.form, keyQuery, "NULL")
+		if read.form == formBinary {
+			r.text, r.numbered = database.Numbered(r.text), true
+		}
+		return r
 	})
 }
 
-// v1Document is a scalar subquery: the V1 aggregate with the key, NULL if there is none.
-func (e statements) v1Document(key string) string {
+// v1In is a scalar subquery: the V1 aggregate with the key in a form, NULL if there is none.
+func (e statements) v1In(r reading, key string) string {
 	documents := []string{}
 	// Coexistence begins.
-	documents = append(documents, e.sql(`(SELECT {document} FROM {v1} t WHERE t.{v1.key} = {key})`,
-		"document", e.document(e.v1, "t", nil), "key", key))
+	var aggregate string
+	if r.form == formBinary {
+		aggregate = r.v1.Expression
+	} else {
+		aggregate = e.document(e.v1, "t", nil)
+	}
+	documents = append(documents, e.sql(`(SELECT {aggregate} FROM {v1} t WHERE t.{v1.key} = {key})`,
+		"aggregate", aggregate, "key", key))
 	// Coexistence ends.
 	return append(documents, "NULL")[0] // without V1 there is none
 }
@@ -130,7 +168,7 @@ func (e statements) quarantined(key string) string {
 func (e statements) freshness(query string) string {
 	return e.sql(`
 		SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = {all gone} AND m.stale_seen = {all stale}) AS fresh
-		FROM ({query}) m`, "query", query)
+		FROM ({query}) m{once}`, "query", query, "once", e.db.dialect.Once())
 }
 
 // sawAll is the condition that the storer of the copy c had seen every mark for all keys.
@@ -159,12 +197,12 @@ func (e *tables) countAll(kind markKind) string {
 // markRecords is the FROM item for an argument, a JSON list of marks, and the condition that the mark m is one of them.
 // The condition compares the kind too, because a statement that moves keys may leave two marks of one key under one id,
 // with different kinds.
-func (e statements) markRecords() (from, match string) {
+func (e statements) markRecords(n int) (from, match string) {
 	from, value := e.db.dialect.Records([]shape.Column{
 		e.keyColumn("key"),
 		{Name: "id", Declared: e.db.dialect.MarkID()},
 		{Name: "kind", Declared: "text"},
-	})
+	}, n)
 	return from, fill(`m.key = {key} AND m.id = {id} AND m.kind = {kind}`, "key", value("key"), "id", value("id"),
 		"kind", value("kind"))
 }
@@ -176,9 +214,12 @@ func (e statements) marksOf(key string) string {
 	return fill(`CAST({list} AS text)`, "list", d.List(markDocument(d), of, "m.id"))
 }
 
-// copyDocument is the copy c, with its value and what the engine knows about it; NULL where there is no copy.
-func (e statements) copyDocument() string {
+// copyIn is the copy c in a form, with its value and what the engine knows about it; NULL where there is no copy.
+func (e statements) copyIn(r reading) string {
 	d := e.db.dialect
+	if r.form == formBinary {
+		return fill(`CASE WHEN c.coexist_seq IS NOT NULL THEN {record} END`, "record", r.v2.Expression)
+	}
 	return fill(`CASE WHEN c.coexist_seq IS NOT NULL THEN {object} END`,
 		"object", d.Object([]database.Member{
 			{"seq", "c." + seqColumn},
@@ -233,9 +274,9 @@ func nest(d database.Expressions, alias string, columns []shape.Column, depth in
 	return members
 }
 
-// insertStatement inserts the rows of its argument, a JSON list of objects. Its columns are named as in the table.
-func (e statements) insertStatement(table string, columns []shape.Column, suffix string) string {
-	from, value := e.db.dialect.Records(columns)
+// insertStatement inserts the rows of its argument, a JSON list of n objects. Its columns are named as in the table.
+func (e statements) insertStatement(table string, columns []shape.Column, n int, suffix string) string {
+	from, value := e.db.dialect.Records(columns, n)
 	values := make([]string, len(columns))
 	for i, c := range columns {
 		values[i] = value(c.Name)
@@ -245,9 +286,9 @@ func (e statements) insertStatement(table string, columns []shape.Column, suffix
 		"values", strings.Join(values, ", "), "from", from, "suffix", suffix)
 }
 
-// updateStatement sets the columns set, from its argument, a JSON list of objects, in the rows that agree in match.
-func (e statements) updateStatement(table string, match, set []shape.Column, suffix string) string {
-	from, value := e.db.dialect.Records(append(append([]shape.Column{}, match...), set...))
+// updateStatement sets the columns set, from its argument, a JSON list of n objects, in the rows that agree in match.
+func (e statements) updateStatement(table string, match, set []shape.Column, n int) string {
+	from, value := e.db.dialect.Records(append(append([]shape.Column{}, match...), set...), n)
 	sets, matches := make([]string, len(set)), make([]string, len(match))
 	for i, c := range set {
 		sets[i] = quote(c.Name) + " = " + value(c.Name)
@@ -255,14 +296,14 @@ func (e statements) updateStatement(table string, match, set []shape.Column, suf
 	for i, c := range match {
 		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)
 	}
-	return fill(`UPDATE {table} AS t SET {sets} FROM {from} WHERE {matches}{suffix}`, "table", table,
-		"sets", strings.Join(sets, ", "), "from", from, "matches", strings.Join(matches, " AND "),
-		"suffix", suffix)
+	return fill(`UPDATE {table} AS t SET {sets} FROM {from} WHERE {matches}`, "table", table,
+		"sets", strings.Join(sets, ", "), "from", from, "matches", strings.Join(matches, " AND "))
 }
 
-// deleteStatement deletes the rows that agree in the columns match with those of its argument, a JSON list of objects.
-func (e statements) deleteStatement(table string, match []shape.Column) string {
-	from, value := e.db.dialect.Records(match)
+// deleteStatement deletes the rows that agree in the columns match with those of its argument, a JSON list of n
+// objects.
+func (e statements) deleteStatement(table string, match []shape.Column, n int) string {
+	from, value := e.db.dialect.Records(match, n)
 	matches := make([]string, len(match))
 	for i, c := range match {
 		matches[i] = "t." + quote(c.Name) + " = " + value(c.Name)

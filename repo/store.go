@@ -23,11 +23,18 @@ import (
 type pending struct {
 	key            string
 	value          reflect.Value // of the V2 aggregate
+	before         reflect.Value // the copy that state is of, invalid where it is not known
 	state          state         // as it was read together with the V1 row from which value was made
 	version        int64
 	mappingVersion int
 	refined        bool
 	quarantined    bool
+}
+
+// keeps reports whether the copy has the child rows already. Whoever writes child rows gives the copy another seq, so
+// the copy that is updated has the rows that were read with it.
+func (p *pending) keeps(child *shape.Child) bool {
+	return p.before.IsValid() && shape.Identical(p.before.FieldByIndex(child.Index), p.value.FieldByIndex(child.Index))
 }
 
 // lazyPatience is how long a lazy store may take in all.
@@ -85,20 +92,19 @@ func (e copies) store(ctx context.Context, t *tx, items []pending, origin Origin
 	if len(items) > 0 {
 		defer func() { e.storeEnded(ctx, err) }()
 	}
-	var absent, stale []shape.Row
+	var absent, stale []*pending
 	for i := range items {
-		r := e.row(t, &items[i], origin)
 		if items[i].state.hasCopy {
-			stale = append(stale, r)
+			stale = append(stale, &items[i])
 		} else {
-			absent = append(absent, r)
+			absent = append(absent, &items[i])
 		}
 	}
 	stored := make(map[string]bool, len(items))
-	if err := e.insert(ctx, t, absent, stored); err != nil {
+	if err := e.insert(ctx, t, absent, origin, stored); err != nil {
 		return nil, err
 	}
-	if err := e.update(ctx, t, stale, stored); err != nil {
+	if err := e.update(ctx, t, stale, origin, stored); err != nil {
 		return nil, err
 	}
 	return stored, e.finishStore(ctx, t, items, stored, origin)
@@ -117,11 +123,15 @@ func (e copies) row(t *tx, p *pending, origin Origin) shape.Row {
 	return r
 }
 
-func (e copies) insert(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
-	if len(rows) == 0 {
+func (e copies) insert(ctx context.Context, t *tx, items []*pending, origin Origin, stored map[string]bool) error {
+	if len(items) == 0 {
 		return nil
 	}
-	return e.insertNew(ctx, t, e.v2, append(append([]shape.Column{}, e.v2.Columns...), engineColumns...), rows, stored)
+	if done, err := e.db.dialect.insertCopies(ctx, t, e, items, origin, stored); done || err != nil {
+		return err
+	}
+	return e.insertNew(ctx, t, e.v2, append(append([]shape.Column{}, e.v2.Columns...), engineColumns...),
+		e.rows(t, items, origin), stored)
 }
 
 // insertNew inserts root rows whose key is not there, and adds the keys that were inserted to inserted.
@@ -132,19 +142,28 @@ func (e statements) insertNew(ctx context.Context, t *tx, into *shape.Table, col
 		return err
 	}
 	key := quote(into.Key.Name)
-	_, value := e.db.dialect.Records(columns)
+	_, value := e.db.dialect.Records(columns, len(rows))
 	// In the order of the keys, so that two storers never wait for each other in a circle.
-	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.SQL, columns,
+	return e.returnKeys(ctx, t, inserted, e.insertStatement(into.SQL, columns, len(rows),
 		fill(` ORDER BY {value.key} ON CONFLICT ({key}) DO NOTHING RETURNING CAST({key} AS text)`,
 			"value.key", value(into.Key.Name), "key", key)), rows)
 }
 
-func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[string]bool) error {
-	if len(rows) == 0 {
+func (e copies) rows(t *tx, items []*pending, origin Origin) []shape.Row {
+	rows := make([]shape.Row, len(items))
+	for i, p := range items {
+		rows[i] = e.row(t, p, origin)
+	}
+	return rows
+}
+
+func (e copies) update(ctx context.Context, t *tx, items []*pending, origin Origin, stored map[string]bool) error {
+	if len(items) == 0 {
 		return nil
 	}
+	rows := e.rows(t, items, origin)
 	columns := append(append([]shape.Column{}, e.v2.Columns...), engineColumns...)
-	from, value := e.db.dialect.Records(append(columns, readSeq))
+	from, value := e.db.dialect.Records(append(columns, readSeq), len(rows))
 	// Lock the rows in the order of their keys, so that two storers never wait for each other in a circle.
 	if lock := e.db.dialect.Lock(); lock != "" && len(rows) > 1 {
 		document, err := shape.Marshal(rows)
@@ -172,13 +191,20 @@ func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[
 	if err != nil || len(updated) == 0 {
 		return err
 	}
-	keys := make([]string, 0, len(updated))
 	for key := range updated {
 		stored[key] = true
-		keys = append(keys, key)
 	}
 	for i := range e.v2.Children {
 		c := &e.v2.Children[i]
+		var keys []string
+		for _, p := range items {
+			if updated[p.key] && !p.keeps(c) {
+				keys = append(keys, p.key)
+			}
+		}
+		if len(keys) == 0 {
+			continue
+		}
 		if err := e.execKeys(ctx, t, fill(`DELETE FROM {child} WHERE {parentKey} IN (SELECT key FROM ({key list}) k)`,
 			"child", c.SQL, "parentKey", quote(c.ParentKey), "key list", keyListGoesHere), keys); err != nil {
 			return err
@@ -194,7 +220,7 @@ func (e copies) update(ctx context.Context, t *tx, rows []shape.Row, stored map[
 func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
 	var marks []mark
 	var released []string
-	children := make([][]shape.Row, len(e.v2.Children))
+	var won []*pending
 	for i := range items {
 		p := &items[i]
 		if !stored[p.key] {
@@ -204,14 +230,10 @@ func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored 
 		if p.quarantined {
 			released = append(released, p.key)
 		}
-		for j := range e.v2.Children {
-			children[j] = append(children[j], e.v2.Children[j].Rows(p.value,
-				p.value.FieldByIndex(e.v2.Key.Index).Interface())...)
-		}
+		won = append(won, p)
 	}
 	for j := range e.v2.Children {
-		if err := e.insertRows(ctx, t, e.v2.Children[j].SQL, e.v2.Children[j].AllColumns(*e.v1.Key),
-			children[j]); err != nil {
+		if err := e.insertChildren(ctx, t, &e.v2.Children[j], won); err != nil {
 			return err
 		}
 	}
@@ -225,6 +247,24 @@ func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored 
 	return e.release(ctx, t, released)
 }
 
+// insertChildren inserts the child rows of copies that do not have them.
+func (e copies) insertChildren(ctx context.Context, t *tx, child *shape.Child, won []*pending) error {
+	var values []reflect.Value
+	for _, p := range won {
+		if !p.keeps(child) {
+			values = append(values, p.value)
+		}
+	}
+	if done, err := e.db.dialect.insertLists(ctx, t, child, e.v2.Key, values); done || err != nil {
+		return err
+	}
+	var rows []shape.Row
+	for _, v := range values {
+		rows = append(rows, child.Rows(v, v.FieldByIndex(e.v2.Key.Index).Interface())...)
+	}
+	return e.insertRows(ctx, t, child.SQL, child.AllColumns(*e.v1.Key), rows)
+}
+
 // remove deletes exactly these marks, and returns how many of them were still there. The marks of bypass writes are
 // also logged, because the operator will want to know about them later.
 func (e marks) remove(ctx context.Context, t *tx, marks []mark) (deleted int64, err error) {
@@ -236,9 +276,9 @@ func (e marks) remove(ctx context.Context, t *tx, marks []mark) (deleted int64, 
 		return 0, err
 	}
 	if slices.ContainsFunc(marks, func(m mark) bool { return m.Bypass }) {
-		return e.db.dialect.deleteBypassMarks(ctx, t, e.statements, string(document))
+		return e.db.dialect.deleteBypassMarks(ctx, t, e.statements, len(marks), string(document))
 	}
-	return t.Exec(ctx, e.db.dialect.deleteMarks(e.statements), string(document))
+	return t.Exec(ctx, e.db.dialect.deleteMarks(e.statements, len(marks)), string(document))
 }
 
 // add appends a mark for one key.
@@ -270,7 +310,7 @@ func (e statements) insertRows(ctx context.Context, t *tx, table string, columns
 	if done, err := e.db.dialect.insertMany(ctx, t, table, columns, rows); done || err != nil {
 		return err
 	}
-	return e.execRows(ctx, t, e.insertStatement(table, columns, ""), rows)
+	return e.execRows(ctx, t, e.insertStatement(table, columns, len(rows), ""), rows)
 }
 
 // execRows runs a statement over rows, unless there are none.
@@ -297,7 +337,8 @@ func (e statements) execKeys(ctx context.Context, t *tx, statement string, keys 
 	if err != nil {
 		return err
 	}
-	_, err = t.Exec(ctx, strings.Replace(statement, keyListGoesHere, e.db.dialect.KeyList(e.v1.Key), 1), document)
+	list := e.db.dialect.KeyList(e.v1.Key, len(keys))
+	_, err = t.Exec(ctx, strings.Replace(statement, keyListGoesHere, list, 1), document)
 	return err
 }
 
@@ -322,7 +363,7 @@ func (e statements) returnKeysOf(ctx context.Context, t *tx, found map[string]bo
 		if err != nil {
 			return err
 		}
-		query = strings.Replace(query, keyListGoesHere, e.db.dialect.KeyList(e.v1.Key), 1)
+		query = strings.Replace(query, keyListGoesHere, e.db.dialect.KeyList(e.v1.Key, len(keys)), 1)
 		args = append(args, document)
 	}
 	return t.Query(ctx, func(rows *sql.Rows) error {

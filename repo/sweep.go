@@ -29,15 +29,7 @@ type vanished struct {
 
 // prepareSweep reads the next rows of a chunk with one statement, and converts those that have no fresh copy.
 func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
-	w := wantV2
-	if run.olderThan > 0 || c.Stage == stageMarks {
-		w = wantBoth
-	}
-	keyQuery := r.sweeping.v1Keys(c, limit)
-	if c.Stage == stageMarks {
-		keyQuery = r.sweeping.markedKeys(c, limit)
-	}
-	b, read, err := r.readBatch(ctx, w, keyQuery, limit)
+	b, read, err := r.readSweep(ctx, run, c, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +53,70 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 		return r.sweeping.apply(ctx, t, c, swept{newFailures: 1, failures: failures})
 	}
 	return b, nil
+}
+
+// readSweep reads the next keys of a chunk for a sweep.
+func (r *Repository[V1, V2]) readSweep(ctx context.Context, run Run, c chunk,
+	limit int,
+) (*batch, []*seen[V1, V2], error) {
+	switch {
+	case c.Stage == stageMarks:
+		return r.readBatch(ctx, wantBoth, r.sweeping.markedKeys(c, limit), limit)
+	case run.olderThan > 0:
+		return r.readBatch(ctx, wantBoth, r.sweeping.v1Keys(c, limit), limit)
+	default:
+		return r.readRange(ctx, c, limit)
+	}
+}
+
+// readRange reads the next V1 keys of a chunk as a range, and those of them that are unusual by key.
+func (r *Repository[V1, V2]) readRange(ctx context.Context, c chunk, limit int) (*batch, []*seen[V1, V2], error) {
+	found, err := r.sweeping.readRange(ctx, r.sweeping.v1Keys(c, limit), c.Position, (*rangeRead).notCopied)
+	if err != nil {
+		return nil, nil, err
+	}
+	read := make([]*seen[V1, V2], 0, len(found.v1)+len(found.unusual))
+	for _, row := range found.v1 {
+		if !found.unusual[row.key] {
+			read = append(read, &seen[V1, V2]{
+				key: row.key, fence: found.fence, v1: row.value.Interface().(*V1),
+				state: state{all: found.fence.AllMarks},
+			})
+		}
+	}
+	b := found.batch(limit)
+	unusual, err := r.readUnusual(ctx, b, found, wantV2)
+	return b, append(read, unusual...), err
+}
+
+// batch is the batch of the range.
+func (r *rangeRead) batch(limit int) *batch {
+	return &batch{fence: r.fence, rows: r.rows, last: r.last, end: r.rows < limit}
+}
+
+// readUnusual reads by key what a range read has left.
+func (r *Repository[V1, V2]) readUnusual(ctx context.Context, b *batch, found *rangeRead,
+	w want,
+) (read []*seen[V1, V2], err error) {
+	keys := found.unusualKeys()
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	unusual, err := r.lookUp(ctx, r.db.pools.Answering(), w, keys)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		s := unusual[key]
+		if s == nil {
+			continue // it has gone since
+		}
+		if s.fence.Epoch != b.fence.Epoch || s.fence.AllMarks != b.fence.AllMarks {
+			return nil, database.Busy(ErrPhaseChanged)
+		}
+		read = append(read, s)
+	}
+	return read, nil
 }
 
 func (e sweeping) apply(ctx context.Context, t *tx, c chunk, do swept) (outcome, error) {
@@ -100,7 +156,7 @@ func (e sweeping) apply(ctx context.Context, t *tx, c chunk, do swept) (outcome,
 func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sqlText,
 	limit int,
 ) (*batch, []*seen[V1, V2], error) {
-	f, answers, err := r.read(ctx, r.db.pools.Answering(), r.readStatement(w, sideV1, keyQuery.text.String(), "NULL"),
+	f, answers, err := r.read(ctx, r.db.pools.Answering(), r.readStatement(w, sideV1, formJSON, keyQuery.text.String(), "NULL").text,
 		keyQuery.args...)
 	if err != nil {
 		return nil, nil, err
@@ -251,7 +307,7 @@ func (e marks) lock(ctx context.Context, t *tx, marks []mark) error {
 	if lock != "" {
 		lock += " OF m"
 	}
-	from, match := e.markRecords()
+	from, match := e.markRecords(len(marks))
 	n, err := t.Number(ctx, e.sql(`SELECT count(*) FROM (SELECT m.id FROM {from} CROSS JOIN {mark} m
 		WHERE {match} ORDER BY m.id{lock}) l`, "from", from, "match", match, "lock", lock), string(document))
 	if err == nil && n < int64(len(marks)) {

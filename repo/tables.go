@@ -28,6 +28,7 @@ type tables struct {
 	// The log of marks and the quarantine, as a statement names them.
 	markTable, quarantineTable string
 	catalogs                   atomic.Int64 // counts each change in what is known of the columns
+	jsonUntil                  atomic.Int64 // until catalogs is this, nothing is read in binary
 	built                      sync.Map     // of keyRead and readKind: the builtStatement
 }
 

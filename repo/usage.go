@@ -172,7 +172,7 @@ func (db *DB) addUsage(ctx context.Context, keys []usageKey, counts map[usageKey
 	if err != nil {
 		return err
 	}
-	from, value := db.dialect.Records(usageColumns)
+	from, value := db.dialect.Records(usageColumns, 0)
 	named := func(name string) string {
 		return fill(`CASE WHEN k.entity IS NOT NULL OR n.rows < {maxUsageRows} THEN {value.name}
 			ELSE {otherClients} END`, "maxUsageRows", strconv.Itoa(maxUsageRows), "value.name", value(name),

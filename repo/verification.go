@@ -56,7 +56,7 @@ func (r *Repository[V1, V2]) verify(s *seen[V1, V2]) verdict {
 // prepareVerification reads the next keys of either shape. Where it finds a fault, it looks again in the batch's
 // transaction.
 func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c chunk, limit int) (*batch, error) {
-	b, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
+	b, read, err := r.readPairs(ctx, c, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +87,34 @@ func (r *Repository[V1, V2]) prepareVerification(ctx context.Context, run Run, c
 	// A repair that the database refuses is left out: the batch only reports.
 	b.refuse = func(ctx context.Context, t *tx, _ error) (outcome, error) { return look(false)(ctx, t) }
 	return b, nil
+}
+
+// readPairs reads the next keys of either shape, with what there is on both sides.
+func (r *Repository[V1, V2]) readPairs(ctx context.Context, c chunk, limit int) (*batch, []*seen[V1, V2], error) {
+	found, err := r.sweeping.readRange(ctx, r.sweeping.bothKeys(c, limit), c.Position, (*rangeRead).pairs)
+	if err != nil {
+		return nil, nil, err
+	}
+	read := make([]*seen[V1, V2], 0, found.rows)
+	copies := found.v2
+	for _, row := range found.v1 {
+		s := &seen[V1, V2]{key: row.key, fence: found.fence, v1: row.value.Interface().(*V1)}
+		if len(copies) > 0 && copies[0].key == row.key {
+			s.v2, s.copy = copies[0].value.Interface().(*V2), copies[0].copied
+			s.state.hasCopy, s.state.seen = true, allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
+			copies = copies[1:]
+		}
+		s.state.all = s.state.seen
+		if found.fence.leader() == sideV1 {
+			s.state.all = found.fence.AllMarks
+		}
+		if !found.unusual[row.key] {
+			read = append(read, s)
+		}
+	}
+	b := found.batch(limit)
+	unusual, err := r.readUnusual(ctx, b, found, wantBoth)
+	return b, append(read, unusual...), err
 }
 
 // lookAgain looks at suspects again under lock, and repairs them if asked. It looks at rows that other transactions

@@ -126,7 +126,7 @@ func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 			return !slices.ContainsFunc(d.Columns, func(c shape.Column) bool { return c.Name == l.Name })
 		})
 		late = append(late, left)
-		if err := write(e.updateStatement(e.v1.SQL, []shape.Column{key}, d.Columns, ""), root); err != nil {
+		if err := write(e.updateStatement(e.v1.SQL, []shape.Column{key}, d.Columns, len(root)), root); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,8 @@ func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 			}
 		}
 		for _, c := range e.deletesInOrder(d.Children) {
-			if err := write(e.deleteStatement(c.Child.SQL, c.Child.KeyColumns(key)), c.Deleted); err != nil {
+			if err := write(e.deleteStatement(c.Child.SQL, c.Child.KeyColumns(key), len(c.Deleted)),
+				c.Deleted); err != nil {
 				return err
 			}
 		}
@@ -147,7 +148,7 @@ func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 		for i := range d.Children {
 			c := &d.Children[i]
 			for _, rows := range e.inOrder(c) {
-				if err := write(e.updateStatement(c.Child.SQL, c.Child.KeyColumns(key), c.UpdatedColumns, ""),
+				if err := write(e.updateStatement(c.Child.SQL, c.Child.KeyColumns(key), c.UpdatedColumns, len(rows)),
 					rows); err != nil {
 					return err
 				}
@@ -159,7 +160,7 @@ func (e v1Rows) apply(ctx context.Context, t *tx, d *shape.Difference) error {
 		for _, c := range e.insertsInOrder(d.Children) {
 			rows, left := e.withoutLate(&c.Child.Table, c.Child.KeyColumns(key), c.Inserted)
 			late = append(late, left)
-			if err := write(e.insertStatement(c.Child.SQL, c.Child.AllColumns(key), ""), rows); err != nil {
+			if err := write(e.insertStatement(c.Child.SQL, c.Child.AllColumns(key), len(rows), ""), rows); err != nil {
 				return err
 			}
 		}

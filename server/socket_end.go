@@ -7,7 +7,7 @@ import "reflect"
 // still run.
 type endOnce struct {
 	fullConn
-	failed map[string]bool // operations that have sent "error": their "complete" must not be sent
+	failed map[string]bool // operations, by gqlgen's id, that have sent "error": their "complete" must not be sent
 }
 
 func newEndOnce(conn fullConn) endOnce { return endOnce{conn, map[string]bool{}} }
@@ -23,6 +23,9 @@ func (c endOnce) WriteJSON(v any) error {
 		if kind == "complete" {
 			return nil
 		}
+	}
+	if id != "" {
+		reflect.Indirect(reflect.ValueOf(v)).FieldByName("ID").SetString(clientID(id))
 	}
 	return c.fullConn.WriteJSON(v)
 }

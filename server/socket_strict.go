@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/99designs/gqlgen/graphql/handler/transport"
@@ -25,16 +27,20 @@ type strictConn struct {
 	ids *operationIDs
 }
 
-// operationIDs are the ids of the operations that run on a socket.
+// operationIDs are the ids of the operations that run on a socket. gqlgen knows an operation by an id that is never
+// used again: it forgets an operation only after it has told the client of its end, when the client may already use the
+// id for another one, and would forget that one instead.
 type operationIDs struct {
 	mu      sync.Mutex
 	ended   *sync.Cond
-	running map[string]bool // true once the client has asked to end the operation
+	running map[string]bool   // true once the client has asked to end the operation
+	number  int               // of the operations so far
+	inner   map[string]string // the ids by which gqlgen knows what runs, by the client's
 	closed  bool
 }
 
 func newStrictConn(conn fullConn) strictConn {
-	ids := &operationIDs{running: map[string]bool{}}
+	ids := &operationIDs{running: map[string]bool{}, inner: map[string]string{}}
 	ids.ended = sync.NewCond(&ids.mu)
 	return strictConn{newEndOnce(conn), ids}
 }
@@ -43,7 +49,7 @@ func newStrictConn(conn fullConn) strictConn {
 type clientMessage struct {
 	ID      *string         `json:"id"`
 	Type    string          `json:"type"`
-	Payload json.RawMessage `json:"payload"`
+	Payload json.RawMessage `json:"payload,omitempty"`
 }
 
 var clientMessages = []string{"connection_init", "subscribe", "complete", "ping", "pong"}
@@ -65,12 +71,12 @@ func (c strictConn) NextReader() (int, io.Reader, error) {
 			return kind, nil, c.closeFor(closeBadMessage, "Invalid message")
 		}
 		switch {
-		case m.Type == "complete":
-			c.ids.completed(*m.ID)
+		case m.Type == "complete" && !c.ids.completed(*m.ID):
+			continue // nothing runs that could end
 		case m.Type == "subscribe" && !c.ids.begin(*m.ID):
 			return kind, nil, c.closeFor(closeSameID, "Subscriber for "+shortened(*m.ID)+" already exists")
 		case m.Type == "subscribe" && hasLoneSurrogate(string(m.Payload)):
-			c.ids.end(*m.ID)
+			c.ids.end(c.ids.innerID(*m.ID))
 			refusal := map[string]any{
 				"id": *m.ID, "type": "error",
 				"payload": gqlerror.List{{Message: loneSurrogate, Extensions: map[string]any{"code": CodeInput}}},
@@ -79,6 +85,13 @@ func (c strictConn) NextReader() (int, io.Reader, error) {
 				return kind, nil, err
 			}
 			continue
+		}
+		if ofOperation() {
+			inner := c.ids.innerID(*m.ID)
+			m.ID = &inner
+			if text, err = json.Marshal(m); err != nil {
+				return kind, nil, err
+			}
 		}
 		return kind, bytes.NewReader(text), nil
 	}
@@ -117,6 +130,8 @@ func (o *operationIDs) begin(id string) bool {
 		switch {
 		case !running:
 			o.running[id] = false
+			o.number++
+			o.inner[id] = strconv.Itoa(o.number) + " " + id
 			return true
 		case !completed || o.closed:
 			return false
@@ -125,18 +140,40 @@ func (o *operationIDs) begin(id string) bool {
 	}
 }
 
-func (o *operationIDs) completed(id string) {
+// innerID is the id by which gqlgen knows the running operation with a client's id.
+func (o *operationIDs) innerID(id string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if _, running := o.running[id]; running {
-		o.running[id] = true
-	}
+	return o.inner[id]
 }
 
-func (o *operationIDs) end(id string) {
+// clientID is the client's id of the operation that gqlgen knows by an id.
+func clientID(inner string) string {
+	_, id, _ := strings.Cut(inner, " ")
+	return id
+}
+
+// completed notes that the client has asked to end an operation. It returns false if no operation has the id.
+func (o *operationIDs) completed(id string) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	_, running := o.running[id]
+	if running {
+		o.running[id] = true
+	}
+	return running
+}
+
+// end frees the client's id of the operation that gqlgen knows by an id, unless another operation has it by now.
+func (o *operationIDs) end(inner string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	id := clientID(inner)
+	if o.inner[id] != inner {
+		return
+	}
 	delete(o.running, id)
+	delete(o.inner, id)
 	o.ended.Broadcast()
 }
 

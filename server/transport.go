@@ -256,8 +256,27 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	}}})
 }
 
+// marshal marshals an answer. The data of a response has been marshalled already, and json.Marshal would read all of it
+// again.
+func marshal(v any) ([]byte, error) {
+	response, ok := v.(*graphql.Response)
+	if !ok || len(response.Errors) > 0 || len(response.Data) == 0 || response.Label != "" || response.Path != nil ||
+		response.HasNext != nil {
+		return json.Marshal(v)
+	}
+	body := slices.Concat([]byte(`{"data":`), response.Data)
+	if len(response.Extensions) > 0 {
+		extensions, err := json.Marshal(response.Extensions)
+		if err != nil {
+			return nil, err
+		}
+		body = slices.Concat(body, []byte(`,"extensions":`), extensions)
+	}
+	return append(body, '}'), nil
+}
+
 func writeJSON(w http.ResponseWriter, form answerForm, status int, v any) {
-	body, err := json.Marshal(v)
+	body, err := marshal(v)
 	if err != nil { // cannot happen with what resolvers return
 		status, body = http.StatusInternalServerError,
 			[]byte(`{"errors":[{"message":"internal error","extensions":{"code":"INTERNAL"}}]}`)

@@ -50,7 +50,7 @@
 //
 //	step                                    engine
 //	readAnswer                              read.go readLeading, readStatement (statement.go); internal_read.go internalRead
-//	look, sight                             mark.go state; read.go decode
+//	look, sight                             mark.go state; answer.go decode
 //	convert                                 internal_read.go convert; conversion.go prove
 //	lazyBegin                               store.go storeLazily; dialect_*.go begin, lazy
 //	insertCopies, updateCopies              store.go copies.insert, copies.update

@@ -2,6 +2,7 @@ package database
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"time"
 
@@ -50,6 +51,8 @@ type classifier interface {
 	// Hides is an expression that is true, as JSON, where row-level security may hide rows of one of the tables from
 	// our role.
 	Hides(tables []string) string
+	// snapshot calls read within a read-only transaction on a connection.
+	snapshot(ctx context.Context, p *Pools, conn *sql.Conn, read func(Snapshot) error) error
 	// MinPause is the shortest pause of a run between batches.
 	MinPause() time.Duration
 }
@@ -128,6 +131,8 @@ type ColumnTypes interface {
 
 // Expressions are the spellings of values, keys and arguments.
 type Expressions interface {
+	// Field is how a column is read without a document.
+	Field(alias string, c *shape.Column) Field
 	// Value is a column's value in a JSON document.
 	Value(alias string, c *shape.Column) string
 	// Object builds a JSON document.
@@ -142,9 +147,9 @@ type Expressions interface {
 	Contains(expression string) string
 	// AsKey brings an expression, or an argument, into a form that compares with the key column c.
 	AsKey(c *shape.Column, expression string) string
-	// KeyList is a query of the values, as key, and their ordinals from 0, as ord, in an argument that is a JSON list.
-	// They compare with the key column c.
-	KeyList(c *shape.Column) string
+	// KeyList is a query of the values, as key, and their ordinals from 0, as ord, in an argument that is a JSON list
+	// of n elements, or of any number where n is 0. They compare with the key column c.
+	KeyList(c *shape.Column, n int) string
 	// Scalar is an argument that is a JSON string or number, in a form that compares with the column c.
 	Scalar(c *shape.Column) string
 	// SortValue is the form in which a cursor holds the value by which a row is sorted. SortedBy turns that form back
@@ -153,15 +158,18 @@ type Expressions interface {
 	SortedBy(c *shape.Column, value json.RawMessage) (expression string, arg any, ok bool)
 	// Ordered is a column as lists are sorted and compared by it.
 	Ordered(alias string, c *shape.Column) string
-	// Records returns the FROM item of the rows in an argument that is a JSON list of objects, and the function that
-	// names their values.
-	Records(columns []shape.Column) (from string, value func(name string) string)
+	// Records returns the FROM item of the rows in an argument that is a JSON list of n objects, or of any number where n
+	// is 0, and the function that names their values.
+	Records(columns []shape.Column, n int) (from string, value func(name string) string)
 }
 
 // words are the spellings of everything that is not a value.
 type words interface {
 	// MarkID is the type of a mark's id.
 	MarkID() string
+	// Probe joins the row of a table whose column is k.key, or none. It looks each key up by itself: a plan for a page
+	// of keys would rather go over a whole table that is not large.
+	Probe(table, alias, column string) string
 	// Once is what ends a subquery that must not be flattened into the query around it.
 	Once() string
 	// Lock is what ends a query that locks its rows.

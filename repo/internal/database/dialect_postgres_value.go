@@ -180,7 +180,12 @@ func ComparedAs(c *shape.Column) string {
 	}
 }
 
-func (postgres) KeyList(c *shape.Column) string {
+// KeyList names one key in a way that PostgreSQL plans for one: it expects a hundred elements of any list.
+func (postgres) KeyList(c *shape.Column, n int) string {
+	if n == 1 {
+		return Fill(`SELECT CAST(CAST(? AS json) ->> 0 AS {comparedAs}) AS key, CAST(0 AS bigint) AS ord`,
+			"comparedAs", ComparedAs(c))
+	}
 	return Fill(`SELECT CAST(j.value AS {comparedAs}) AS key, j.ord - 1 AS ord
 		FROM json_array_elements_text(CAST(? AS json)) WITH ORDINALITY AS j(value, ord)`,
 		"comparedAs", ComparedAs(c))
@@ -196,12 +201,17 @@ func (p postgres) SortedBy(c *shape.Column, value json.RawMessage) (string, any,
 	return p.Scalar(c), string(value), true
 }
 
-func (postgres) Records(columns []shape.Column) (string, func(string) string) {
+// Records reads one row in a way that PostgreSQL plans for one: it expects a hundred rows of any list.
+func (postgres) Records(columns []shape.Column, n int) (string, func(string) string) {
+	rows := "json_to_recordset(CAST(? AS json))"
+	if n == 1 {
+		rows = "json_to_record(CAST(? AS json) -> 0)"
+	}
 	parts := make([]string, len(columns))
 	for i, c := range columns {
 		parts[i] = Quote(c.Name) + " " + c.Now().SQLType
 	}
-	return Fill(`json_to_recordset(CAST(? AS json)) AS r({parts})`, "parts", strings.Join(parts, ", ")),
+	return Fill(`{rows} AS r({parts})`, "rows", rows, "parts", strings.Join(parts, ", ")),
 		func(name string) string {
 			for i := range columns {
 				if c := &columns[i]; c.Name == name && c.HoldsJSONNull() {
@@ -213,6 +223,11 @@ func (postgres) Records(columns []shape.Column) (string, func(string) string) {
 }
 
 func (postgres) MarkID() string { return "uuid" }
+
+func (postgres) Probe(table, alias, column string) string {
+	return Fill(`LEFT JOIN LATERAL (SELECT * FROM {table} p WHERE p.{column} = k.key OFFSET 0) {alias} ON true`,
+		"table", table, "alias", alias, "column", Quote(column))
+}
 
 func (postgres) Once() string { return " OFFSET 0" }
 

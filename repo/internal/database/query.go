@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // JSONFlag is a Boolean as either database writes it.
@@ -34,6 +37,43 @@ func (s Session) Texts(ctx context.Context, query string, args ...any) ([]string
 		return err
 	}, query, args...)
 	return found, err
+}
+
+// QueryBinary calls scan for each row of the answer of a PostgreSQL, with its values in the binary format. They are
+// valid until scan returns. The query has its arguments as Numbered writes them. A statement on its own is tried again
+// as Query does.
+func (s Session) QueryBinary(ctx context.Context, scan func(values [][]byte) error, query string, args ...any) error {
+	scanned := false
+	again := func(err error) bool { return IsBusy(err) && !scanned && !s.Within }
+	return Retry(ctx, Patience{Tries: BusyTries}, again, func() error {
+		conn, within := s.pool.(*sql.Conn)
+		if !within {
+			var err error
+			if conn, err = s.Pools.ReaderDB.Conn(ctx); err != nil {
+				return s.Pools.Classify(err)
+			}
+			defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed
+		}
+		s.Pools.Observe(query)
+		if s.decides {
+			query = s.Pools.Dialect.OfPrimary(query)
+		}
+		return s.Pools.Classify(conn.Raw(func(c any) error {
+			rows, err := c.(*stdlib.Conn).Conn().Query(ctx, query,
+				append([]any{pgx.QueryResultFormats{binaryFormat}}, args...)...)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				scanned = true
+				if err := scan(rows.RawValues()); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		}))
+	})
 }
 
 // Scanner is a row of an answer.

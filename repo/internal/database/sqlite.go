@@ -74,12 +74,13 @@ func (sqlite) MayAnswerLater(err error) bool {
 // document can hold a blob, so it becomes {}, which no model takes.
 func (sqlite) Value(alias string, c *shape.Column) string {
 	v := alias + "." + Quote(c.Name)
-	if c.IsBool {
-		return Fill(`CASE {v} WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE {v} END`, "v", v)
-	}
-	return Fill(`CASE typeof({v}) WHEN 'real' THEN CASE WHEN abs({v}) <= 1.7976931348623157e308 THEN
+	value := Fill(`CASE typeof({v}) WHEN 'real' THEN CASE WHEN abs({v}) <= 1.7976931348623157e308 THEN
 		json(printf('%!.16e', {v})) WHEN {v} > 0 THEN 'Infinity' ELSE '-Infinity' END WHEN 'blob' THEN json('{}')
 		ELSE {v} END`, "v", v)
+	if c.IsBool {
+		return Fill(`CASE {v} WHEN 1 THEN json('true') WHEN 0 THEN json('false') ELSE {value} END`, "v", v, "value", value)
+	}
+	return value
 }
 
 // Ordered sorts a column of dates, which may hold anything, by its dates: what is no date counts as NULL, and a time of
@@ -126,7 +127,7 @@ func (sqlite) AsKey(c *shape.Column, expression string) string {
 	return Fill(`CAST({expression} AS text)`, "expression", expression)
 }
 
-func (sqlite) KeyList(c *shape.Column) string {
+func (sqlite) KeyList(c *shape.Column, _ int) string {
 	if c.IsInt {
 		return "SELECT CAST(j.value AS integer) AS key, j.key AS ord FROM json_each(?) j"
 	}
@@ -170,11 +171,16 @@ func (d sqlite) SortedBy(c *shape.Column, value json.RawMessage) (string, any, b
 	return "?", arg, err == nil
 }
 
-func (sqlite) Records([]shape.Column) (string, func(string) string) {
+func (sqlite) Records([]shape.Column, int) (string, func(string) string) {
 	return "json_each(?) r", func(name string) string { return "r.value ->> " + Literal(`$."`+name+`"`) }
 }
 
 func (sqlite) MarkID() string { return "text" }
+
+func (sqlite) Probe(table, alias, column string) string {
+	return Fill(`LEFT JOIN {table} {alias} ON {alias}.{column} = k.key`, "table", table, "alias", alias,
+		"column", Quote(column))
+}
 
 func (sqlite) Once() string { return " LIMIT -1 OFFSET 0" }
 

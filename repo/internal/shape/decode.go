@@ -102,6 +102,12 @@ func nullElement(document []byte, t reflect.Type) (at string, holds bool) {
 	return "", false
 }
 
+// HoldsNull reports whether a list or a map has a NULL among its elements that the Go type would read as a zero.
+func HoldsNull(document []byte, t reflect.Type) bool {
+	_, holds := nullElement(document, t)
+	return holds
+}
+
 func elementsOf(document []byte) (map[string]json.RawMessage, error) {
 	elements := map[string]json.RawMessage{}
 	if !bytes.HasPrefix(document, []byte("[")) {

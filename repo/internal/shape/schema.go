@@ -37,12 +37,26 @@ type Column struct {
 
 // Now returns what the database says of the column. For a column that is in no table, it returns what the engine says.
 func (c *Column) Now() CatalogColumn {
-	if c.Catalog != nil {
-		if found := c.Catalog.Load(); found != nil {
-			return *found
-		}
+	if found := c.found(); found != nil {
+		return *found
 	}
 	return CatalogColumn{SQLType: c.Declared, Limits: LimitsOf(c.Declared)}
+}
+
+// found returns what the database says of the column, nil for a column that is in no table.
+func (c *Column) found() *CatalogColumn {
+	if c.Catalog == nil {
+		return nil
+	}
+	return c.Catalog.Load()
+}
+
+// limits is Now().Limits for each value of each row.
+func (c *Column) limits() Limits {
+	if found := c.found(); found != nil {
+		return found.Limits
+	}
+	return LimitsOf(c.Declared)
 }
 
 // IsExact reports whether the model wants a decimal kept digit by digit. A Number takes what its column makes of it.
@@ -104,6 +118,7 @@ type Table struct {
 	Columns  []Column
 	Key      *Column // of a root: its primary key
 	Children []Child
+	GoType   reflect.Type // of the struct
 }
 
 // Child is a table of child rows. Its rows belong to the aggregate and come and go with it.
@@ -178,8 +193,8 @@ func parseTable(model any, name string) (*Table, error) {
 	if name == "" {
 		name = parsed.Table
 	}
-	t := &Table{Name: name}
 	goType := reflect.TypeOf(model).Elem()
+	t := &Table{Name: name, GoType: goType}
 	for _, f := range parsed.Fields {
 		if f.DBName == "" {
 			continue
