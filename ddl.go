@@ -7,17 +7,20 @@ import (
 )
 
 // ddlCommand is `coexist ddl`.
-type ddlCommand struct{}
+type ddlCommand struct {
+	ChildKeys bool `help:"Print the second step instead, for after the sweep: the foreign keys that V2's child tables still lack. The server adds them by itself at the step to CUTOVER where its role owns these tables."`
+}
 
 // Run prints the statements by which serve would prepare the database.
-func (*ddlCommand) Run(ctx context.Context, env *environment) error {
+func (c *ddlCommand) Run(ctx context.Context, env *environment) error {
 	db, err := env.open(ctx, connecting)
 	if err != nil {
 		return err
 	}
 	script, err := db.DDL(ctx)
-	if err == nil {
-		_, err = fmt.Fprint(env.stdout, script)
+	if c.ChildKeys {
+		script, err = db.ChildKeyDDL(ctx)
 	}
-	return errors.Join(err, db.Close())
+	_, printErr := fmt.Fprint(env.stdout, script)
+	return errors.Join(err, printErr, db.Close())
 }

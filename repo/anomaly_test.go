@@ -24,6 +24,8 @@ import (
 //	                                                                store.go: AllMarks in storeLazily
 //	 3 lost V2-only information    TestAReaderThatStoresLate        store.go: seq; mark.go: gone
 //	 4 torn aggregate              TestNoTornAggregate              statement.go: one statement; store.go: children of those stored only
+//	                               TestNoChildRowOutlivesItsCopy, TestChildRowsThatADeleteByHandHasLeft
+//	                                                                child_rows.go: remove, replaceChildren
 //	 5 half a dual write           TestHalfADualWrite               tx.go: one transaction
 //	   a phase no longer in force  TestSetPhaseWaitsForAWriter      dialect_postgres.go: the shared lock in begin
 //	                               TestAnInstanceThatLagsBehind     read.go: f.leader() == lead in readLeading
@@ -48,7 +50,7 @@ import (
 //	                               TestInstallDoesNotStopOldPrograms
 //	                                                                capture.go: waitFor in capture.mend
 //	                               TestPhaseChangeBesideAnAutovacuum
-//	                                                                control.go: vacuumWait
+//	                                                                fenced.go: vacuumWait
 //	                               TestBypassWritesAreSeen          capture_postgres.go: SECURITY DEFINER
 //	   hidden rows                 TestHiddenRowsBlockEachStep      facts.go: hiddenTables
 //	   dangling references         TestAReferrerAgainstADelete      cutover.go: keyShare in hold, referred

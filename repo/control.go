@@ -178,7 +178,8 @@ func checkFirst(first int) error {
 // It fails with ErrNotFound for an unknown entity, with an *InputError for a step that is not possible and for force
 // without a reason, with a *GateClosedError that says what blocks the step, with ErrPhaseChanged where somebody else
 // has changed the phase meanwhile, and with a *BlockedError where transactions in flight do not end within
-// Config.PhasePatience.
+// Config.PhasePatience. On PostgreSQL the step to CUTOVER first adds the foreign keys of V2's child tables, and
+// validates them.
 func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration, error) {
 	e, err := c.entity(request.Entity)
 	if err != nil {
@@ -208,14 +209,20 @@ func (c *Control) SetPhase(ctx context.Context, request PhaseRequest) (Migration
 		if err := mayPass(found, request.Force, request.Reason); err != nil {
 			return Migration{}, err
 		}
+		if len(found.addable) > 0 {
+			if err := e.ddl.addChildKeys(ctx); err != nil {
+				return Migration{}, err
+			}
+		}
 		err = e.fenced(ctx, func(ctx context.Context, t *tx) error {
 			return e.setPhase(ctx, t, f, found,
 				marksBefore, request)
 		})
+		again := errors.Is(err, errCaptureGap) || errors.Is(err, errUnmarked) || errors.Is(err, errChildKeys)
 		switch {
 		case err == nil:
 			return c.Migration(ctx, e.name)
-		case !errors.Is(err, errCaptureGap) && !errors.Is(err, errUnmarked) || try == 5:
+		case !again || try == 5:
 			return Migration{}, err
 		}
 	}
@@ -228,6 +235,9 @@ var errCaptureGap = fmt.Errorf("%w: the triggers on V1 are being changed", ErrUn
 // errUnmarked means that V1 has been seeded, or capture switched, since the facts were gathered. They must be gathered
 // again.
 var errUnmarked = fmt.Errorf("%w: V1 is being filled, or its capture switched", ErrUnavailable)
+
+// errChildKeys means that somebody has dropped a foreign key that the step has just added.
+var errChildKeys = fmt.Errorf("%w: the foreign keys of V2's child tables are being dropped", ErrUnavailable)
 
 // setPhase is the step itself, under the locks. before is the fence that the facts were gathered under.
 func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts, marksBefore allMarks,
@@ -253,6 +263,9 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 	if err := mayPass(found, request.Force, request.Reason); err != nil {
 		return err
 	}
+	if len(found.addable) > 0 {
+		return errChildKeys
+	}
 	now := e.db.dialect.Now()
 	incomplete := request.To == Cutover && before.Phase != Contract && found.lacking()
 	if _, err := t.Exec(ctx, e.db.sql(`UPDATE {coexist_entity} SET phase = ?, incomplete = ?, restoring = ?, epoch
@@ -264,83 +277,6 @@ func (e *entity) setPhase(ctx context.Context, t *tx, before fence, found facts,
 		reason, forced) VALUES (?, ?, ?, {now}, ?, ?, ?)`, "now", now),
 		e.name, string(before.Phase), string(request.To), request.Actor, request.Reason, len(found.blockers()) > 0)
 	return err
-}
-
-// fenced runs fn while no other transaction works on the entity, and none of an old program's on its V1 tables. While
-// it waits for them, others wait behind it. So each try waits only briefly, and it tries again with back-off. It fails
-// with a *BlockedError when they do not end.
-func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error) error {
-	blocked := &BlockedError{Entity: e.name}
-	var wait lockWait
-	patience := database.Patience{Until: time.Now().Add(e.db.phasePatience)}
-	err := database.Retry(ctx, patience, database.IsBusy, func() error {
-		conn, err := e.db.pools.WriterDB.Conn(ctx)
-		if err != nil {
-			return e.db.pools.Classify(err)
-		}
-		err = e.transactOn(ctx, conn, func(ctx context.Context, t *tx, e *entity) error {
-			return e.db.dialect.changePhase(ctx, t, e, wait.next())
-		}, fn)
-		if database.IsBusy(err) {
-			if by := e.blockers(ctx); len(by) > 0 {
-				blocked.By = by
-				wait.after(by)
-			}
-		}
-		return err
-	})
-	if database.IsBusy(err) {
-		return blocked
-	}
-	return err
-}
-
-// blockers returns the transactions in the way of a phase change, none where the database cannot name them.
-func (e *tables) blockers(ctx context.Context) []Transaction {
-	by, err := e.db.dialect.blockers(ctx, e.db.pools.Reading(), e)
-	if err != nil {
-		e.db.logger.DebugContext(ctx, "cannot tell who blocks", "entity", e.name, "error", err)
-	}
-	return by
-}
-
-const (
-	phaseLockWait = 300 * time.Millisecond // of one try to lock V1, during which writers queue behind it
-	// vacuumWait is the wait of one try where only an autovacuum is in the way. PostgreSQL cancels the autovacuum for
-	// the waiter after deadlock_timeout, which is one second by default.
-	vacuumWait = 1500 * time.Millisecond
-)
-
-// lockWait says how long the next try to lock V1 may wait.
-type lockWait struct {
-	long   bool
-	waited map[int]bool // processes of autovacuum that were waited for
-}
-
-func (w *lockWait) next() time.Duration {
-	if w.long {
-		return vacuumWait
-	}
-	return phaseLockWait
-}
-
-// after records which transactions were in the way of a try. The next try is long only where all of them are
-// autovacuums that do not prevent wraparound, and one of them has not been waited for yet.
-func (w *lockWait) after(by []Transaction) {
-	w.long = false
-	for _, t := range by {
-		if !t.Autovacuum || t.Wraparound {
-			w.long = false
-			return
-		}
-		w.long = w.long || !w.waited[t.PID]
-	}
-	if w.waited == nil {
-		w.waited = map[int]bool{}
-	}
-	for _, t := range by {
-		w.waited[t.PID] = true
-	}
 }
 
 // WatchMigration sends the state of an entity at once, and again whenever its phase or its progress has changed. It

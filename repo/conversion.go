@@ -11,7 +11,8 @@ import (
 
 // The conversions between the shapes: the calls of the mapping, and the proofs of their results.
 
-// guarded is a mapping whose panics are errors.
+// guarded is a mapping whose panics are errors, and which may change a copy that it gets: what was read stays as it is,
+// since storers and proofs compare with it.
 type guarded[V1, V2 any] struct{ mapping Mapping[V1, V2] }
 
 func (g guarded[V1, V2]) Upgrade(v1 V1) (v2 V2, err error) {
@@ -21,6 +22,9 @@ func (g guarded[V1, V2]) Upgrade(v1 V1) (v2 V2, err error) {
 
 func (g guarded[V1, V2]) Merge(v1 V1, v2 V2) (_ V2, err error) {
 	defer recovered(&err)
+	if v2, err = shape.DeepCopy(v2); err != nil {
+		return v2, err
+	}
 	return g.mapping.Merge(v1, v2)
 }
 
@@ -32,6 +36,9 @@ func (g guarded[V1, V2]) Downgrade(v2 V2) (v1 V1, err error) {
 // Remigrate may be called only if remigrates returns true.
 func (g guarded[V1, V2]) Remigrate(v1 V1, v2 V2, fromVersion int) (_ V2, err error) {
 	defer recovered(&err)
+	if v2, err = shape.DeepCopy(v2); err != nil {
+		return v2, err
+	}
 	return g.mapping.(Remigrator[V1, V2]).Remigrate(v1, v2, fromVersion)
 }
 
@@ -53,15 +60,6 @@ func (r *Repository[V1, V2]) upgraded(v1 V1) (v2 V2, err error) {
 		err = r.prove(v1, v2)
 	}
 	return v2, err
-}
-
-// withCopy gives the copy to a mapping, which may change its lists in place. What s has seen stays as it is: a storer
-// compares with it.
-func (r *Repository[V1, V2]) withCopy(s *seen[V1, V2], convert func(V2) (V2, error)) (v2 V2, err error) {
-	if v2, err = shape.DeepCopy(*s.v2); err != nil {
-		return v2, err
-	}
-	return convert(v2)
 }
 
 // merged brings a V2 aggregate up to a V1 aggregate, and proves it.

@@ -120,9 +120,8 @@ func (r *Repository[V1, V2]) mustBeFree(ctx context.Context, t *tx, key string, 
 	}
 	// A copy without a V1 row: V1 lost it unseen. It must not be merged into the new row, and the new version must be
 	// above its version.
-	if _, err := t.Exec(ctx, r.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key,
-		s.state.seq); err != nil {
-		return err
+	if gone, err := r.copies.remove(ctx, t, key, s.state.seq); err != nil || gone == 0 {
+		return cmp.Or(err, database.Busy(errOvertaken))
 	}
 	return r.marks.add(ctx, t, key, markGone, s.state.currentVersion())
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
@@ -51,6 +53,7 @@ type DB struct {
 	// phasePatience is Config.PhasePatience.
 	phasePatience time.Duration
 	leases        leases
+	addingKeys    singleflight.Group     // by entity, while its child keys are added
 	secret        atomic.Pointer[string] // identifies our transactions to PostgreSQL's triggers; nil until it is read
 }
 

@@ -123,7 +123,12 @@ func (db *DB) DDL(ctx context.Context) (string, error) {
 		statements = append(statements, e.capture.renew(triggers)...)
 		// Coexistence ends.
 	}
-	return "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n", nil
+	script := "BEGIN;\n" + strings.Join(statements, ";\n") + ";\nCOMMIT;\n"
+	if later := db.laterChildKeys(); later != "" {
+		script += "\n-- The second step, after the sweep. The server takes it by itself at the step to CUTOVER where its role owns\n" +
+			"-- these tables. `coexist ddl --child-keys` prints what is still missing of it.\n" + later
+	}
+	return script, nil
 }
 
 // checkBefore is the part of Check that must hold before Install.
@@ -188,8 +193,8 @@ func (db *DB) installation(ctx context.Context, s database.Session) (statements 
 	return statements, upgrades, nil
 }
 
-// createV2 returns the statements that create V2's tables. Their only foreign keys lead from child to parent, since an
-// aggregate may migrate before those that it refers to.
+// createV2 returns the statements that create V2's tables. Their only foreign keys, some of which come later
+// (child_keys.go), lead from child to parent, since an aggregate may migrate before those that it refers to.
 func (e ddl) createV2() []string {
 	d := e.db.dialect
 	key := e.sql(`{v2.key} {keyType} NOT NULL`, "keyType", d.KeyType(e.v1.Key))
@@ -207,8 +212,12 @@ func (e ddl) createV2() []string {
 		"key", key, "columns", e.declare(e.v2), "engineColumns", e.declare(engine))}
 	for i := range e.v2.Children {
 		c := &e.v2.Children[i]
-		statements = append(statements, e.sql(`CREATE TABLE IF NOT EXISTS {child} ({parentKey} {keyType} NOT NULL
-			REFERENCES {v2} ON DELETE CASCADE, {position} integer NOT NULL{columns}, PRIMARY KEY ({parentKey}, {position}))`,
+		references := ""
+		if e.createsChildKeys() {
+			references = e.sql(` REFERENCES {v2} ON DELETE CASCADE`)
+		}
+		statements = append(statements, e.sql(`CREATE TABLE IF NOT EXISTS {child} ({parentKey} {keyType} NOT NULL{references},
+			{position} integer NOT NULL{columns}, PRIMARY KEY ({parentKey}, {position}))`, "references", references,
 			"child", c.SQL, "parentKey", quote(c.ParentKey), "keyType", d.KeyType(e.v1.Key),
 			"position", quote(shape.PositionColumn), "columns", e.declare(&c.Table)))
 	}

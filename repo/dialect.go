@@ -105,6 +105,9 @@ type markStore interface {
 		error)
 	// insertMany inserts rows. It returns false where it leaves the work to the caller.
 	insertMany(ctx context.Context, t *tx, table string, columns []shape.Column, rows []shape.Row) (bool, error)
+	// execTogether makes changes to different tables, on PostgreSQL as one statement: they do not see each
+	// other's changes. It returns how many rows the last one has changed, 0 where there is none.
+	execTogether(ctx context.Context, t *tx, changes []command) (int64, error)
 	// deleteMarks returns the statement that deletes the marks in its one argument, a JSON list of n of them.
 	deleteMarks(e statements, n int) string
 	// deleteBypassMarks deletes n marks, logs those of bypass writes, and returns how many it has deleted.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -200,6 +201,28 @@ FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELEC
 	WHERE h.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = x.transaction)) b`,
 		database.JSONList(e.v1Tables()), fenceLock(e))
 	return blockers, err
+}
+
+// execTogether sends the changes as one statement, all of them but the last in its WITH
+// (https://www.postgresql.org/docs/current/queries-with.html#QUERIES-WITH-MODIFYING).
+func (postgres) execTogether(ctx context.Context, t *tx, changes []command) (int64, error) {
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	var s sqlText
+	for i, c := range changes {
+		switch last := i == len(changes)-1; {
+		case i == 0 && last:
+			s.add(c.sql, c.args...)
+		case i == 0:
+			s.add("WITH c0 AS ("+c.sql+")", c.args...)
+		case last:
+			s.add(" "+c.sql, c.args...)
+		default:
+			s.add(", c"+strconv.Itoa(i)+" AS ("+c.sql+")", c.args...)
+		}
+	}
+	return t.Exec(ctx, s.text.String(), s.args...)
 }
 
 func (p postgres) deleteMarks(e statements, n int) string {

@@ -92,6 +92,15 @@ func (d sqlite) deleteMarks(e statements, _ int) string {
 	return e.sql(`DELETE FROM {mark} WHERE rowid IN ({rowsOfMarks})`, "rowsOfMarks", d.rowsOfMarks(e))
 }
 
+func (sqlite) execTogether(ctx context.Context, t *tx, changes []command) (n int64, err error) {
+	for _, c := range changes {
+		if n, err = t.Exec(ctx, c.sql, c.args...); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
 func (d sqlite) deleteBypassMarks(ctx context.Context, t *tx, e statements, n int,
 	marks string,
 ) (int64, error) {

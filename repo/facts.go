@@ -191,6 +191,9 @@ func (e survey) catalogFacts(ctx context.Context, s database.Session, f *facts) 
 	if f.hidden, err = e.hiddenTables(ctx, s); err != nil {
 		return err
 	}
+	if err := e.childKeyFacts(ctx, s, f); err != nil {
+		return err
+	}
 	if err := e.logicFacts(ctx, s, f); err != nil || f.to != Contract {
 		return err
 	}

@@ -35,6 +35,8 @@ const (
 	HiddenRows BlockerCode = "HIDDEN_ROWS"
 	// V1Logic: V1 itself does or enforces something that stops working at the step. A warning, which force passes.
 	V1Logic BlockerCode = "V1_LOGIC"
+	// ChildKeys: V2's child tables lack their foreign keys, and the server's role may not add them.
+	ChildKeys BlockerCode = "CHILD_KEYS"
 	// V1NotRestored: V1 has not been rebuilt from V2.
 	V1NotRestored BlockerCode = "V1_NOT_RESTORED"
 )
@@ -76,6 +78,7 @@ type facts struct {
 	firstForward, firstBack, referrers []string
 	hidden                             []string // tables whose rows may be hidden
 	logic                              []string // what V1 does by itself and what ends with the step
+	keyless, addable                   []string // V2's child tables without a foreign key; addable by the step itself
 	// Restore.
 	restored        bool
 	restoreFindings int64
@@ -92,7 +95,7 @@ func (f facts) blockers() []Blocker {
 	case f.from == Expand && f.to == Migrate:
 		return f.toMigrate()
 	case f.from == Migrate && f.to == Cutover, f.from == Cutover && f.to == Cutover && f.incomplete:
-		return slices.Concat(f.rows(), f.verification(f.from == Migrate), f.v1Logic())
+		return slices.Concat(f.rows(), f.verification(f.from == Migrate), f.childKeys(), f.v1Logic())
 	case f.from == Cutover && f.to == Contract:
 		return slices.Concat(f.rows(), f.verification(true), f.order(f.firstForward, Contract),
 			f.outside(), f.v1Logic())
@@ -216,6 +219,15 @@ func (f facts) outside() []Blocker {
 func (f facts) hiddenRows() []Blocker {
 	return []Blocker{{Code: HiddenRows, Count: int64(len(f.hidden)), Message: fmt.Sprintf(
 		"row-level security may hide rows of %s from the server's role: let it connect as one that the policies do not hold for, such as one with BYPASSRLS", strings.Join(f.hidden, ", "))}}
+}
+
+func (f facts) childKeys() []Blocker {
+	if len(f.keyless) == 0 {
+		return nil
+	}
+	return []Blocker{{Code: ChildKeys, Count: int64(len(f.keyless)), Message: fmt.Sprintf(
+		"V2's child tables lack foreign keys (%s), and the server's role may not add them: let the owner of these tables run what `coexist ddl --child-keys` prints",
+		strings.Join(f.keyless, ", "))}}
 }
 
 func (f facts) toRestored() []Blocker {

@@ -294,6 +294,7 @@ func TestHiddenRowsBlockEachStep(t *testing.T) {
 	b := repotest.OpenNotes(t, repotest.WithUser(t, url, role), repotest.Setup{})
 	clean(t, b, sweep(t, b, repo.SweepRequest{}))
 	clean(t, b, verify(t, b, false))
+	addChildKeys(t, b, raw)
 	for _, table := range []string{"notes", "note_tags", "notes_v2", "coexist_note_mark"} {
 		repotest.Exec(t, raw, "ALTER TABLE "+table+" ENABLE ROW LEVEL SECURITY", "CREATE POLICY p ON "+
 			table+" USING (true)")

@@ -65,12 +65,10 @@ func (r *Repository[V1, V2]) convert(s *seen[V1, V2]) (c Record[V2], err error) 
 		c.Value, err = r.mapping.Upgrade(*s.v1)
 	case older && r.mapping.remigrates():
 		c = conversion(c.Value, true, r.mappingVersion)
-		c.Value, err = r.withCopy(s, func(v2 V2) (V2, error) {
-			return r.mapping.Remigrate(*s.v1, v2, s.copy.MappingVersion)
-		})
+		c.Value, err = r.mapping.Remigrate(*s.v1, *s.v2, s.copy.MappingVersion)
 	default:
 		c = conversion(c.Value, true, s.copy.MappingVersion)
-		c.Value, err = r.withCopy(s, func(v2 V2) (V2, error) { return r.mapping.Merge(*s.v1, v2) })
+		c.Value, err = r.mapping.Merge(*s.v1, *s.v2)
 	}
 	c.Key, c.Version = s.key, s.state.currentVersion()
 	return c, err

@@ -9,7 +9,8 @@ import (
 )
 
 // Mapping turns one shape of an entity into the other. The methods are pure and deterministic: no clock, no random
-// number, no generated id, no database. They must keep five laws, byte for byte, with NULL different from the empty
+// number, no generated id, no database. They change nothing of what they get, except that Merge and Remigrate may
+// change v2, which is a copy of their own. They must keep five laws, byte for byte, with NULL different from the empty
 // string:
 //
 //  1. Downgrade(Upgrade(v1)) = v1

@@ -194,26 +194,10 @@ func (e copies) update(ctx context.Context, t *tx, items []*pending, origin Orig
 	for key := range updated {
 		stored[key] = true
 	}
-	for i := range e.v2.Children {
-		c := &e.v2.Children[i]
-		var keys []string
-		for _, p := range items {
-			if updated[p.key] && !p.keeps(c) {
-				keys = append(keys, p.key)
-			}
-		}
-		if len(keys) == 0 {
-			continue
-		}
-		if err := e.execKeys(ctx, t, fill(`DELETE FROM {child} WHERE {parentKey} IN (SELECT key FROM ({key list}) k)`,
-			"child", c.SQL, "parentKey", quote(c.ParentKey), "key list", keyListGoesHere), keys); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
-// finishStore writes what belongs to the copies that were stored: it inserts their child rows, deletes the marks that
+// finishStore writes what belongs to the copies that were stored: it replaces their child rows, deletes the marks that
 // were read, and releases the rows from quarantine. A write or a repair knows that V1 has the row. If marks that it
 // read are gone, a sweep has made a tombstone of them, and the write is busy. Any other storer holds no lock on V1: it
 // has then read an older state, and its copy lies under the tombstone.
@@ -232,10 +216,8 @@ func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored 
 		}
 		won = append(won, p)
 	}
-	for j := range e.v2.Children {
-		if err := e.insertChildren(ctx, t, &e.v2.Children[j], won); err != nil {
-			return err
-		}
+	if err := e.replaceChildren(ctx, t, won); err != nil {
+		return err
 	}
 	deleted, err := e.marks.remove(ctx, t, marks)
 	if err != nil {
@@ -245,24 +227,6 @@ func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored 
 		return database.Busy(errOvertaken)
 	}
 	return e.release(ctx, t, released)
-}
-
-// insertChildren inserts the child rows of copies that do not have them.
-func (e copies) insertChildren(ctx context.Context, t *tx, child *shape.Child, won []*pending) error {
-	var values []reflect.Value
-	for _, p := range won {
-		if !p.keeps(child) {
-			values = append(values, p.value)
-		}
-	}
-	if done, err := e.db.dialect.insertLists(ctx, t, child, e.v2.Key, values); done || err != nil {
-		return err
-	}
-	var rows []shape.Row
-	for _, v := range values {
-		rows = append(rows, child.Rows(v, v.FieldByIndex(e.v2.Key.Index).Interface())...)
-	}
-	return e.insertRows(ctx, t, child.SQL, child.AllColumns(*e.v1.Key), rows)
 }
 
 // remove deletes exactly these marks, and returns how many of them were still there. The marks of bypass writes are

@@ -267,7 +267,7 @@ func (r *Repository[V1, V2]) decide(do *swept, s *seen[V1, V2], olderThan int) {
 // fold turns the marks of a key without a V1 row into one tombstone, and removes the copy.
 func (e sweeping) fold(ctx context.Context, t *tx, v vanished) error {
 	if v.state.hasCopy {
-		n, err := t.Exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), v.key, v.state.seq)
+		n, err := e.copies.remove(ctx, t, v.key, v.state.seq)
 		if err != nil {
 			return err
 		}

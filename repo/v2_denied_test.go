@@ -63,5 +63,6 @@ func TestV2CannotBeWritten(t *testing.T) {
 	}
 	clean(t, b, sweep(t, b, repo.SweepRequest{}))
 	clean(t, b, verify(t, b, false))
+	addChildKeys(t, b, raw)
 	step(t, b, repo.Cutover)
 }

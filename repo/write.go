@@ -352,7 +352,7 @@ func (e *entity) deleteBoth(ctx context.Context, t *tx, key string, s state) err
 		}
 	}
 	if s.hasCopy {
-		gone, err := t.Exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?} AND coexist_seq = ?`), key, s.seq)
+		gone, err := e.copies.remove(ctx, t, key, s.seq)
 		if err != nil {
 			return err
 		}

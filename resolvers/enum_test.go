@@ -18,7 +18,7 @@ func TestEnumsAreTheEngines(t *testing.T) {
 		"RunStatus": texts(repo.Running, repo.Paused, repo.Succeeded, repo.Failed, repo.Cancelled),
 		"BlockerCode": texts(repo.NotRehearsed, repo.Unmigrated, repo.Stale, repo.Quarantined, repo.NotVerified,
 			repo.Drift, repo.BypassWrites, repo.CaptureOff, repo.HiddenRows, repo.ReferenceOrder, repo.V1Logic,
-			repo.V1NotRestored),
+			repo.ChildKeys, repo.V1NotRestored),
 		"Origin":      texts(repo.OriginRead, repo.OriginList, repo.OriginWrite, repo.OriginSweep, repo.OriginRepair),
 		"FindingKind": texts(repo.Missing, repo.StaleCopy, repo.Different, repo.Orphan),
 	} {

@@ -73,7 +73,7 @@ func (s *server) findings(id string) []string {
 func (s *server) verify(repair string, want ...string) run {
 	s.t.Helper()
 	r := s.succeed("startVerification", vars{"entity": "CUSTOMER", "repair": repair})
-	got := s.findings(r.ID) // in no order
+	got := s.findings(r.ID) // in the order in which they were made, which is not that of the keys
 	slices.Sort(got)
 	slices.Sort(want)
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {

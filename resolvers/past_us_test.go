@@ -123,6 +123,11 @@ func TestHiddenRowsInStock(t *testing.T) {
 		s.work()
 		s.clean("startSweep", "CUSTOMER")
 		s.clean("startVerification", "CUSTOMER")
+		script, err := s.db.ChildKeyDDL(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		owner.exec(script)
 		const gate = `{ migration(entity: CUSTOMER) { gate(to: CUTOVER) { code count message } } }`
 		s.want(gate, nil, `{"migration":{"gate":[]}}`)
 		owner.exec("ALTER TABLE customers ENABLE ROW LEVEL SECURITY")

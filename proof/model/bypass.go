@@ -98,6 +98,36 @@ func bypassCommit(m *model, w *world, i int) move {
 	return done
 }
 
+// deleteCopyByHand deletes V2's row, and no child rows, in a database without their foreign keys. Nobody may do so
+// where V2 leads, or to a copy that knows what V1 cannot express; and the next copy counts its versions anew.
+func deleteCopyByHand(m *model, w *world, i int) move {
+	w.begin(i)
+	a := &w.actors[i]
+	k := a.queue[0].first()
+	v := w.view(i)
+	if a.tx.waits == 0 && v.slots[k].copy.facts != 0 || v.entities[m.entityOf(k)].phase >= cutover {
+		return done
+	}
+	if m.sqlite && !w.alone(i) {
+		return wait
+	}
+	switch w.take(i, k, partCopy, forUpdate) {
+	case gotBlocked:
+		return wait
+	case gotQueued:
+		return stay
+	case gotNone:
+		return done
+	}
+	if v = w.view(i); v.slots[k].copy.facts != 0 {
+		return done
+	}
+	a.tx.writeCopy(k, copyRow{child: v.slots[k].copy.child})
+	w.versions[k] = 0
+	m.commit(w, i)
+	return done
+}
+
 func (m *model) bypassStatement(w *world, i, k int, s statement) move {
 	a := &w.actors[i]
 	e := m.entityOf(k)

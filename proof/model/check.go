@@ -17,6 +17,9 @@ func (m *model) commit(w *world, i int) {
 	before := w.meanings
 	w.db = w.view(i)
 	for k, wrote := range a.tx.wrote {
+		if c := a.tx.slots[k].copy; wrote&(1<<partCopy) != 0 && c.there == 0 && c.child != 0 && a.ours() {
+			m.violate("A copy goes with its child rows: %s has left one of key %d", a.queue[0], k)
+		}
 		if wrote&(1<<partCopy) != 0 && a.tx.slots[k].copy.there == 1 && a.saw[k].slot.entry == 1 &&
 			w.db.slots[k].entry == 1 {
 			m.violate("Quarantine lists what cannot be converted: %s has converted key %d, which stays listed",

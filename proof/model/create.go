@@ -112,7 +112,9 @@ func insertLead(m *model, w *world, i int) move {
 		m.answerThere(w, i, k, true)
 		return done
 	}
-	row := copyRow{there: 1, inc: w.newInc(), val: a.want.val, facts: a.want.facts, mapping: a.mapping, version: 1}
+	v := w.view(i)
+	row := m.newCopy(w, v.slots[k].copy)
+	row.val, row.facts, row.mapping, row.version = a.want.val, a.want.facts, a.mapping, 1
 	for _, mk := range w.db.marks {
 		if mk.key == allKeys(m.entityOf(k)) && mk.id != 0 {
 			row.seen.count(mk.kind)
@@ -224,7 +226,8 @@ func deleteCopy(m *model, w *world, i int) move {
 		return retry
 	}
 	a.tx.locks[k][partCopy] = forUpdate
-	a.tx.writeCopy(k, copyRow{})
+	v := w.view(i)
+	a.tx.writeCopy(k, m.noCopy(v.slots[k].copy))
 	if a.queue[0].isCreate() {
 		w.newMark(i, k, markGone, a.saw[k].version)
 	}

@@ -79,11 +79,11 @@
 //
 // # What it leaves out
 //
-// Leases, tokens, cursors and counters of runs; capture switched off and on; rehearsals and verifications, which read
-// in one statement what is checked here after each COMMIT, and repair as a sweep or a restore does; a mapping with
-// Remigrate; what triggers of V1's owner do besides changing, keeping or deleting the row or one other; rows added by
-// InsertV1 where something has migrated; lists with filters and orders; a change of what an order refers to; a failover
-// that loses commits; time: a lock timeout can come at once, and a write gives up after two more tries. Other programs
-// do not delete the customers of orders in CONTRACT: nothing in V1 would tell them, so that is for the operator to
-// know.
+// Leases, tokens, cursors and counters of runs; the foreign keys of V2's child tables; capture switched off and on;
+// rehearsals and verifications, which read in one statement what is checked here after each COMMIT, and repair as a
+// sweep or a restore does; a mapping with Remigrate; what triggers of V1's owner do besides changing, keeping or
+// deleting the row or one other; rows added by InsertV1 where something has migrated; lists with filters and orders; a
+// change of what an order refers to; a failover that loses commits; time: a lock timeout can come at once, and a write
+// gives up after two more tries. Other programs do not delete the customers of orders in CONTRACT: nothing in V1 would
+// tell them, so that is for the operator to know.
 package main

@@ -12,6 +12,11 @@ var edits = map[guard][]edit{
 	}},
 	seqIsNeverReused:   {{"store.go", "r[seqColumn] = t.seq", "r[seqColumn] = p.state.seq + 1"}},
 	winnerOwnsChildren: {{"store.go", "if !stored[p.key] {\n\t\t\tcontinue", "if false {\n\t\t\tcontinue"}},
+	childrenGoWithCopy: {{
+		"child_rows.go", "make([]command, 0, len(e.v2.Children)+1)\n\tfor i := range e.v2.Children {",
+		"make([]command, 0, 1)\n\tfor i := range 0 {",
+	}},
+	orphansAreMended: {{"child_rows.go", "if !p.keeps(c) {", "if p.state.hasCopy && !p.keeps(c) {"}},
 	onlyMarksThatWereRead: {{
 		"store.go", "deleted, err := e.marks.remove(ctx, t, marks)\n\tif err != nil {",
 		"written, deleted := []string{}, int64(len(marks))\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
@@ -48,7 +53,10 @@ var edits = map[guard][]edit{
 		"write.go", "if err := e.marks.add(ctx, t, key, markGone, s.currentVersion()); err != nil {",
 		"if err := error(nil); err != nil {",
 	}},
-	foldIfUnchanged: {{"sweep.go", " AND coexist_seq = ?`), v.key, v.state.seq)", "`), v.key)"}},
+	foldIfUnchanged: {{
+		"sweep.go", "e.copies.remove(ctx, t, v.key, v.state.seq)",
+		"t.Exec(ctx, e.sql(`DELETE FROM {v2} WHERE {v2.key} = {?}`), v.key)",
+	}},
 	foldLocksMarks: {{
 		"sweep.go", "if err := e.marks.lock(ctx, t, v.state.marks); err != nil {",
 		"if err := error(nil); err != nil {",
@@ -286,6 +294,8 @@ var tests = map[guard]string{
 	winnerOwnsChildren:           "TestAStorerThatComesLateWritesNoChildRows",
 	onlyMarksThatWereRead:        "TestAReaderThatStoresLate",
 	storerChecksEpoch:            "TestAReaderThatStoresLate",
+	childrenGoWithCopy:           "TestNoChildRowOutlivesItsCopy",
+	orphansAreMended:             "TestChildRowsThatADeleteByHandHasLeft",
 	goneIsNeverMerged:            "TestACopyUnderATombstoneIsNotMerged",
 	truncateIsTombstone:          "TestBypassWritesAreSeen",
 	truncateCountsInVersion:      "TestWhatIsCreatedAfterTruncateHasAHigherVersion",

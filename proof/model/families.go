@@ -39,6 +39,33 @@ func pages(family string, sqlite bool) []scenario {
 	return all
 }
 
+// byHand are copies whose root row somebody deletes by hand while rows migrate, beside one or two others.
+func byHand() []scenario {
+	var all []scenario
+	none := copyRow{}
+	for _, start := range []named{
+		{"MIGRATE, fresh copy", in(migrate, root(0), theChild, freshCopy(0))},
+		{"MIGRATE, stale copy, V1's child is gone", in(migrate, root(0), childRow{}, freshCopy(0),
+			mark{1, 0, markChange, 0})},
+		{"MIGRATE, child rows without a copy", in(migrate, root(0), theChild, withCopy(none,
+			func(c *copyRow) { c.child = 2 }))},
+		{"MIGRATE, child rows without a copy, none in V1", in(migrate, root(0), childRow{}, withCopy(none,
+			func(c *copyRow) { c.child = 2 }))},
+		{"MIGRATE, child rows alone", in(migrate, rootRow{}, childRow{}, withCopy(none,
+			func(c *copyRow) { c.child = 2 }), mark{1, 0, markGone, 3})},
+	} {
+		others := append(ownOperations(), op(opBypass, scriptUpdate), op(opBypass, scriptDelete),
+			op(opBypass, scriptDeleteInsert), op(opBypass, scriptTruncateInsert))
+		for _, sqlite := range []bool{false, true} {
+			base := scenario{family: familyByHand, start: start.name, db: start.db, sqlite: sqlite}
+			all = append(all, combine(base, each(op(opDeleteCopy, 0)), each(others...), nil)...)
+			all = append(all, combine(base, each(op(opDeleteCopy, 0)), each(others...), each(op(opReadV2, 0),
+				op(opSweep, 0), op(opUpdateV2, 2), op(opUpdateV1, 1), op(opDelete, 0)))...)
+		}
+	}
+	return all
+}
+
 // refusals are rows that V2's tables refuse, for which a batch is halved.
 func refusals() []scenario {
 	var all []scenario
@@ -280,7 +307,7 @@ func seeds() []scenario {
 func scenarios() []scenario {
 	var all []scenario
 	for _, family := range [][]scenario{
-		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), references(),
+		pairs("two actors", false), triples(), walks(), pages("two keys", false), refusals(), byHand(), references(),
 		incompletes(), quarantines(), mappings(), unknowns(), owners(),
 		orphans(), seeds(), pairs("SQLite", true), pages("SQLite", true), replaces(),
 	} {

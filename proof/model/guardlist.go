@@ -23,6 +23,7 @@ const (
 	familySQLite     = "SQLite"
 	familySeeding    = "seeding"
 	familyOwner      = "V1's owner"
+	familyByHand     = "by hand"
 )
 
 func families(f ...string) []string { return f }
@@ -45,6 +46,14 @@ var guardList = []guardInfo{
 	{
 		onlyMarksThatWereRead, "onlyMarksThatWereRead", "store.go finishStore, marks.remove",
 		"a storer deletes the marks that it has read, never another", families(familyTwo),
+	},
+	{
+		childrenGoWithCopy, "childrenGoWithCopy", "child_rows.go copies.remove",
+		"a copy is deleted with its child rows, which no foreign key may guard", families(familyTwo),
+	},
+	{
+		orphansAreMended, "orphansAreMended", "child_rows.go copies.replaceChildren",
+		"a new copy does not take over child rows that another has left", families(familyByHand),
 	},
 	{
 		storerChecksEpoch, "storerChecksEpoch", "store.go storeLazily, chunk.go mayWork",

@@ -9,6 +9,8 @@ const (
 	seqIsNeverReused
 	winnerOwnsChildren
 	onlyMarksThatWereRead
+	childrenGoWithCopy
+	orphansAreMended
 	storerChecksEpoch
 	goneIsNeverMerged
 	truncateIsTombstone

@@ -27,6 +27,7 @@ const (
 	opBypass       // arg is the script
 	opBypassOld    // the same in REPEATABLE READ; in SQLite, in a transaction that has read before it writes
 	opBypassOldest // the same, with a snapshot from before the engine's own tables were made
+	opDeleteCopy   // V2's row alone, which the child rows outlive
 )
 
 // move says what a step has done.
@@ -127,6 +128,7 @@ var (
 			"V1's own trigger, at COMMIT",
 			ownerLate,
 		}, {"COMMIT", bypassCommit}},
+		opDeleteCopy: {{"delete V2's row, COMMIT", deleteCopyByHand}},
 	}
 )
 
@@ -198,13 +200,13 @@ var operationNames = [...]string{
 	"nothing", "read V1", "read V2", "update V1", "toggle V1", "update V2", "toggle V2 of a version", "create V1",
 	"create V2", "delete", "sweep", "phase", "newer mapping",
 	"restore", "purge", "seed", "another program", "another program, REPEATABLE READ",
-	"another program, a snapshot from before the installation",
+	"another program, a snapshot from before the installation", "by hand: delete V2's row",
 }
 
 func (op operation) String() string {
 	name := operationNames[op.kind]
 	switch {
-	case op.kind >= opBypass:
+	case op.kind >= opBypass && op.kind <= opBypassOldest:
 		name += ": " + scripts[op.arg].name
 	case op.kind == opPhase:
 		name += " " + phaseNames[op.arg&3]

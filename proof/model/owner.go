@@ -131,14 +131,14 @@ func followEffect(m *model, w *world, i int) move {
 	a.tx.removed.join(s.marks)
 	a.tx.withdraw(s.marks)
 	if s.slot.root.there == 0 {
-		a.tx.writeCopy(other, copyRow{})
+		a.tx.writeCopy(other, m.noCopy(v.slots[other].copy))
 		w.newMark(i, other, markGone, version)
 		return next
 	}
 	c := m.convert(&s, a.mapping)
 	row := s.slot.copy
 	if row.there == 0 {
-		row = copyRow{there: 1, inc: w.newInc()}
+		row = m.newCopy(w, row)
 	}
 	row.val, row.child, row.facts, row.mapping, row.version, row.seen = c.val, c.child, c.facts,
 		c.mapping, version, s.all

@@ -53,7 +53,8 @@ type rootRow struct{ there, inc, val, writes uint8 }
 type childRow struct{ there, inc, val uint8 }
 
 // copyRow is a V2 aggregate. facts are what V1 cannot express, a set of bits: V2-shaped writes add them, so they tell
-// whether the copy is refined.
+// whether the copy is refined. A child row without its copy, which somebody has deleted by hand, is in the way of the
+// next copy.
 type copyRow struct {
 	there, inc, val, child, facts, version, seq, mapping uint8
 	seen                                                 allMarks

@@ -191,7 +191,7 @@ func (m *model) putCopy(w *world, i, k int) move {
 	v := w.view(i)
 	row := v.slots[k].copy
 	if row.there == 0 {
-		row = copyRow{there: 1, inc: w.newInc()}
+		row = m.newCopy(w, row)
 	}
 	row.val, row.facts, row.mapping, row.version, row.seen = c.val, c.facts, c.mapping, s.version, s.all
 	if a.todo&(1<<k) != 0 && a.queue[0].kind == opSweep && s.fresh == 1 {
@@ -202,6 +202,23 @@ func (m *model) putCopy(w *world, i, k int) move {
 	a.todo &^= 1 << k
 	a.won |= 1 << k
 	return stay
+}
+
+// newCopy is the row of a copy that was not there. It comes without child rows, whatever was left of those of another.
+func (m *model) newCopy(w *world, left copyRow) copyRow {
+	row := copyRow{there: 1, inc: w.newInc()}
+	if !m.has(orphansAreMended) {
+		row.child = left.child
+	}
+	return row
+}
+
+// noCopy is what is left of a copy that is deleted.
+func (m *model) noCopy(row copyRow) copyRow {
+	if m.has(childrenGoWithCopy) {
+		return copyRow{}
+	}
+	return copyRow{child: row.child}
 }
 
 func (m *model) newSeq(w *world, s *sight) uint8 {
@@ -235,7 +252,12 @@ func finish(m *model, w *world, i int) move {
 		row := v.slots[k].copy
 		switch {
 		case a.won&(1<<k) != 0:
-			row.child = m.convert(s, a.mapping).child
+			child := m.convert(s, a.mapping).child
+			if left := s.slot.copy.there == 0 && row.child != 0; left && child != 0 {
+				return done // a unique violation
+			} else if !left {
+				row.child = child
+			}
 			a.tx.writeCopy(k, row)
 			if s.slot.entry == 1 && v.slots[k].entry == 1 && m.has(storeReleases) {
 				a.tx.writeEntry(k, 0)

@@ -118,7 +118,8 @@ func foldVanished(m *model, w *world, i int) move {
 				return retry
 			}
 			a.tx.locks[k][partCopy] = forUpdate
-			a.tx.writeCopy(k, copyRow{})
+			v := w.view(i)
+			a.tx.writeCopy(k, m.noCopy(v.slots[k].copy))
 			return stay
 		}
 		return m.foldMarks(w, i, k)

@@ -290,9 +290,15 @@ func followPut(m *model, w *world, i int) move {
 	v := w.view(i)
 	row := v.slots[k].copy
 	if row.there == 0 {
-		row = copyRow{there: 1, inc: w.newInc()}
+		row = m.newCopy(w, row)
+		if row.child != 0 && a.want.child != 0 {
+			return done // a unique violation
+		}
+		row.child |= a.want.child
+	} else {
+		row.child = a.want.child
 	}
-	row.val, row.child, row.facts, row.mapping = a.want.val, a.want.child, a.want.facts, a.want.mapping
+	row.val, row.facts, row.mapping = a.want.val, a.want.facts, a.want.mapping
 	row.version, row.seen = s.version, s.all
 	if a.queue[0].isUpdate() {
 		row.version++

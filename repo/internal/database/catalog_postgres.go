@@ -113,6 +113,19 @@ func (postgres) ForeignKeys(ctx context.Context, s Session, t *shape.Table) ([]F
 	return found, err
 }
 
+// ChildKey knows that from version 18 on a key may be there and not be enforced.
+func (postgres) ChildKey(ctx context.Context, s Session, child *shape.Child, root *shape.Table) (ChildKey, error) {
+	var found ChildKey
+	err := s.Query(ctx, func(rows *sql.Rows) error { return ScanJSON(rows, &found) },
+		`SELECT json_build_object('name', coalesce(k.conname, ''), 'validated', coalesce(k.convalidated
+		AND to_jsonb(k) ->> 'conenforced' IS DISTINCT FROM 'false', false), 'ours', pg_has_role(c.relowner, 'USAGE')
+		AND has_table_privilege(to_regclass(?), 'REFERENCES'))::text FROM pg_class c JOIN pg_attribute a
+		ON a.attrelid = c.oid AND a.attname = ? LEFT JOIN pg_constraint k ON k.contype = 'f' AND k.conrelid = c.oid
+		AND k.confrelid = to_regclass(?) AND k.conkey = ARRAY[a.attnum] WHERE c.oid = to_regclass(?)
+		ORDER BY k.convalidated DESC NULLS LAST LIMIT 1`, root.SQL, child.ParentKey, root.SQL, child.SQL)
+	return found, err
+}
+
 func (postgres) ViolatesKey(ctx context.Context, s Session, t *shape.Table, refused *ConstraintError) (bool, error) {
 	n, err := s.Number(ctx, `SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 WHERE i.indrelid = to_regclass(?) AND c.relname = ? AND i.indnkeyatts = 1 AND a.attname = ?`, t.SQL, refused.Constraint, t.Key.Name)

@@ -164,6 +164,11 @@ func (sqlite) ViolatesKey(_ context.Context, _ Session, t *shape.Table, refused 
 
 func (sqlite) Hidden(context.Context, Session, []string) ([]string, error) { return nil, nil }
 
+// ChildKey is always there: a table is created with it.
+func (sqlite) ChildKey(context.Context, Session, *shape.Child, *shape.Table) (ChildKey, error) {
+	return ChildKey{Validated: true}, nil
+}
+
 func (sqlite) Referrers(ctx context.Context, s Session, tables,
 	others []string,
 ) (secret, readable []string, err error) {

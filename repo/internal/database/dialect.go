@@ -68,6 +68,8 @@ type catalog interface {
 	// Relation describes a table that is there.
 	Relation(ctx context.Context, s Session, t *shape.Table) (Relation, error)
 	ForeignKeys(ctx context.Context, s Session, t *shape.Table) ([]ForeignKey, error)
+	// ChildKey describes the foreign key of a child table to its root.
+	ChildKey(ctx context.Context, s Session, child *shape.Child, root *shape.Table) (ChildKey, error)
 	// BrokenForeignKey returns the target of a table's foreign key that the database cannot check, so that no row can
 	// be written; "" for none.
 	BrokenForeignKey(ctx context.Context, s Session, t *shape.Table) (string, error)
@@ -104,6 +106,8 @@ type ColumnTypes interface {
 	ColumnType(c *shape.Column) string
 	// KeyType is the type of a column that compares as V1's column c does: with its collation, and without a limit.
 	KeyType(c *shape.Column) string
+	// AddsForeignKeys reports whether a table that is there can get a foreign key.
+	AddsForeignKeys() bool
 	// Compared is the type of what compares with a column, without a limit.
 	Compared(c *shape.Column) string
 	// Holds reports whether a column of sqlType keeps every value that a model's column of type declared may hold, and

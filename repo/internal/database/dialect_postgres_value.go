@@ -164,6 +164,8 @@ func (postgres) Zero(c *shape.Column) string {
 
 func (postgres) Compared(c *shape.Column) string { return ComparedAs(c) }
 
+func (postgres) AddsForeignKeys() bool { return true }
+
 // ComparedAs is the type of what is compared with a column: never varchar(n), since a cast to that truncates a longer
 // string.
 func ComparedAs(c *shape.Column) string {

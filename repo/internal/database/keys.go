@@ -25,6 +25,13 @@ type ForeignKey struct {
 	Lockable JSONFlag `json:"lockable"`
 }
 
+// ChildKey is the foreign key of a child table to its root.
+type ChildKey struct {
+	Name      string   `json:"name"`      // "" where there is none
+	Validated JSONFlag `json:"validated"` // every row satisfies it
+	Ours      JSONFlag `json:"ours"`      // our role may add it, and validate it
+}
+
 // TableKeys are the foreign and the unique keys of V1's tables, by table, as the last look at the catalog found them.
 type TableKeys struct {
 	Found atomic.Pointer[map[string]FoundKeys]

@@ -43,6 +43,9 @@ func (s Session) Texts(ctx context.Context, query string, args ...any) ([]string
 // valid until scan returns. The query has its arguments as Numbered writes them. A statement on its own is tried again
 // as Query does.
 func (s Session) QueryBinary(ctx context.Context, scan func(values [][]byte) error, query string, args ...any) error {
+	if s.decides {
+		query = s.Pools.Dialect.OfPrimary(query)
+	}
 	scanned := false
 	again := func(err error) bool { return IsBusy(err) && !scanned && !s.Within }
 	return Retry(ctx, Patience{Tries: BusyTries}, again, func() error {
@@ -55,9 +58,6 @@ func (s Session) QueryBinary(ctx context.Context, scan func(values [][]byte) err
 			defer conn.Close() //nolint:errcheck // a connection that cannot be given back is closed
 		}
 		s.Pools.Observe(query)
-		if s.decides {
-			query = s.Pools.Dialect.OfPrimary(query)
-		}
 		return s.Pools.Classify(conn.Raw(func(c any) error {
 			rows, err := c.(*stdlib.Conn).Conn().Query(ctx, query,
 				append([]any{pgx.QueryResultFormats{binaryFormat}}, args...)...)

@@ -234,6 +234,9 @@ func (sqlite) Zero(c *shape.Column) string {
 
 func (sqlite) Compared(c *shape.Column) string { return c.Now().SQLType }
 
+// AddsForeignKeys is part of Dialect.
+func (sqlite) AddsForeignKeys() bool { return false }
+
 // AlterType returns nothing: SQLite cannot change a type, and its types limit nothing.
 func (sqlite) AlterType(*shape.Table, string, string) []string { return nil }
 
