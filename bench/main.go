@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"regexp"
@@ -16,6 +17,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/alwaysup/coexist/server"
 )
 
 // flags say what to measure.
@@ -67,6 +70,7 @@ func main() {
 	parsed := kong.Parse(&line, kong.Name("bench"), kong.Description("Measures what coexistence costs, side by side with what it is held against."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	server.TuneMemory(slog.New(slog.DiscardHandler)) // as `coexist serve` does
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.FatalIfErrorf(parsed.Run())
 }

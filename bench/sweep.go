@@ -74,6 +74,16 @@ func seed(ctx context.Context, url string, customers int) error {
 	return errors.Join(err, db.Close())
 }
 
+// addChildKeys adds the foreign keys of V2's child tables, as the step to CUTOVER does.
+func addChildKeys(ctx context.Context, url string) error {
+	e, err := openEngine(ctx, url)
+	if err != nil {
+		return err
+	}
+	script, err := e.db.ChildKeyDDL(ctx)
+	return errors.Join(err, execute(ctx, url, script), e.db.Close())
+}
+
 // ordersPart says that there is one order for so many customers.
 const ordersPart = 5
 
@@ -125,15 +135,23 @@ func (f *flags) sweeps(ctx context.Context, c *cluster, entity string, r *result
 	if entity == "ORDER" {
 		rows, reach = rows/ordersPart, []float64{1, 1.5}
 	}
-	if err := c.create(ctx, "bench", "bench_seed"); err != nil {
-		return err
-	}
 	url, yardstick := c.database("bench"), "INSERT … SELECT of "+entity
-	plain, err := c.measure(rows, func() error { return execute(ctx, url, insertSelect[entity]...) })
-	if err != nil {
-		return err
+	for _, keyed := range []bool{true, false} {
+		if err := c.create(ctx, "bench", "bench_seed"); err != nil {
+			return err
+		}
+		name := yardstick
+		if !keyed {
+			name += ", without child keys"
+		} else if err := addChildKeys(ctx, url); err != nil {
+			return err
+		}
+		plain, err := c.measure(rows, func() error { return execute(ctx, url, insertSelect[entity]...) })
+		if err != nil {
+			return err
+		}
+		r.add(name, plain)
 	}
-	r.add(yardstick, plain)
 	for i, name := range []string{"sweep of " + entity, "sweep of " + entity + ", 2 workers"} {
 		if err := c.create(ctx, "bench", "bench_seed"); err != nil {
 			return err
@@ -160,7 +178,11 @@ func (f *flags) migrated(ctx context.Context, c *cluster) error {
 	if err := c.create(ctx, "bench", "bench_seed"); err != nil {
 		return err
 	}
-	return f.engineRuns(ctx, c, c.database("bench"), "CUSTOMER", 2, int64(f.Rows), func(string, cost) {})
+	url := c.database("bench")
+	if err := f.engineRuns(ctx, c, url, "CUSTOMER", 2, int64(f.Rows), func(string, cost) {}); err != nil {
+		return err
+	}
+	return addChildKeys(ctx, url)
 }
 
 func (f *flags) engineRuns(ctx context.Context, c *cluster, url, entity string, workers int, rows int64,

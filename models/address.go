@@ -1,7 +1,7 @@
 package models
 
 import (
-	"fmt"
+	"strconv"
 
 	"github.com/alwaysup/coexist/repo"
 )
@@ -96,5 +96,5 @@ func same[T comparable](a, b *T) bool {
 }
 
 func element(list string, i int, field string) string {
-	return fmt.Sprintf("%s[%d].%s", list, i, field)
+	return list + "[" + strconv.Itoa(i) + "]." + field
 }

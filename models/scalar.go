@@ -42,6 +42,10 @@ func (d Date) Valid() bool {
 
 // UnmarshalJSON takes a string. It keeps a number as the text in which it is written.
 func (d *Date) UnmarshalJSON(document []byte) error {
+	if text, simple := simpleString(document); simple {
+		*d = Date(text)
+		return nil
+	}
 	var number json.Number
 	if json.Unmarshal(document, &number) == nil && !strings.HasPrefix(string(document), `"`) {
 		if number != "" {
@@ -50,6 +54,21 @@ func (d *Date) UnmarshalJSON(document []byte) error {
 		return nil
 	}
 	return json.Unmarshal(document, (*string)(d))
+}
+
+// simpleString returns the text of a JSON string of printable ASCII characters without an escape, as dates and decimals
+// are.
+func simpleString(document []byte) (string, bool) {
+	if len(document) < len(`""`) || document[0] != '"' || document[len(document)-1] != '"' {
+		return "", false
+	}
+	text := document[1 : len(document)-1]
+	for _, b := range text {
+		if b < ' ' || b > '~' || b == '"' || b == '\\' {
+			return "", false
+		}
+	}
+	return string(text), true
 }
 
 // dateV1 returns how V1 writes a day of V2's. It uses the spelling only if that means the same day.
@@ -119,11 +138,23 @@ var decimalForm = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]+)?|\.[0-9]+)$`)
 // ParseDecimal returns the shortest form of a decimal number. It fails with a *value.FieldError if s is not a decimal
 // number, or has more than 60 characters.
 func ParseDecimal(s string) (Decimal, error) {
+	if isShortest(s) {
+		return Decimal(s), nil
+	}
 	d, err := decimal.NewFromString(s)
 	if err != nil || len(s) > maxDigits || !decimalForm.MatchString(s) {
 		return "", value.Faulty("", "a decimal is a string such as \"12.50\", of at most %d digits", maxDigits)
 	}
 	return Decimal(d.String()), nil
+}
+
+// isShortest reports whether a text is a decimal of at most 18 digits without a sign, in its shortest form.
+func isShortest(s string) bool {
+	const longest = 18
+	whole, fraction, point := strings.Cut(s, ".")
+	digits := strings.TrimRight(whole+fraction, "0123456789") == "" && len(whole)+len(fraction) <= longest
+	return digits && whole != "" && (whole == "0" || whole[0] != '0') &&
+		(!point || fraction != "" && fraction[len(fraction)-1] != '0')
 }
 
 // number returns the number, or zero if d is not a number.

@@ -2,7 +2,9 @@ package repo
 
 import (
 	"context"
+	"database/sql"
 	"reflect"
+	"strings"
 
 	"github.com/alwaysup/coexist/repo/internal/shape"
 )
@@ -27,18 +29,55 @@ func (e copies) remove(ctx context.Context, t *tx, key string, seq int64) (int64
 	return e.db.dialect.execTogether(ctx, t, changes)
 }
 
+// keyRange are the keys behind one key, or from the first on, up to another.
+type keyRange struct {
+	after *string
+	last  string
+}
+
+// contains is the condition that a key lies in the range, and its arguments.
+func (r *keyRange) contains(e statements, key string) (condition string, args []any) {
+	if r.after == nil {
+		return e.sql(`{key} <= {?}`, "key", key), []any{r.last}
+	}
+	return e.sql(`{key} > {?} AND {key} <= {?}`, "key", key), []any{*r.after, r.last}
+}
+
+// childless returns which child tables have no rows in a range.
+func (e copies) childless(ctx context.Context, t *tx, within *keyRange) ([]bool, error) {
+	none := make([]bool, len(e.v2.Children))
+	if within == nil || len(none) == 0 {
+		return none, nil
+	}
+	looks, to := make([]string, len(none)), make([]any, len(none))
+	var args []any
+	for i := range e.v2.Children {
+		c := &e.v2.Children[i]
+		condition, more := within.contains(e.statements, "d."+quote(c.ParentKey))
+		looks[i] = fill(`NOT EXISTS (SELECT 1 FROM {child} d WHERE {condition})`, "child", c.SQL, "condition", condition)
+		args, to[i] = append(args, more...), &none[i]
+	}
+	return none, t.Query(ctx, func(rows *sql.Rows) error { return rows.Scan(to...) },
+		"SELECT "+strings.Join(looks, ", "), args...)
+}
+
 // replaceChildren writes the child rows of copies whose root rows this transaction has written. It deletes what is
-// there first: the rows of a copy that was updated, and what was left of one that is gone.
-func (e copies) replaceChildren(ctx context.Context, t *tx, won []*pending) error {
+// there first: the rows of a copy that was updated, and what was left of one that is gone. New copies are within a
+// range, unless that is nil: where it has no child rows, there is nothing to be looked for by key.
+func (e copies) replaceChildren(ctx context.Context, t *tx, won []*pending, within *keyRange) error {
 	if len(won) == 0 {
 		return nil
+	}
+	childless, err := e.childless(ctx, t, within)
+	if err != nil {
+		return err
 	}
 	var changes []command
 	for i := range e.v2.Children {
 		c := &e.v2.Children[i]
 		var keys []string
 		for _, p := range won {
-			if !p.keeps(c) {
+			if !p.keeps(c) && (p.state.hasCopy || !childless[i]) {
 				keys = append(keys, p.key)
 			}
 		}

@@ -26,6 +26,8 @@ func TestSeveralWorkers(t *testing.T) {
 			notes = notes[5000:]
 		}
 		other := repotest.OpenNotes(t, b.URL, repotest.Setup{})
+		b.DB.CutInto(10_000)
+		other.DB.CutInto(10_000)
 		ctx, cancel := context.WithCancel(t.Context())
 		var working sync.WaitGroup
 		defer working.Wait()
@@ -87,6 +89,7 @@ func TestSeveralWorkers(t *testing.T) {
 func TestAChunkInWorkIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		b.DB.CutInto(10_000)
 		raw := repotest.Raw(t, b.URL)
 		repotest.Exec(t, raw, `INSERT INTO notes (id, title, priority)
 WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 20050) SELECT 'k' || i, 't', 1 FROM n`)
@@ -107,12 +110,45 @@ WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 200
 func TestFindingsAreLimitedByRun(t *testing.T) {
 	t.Parallel()
 	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		b.DB.CutInto(10_000)
 		repotest.Exec(t, repotest.Raw(t, b.URL), `INSERT INTO notes (id, title, priority)
 WITH RECURSIVE n(i) AS (SELECT 10000 UNION ALL SELECT i + 1 FROM n WHERE i < 35000) SELECT 'k' || i, 't', 1 FROM n`)
 		run := verify(t, b, false)
 		page, err := b.Control.Findings(t.Context(), run.ID, 1, "")
 		if err != nil || run.Behind != 25_001 || page.Total != 100 {
 			t.Errorf("%d findings of %d rows without a copy, %v", page.Total, run.Behind, err)
+		}
+	})
+}
+
+// Batches have fewer rows where rows are large, so that a run needs little memory. One row is always taken.
+func TestLargeRowsMakeSmallBatches(t *testing.T) {
+	t.Parallel()
+	inPhase(t, repo.Migrate, func(t *testing.T, b *repotest.Bench) {
+		b.DB.LimitBatches(10_000)
+		var notes []repotest.NoteV1
+		for i := range 40 {
+			notes = append(notes, note(fmt.Sprintf("k%02d", i), "t"))
+			notes[i].Body = new(strings.Repeat("x", 1000))
+			if i == 20 {
+				notes[i].Body = new(strings.Repeat("x", 100_000))
+			}
+		}
+		insert(t, b, notes...)
+		for _, run := range []func() repo.Run{
+			func() repo.Run { return sweep(t, b, repo.SweepRequest{}) },
+			func() repo.Run { return verify(t, b, false) },
+		} {
+			var ended repo.Run
+			batches := 0
+			for _, s := range b.Statements(func() { ended = run() }) {
+				if strings.Contains(s, "SET position = ") && strings.Contains(s, "busy_ms") {
+					batches++
+				}
+			}
+			if clean(t, b, ended); ended.Done != 40 || batches < 6 || batches > 40 {
+				t.Errorf("%+v, in %d batches", ended, batches)
+			}
 		}
 	})
 }

@@ -7,9 +7,9 @@ import (
 
 // A run's key range is cut into chunks one at a time, as workers ask for them.
 
-// chunkRows is how many rows a chunk has when it is cut: enough that cutting costs nothing, and few enough that several
-// workers end at about the same time.
-const chunkRows = 10_000
+// chunkRows is how many rows a chunk has: enough that cutting costs nothing, and few enough that several workers end at
+// about the same time.
+const chunkRows = 50_000
 
 // roomForWorker is the condition that a run, given as an SQL expression, is running and has fewer workers than it may
 // have.
@@ -72,8 +72,8 @@ func (e runs) cutRange(ctx context.Context, t *tx, run Run, c *chunk, bound sql.
 	if bound.Valid {
 		var s sqlText
 		s.add("SELECT CAST(n.key AS text) FROM (")
-		e.sweeping.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, chunkRows)
-		s.add(") n ORDER BY n.key LIMIT 1 OFFSET CAST(? AS integer)", chunkRows-1)
+		e.sweeping.nextKeys(&s, root, chunk{Upper: &bound.String, Position: c.Position}, e.db.chunkRows)
+		s.add(") n ORDER BY n.key LIMIT 1 OFFSET CAST(? AS integer)", e.db.chunkRows-1)
 		if err := scanText(ctx, t.Session, &upper, s.text.String(), s.args...); err != nil {
 			return err
 		}

@@ -53,6 +53,8 @@ type DB struct {
 	// phasePatience is Config.PhasePatience.
 	phasePatience time.Duration
 	leases        leases
+	chunkRows     int                    // how many rows a chunk has when it is cut
+	maxBytes      int                    // how much the rows of a batch may have
 	addingKeys    singleflight.Group     // by entity, while its child keys are added
 	secret        atomic.Pointer[string] // identifies our transactions to PostgreSQL's triggers; nil until it is read
 }
@@ -74,7 +76,8 @@ func Open(ctx context.Context, url string, config Config) (*DB, error) {
 		config.PhasePatience = 30 * time.Second
 	}
 	db := &DB{
-		phasePatience: config.PhasePatience, logger: config.Logger, wake: make(chan struct{}, 1),
+		phasePatience: config.PhasePatience, chunkRows: chunkRows, maxBytes: maxBytes,
+		logger: config.Logger, wake: make(chan struct{}, 1),
 		usage: newUsageCounter(), leases: leases{length: leaseTime},
 	}
 	settings := database.Settings{

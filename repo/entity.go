@@ -1,12 +1,12 @@
 package repo
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -150,22 +150,27 @@ func ownTable(entity, what string) string {
 
 // fenceQuery is a scalar subquery for the fence: what a statement says about the entity besides its answer.
 func (e statements) fenceQuery() string {
+	return fill(`(SELECT f.fence FROM ({source}) f)`, "source", e.fenceSource())
+}
+
+// fenceSource is a query of the fence, as decodeFence reads it, and of how many marks of all keys there are of either
+// kind. It has no row where the database does not know the entity.
+func (e statements) fenceSource() string {
 	d := e.db.dialect
-	return e.sql(`(SELECT {object} FROM {coexist_entity} e WHERE e.name = {name})`,
-		"object", d.Object([]database.Member{
-			{"phase", "e.phase"},
-			{"epoch", "e.epoch"},
-			{"mappingVersion", "e.mapping_version"},
-			{"incomplete", d.Value("e", flag("incomplete"))},
-			{"restoring", d.Value("e", flag("restoring"))},
-			{"allMarks", d.Object([]database.Member{
-				{"gone", e.countAll(markAllGone)},
-				{"stale", e.countAll(markAllStale)},
-			})},
-			{"now", d.Now()},
-			{"standby", d.Standby()},
-			{"hidden", d.Hides(e.readTables())},
-		}))
+	bit := func(condition string) string {
+		return fill(`CASE WHEN {condition} THEN 1 ELSE 0 END`, "condition", condition)
+	}
+	return e.sql(`SELECT {fields} AS fence, n.gone, n.stale FROM {coexist_entity} e CROSS JOIN
+		(SELECT {gone} AS gone, {stale} AS stale FROM {mark} a WHERE a.key IS NULL) n WHERE e.name = {name}`,
+		"gone", countKind(markAllGone), "stale", countKind(markAllStale), "fields", strings.Join([]string{
+			"e.phase", "e.epoch", "e.mapping_version", bit("e.incomplete"), bit("e.restoring"), "n.gone", "n.stale",
+			bit(d.Standby()), bit(d.Hides(e.readTables())), d.NowText(),
+		}, " || ' ' || "))
+}
+
+// countKind counts the marks a of a kind.
+func countKind(kind markKind) string {
+	return fill(`count(CASE WHEN a.kind = {kind} THEN 1 END)`, "kind", literal(string(kind)))
 }
 
 func markDocument(d database.Expressions) string {
@@ -178,13 +183,31 @@ func markDocument(d database.Expressions) string {
 	})
 }
 
+// decodeFence reads what fenceSource has written. document is nil where that has found nothing.
 func (e *entity) decodeFence(document []byte, f *fence) error {
 	if document == nil {
 		return fmt.Errorf(
 			"%w: it does not know entity %s: start the server with --auto-migrate, or run what `coexist ddl` prints",
 			ErrUnavailable, e.name)
 	}
-	return json.Unmarshal(document, f)
+	rest, broken := string(document), false
+	next := func() (field string) {
+		field, rest, _ = strings.Cut(rest, " ")
+		return field
+	}
+	number := func() int64 {
+		n, err := strconv.ParseInt(next(), 10, 64)
+		broken = broken || err != nil
+		return n
+	}
+	*f = fence{Phase: Phase(next()), Epoch: number(), MappingVersion: int(number())}
+	f.Incomplete, f.Restoring = number() != 0, number() != 0
+	f.AllMarks = allMarks{Gone: number(), Stale: number()}
+	f.Standby, f.Hidden, f.Now = number() != 0, number() != 0, next()
+	if broken || f.Now == "" {
+		return fmt.Errorf("the fence of %s cannot be read: %q", e.name, document)
+	}
+	return nil
 }
 
 // flag is a Boolean column of the engine's own tables.

@@ -20,6 +20,12 @@ func (db *DB) ReplaceConnections() {
 // ShortenLeases sets how long a process looks at a lease that is not renewed before it takes that over.
 func (db *DB) ShortenLeases(length time.Duration) { db.leases.length = length }
 
+// CutInto sets how many rows a chunk has that this process cuts.
+func (db *DB) CutInto(rows int) { db.chunkRows = rows }
+
+// LimitBatches sets how many bytes the rows of a batch may have.
+func (db *DB) LimitBatches(bytes int) { db.maxBytes = bytes }
+
 // CaptureName is what the names of the triggers on a V1 table begin with, and the name of their function.
 func CaptureName(name, table string) string {
 	e := capture{statements{&tables{name: name, db: &DB{pools: &database.Pools{Schema: "public"}}}}}
@@ -36,6 +42,7 @@ func ReadAllWays[V1, V2 any](ctx context.Context, r *Repository[V1, V2], upper s
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
+	found.pair()
 	_, ranged, err := r.readPairs(ctx, c, limit)
 	if err != nil {
 		return nil, nil, nil, nil, err

@@ -36,17 +36,17 @@ const (
 // fence is what each statement says about the entity besides its answer: the conditions under which the answer was
 // made.
 type fence struct {
-	Phase          Phase    `json:"phase"`
-	Epoch          int64    `json:"epoch"`
-	MappingVersion int      `json:"mappingVersion"`
-	Incomplete     bool     `json:"incomplete"` // CUTOVER was forced: a key without a fresh copy is still led by V1
-	Restoring      bool     `json:"restoring"`  // in CONTRACT: V1 is being rebuilt, and writes are dual again
-	AllMarks       allMarks `json:"allMarks"`   // the marks of every key at once
-	Now            string   `json:"now"`        // the database's clock
+	Phase          Phase
+	Epoch          int64
+	MappingVersion int
+	Incomplete     bool     // CUTOVER was forced: a key without a fresh copy is still led by V1
+	Restoring      bool     // in CONTRACT: V1 is being rebuilt, and writes are dual again
+	AllMarks       allMarks // the marks of every key at once
+	Now            string   // the database's clock
 	// a replica answered, which may lag behind writes that were acknowledged
-	Standby bool `json:"standby"`
+	Standby bool
 	// row-level security may hide rows from us, so that a missing row proves nothing
-	Hidden bool `json:"hidden"`
+	Hidden bool
 }
 
 // check returns an error when this version of the engine does not know the phase in force, when a replica answered, or

@@ -18,11 +18,11 @@ import (
 
 // rangeRead is what a range read has found.
 type rangeRead struct {
-	e        sweeping
-	after    *string // the range begins behind this key, or with the first
+	e sweeping
+	keyRange
 	fence    fence
-	rows     int    // how many keys are in the range
-	last     string // the last of them
+	rows     int // how many keys are in the range
+	bytes    int // of what was read
 	unusual  map[string]bool
 	v1, v2   []aggregateRow
 	children []*childRows
@@ -30,9 +30,9 @@ type rangeRead struct {
 
 // aggregateRow is a row of a root table, with its child rows.
 type aggregateRow struct {
-	key    string // of V1's row
-	value  reflect.Value
-	copied storedCopy // of V2's: the engine's columns
+	key    string
+	value  reflect.Value // a pointer
+	copied storedCopy    // of V2's: the engine's columns
 }
 
 // readRange reads which range a query of keys, as v1Keys and bothKeys make it, goes over behind a key, and then what
@@ -40,12 +40,25 @@ type aggregateRow struct {
 func (e sweeping) readRange(ctx context.Context, keys sqlText, after *string,
 	queries func(*rangeRead) []database.SnapshotQuery,
 ) (*rangeRead, error) {
-	r := &rangeRead{e: e, after: after, unusual: map[string]bool{}}
+	r := &rangeRead{e: e, keyRange: keyRange{after: after}, unusual: map[string]bool{}}
 	err := e.db.pools.InSnapshot(ctx, func(s database.Snapshot) error {
 		if err := s.Run(ctx, r.end(keys)...); err != nil || r.rows == 0 {
 			return err
 		}
-		return s.Run(ctx, queries(r)...)
+		all := queries(r)
+		for i := range all {
+			row := all[i].Row
+			all[i].Row = func(values [][]byte, oids []uint32) error {
+				for _, v := range values {
+					r.bytes += len(v)
+				}
+				if r.bytes > 2*e.db.maxBytes && r.rows > 1 {
+					return errTooLarge
+				}
+				return row(values, oids)
+			}
+		}
+		return s.Run(ctx, all...)
 	})
 	if err == nil {
 		err = r.fence.check()
@@ -78,10 +91,7 @@ func (r *rangeRead) end(keys sqlText) []database.SnapshotQuery {
 
 // within is the condition that a key lies in the range, and its arguments.
 func (r *rangeRead) within(key string) (condition string, args []any) {
-	if r.after == nil {
-		return r.e.sql(`{key} <= {?}`, "key", key), []any{r.last}
-	}
-	return r.e.sql(`{key} > {?} AND {key} <= {?}`, "key", key), []any{*r.after, r.last}
+	return r.contains(r.e.statements, key)
 }
 
 // withinBoth is within for rows t of V1 and rows c of V2. Both sides have the range, so that no plan goes over a whole
@@ -109,18 +119,49 @@ func (r *rangeRead) notCopied() []database.SnapshotQuery {
 	return queries
 }
 
-// pairs asks for V1's rows, for the copies of these, and for the keys that are unusual to a verification: those with
-// marks, and those of copies without a V1 row.
+// pairs asks for the rows of both shapes, and for the keys that are unusual to a verification: those with marks. Each
+// table is read by its own range, without a join. Who pairs the rows finds what has no partner (pair).
 func (r *rangeRead) pairs() []database.SnapshotQuery {
 	e := r.e
 	withinV1, withinV2, args := r.withinBoth()
-	both := append(slices.Clone(args), args...)
-	queries := []database.SnapshotQuery{r.marked(), r.keys(e.sql(`SELECT CAST(c.{v2.key} AS text) FROM {v2} c LEFT JOIN
-		{v1} t ON t.{v1.key} = c.{v2.key} AND {withinV1} WHERE t.{v1.key} IS NULL AND {withinV2}`,
-		"withinV1", withinV1, "withinV2", withinV2), both)}
-	queries = append(queries, r.aggregates(e.v1, "t", e.sql(`{v1} t`), withinV1, args, &r.v1)...)
-	return append(queries, r.aggregates(e.v2, "c", e.sql(`{v2} c JOIN {v1} t ON t.{v1.key} = c.{v2.key} AND {withinV1}`,
-		"withinV1", withinV1), withinV2, both, &r.v2)...)
+	return slices.Concat([]database.SnapshotQuery{r.marked()},
+		r.aggregates(e.v1, "t", e.sql(`{v1} t`), withinV1, args, &r.v1),
+		r.aggregates(e.v2, "c", e.sql(`{v2} c`), withinV2, args, &r.v2))
+}
+
+// pair returns, for each row of V1, the index of its copy in v2, or -1. A copy without a V1 row is unusual. Then so is
+// each V1 row without a copy, since the two may spell one key differently.
+func (r *rangeRead) pair() []int {
+	partner, at := make([]int, len(r.v1)), 0
+	for i := range r.v1 {
+		partner[i] = -1
+		if at < len(r.v2) && r.v2[at].key == r.v1[i].key {
+			partner[i] = at
+			at++
+		}
+	}
+	if at == len(r.v2) {
+		return partner
+	}
+	place := make(map[string]int, len(r.v1))
+	for i := range r.v1 {
+		place[r.v1[i].key], partner[i] = i, -1
+	}
+	alone := false
+	for n, row := range r.v2 {
+		i, found := place[row.key]
+		if found {
+			partner[i] = n
+			continue
+		}
+		r.unusual[row.key], alone = true, true
+	}
+	for i := range r.v1 {
+		if alone && partner[i] < 0 {
+			r.unusual[r.v1[i].key] = true
+		}
+	}
+	return partner
 }
 
 // keys asks for keys that are unusual.
@@ -144,8 +185,7 @@ func (r *rangeRead) marked(besides ...string) database.SnapshotQuery {
 		"selects", strings.Join(selects, " UNION ")), args)
 }
 
-// aggregates asks for the rows of a root table, and of its child tables. from and where may name the root's alias, and
-// t, which is V1's root.
+// aggregates asks for the rows of a root table, and of its child tables. from and where may name the root's alias.
 func (r *rangeRead) aggregates(of *shape.Table, alias, from, where string, args []any,
 	to *[]aggregateRow,
 ) []database.SnapshotQuery {
@@ -159,21 +199,22 @@ func (r *rangeRead) aggregates(of *shape.Table, alias, from, where string, args 
 			"c.coexist_stale_seen",
 		}, columns...)
 	}
+	values := slab{of: of.GoType}
 	queries := []database.SnapshotQuery{{
-		SQL: e.sql(`SELECT CAST(t.{v1.key} AS text), {columns} FROM {from} WHERE {where} ORDER BY t.{v1.key}`,
-			"columns", strings.Join(columns, ", "), "from", from, "where", where),
+		SQL: fill(`SELECT CAST({key} AS text), {columns} FROM {from} WHERE {where} ORDER BY {key}`,
+			"key", alias+"."+quote(of.Key.Name), "columns", strings.Join(columns, ", "), "from", from, "where", where),
 		Args: args,
-		Row: func(values [][]byte, oids []uint32) error {
-			row := aggregateRow{key: string(values[0]), value: reflect.New(of.GoType)}
-			values, oids = values[1:], oids[1:]
+		Row: func(columns [][]byte, oids []uint32) error {
+			row := aggregateRow{key: string(columns[0]), value: values.next()}
+			columns, oids = columns[1:], oids[1:]
 			if isV2 {
 				row.copied = storedCopy{
-					MappingVersion: int(database.Integer(values[0])), Refined: values[1][0] != 0,
-					GoneSeen: database.Integer(values[2]), StaleSeen: database.Integer(values[3]),
+					MappingVersion: int(database.Integer(columns[0])), Refined: columns[1][0] != 0,
+					GoneSeen: database.Integer(columns[2]), StaleSeen: database.Integer(columns[3]),
 				}
-				values, oids = values[4:], oids[4:]
+				columns, oids = columns[4:], oids[4:]
 			}
-			if !readFields(fields, values, oids, row.value.Elem()) {
+			if database.ReadRow(fields, columns, oids, row.value.Elem()) != nil {
 				r.unusual[row.key] = true
 			}
 			*to = append(*to, row)
@@ -195,7 +236,14 @@ func (r *rangeRead) childQuery(children *childRows, of *shape.Table, alias, from
 	rows.Set(reflect.MakeSlice(rows.Type(), 0, 64)) // not nil: a parent without rows has an empty list
 	children.rows = rows
 	fields := database.FieldsOf(r.e.db.dialect, "d", children.Columns)
-	order := []string{"t." + quote(r.e.v1.Key.Name)}
+	key := alias + "." + quote(of.Key.Name)
+	from += fill(` JOIN {child} d ON d.{parentKey} = {key}`, "child", children.SQL,
+		"parentKey", quote(children.ParentKey), "key", key)
+	if of == r.e.v2 { // whose parent keys compare as its keys do
+		key, from = "d."+quote(children.ParentKey), children.SQL+" d"
+		where, args = r.within(key)
+	}
+	order := []string{key}
 	if len(children.Own) == 0 {
 		order = append(order, "d."+quote(shape.PositionColumn))
 	}
@@ -203,22 +251,20 @@ func (r *rangeRead) childQuery(children *childRows, of *shape.Table, alias, from
 		order = append(order, "d."+quote(children.Columns[own].Name))
 	}
 	return database.SnapshotQuery{
-		SQL: r.e.sql(`SELECT CAST(t.{v1.key} AS text), {columns} FROM {from} JOIN {child} d
-			ON d.{parentKey} = {alias}.{key} WHERE {where} ORDER BY {order}`,
-			"columns", strings.Join(expressions(fields), ", "), "from", from, "child", children.SQL,
-			"parentKey", quote(children.ParentKey), "alias", alias, "key", quote(of.Key.Name), "where", where,
+		SQL: fill(`SELECT CAST({key} AS text), {columns} FROM {from} WHERE {where} ORDER BY {order}`, "key", key,
+			"columns", strings.Join(expressions(fields), ", "), "from", from, "where", where,
 			"order", strings.Join(order, ", ")),
 		Args: args,
 		Row: func(values [][]byte, oids []uint32) error {
-			n := rows.Len()
-			if last := len(children.begin) - 1; last < 0 || children.begin[last].key != string(values[0]) {
-				children.begin = append(children.begin, parentRows{string(values[0]), n})
+			if !children.belongs(values[0]) {
+				return nil
 			}
+			n := rows.Len()
 			if n == rows.Cap() {
 				rows.Grow(n)
 			}
 			rows.SetLen(n + 1)
-			if !readFields(fields, values[1:], oids[1:], rows.Index(n)) {
+			if database.ReadRow(fields, values[1:], oids[1:], rows.Index(n)) != nil {
 				r.unusual[string(values[0])] = true
 			}
 			return nil
@@ -237,44 +283,72 @@ func expressions(fields []database.Field) []string {
 	return columns
 }
 
-// readFields reads the values of a row. It returns false where one of them is unusual.
-func readFields(fields []database.Field, values [][]byte, oids []uint32, row reflect.Value) bool {
-	for i := range fields {
-		if fields[i].Read(values[i], oids[i], row) != nil {
-			return false
-		}
+// slab gives memory to many values of a type at once.
+type slab struct {
+	of   reflect.Type
+	rows reflect.Value // a slice
+}
+
+// next is a pointer to a new value.
+func (s *slab) next() reflect.Value {
+	const most = 256
+	if !s.rows.IsValid() {
+		s.rows = reflect.New(reflect.SliceOf(s.of)).Elem()
 	}
-	return true
+	n := s.rows.Len()
+	if n == s.rows.Cap() {
+		n = 0
+		s.rows.Set(reflect.MakeSlice(s.rows.Type(), 0, most))
+	}
+	s.rows.SetLen(n + 1)
+	return s.rows.Index(n).Addr()
 }
 
 // childRows are the rows of a child table in a range, in the order of their parents and of their own.
 type childRows struct {
 	*shape.Child
 	rows    reflect.Value // a slice
-	begin   []parentRows
+	ends    []int         // where the rows of each parent end, as far as they are read
+	alone   string        // the last parent key that is no parent's
 	parents *[]aggregateRow
 }
 
-// parentRows says where the rows of a parent begin.
-type parentRows struct {
-	key  string
-	from int
+// belongs makes the next row one of the parent with a key. The parents, and the rows, are in one order. It returns
+// false for a row without a parent, which somebody has left who has deleted a copy by hand.
+func (r *childRows) belongs(parent []byte) bool {
+	before := r.rows.Len()
+	at := max(len(r.ends)-1, 0)
+	if len(r.ends) == 0 || (*r.parents)[at].key != string(parent) {
+		if r.alone != "" && r.alone == string(parent) {
+			return false
+		}
+		for at < len(*r.parents) && (*r.parents)[at].key != string(parent) {
+			at++
+		}
+		if at == len(*r.parents) {
+			r.alone = string(parent)
+			return false
+		}
+		for len(r.ends) <= at {
+			r.ends = append(r.ends, before)
+		}
+	}
+	r.ends[at] = before + 1
+	return true
 }
 
-// give gives each parent its rows. The parents, and the rows, are in one order.
+// give gives each parent its rows.
 func (r *childRows) give() {
 	if !r.rows.IsValid() {
 		return
 	}
-	next := 0
-	for _, p := range *r.parents {
-		from, to := r.rows.Len(), r.rows.Len()
-		if next < len(r.begin) && r.begin[next].key == p.key {
-			from = r.begin[next].from
-			if next++; next < len(r.begin) {
-				to = r.begin[next].from
-			}
+	from := 0
+	for i, p := range *r.parents {
+		to := from
+		if i < len(r.ends) {
+			to = r.ends[i]
 		}
 		p.value.Elem().FieldByIndex(r.Index).Set(r.rows.Slice3(from, to, to))
+		from = to
 	}
 }

@@ -96,10 +96,13 @@ func (e statements) readAround(w want, lead side, in form, keyQuery, extra strin
 			FROM ({copies}) s`,
 			"v1", v1, "quarantined", e.quarantined("s.key"), "copies", e.freshness(copies))
 	}
+	// Ordinals begin with 0 or 1, and the fence is read from the first row alone.
 	r.text = fill(`
-		SELECT CAST({fence} AS text), r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)
+		WITH coexist_fence AS MATERIALIZED ({fence})
+		SELECT CASE WHEN coalesce(r.ord, 0) < 2 THEN (SELECT f.fence FROM coexist_fence f) END,
+			r.ord, r.key, r.extra, r.v1, r.copy, r.marks, coalesce(r.quarantined, false)
 		FROM (SELECT 1 AS one) o LEFT JOIN ({rows}) r ON o.one = 1 ORDER BY r.ord`,
-		"fence", e.fenceQuery(), "rows", rows)
+		"fence", e.fenceSource(), "rows", rows)
 	return r
 }
 
@@ -164,11 +167,12 @@ func (e statements) quarantined(key string) string {
 }
 
 // freshness adds the column fresh to a query of seq, gone_seen, stale_seen and marks. A copy is fresh if it exists, no
-// mark for its key is visible, and its storer had seen every mark for all keys.
+// mark for its key is visible, and its storer had seen every mark for all keys, which coexist_fence counts.
 func (e statements) freshness(query string) string {
 	return e.sql(`
 		SELECT m.*, (m.seq IS NOT NULL AND m.marks = '[]' AND m.gone_seen = {all gone} AND m.stale_seen = {all stale}) AS fresh
-		FROM ({query}) m{once}`, "query", query, "once", e.db.dialect.Once())
+		FROM ({query}) m{once}`, "query", query, "once", e.db.dialect.Once(), "all gone", "(SELECT f.gone FROM coexist_fence f)",
+		"all stale", "(SELECT f.stale FROM coexist_fence f)")
 }
 
 // sawAll is the condition that the storer of the copy c had seen every mark for all keys.

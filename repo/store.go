@@ -88,7 +88,14 @@ func (e copies) storeLazily(ctx context.Context, f fence, items []pending, failu
 }
 
 // store writes copies, and returns the keys of those that it wrote. The others have changed since they were read.
-func (e copies) store(ctx context.Context, t *tx, items []pending, origin Origin) (_ map[string]bool, err error) {
+func (e copies) store(ctx context.Context, t *tx, items []pending, origin Origin) (map[string]bool, error) {
+	return e.storeWithin(ctx, t, items, origin, nil)
+}
+
+// storeWithin is store for items whose keys are all within a range, unless that is nil.
+func (e copies) storeWithin(ctx context.Context, t *tx, items []pending, origin Origin,
+	within *keyRange,
+) (_ map[string]bool, err error) {
 	if len(items) > 0 {
 		defer func() { e.storeEnded(ctx, err) }()
 	}
@@ -107,7 +114,7 @@ func (e copies) store(ctx context.Context, t *tx, items []pending, origin Origin
 	if err := e.update(ctx, t, stale, origin, stored); err != nil {
 		return nil, err
 	}
-	return stored, e.finishStore(ctx, t, items, stored, origin)
+	return stored, e.finishStore(ctx, t, items, stored, origin, within)
 }
 
 func (e copies) row(t *tx, p *pending, origin Origin) shape.Row {
@@ -201,7 +208,9 @@ func (e copies) update(ctx context.Context, t *tx, items []*pending, origin Orig
 // were read, and releases the rows from quarantine. A write or a repair knows that V1 has the row. If marks that it
 // read are gone, a sweep has made a tombstone of them, and the write is busy. Any other storer holds no lock on V1: it
 // has then read an older state, and its copy lies under the tombstone.
-func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin) error {
+func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored map[string]bool, origin Origin,
+	within *keyRange,
+) error {
 	var marks []mark
 	var released []string
 	var won []*pending
@@ -216,7 +225,7 @@ func (e copies) finishStore(ctx context.Context, t *tx, items []pending, stored 
 		}
 		won = append(won, p)
 	}
-	if err := e.replaceChildren(ctx, t, won); err != nil {
+	if err := e.replaceChildren(ctx, t, won, within); err != nil {
 		return err
 	}
 	deleted, err := e.marks.remove(ctx, t, marks)

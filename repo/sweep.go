@@ -12,6 +12,7 @@ import (
 
 // swept is what a sweep decides to do with a batch.
 type swept struct {
+	within   *keyRange // of all items, nil where it is not known
 	items    []pending
 	failures []failure
 	// newFailures counts the failures that were not in quarantine before.
@@ -33,7 +34,7 @@ func (r *Repository[V1, V2]) prepareSweep(ctx context.Context, run Run, c chunk,
 	if err != nil {
 		return nil, err
 	}
-	var do swept
+	do := swept{within: b.within}
 	for _, s := range read {
 		r.decide(&do, s, run.olderThan)
 	}
@@ -75,13 +76,14 @@ func (r *Repository[V1, V2]) readRange(ctx context.Context, c chunk, limit int) 
 	if err != nil {
 		return nil, nil, err
 	}
-	read := make([]*seen[V1, V2], 0, len(found.v1)+len(found.unusual))
-	for _, row := range found.v1 {
+	read, all := make([]*seen[V1, V2], 0, len(found.v1)+len(found.unusual)), make([]seen[V1, V2], len(found.v1))
+	for i, row := range found.v1 {
 		if !found.unusual[row.key] {
-			read = append(read, &seen[V1, V2]{
+			all[i] = seen[V1, V2]{
 				key: row.key, fence: found.fence, v1: row.value.Interface().(*V1),
 				state: state{all: found.fence.AllMarks},
-			})
+			}
+			read = append(read, &all[i])
 		}
 	}
 	b := found.batch(limit)
@@ -91,7 +93,7 @@ func (r *Repository[V1, V2]) readRange(ctx context.Context, c chunk, limit int) 
 
 // batch is the batch of the range.
 func (r *rangeRead) batch(limit int) *batch {
-	return &batch{fence: r.fence, rows: r.rows, last: r.last, end: r.rows < limit}
+	return &batch{fence: r.fence, rows: r.rows, bytes: r.bytes, last: r.last, end: r.rows < limit, within: &r.keyRange}
 }
 
 // readUnusual reads by key what a range read has left.
@@ -120,7 +122,7 @@ func (r *Repository[V1, V2]) readUnusual(ctx context.Context, b *batch, found *r
 }
 
 func (e sweeping) apply(ctx context.Context, t *tx, c chunk, do swept) (outcome, error) {
-	stored, err := e.copies.store(ctx, t, do.items, OriginSweep)
+	stored, err := e.copies.storeWithin(ctx, t, do.items, OriginSweep, do.within)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -164,7 +166,7 @@ func (r *Repository[V1, V2]) readBatch(ctx context.Context, w want, keyQuery sql
 	b := &batch{fence: f, rows: len(answers), end: len(answers) < limit}
 	read := make([]*seen[V1, V2], len(answers))
 	for i, a := range answers {
-		b.last = a.key
+		b.last, b.bytes = a.key, b.bytes+len(a.v1)+len(a.copy)
 		if read[i], err = r.decode(f, a); err != nil {
 			return nil, nil, err
 		}

@@ -95,14 +95,14 @@ func (r *Repository[V1, V2]) readPairs(ctx context.Context, c chunk, limit int) 
 	if err != nil {
 		return nil, nil, err
 	}
-	read := make([]*seen[V1, V2], 0, found.rows)
-	copies := found.v2
-	for _, row := range found.v1 {
-		s := &seen[V1, V2]{key: row.key, fence: found.fence, v1: row.value.Interface().(*V1)}
-		if len(copies) > 0 && copies[0].key == row.key {
-			s.v2, s.copy = copies[0].value.Interface().(*V2), copies[0].copied
+	read, all := make([]*seen[V1, V2], 0, found.rows), make([]seen[V1, V2], len(found.v1))
+	for i, partner := range found.pair() {
+		row := found.v1[i]
+		s := &all[i]
+		s.key, s.fence, s.v1 = row.key, found.fence, row.value.Interface().(*V1)
+		if partner >= 0 {
+			s.v2, s.copy = found.v2[partner].value.Interface().(*V2), found.v2[partner].copied
 			s.state.hasCopy, s.state.seen = true, allMarks{Gone: s.copy.GoneSeen, Stale: s.copy.StaleSeen}
-			copies = copies[1:]
 		}
 		s.state.all = s.state.seen
 		if found.fence.leader() == sideV1 {

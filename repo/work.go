@@ -31,8 +31,11 @@ type converter interface {
 type batch struct {
 	fence fence
 	rows  int // that were looked at
+	bytes int // that they have, roughly
 	last  string
 	end   bool // the chunk ends with this batch
+	// within has the keys of the batch, unless it is nil.
+	within *keyRange
 	// writes are the keys whose V1 rows it may write.
 	writes []string
 	// apply does the work in the batch's transaction.
@@ -48,21 +51,21 @@ type outcome struct{ migrated, quarantined, behind, faults int }
 const (
 	leaseTime  = 5 * time.Second
 	firstBatch = 100
-	maxBatch   = 5000
-	// batchTarget is how long a batch should take: long enough to be worth its commit, short enough to wait for.
-	batchTarget = 300 * time.Millisecond
+	maxBatch   = 10_000
+	// maxBytes is how much the rows of a batch may have, so that a run needs little memory however large rows are.
+	maxBytes = 16 << 20
 	// batchPatience is how long a batch may take.
 	batchPatience = 30 * time.Second
 )
 
-// nextBatchSize follows the target: it doubles the size while batches take less than half of the target, and halves it
-// when they take longer than the target.
-func nextBatchSize(size int, took time.Duration) int {
+// nextBatchSize follows the target of how long a batch should take: it doubles the size while batches take less than
+// half of that, and halves it when they take longer, or have more bytes than the most that they should.
+func nextBatchSize(size int, took, target time.Duration, bytes, most int) int {
 	switch {
-	case took < batchTarget/2:
-		return min(2*size, maxBatch)
-	case took > batchTarget:
+	case took > target, bytes > most:
 		return max(size/2, 1)
+	case took < target/2 && bytes < most/2:
+		return min(2*size, maxBatch)
 	default:
 		return size
 	}
@@ -229,6 +232,8 @@ func (e runs) fail(ctx context.Context, run Run, reason error) {
 // workOnChunk does one batch after another. It returns nil once the chunk is done.
 func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) error {
 	defer e.giveBack(ctx, c)
+	var ahead *ahead
+	defer func() { ahead.drop() }()
 	unknown := 0 // consecutive rows refused by an error that does not say that it is the row's fault
 	for {
 		began := time.Now()
@@ -238,9 +243,16 @@ func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) erro
 		if rate := c.rate(); rate > 0 {
 			w.size = min(w.size, rate)
 		}
-		b, err := e.converter.prepare(ctx, run, c, w.size)
+		b, err := e.next(ctx, run, c, w.size, ahead)
+		if ahead = nil; errors.Is(err, errTooLarge) {
+			w.size = max(1, w.size/2)
+			continue
+		}
 		if err != nil {
 			return err
+		}
+		if c.readsAhead(run, b) {
+			ahead = e.readAhead(ctx, run, c, b.last, w.size)
 		}
 		next, err := e.commitBatch(ctx, run, c, b, began)
 		if err == nil {
@@ -250,6 +262,8 @@ func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) erro
 			// One row is at fault: halve the batch down to it.
 			if b.rows > 1 {
 				w.size = b.rows / 2
+				ahead.drop()
+				ahead = nil
 				continue
 			}
 			if _, known := errors.AsType[*database.ConstraintError](err); !known {
@@ -275,7 +289,8 @@ func (e runs) workOnChunk(ctx context.Context, run Run, c chunk, w *worker) erro
 			return nil
 		}
 		c = *next
-		w.size = min(w.most, nextBatchSize(w.size, time.Since(began)))
+		took, target := time.Since(began), e.db.dialect.BatchTarget()
+		w.size = min(w.most, nextBatchSize(w.size, took, target, b.bytes, e.db.maxBytes))
 		if err := e.pace(ctx, c, b.rows, began); err != nil {
 			return err
 		}

@@ -66,7 +66,9 @@ func TestSweep(t *testing.T) {
 		s.work()
 		s.customers(sampleCustomers(300)...)
 		s.customers(models.CustomerV1{CustomerID: "BAD", Country: new("Atlantis")})
-		s.get(`{ customerV2(customerId: "ALFKI") { name } }`, nil)
+		repotest.Until(t, "a read stores its row, which takes patience under load", func() bool {
+			return strings.Contains(s.get(`{ customerV2(customerId: "ALFKI") { copy { stored } } }`, nil), "true")
+		})
 		started := s.sweep(vars{"entity": "CUSTOMER", "workers": 2})
 		if started.Kind != "SWEEP" || started.Entity != "CUSTOMER" || started.Actor != "operator" ||
 			started.Workers != 2 || started.MaxRowsPerSecond != nil {

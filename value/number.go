@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -23,14 +22,51 @@ import (
 // that a program put there.
 type Number string
 
-// numberForm matches a decimal as databases and JSON write it. An exponent has at most three digits.
-var numberForm = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$`)
+// hasNumberForm reports whether a text is a decimal as databases and JSON write it. An exponent has at most three
+// digits.
+func hasNumberForm(text string) bool {
+	const longestExponent = 3
+	rest := strings.TrimPrefix(text, "-")
+	whole := digits(rest)
+	if whole == 0 || whole > 1 && rest[0] == '0' {
+		return false
+	}
+	rest = rest[whole:]
+	if fraction, found := strings.CutPrefix(rest, "."); found {
+		n := digits(fraction)
+		if n == 0 {
+			return false
+		}
+		rest = fraction[n:]
+	}
+	if rest == "" {
+		return true
+	}
+	if rest[0] != 'e' && rest[0] != 'E' {
+		return false
+	}
+	if rest = rest[1:]; rest != "" && (rest[0] == '+' || rest[0] == '-') {
+		rest = rest[1:]
+	}
+	n := digits(rest)
+	return n > 0 && n <= longestExponent && n == len(rest)
+}
+
+// digits is how many digits a text begins with.
+func digits(text string) int {
+	for i := range len(text) {
+		if text[i] < '0' || text[i] > '9' {
+			return i
+		}
+	}
+	return len(text)
+}
 
 // ParseNumber returns a decimal as a Number. A decimal with an exponent stands for a double: the result is the shortest
 // decimal that gives this double back. If it is beyond the range of a double, the result has its exact value.
 // ParseNumber fails if the text is not a decimal, or has an exponent of more than three digits.
 func ParseNumber(text string) (Number, error) {
-	if !numberForm.MatchString(text) {
+	if !hasNumberForm(text) {
 		return "", fmt.Errorf("%.40q is not a number", text)
 	}
 	const exactInDouble = 15 // a double gives back this many digits
@@ -87,7 +123,7 @@ func (n Number) Meaning() (decimal.Decimal, error) {
 }
 
 // IsDecimal reports whether n is a decimal. NaN, an infinity and a text are not.
-func (n Number) IsDecimal() bool { return numberForm.MatchString(string(n)) }
+func (n Number) IsDecimal() bool { return hasNumberForm(string(n)) }
 
 // MarshalJSON writes a decimal as a JSON number, and everything else as a string.
 func (n Number) MarshalJSON() ([]byte, error) {
@@ -151,6 +187,14 @@ func (n Number) Double() (Number, error) {
 	return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
 }
 
+// OfDouble returns the Number of a double. It fails if f is infinite or no number.
+func OfDouble(f float64) (Number, error) {
+	if math.IsInf(f, 0) || math.IsNaN(f) {
+		return "", fmt.Errorf("%v is not a decimal", f)
+	}
+	return Number(strconv.FormatFloat(f, 'f', -1, 64)), nil
+}
+
 // Real returns n as PostgreSQL's real holds it, with the digits that the engine's reads give it (shortReal in
 // repo/internal/database). It fails if n is too large for a real.
 func (n Number) Real() (Number, error) {
@@ -158,6 +202,11 @@ func (n Number) Real() (Number, error) {
 	if err != nil {
 		return n, fmt.Errorf("is %s, which is too large", n)
 	}
+	return OfReal(f)
+}
+
+// OfReal is Real of a value that a real holds exactly. It fails if f is infinite or no number.
+func OfReal(f float64) (Number, error) {
 	const least, most, large = 6, 9, 1e38
 	for digits := least; ; digits++ {
 		text := strconv.FormatFloat(f, 'e', digits-1, 64)

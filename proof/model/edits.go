@@ -16,7 +16,7 @@ var edits = map[guard][]edit{
 		"child_rows.go", "make([]command, 0, len(e.v2.Children)+1)\n\tfor i := range e.v2.Children {",
 		"make([]command, 0, 1)\n\tfor i := range 0 {",
 	}},
-	orphansAreMended: {{"child_rows.go", "if !p.keeps(c) {", "if p.state.hasCopy && !p.keeps(c) {"}},
+	orphansAreMended: {{"child_rows.go", "(p.state.hasCopy || !childless[i])", "p.state.hasCopy && childless != nil"}},
 	onlyMarksThatWereRead: {{
 		"store.go", "deleted, err := e.marks.remove(ctx, t, marks)\n\tif err != nil {",
 		"written, deleted := []string{}, int64(len(marks))\n\tfor key := range stored {\n\t\twritten = append(written, key)\n\t}\n" +
@@ -72,7 +72,7 @@ var edits = map[guard][]edit{
 		"sweep.go", "if c.Upper == nil {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key",
 		"if true {\n\t\ts.add(\"false\")\n\t} else {\n\t\ts.add(\"u.key",
 	}},
-	batchHalves:      {{"work.go", "if b.rows > 1 {\n\t\t\t\tw.size = b.rows / 2\n\t\t\t\tcontinue\n\t\t\t}\n", ""}},
+	batchHalves:      {{"work.go", "if b.rows > 1 {\n\t\t\t\tw.size", "if false {\n\t\t\t\tw.size"}},
 	readSaysItsPhase: {{"read.go", "if (f.leader() == lead || w == wantBoth) && (", "if true && ("}},
 	writersShareFence: {
 		{

@@ -55,6 +55,9 @@ type classifier interface {
 	snapshot(ctx context.Context, p *Pools, conn *sql.Conn, read func(Snapshot) error) error
 	// MinPause is the shortest pause of a run between batches.
 	MinPause() time.Duration
+	// BatchTarget is how long a batch of a run should take: long enough to be worth its commit, short enough for those
+	// who wait for it.
+	BatchTarget() time.Duration
 }
 
 // catalog is what the database knows of tables.
@@ -183,6 +186,8 @@ type words interface {
 	// SkipLocked is what ends a query that locks the rows that nobody has locked.
 	SkipLocked() string
 	Now() string
+	// NowText is Now in the form of RFC 3339.
+	NowText() string
 	// Later is a point in time so many milliseconds from now.
 	Later(milliseconds string) string
 }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -28,6 +26,9 @@ type Field struct {
 	list       reflect.Type // nil for what is no list or map, whose elements may be NULL
 	read       func(value []byte, field reflect.Value) error
 	oids       []uint32 // the types whose values read takes
+	// plain is a text that is a string, or a pointer to one, and is read as it is: ReadRow reads it. withoutNUL means
+	// that a text with a NUL is unusual.
+	plain, withoutNUL bool
 }
 
 // ErrUnusual means that a value must be read from JSON, which also says what is wrong with it. ErrOtherType is an
@@ -79,6 +80,7 @@ func (postgres) Field(alias string, c *shape.Column) Field {
 	case shape.ReadsItself(c.GoType):
 	case family == "text" && kind == reflect.String:
 		f.read, f.oids = readText, []uint32{pgtype.TextOID, pgtype.VarcharOID}
+		f.plain = c.GoType == reflect.TypeFor[string]()
 		if shape.IsPadded(sqlType) {
 			f.Expression = Fill(`CAST({column} AS text)`, "column", f.Expression)
 		}
@@ -97,14 +99,14 @@ func (postgres) Field(alias string, c *shape.Column) Field {
 
 // Read reads a value of a type, by its object id, into the field of the model v. It fails with ErrUnusual.
 func (f *Field) Read(value []byte, oid uint32, v reflect.Value) error {
-	field := v.FieldByIndex(f.index)
+	field := f.of(v)
 	switch {
 	case value == nil && f.nullable:
 		field.SetZero()
 		return nil
 	case value == nil:
 		return ErrUnusual
-	case !slices.Contains(f.oids, oid):
+	case !f.takes(oid):
 		return ErrOtherType
 	case f.list != nil && shape.HoldsNull(value, f.list):
 		return ErrUnusual
@@ -151,7 +153,7 @@ func readReal(raw []byte, field reflect.Value) error {
 		return ErrUnusual
 	}
 	f := math.Float32frombits(binary.BigEndian.Uint32(raw))
-	return setNumber(float64(f), value.Number.Real, field)
+	return setNumber(float64(f), value.OfReal, field)
 }
 
 // readDouble reads a double precision into a Number.
@@ -161,11 +163,10 @@ func readDouble(raw []byte, field reflect.Value) error {
 		return ErrUnusual
 	}
 	f := math.Float64frombits(binary.BigEndian.Uint64(raw))
-	return setNumber(f, value.Number.Double, field)
+	return setNumber(f, value.OfDouble, field)
 }
 
-func setNumber(f float64, spell func(value.Number) (value.Number, error), field reflect.Value) error {
-	const doubleDigits = 17
+func setNumber(f float64, spell func(float64) (value.Number, error), field reflect.Value) error {
 	switch {
 	case math.IsNaN(f):
 		field.SetString("NaN")
@@ -174,7 +175,7 @@ func setNumber(f float64, spell func(value.Number) (value.Number, error), field 
 	case math.IsInf(f, -1):
 		field.SetString("-Infinity")
 	default:
-		n, err := spell(value.Number(strconv.FormatFloat(f, 'e', doubleDigits-1, 64)))
+		n, err := spell(f)
 		if err != nil {
 			return ErrUnusual
 		}

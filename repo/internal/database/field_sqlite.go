@@ -18,6 +18,7 @@ func (d sqlite) Field(alias string, c *shape.Column) Field {
 	case shape.ReadsItself(c.GoType):
 	case kind == reflect.String && family == "text":
 		f.read, f.oids = readPlainText, []uint32{pgtype.TextOID}
+		f.plain, f.withoutNUL = c.GoType == reflect.TypeFor[string](), true
 	case kind >= reflect.Int && kind <= reflect.Int64 && family == "integer":
 		f.read, f.oids = readInt, []uint32{pgtype.Int8OID}
 	case c.IsBool && kind == reflect.Bool:

@@ -83,9 +83,16 @@ func (postgres) MayAnswerLater(err error) bool {
 
 func (postgres) MinPause() time.Duration { return 0 }
 
+// BatchTarget is long, since nobody waits for more than single rows of a batch.
+func (postgres) BatchTarget() time.Duration { return time.Second }
+
 func (postgres) SkipLocked() string { return " FOR NO KEY UPDATE SKIP LOCKED" }
 
 func (postgres) Now() string { return "clock_timestamp()" }
+
+func (postgres) NowText() string {
+	return `to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+}
 
 func (postgres) Standby() string { return "pg_is_in_recovery()" }
 

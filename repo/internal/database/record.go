@@ -144,16 +144,18 @@ func (r *reader) typed() (oid uint32, value []byte) {
 
 // fields reads values of a row into fields of the model v.
 func (r *reader) fields(fields []Field, v reflect.Value) error {
-	for i := range fields {
+	const usual = 32
+	var someValues [usual][]byte
+	var someOIDs [usual]uint32
+	values, oids := someValues[:0], someOIDs[:0]
+	for range fields {
 		oid, value := r.typed()
-		if r.broken {
-			return ErrUnusual
-		}
-		if err := fields[i].Read(value, oid, v); err != nil {
-			return err
-		}
+		values, oids = append(values, value), append(oids, oid)
 	}
-	return nil
+	if r.broken {
+		return ErrUnusual
+	}
+	return ReadRow(fields, values, oids, v)
 }
 
 // elementsOf are the elements of an array of at most one dimension.

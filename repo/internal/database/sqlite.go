@@ -194,6 +194,9 @@ func (sqlite) Analyze([]string) []string { return nil }
 // MinPause lets other processes write: SQLite does not queue them.
 func (sqlite) MinPause() time.Duration { return 5 * time.Millisecond }
 
+// BatchTarget is short, since every writer waits for a batch.
+func (sqlite) BatchTarget() time.Duration { return 300 * time.Millisecond }
+
 func (sqlite) SkipLocked() string { return "" }
 
 func (d sqlite) Standby() string { return d.Truth(false) }
@@ -201,6 +204,8 @@ func (d sqlite) Standby() string { return d.Truth(false) }
 func (d sqlite) Hides([]string) string { return d.Truth(false) }
 
 func (sqlite) Now() string { return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" }
+
+func (d sqlite) NowText() string { return d.Now() }
 
 func (sqlite) Later(ms string) string {
 	return "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', (" + ms + " / 1000.0) || ' seconds')"
