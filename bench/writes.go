@@ -121,6 +121,9 @@ func (f *flags) byHand(ctx context.Context, c *cluster, r *results) error {
 	if err := f.engineRuns(ctx, c, url, "CUSTOMER", 1, int64(f.Rows), func(string, cost) {}); err != nil {
 		return err
 	}
+	if err := addChildKeys(ctx, url); err != nil { // nobody would go without them
+		return err
+	}
 	if err := execute(ctx, url, "ALTER TABLE customers DISABLE TRIGGER USER"); err != nil {
 		return err
 	}

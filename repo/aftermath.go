@@ -85,16 +85,9 @@ func (t *tx) tokens() []any {
 func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
 	references []Reference,
 ) (*seen[V1, V2], aftermath, error) {
-	d := r.db.dialect
-	guarded := make([]database.Member, len(references))
-	for i, reference := range references {
-		guarded[i] = database.Member{reference.Column, d.guards(r.entity, reference, false)}
-	}
-	extra := d.Object([]database.Member{{"effects", r.db.effects()}, {"guarded", d.Object(guarded)}})
-	statement := r.readStatement(wantBoth, sideV1, formJSON, r.sql(`SELECT {?} AS key, 0 AS ord`), extra).text
 	var found aftermath
 	f, answers, err := r.readBy(func(scan func(database.Scanner) error) error {
-		return d.afterDeferred(ctx, t, scan, statement, append(t.tokens(), key)...)
+		return r.db.dialect.afterDeferred(ctx, t, scan, r.afterStatement(references), append(t.tokens(), key)...)
 	})
 	if err != nil {
 		return nil, found, err
@@ -104,6 +97,26 @@ func (r *Repository[V1, V2]) after(ctx context.Context, t *tx, key string,
 	}
 	s, err := r.decode(f, answers[0])
 	return s, found, err
+}
+
+// afterRead says which statement follows a write, by the columns of the references that it has changed.
+type afterRead struct{ references string }
+
+// afterStatement is the statement of after.
+func (e *entity) afterStatement(references []Reference) string {
+	var columns strings.Builder
+	for _, reference := range references {
+		columns.WriteString(reference.Column + "\x00")
+	}
+	return e.buildOnce(afterRead{columns.String()}, func() reading {
+		d := e.db.dialect
+		guarded := make([]database.Member, len(references))
+		for i, reference := range references {
+			guarded[i] = database.Member{reference.Column, d.guards(e, reference, false)}
+		}
+		extra := d.Object([]database.Member{{"effects", e.db.effects()}, {"guarded", d.Object(guarded)}})
+		return e.readStatement(wantBoth, sideV1, formJSON, e.sql(`SELECT {?} AS key, 0 AS ord`), extra)
+	}).text
 }
 
 // afterDelete returns whether V1 still has a row of a deleted key, and what else the delete has caused.

@@ -30,7 +30,7 @@ const (
 // changed.
 func (e *entity) inForms(read func(form) error) error {
 	catalogs := e.catalogs.Load()
-	if e.db.dialect.Strict() && e.jsonUntil.Load() <= catalogs { // PostgreSQL
+	if e.readsBinary() {
 		err := read(formBinary)
 		if !errors.Is(err, database.ErrUnusual) {
 			return err
@@ -40,6 +40,11 @@ func (e *entity) inForms(read func(form) error) error {
 		}
 	}
 	return read(formJSON)
+}
+
+// readsBinary reports whether anything can be read in binary.
+func (e *tables) readsBinary() bool {
+	return e.db.dialect.Strict() && e.jsonUntil.Load() <= e.catalogs.Load() // PostgreSQL
 }
 
 // answer is one row of a read: what one statement saw of one key.
@@ -129,30 +134,36 @@ func (e *entity) readIn(ctx context.Context, s database.Session, statement readi
 	if statement.form == formJSON {
 		return e.read(ctx, s, statement.text, args...)
 	}
-	text, first := statement.text, true
+	text := statement.text
 	if !statement.numbered {
 		text = database.Numbered(text)
 	}
-	err = s.QueryBinary(ctx, func(values [][]byte) error {
+	err = s.QueryBinary(ctx, e.inBinary(&statement, &f, &answers), text, args...)
+	if err == nil {
+		err = f.check()
+	}
+	return f, answers, err
+}
+
+// inBinary returns what reads the rows of an answer in binary, one after another.
+func (e *entity) inBinary(statement *reading, f *fence, answers *[]answer) func(values [][]byte) error {
+	first := true
+	return func(values [][]byte) error {
 		if first {
 			first = false
-			if err := e.decodeFence(values[0], &f); err != nil {
+			if err := e.decodeFence(values[0], f); err != nil {
 				return err
 			}
 		}
 		if values[1] != nil {
-			answers = append(answers, answer{
-				in: &statement, ord: database.Integer(values[1]), key: string(values[2]), absent: values[2] == nil,
+			*answers = append(*answers, answer{
+				in: statement, ord: database.Integer(values[1]), key: string(values[2]), absent: values[2] == nil,
 				extra: bytes.Clone(values[3]), v1: bytes.Clone(values[4]), copy: bytes.Clone(values[5]),
 				marks: bytes.Clone(values[6]), quarantined: values[7][0] != 0,
 			})
 		}
 		return nil
-	}, text, args...)
-	if err == nil {
-		err = f.check()
 	}
-	return f, answers, err
 }
 
 // readBy is read for a statement that run sends.

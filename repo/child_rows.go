@@ -95,16 +95,21 @@ func (e copies) replaceChildren(ctx context.Context, t *tx, won []*pending, with
 	if _, err := e.db.dialect.execTogether(ctx, t, changes); err != nil {
 		return err
 	}
+	changes = changes[:0]
 	for i := range e.v2.Children {
-		if err := e.insertChildren(ctx, t, &e.v2.Children[i], won); err != nil {
+		few, err := e.insertChildren(ctx, t, &e.v2.Children[i], won)
+		if err != nil {
 			return err
 		}
+		changes = append(changes, few...)
 	}
-	return nil
+	_, err = e.db.dialect.execTogether(ctx, t, changes)
+	return err
 }
 
-// insertChildren inserts the child rows of copies that do not have them.
-func (e copies) insertChildren(ctx context.Context, t *tx, child *shape.Child, won []*pending) error {
+// insertChildren inserts the child rows of copies that do not have them, or returns what inserts them where they are
+// few.
+func (e copies) insertChildren(ctx context.Context, t *tx, child *shape.Child, won []*pending) ([]command, error) {
 	var values []reflect.Value
 	for _, p := range won {
 		if !p.keeps(child) {
@@ -112,13 +117,18 @@ func (e copies) insertChildren(ctx context.Context, t *tx, child *shape.Child, w
 		}
 	}
 	if done, err := e.db.dialect.insertLists(ctx, t, child, e.v2.Key, values); done || err != nil {
-		return err
+		return nil, err
 	}
 	var rows []shape.Row
 	for _, v := range values {
 		rows = append(rows, child.Rows(v, v.FieldByIndex(e.v2.Key.Index).Interface())...)
 	}
-	return e.insertRows(ctx, t, child.SQL, child.AllColumns(*e.v1.Key), rows)
+	columns := child.AllColumns(*e.v1.Key)
+	if done, err := e.db.dialect.insertMany(ctx, t, child.SQL, columns, rows); done || err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	document, err := shape.Marshal(rows)
+	return []command{{e.insertStatement(child.SQL, columns, len(rows), ""), []any{document}}}, err
 }
 
 // command is a statement that changes a table, with its arguments.

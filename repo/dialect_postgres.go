@@ -69,6 +69,11 @@ func (postgres) begin(ctx context.Context, t *tx, e *entity, o opening) error {
 		for _, lock := range locks[1:] {
 			b.Add(nil, database.Numbered(lock), *o.key)
 		}
+		if e.readsBinary() {
+			t.looked = &look{}
+			statement := e.keyStatement(keyRead{wantBoth, sideV1, formBinary, true})
+			b.AddRows(e.inBinary(&statement, &t.looked.fence, &t.looked.answers), statement.text, *o.key)
+		}
 	} else if !o.lazy {
 		b.Add(nil, heldTimeout, milliseconds(heldLockTimeout))
 	}

@@ -12,6 +12,12 @@ import (
 	"github.com/alwaysup/coexist/repo/internal/database"
 )
 
+// look is the answer to a read of one key.
+type look struct {
+	fence   fence
+	answers []answer
+}
+
 // opening says how a transaction on an entity begins: fence, then the locks of the leading rows.
 type opening struct {
 	key      *string  // the aggregate whose V1 rows are locked; nil for none
@@ -43,6 +49,8 @@ type tx struct {
 	token string
 	// locked says whether the leading root row was there to be locked.
 	locked bool
+	// looked is what there was of the key once its rows were locked, nil where that must still be read.
+	looked *look
 }
 
 // transact runs fn in a transaction and commits it; an error of fn rolls it back. It fails with a *database.BusyError

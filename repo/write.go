@@ -14,6 +14,12 @@ import (
 
 // see reads one key within a transaction. It returns nil if neither shape nor the log knows the key.
 func (r *Repository[V1, V2]) see(ctx context.Context, t *tx, key string) (*seen[V1, V2], error) {
+	if found := t.looked; found != nil && len(found.answers) == 1 && t.entity == r.entity && *t.opening.key == key {
+		t.looked = nil // what the transaction does next changes it
+		if s, err := r.decode(found.fence, found.answers[0]); !errors.Is(err, database.ErrUnusual) {
+			return s, err
+		}
+	}
 	found, err := r.lookUp(ctx, t.Session, wantBoth, []string{key})
 	return found[key], err
 }

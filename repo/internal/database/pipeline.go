@@ -25,6 +25,20 @@ func (p *Pipeline) Add(scan func(pgx.Row) error, statement string, args ...any) 
 	}
 }
 
+// AddRows queues a query. scan reads the values of each row, of which those that are not text, or not known to pgx, are
+// in the binary format. They are valid until it returns.
+func (p *Pipeline) AddRows(scan func(values [][]byte) error, query string, args ...any) {
+	p.Pools.Observe(query)
+	p.Batch.Queue(query, args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := scan(rows.RawValues()); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
 // Send sends the statements over a connection, and reads their answers.
 func (p *Pipeline) Send(ctx context.Context, conn *sql.Conn) error {
 	return conn.Raw(func(c any) error {
