@@ -2524,7 +2524,7 @@ enum BlockerCode {
   REFERENCE
   "V1 does or enforces by itself, by triggers, rules, constraints or foreign keys, what stops working at this step. A force passes it."
   V1_LOGIC
-  "V2's child tables lack foreign keys, which the server's role may not add. Where it may, the step to CUTOVER adds them."
+  "V2's child tables lack foreign keys, which the server's role may not add. Where it may, the step to CUTOVER adds them; the step is refused while they are still being validated."
   CHILD_KEYS
   "V1 has not been rebuilt from V2."
   V1_NOT_RESTORED

@@ -93,7 +93,7 @@ func TestAVerificationGoesOnAfterItsProcessDied(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := work(t, b)
-		inFlight.Wait()
+		inHand(t, b, inFlight, run, 100)
 		b.Close()
 		inFlight.Release()
 		stop()

@@ -149,7 +149,7 @@ func (e capture) mend(ctx context.Context, long time.Duration) (refused, err err
 			return append(e.db.dialect.waitFor(wait.next()), statements...), err
 		}))
 		if database.IsBusy(refusal) {
-			wait.after(e.blockers(ctx))
+			wait.after(e.blockers(ctx, e.v1Tables()))
 		}
 		return refusal
 	})

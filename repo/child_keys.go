@@ -40,10 +40,10 @@ func (e ddl) missingChildKeys(ctx context.Context, s database.Session) ([]missin
 	return missing, nil
 }
 
-// childKeyFacts names the child tables that lack a child key which the step to CUTOVER cannot add by itself. Under the
-// locks of the step, where none is missing any more, all are named.
+// childKeyFacts names the child tables that lack a child key, by whether the step to CUTOVER can add it by itself. The
+// step has done so before it takes its locks, and is refused where one is still missing under them.
 func (e survey) childKeyFacts(ctx context.Context, s database.Session, f *facts) error {
-	f.keyless, f.addable = nil, nil
+	f.lackingKeys, f.addable = nil, nil
 	if f.to != Cutover || f.from == Contract {
 		return nil
 	}
@@ -52,7 +52,7 @@ func (e survey) childKeyFacts(ctx context.Context, s database.Session, f *facts)
 		if m.ours {
 			f.addable = append(f.addable, m.child.Name)
 		} else {
-			f.keyless = append(f.keyless, m.child.Name)
+			f.lackingKeys = append(f.lackingKeys, m.child.Name)
 		}
 	}
 	return err
@@ -82,14 +82,15 @@ func (e ddl) deleteOrphans(child *shape.Child) string {
 }
 
 // addChildKeys adds and validates the child keys that are missing. Validating reads every child row, so it may take
-// longer than ctx: it then goes on by itself, and addChildKeys fails with a *GateClosedError. It fails with a
-// *BlockedError where writes in flight do not end within Config.PhasePatience.
+// longer than ctx: it then goes on by itself, for all who have asked, and addChildKeys fails with a *GateClosedError.
+// It fails with a *BlockedError where writes in flight do not end within Config.PhasePatience.
 func (e ddl) addChildKeys(ctx context.Context) error {
 	added := e.db.addingKeys.DoChan(e.name, func() (any, error) {
+		ctx := context.WithoutCancel(ctx)
 		missing, err := e.missingChildKeys(ctx, e.db.pools.Reading())
 		for _, m := range missing {
 			if err == nil {
-				err = e.makeChildKey(context.WithoutCancel(ctx), m)
+				err = e.makeChildKey(ctx, m)
 			}
 		}
 		return nil, err
@@ -131,11 +132,16 @@ func (e ddl) alterPatiently(ctx context.Context, statement string) error {
 	opening := append([]string{"BEGIN ISOLATION LEVEL READ COMMITTED", "SET LOCAL statement_timeout = 0"},
 		e.db.dialect.waitFor(phaseLockWait)...)
 	patience := database.Patience{Until: time.Now().Add(e.db.phasePatience)}
+	blocked := &BlockedError{Entity: e.name}
 	err := database.Retry(ctx, patience, database.IsBusy, func() error {
-		return e.db.pools.Classify(database.RunBuilt(ctx, e.db.pools, opening, fixedStatements(statement)))
+		err := e.db.pools.Classify(database.RunBuilt(ctx, e.db.pools, opening, fixedStatements(statement)))
+		if database.IsBusy(err) {
+			blocked.By = e.blockers(ctx, e.readTables())
+		}
+		return err
 	})
 	if database.IsBusy(err) {
-		return &BlockedError{Entity: e.name}
+		return blocked
 	}
 	return err
 }

@@ -222,3 +222,31 @@ func TestChildKeysAreValidatedWithoutTheClient(t *testing.T) {
 		b.SetPhase(repo.Cutover)
 	})
 }
+
+// The error of a step names who keeps the tables of the foreign keys from being locked.
+func TestWhoIsInTheWayOfChildKeysIsNamed(t *testing.T) {
+	t.Parallel()
+	on(t, "postgres", func(t *testing.T, url string) {
+		b := repotest.OpenNotes(t, url, repotest.Setup{
+			Phase: repo.Migrate, Config: repo.Config{PhasePatience: time.Second},
+		})
+		insert(t, b, note("a", "a"))
+		sweep(t, b, repo.SweepRequest{})
+		verify(t, b, false)
+		writer, err := repotest.Raw(t, url).Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer writer.Rollback() //nolint:errcheck // it has ended, unless the test fails
+		repotest.Exec(t, writer, "SET LOCAL application_name = 'nightly import'", "UPDATE notes_v2 SET headline = headline")
+		err = setPhase(t, b, repo.Cutover)
+		blocked, ok := errors.AsType[*repo.BlockedError](err)
+		if !ok || len(blocked.By) != 1 || blocked.By[0].Application != "nightly import" {
+			t.Errorf("the error is %v", err)
+		}
+		if err := writer.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		step(t, b, repo.Cutover)
+	})
+}

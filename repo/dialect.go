@@ -44,8 +44,9 @@ type transactor interface {
 	// changePhase opens a transaction that overlaps no other transaction on the entity, and none of an old program's on
 	// its V1 tables. It waits for them no longer than wait, then fails with a *database.BusyError.
 	changePhase(ctx context.Context, t *tx, e *entity, wait time.Duration) error
-	// blockers returns the transactions in the way of changePhase, as far as the database names them.
-	blockers(ctx context.Context, s database.Session, e *tables) ([]Transaction, error)
+	// blockers returns the transactions that hold the entity's fence or have written to the tables, as far as the
+	// database names them.
+	blockers(ctx context.Context, s database.Session, e *tables, names []string) ([]Transaction, error)
 	// shareFence keeps the phase of another entity as it is until the transaction ends.
 	shareFence(ctx context.Context, t *tx, e *entity) error
 	// stopWriters returns statements that, if condition holds, wait until no other transaction on the entity is open,

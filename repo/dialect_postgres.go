@@ -185,7 +185,9 @@ func (p postgres) changePhase(ctx context.Context, t *tx, e *entity, wait time.D
 	return e.decodeFence(fenceJSON, &t.fence)
 }
 
-func (postgres) blockers(ctx context.Context, s database.Session, e *tables) ([]Transaction, error) {
+func (postgres) blockers(
+	ctx context.Context, s database.Session, e *tables, names []string,
+) ([]Transaction, error) {
 	var blockers []Transaction
 	err := s.Query(ctx, func(rows *sql.Rows) error { return database.ScanJSON(rows, &blockers) },
 		// Some roles see only the process and the role of other roles' sessions, and an autovacuum has no role. A
@@ -204,7 +206,7 @@ FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND a.datname = current_
 UNION ALL SELECT x.prepared, json_build_object('prepared', x.gid, 'since', x.prepared)
 FROM pg_prepared_xacts x WHERE x.database = current_database() AND EXISTS (SELECT 1 FROM held h JOIN pg_locks t ON t.virtualtransaction = h.virtualtransaction AND t.pid IS NULL
 	WHERE h.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = x.transaction)) b`,
-		database.JSONList(e.v1Tables()), fenceLock(e))
+		database.JSONList(names), fenceLock(e))
 	return blockers, err
 }
 

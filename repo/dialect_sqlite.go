@@ -84,7 +84,7 @@ func (d sqlite) changePhase(ctx context.Context, t *tx, e *entity, _ time.Durati
 }
 
 // blockers returns none: SQLite does not tell who writes.
-func (sqlite) blockers(context.Context, database.Session, *tables) ([]Transaction, error) {
+func (sqlite) blockers(context.Context, database.Session, *tables, []string) ([]Transaction, error) {
 	return nil, nil
 }
 

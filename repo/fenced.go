@@ -25,7 +25,7 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 			return e.db.dialect.changePhase(ctx, t, e, wait.next())
 		}, fn)
 		if database.IsBusy(err) {
-			if by := e.blockers(ctx); len(by) > 0 {
+			if by := e.blockers(ctx, e.v1Tables()); len(by) > 0 {
 				blocked.By = by
 				wait.after(by)
 			}
@@ -38,9 +38,10 @@ func (e *entity) fenced(ctx context.Context, fn func(context.Context, *tx) error
 	return err
 }
 
-// blockers returns the transactions in the way of a phase change, none where the database cannot name them.
-func (e *tables) blockers(ctx context.Context) []Transaction {
-	by, err := e.db.dialect.blockers(ctx, e.db.pools.Reading(), e)
+// blockers returns the transactions in the way of a change that locks the tables, none where the database cannot name
+// them.
+func (e *tables) blockers(ctx context.Context, names []string) []Transaction {
+	by, err := e.db.dialect.blockers(ctx, e.db.pools.Reading(), e, names)
 	if err != nil {
 		e.db.logger.DebugContext(ctx, "cannot tell who blocks", "entity", e.name, "error", err)
 	}

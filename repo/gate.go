@@ -35,7 +35,8 @@ const (
 	HiddenRows BlockerCode = "HIDDEN_ROWS"
 	// V1Logic: V1 itself does or enforces something that stops working at the step. A warning, which force passes.
 	V1Logic BlockerCode = "V1_LOGIC"
-	// ChildKeys: V2's child tables lack their foreign keys, and the server's role may not add them.
+	// ChildKeys: V2's child tables lack their foreign keys, and the server's role may not add them; or these are being
+	// validated still.
 	ChildKeys BlockerCode = "CHILD_KEYS"
 	// V1NotRestored: V1 has not been rebuilt from V2.
 	V1NotRestored BlockerCode = "V1_NOT_RESTORED"
@@ -78,7 +79,7 @@ type facts struct {
 	firstForward, firstBack, referrers []string
 	hidden                             []string // tables whose rows may be hidden
 	logic                              []string // what V1 does by itself and what ends with the step
-	keyless, addable                   []string // V2's child tables without a foreign key; addable by the step itself
+	lackingKeys, addable               []string // V2's child tables without a foreign key; addable by the step itself
 	// Restore.
 	restored        bool
 	restoreFindings int64
@@ -222,12 +223,12 @@ func (f facts) hiddenRows() []Blocker {
 }
 
 func (f facts) childKeys() []Blocker {
-	if len(f.keyless) == 0 {
+	if len(f.lackingKeys) == 0 {
 		return nil
 	}
-	return []Blocker{{Code: ChildKeys, Count: int64(len(f.keyless)), Message: fmt.Sprintf(
+	return []Blocker{{Code: ChildKeys, Count: int64(len(f.lackingKeys)), Message: fmt.Sprintf(
 		"V2's child tables lack foreign keys (%s), and the server's role may not add them: let the owner of these tables run what `coexist ddl --child-keys` prints",
-		strings.Join(f.keyless, ", "))}}
+		strings.Join(f.lackingKeys, ", "))}}
 }
 
 func (f facts) toRestored() []Blocker {

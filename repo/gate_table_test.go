@@ -34,7 +34,7 @@ func TestGateTableOfTheArchitecture(t *testing.T) {
 func everyBlocker(from, to Phase, incomplete bool) []string {
 	wrong := facts{
 		from: from, to: to, incomplete: incomplete, remaining: 1, stale: 1, quarantined: 1, logic: []string{"a"},
-		keyless:      []string{"t"},
+		lackingKeys:  []string{"t"},
 		firstForward: []string{"A"}, firstBack: []string{"B"},
 	}
 	unfit, drifted, bypassed, hidden := wrong, wrong, wrong, wrong

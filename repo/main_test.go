@@ -166,6 +166,14 @@ func copies(t *testing.T, b *repotest.Bench) int64 {
 	return repotest.One[int64](t, repotest.Raw(t, b.URL), "SELECT count(*) FROM notes_v2")
 }
 
+// inHand waits until a run converts the row of a pause, and has done the batches before it: a run with one worker
+// prepares a batch while it stores the last.
+func inHand(t *testing.T, b *repotest.Bench, p *repotest.Pause, run repo.Run, done int64) {
+	t.Helper()
+	p.Wait()
+	repotest.Until(t, "the batches before are stored", func() bool { return getRun(t, b, run.ID).Done == done })
+}
+
 // marks counts the marks of a key by kind.
 func marks(t *testing.T, b *repotest.Bench, key, kind string) int64 {
 	t.Helper()

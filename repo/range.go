@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -27,6 +28,9 @@ type rangeRead struct {
 	v1, v2   []aggregateRow
 	children []*childRows
 }
+
+// errTooLarge means that the rows of a range need more memory than a batch may take.
+var errTooLarge = errors.New("the rows are large: fewer of them make a batch")
 
 // aggregateRow is a row of a root table, with its child rows.
 type aggregateRow struct {

@@ -1,9 +1,6 @@
 package repo
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // A run with one worker prepares its next batch while the last one is being stored. What it has prepared is then a
 // little older, which is no matter: a storer checks the fence, the marks and the copies in its own transaction.
@@ -57,6 +54,3 @@ func (e runs) next(ctx context.Context, run Run, c chunk, size int, a *ahead) (*
 	a.drop()
 	return e.converter.prepare(ctx, run, c, size)
 }
-
-// errTooLarge means that the rows of a batch need more memory than it may take.
-var errTooLarge = errors.New("the rows are large: fewer of them make a batch")

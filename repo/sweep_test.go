@@ -108,7 +108,7 @@ func TestPauseResumeCancel(t *testing.T) {
 		}
 		inFlight := b.PauseConversion("k150")
 		run, _ := start(t, b, repo.SweepRequest{})
-		inFlight.Wait()
+		inHand(t, b, inFlight, run, 100)
 		_, err := b.Control.StartSweep(t.Context(), repo.SweepRequest{Entity: "NOTE"})
 		wantErr(t, err, repo.ErrRunAlreadyActive)
 		if run = control(b.Control.PauseRun, run.ID); run.Status != repo.Paused || run.Done == 0 || run.Done > 150 {
@@ -168,7 +168,7 @@ func TestMarksLeftAtTheEndAreSwept(t *testing.T) {
 		insert(t, b, rows(150)...)
 		second := b.PauseConversion("k120")
 		run, _ := start(t, b, repo.SweepRequest{})
-		second.Wait()
+		inHand(t, b, second, run, 100)
 		repotest.Exec(t, repotest.Raw(t, b.URL),
 			"UPDATE notes SET title = 'play: on' WHERE id = 'k001'",
 			"INSERT INTO coexist_note_mark (key, kind) VALUES ('k001', 'CHANGE')",
@@ -245,7 +245,7 @@ func TestASlowHolderCannotCommit(t *testing.T) {
 		insert(t, b, rows(150)...)
 		slow := b.PauseConversion("k120")
 		run, stop := start(t, b, repo.SweepRequest{})
-		slow.Wait()
+		inHand(t, b, slow, run, 100)
 		repotest.Exec(t, repotest.Raw(t, b.URL), "UPDATE coexist_chunk SET leased_until = '1970-01-01T00:00:00.000Z'")
 		resumed := other.PauseConversion("k149")
 		work(t, other)
@@ -272,7 +272,7 @@ func TestSweepGoesOnAfterItsProcessDied(t *testing.T) {
 		insert(t, b, rows(150)...)
 		inFlight := b.PauseConversion("k120")
 		run, stop := start(t, b, repo.SweepRequest{})
-		inFlight.Wait()
+		inHand(t, b, inFlight, run, 100)
 		b.Close()
 		inFlight.Release()
 		stop()
@@ -316,7 +316,7 @@ func TestSweepFailsWhereItsPhaseIsOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inFlight.Wait()
+		inHand(t, b, inFlight, run, 100)
 		b.SetPhase(repo.Expand)
 		inFlight.Release()
 		var last repo.Run

@@ -289,14 +289,12 @@ func followPut(m *model, w *world, i int) move {
 	}
 	v := w.view(i)
 	row := v.slots[k].copy
-	if row.there == 0 {
-		row = m.newCopy(w, row)
-		if row.child != 0 && a.want.child != 0 {
-			return done // a unique violation
-		}
-		row.child |= a.want.child
-	} else {
+	if row.there != 0 {
 		row.child = a.want.child
+	} else if row = m.newCopy(w, row); row.child != 0 && a.want.child != 0 {
+		return done // a unique violation
+	} else {
+		row.child |= a.want.child
 	}
 	row.val, row.facts, row.mapping = a.want.val, a.want.facts, a.want.mapping
 	row.version, row.seen = s.version, s.all
