@@ -116,6 +116,7 @@ func parse(args []string, stdout, stderr io.Writer) (command, *environment, erro
 		database: &line.databaseFlags,
 	}
 	slog.SetDefault(env.logger)
+	server.TuneMemory(env.logger)
 	return parsed.Selected().Target.Addr().Interface().(command), env, nil
 }
 

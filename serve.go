@@ -39,7 +39,6 @@ func (c *serveCommand) Run(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
-	server.TuneMemory(env.logger)
 	options := c.options()
 	options.Auth, options.Logger = authenticator, env.logger
 	listener, err := server.Listen(c.Addr, options) // first, so that a bad address touches no database

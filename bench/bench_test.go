@@ -27,7 +27,7 @@ func TestTheYardstickWritesAsManyRows(t *testing.T) {
 			other = repotest.SQLite(t)
 		}
 		for _, address := range []string{url, other} {
-			if err := seed(ctx, address, few); err != nil {
+			if err := seed(ctx, address, few, few/ordersPart); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -74,7 +74,7 @@ var cursor = regexp.MustCompile(`"endCursor":"[^"]*"`)
 // What Coexist is held against answers the same.
 func TestThePlainServerAnswersTheSame(t *testing.T) {
 	url := repotest.Postgres(t)
-	if err := seed(t.Context(), url, few); err != nil {
+	if err := seed(t.Context(), url, few, 0); err != nil {
 		t.Fatal(err)
 	}
 	e, err := openEngine(t.Context(), url)

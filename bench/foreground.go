@@ -21,8 +21,8 @@ const (
 )
 
 const (
-	quietName  = "p99 of users' requests"
-	besideName = "p99 of users' requests beside a sweep"
+	quietName  = "users' requests, p%g"
+	besideName = "users' requests beside a sweep, p%g"
 )
 
 const updateQuery = `mutation ($key: ID!, $name: String) {
@@ -68,10 +68,12 @@ func (f *flags) besideASweep(ctx context.Context, c *cluster, r *results) error 
 		return err
 	}
 	defer p.stop()
-	end := time.Now().Add(2 * f.Period)
-	quiet, err := p.users(ctx, func() bool { return time.Now().Before(end) })
-	if err != nil {
-		return err
+	var quiet latencies
+	for _, period := range []time.Duration{f.Period, 5 * f.Period} { // the first warms the server up
+		end := time.Now().Add(period)
+		if quiet, err = p.users(ctx, func() bool { return time.Now().Before(end) }); err != nil {
+			return err
+		}
 	}
 	if _, err := p.ask(ctx, document(sweepQuery, nil)); err != nil {
 		return err
@@ -91,15 +93,30 @@ func (f *flags) besideASweep(ctx context.Context, c *cluster, r *results) error 
 	if err != nil {
 		return err
 	}
-	r.addIn(millis, quietName, quiet)
-	r.addIn(millis, besideName, busy, atMost(quietName, 1.5, byTime))
+	for _, percent := range []float64{50, 95, 99} {
+		r.addIn(millis, fmt.Sprintf(quietName, percent), quiet.percentile(percent))
+	}
+	for _, percent := range []float64{50, 95, 99} {
+		var held []beside
+		if percent == 99 {
+			held = append(held, atMost(fmt.Sprintf(quietName, percent), 1.5, byTime))
+		}
+		r.addIn(millis, fmt.Sprintf(besideName, percent), busy.percentile(percent), held...)
+	}
 	return nil
 }
 
-// users sends requests for as long as more says so. It returns the time of the slowest but one in a hundred.
-func (p *process) users(ctx context.Context, more func() bool) (cost, error) {
+// latencies are how long users waited for their answers, the shortest first.
+type latencies []time.Duration
+
+func (l latencies) percentile(percent float64) cost {
+	return cost{rows: 1, took: l[min(int(float64(len(l))*percent/100), len(l)-1)]}
+}
+
+// users sends requests for as long as more says so.
+func (p *process) users(ctx context.Context, more func() bool) (latencies, error) {
 	var mu sync.Mutex
-	var took []time.Duration
+	var took latencies
 	var failed error
 	var all sync.WaitGroup
 	tick := time.NewTicker(time.Second / foregroundRate)
@@ -122,7 +139,7 @@ func (p *process) users(ctx context.Context, more func() bool) (cost, error) {
 	all.Wait()
 	slices.Sort(took)
 	if failed != nil || len(took) == 0 {
-		return cost{}, errors.Join(failed, errors.New("no user has been answered"))
+		return nil, errors.Join(failed, errors.New("no user has been answered"))
 	}
-	return cost{rows: 1, took: took[len(took)*99/100]}, nil
+	return took, nil
 }

@@ -27,7 +27,9 @@ var listens = regexp.MustCompile(`url=(http://\S+)`)
 
 // start starts a GraphQL server, and waits until it says where it listens.
 func start(ctx context.Context, variables []string, program string, args ...string) (*process, error) {
-	p := &process{command: exec.CommandContext(ctx, program, args...), client: &http.Client{Timeout: time.Minute}}
+	p := &process{command: exec.CommandContext(ctx, program, args...), client: &http.Client{
+		Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 100}, // no new connections on the way
+	}}
 	p.command.Env = append(os.Environ(), variables...)
 	p.command.Cancel = func() error { return p.command.Process.Signal(syscall.SIGTERM) }
 	p.command.WaitDelay = 10 * time.Second

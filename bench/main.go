@@ -92,12 +92,12 @@ func (f *flags) Run(ctx context.Context) error {
 		return err
 	}
 	defer database.close()
-	if err := f.seed(ctx, database); err != nil {
+	if err := f.seed(ctx, database, "bench_seed", f.count()); err != nil {
 		return err
 	}
 	table := &results{}
 	for _, measure := range []func(context.Context, *cluster, *results) error{
-		f.sweepsOf("CUSTOMER"), f.sweepsOf("ORDER"), f.reads, f.writes, f.foreground, f.memory, f.sqlite,
+		f.sweepsOf("CUSTOMER"), f.sweepsOf("ORDER"), f.reads, f.writes, f.foreground, f.whole, f.sqlite,
 	} {
 		if err := measure(ctx, database, table); err != nil {
 			return err

@@ -61,10 +61,11 @@ func (f *flags) reads(ctx context.Context, c *cluster, r *results) error {
 	}
 	for i := range f.Runs + 1 { // the first run warms up
 		for _, p := range peers {
-			one, err := f.ask(ctx, c, p, p.one, func() map[string]any {
+			customer := func() map[string]any {
 				number := rand.IntN(f.count()) //nolint:gosec // any
-				return map[string]any{"key": models.SampleCustomer(1, number).CustomerID}
-			})
+				return map[string]any{"key": models.SampleCustomer(1, number).CustomerID, "name": fmt.Sprint(number)}
+			}
+			one, err := f.ask(ctx, c, p, p.one, customer)
 			if err != nil {
 				return err
 			}
@@ -75,6 +76,16 @@ func (f *flags) reads(ctx context.Context, c *cluster, r *results) error {
 			if i > 0 {
 				r.add("read of a V2 copy, "+p.name, one, besideReads("read of a V2 copy, ", p.name, 2)...)
 				r.add("list of 100, "+p.name, list, besideReads("list of 100, ", p.name, 1.5)...)
+			}
+			if p.name != coexistName {
+				continue
+			}
+			write, err := f.ask(ctx, c, p, updateQuery, customer)
+			if err != nil {
+				return err
+			}
+			if i > 0 {
+				r.add("write through V2, "+p.name, write)
 			}
 		}
 	}

@@ -65,7 +65,7 @@ func seedSQLite(ctx context.Context, path string, rows int) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	return seed(ctx, "sqlite:"+path, rows)
+	return seed(ctx, "sqlite:"+path, rows, 0)
 }
 
 // copied returns a fresh copy of a database that nobody has open.

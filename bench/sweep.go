@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,37 +42,72 @@ func openEngineIn(ctx context.Context, url string, phase repo.Phase) (*engine, e
 	return &engine{db, resolver, control}, err
 }
 
-// seed makes the template of the databases that are measured.
-func (f *flags) seed(ctx context.Context, c *cluster) error {
-	if err := c.create(ctx, "bench_seed", "template0"); err != nil {
+// seed makes a template of a database that is measured.
+func (f *flags) seed(ctx context.Context, c *cluster, name string, customers int) error {
+	if err := c.create(ctx, name, "template0"); err != nil {
 		return err
 	}
-	url := c.database("bench_seed")
-	if err := seed(ctx, url, f.count()); err != nil {
+	orders := 0
+	if f.wants("sweep ORDER") {
+		orders = customers / ordersPart
+	}
+	if err := seed(ctx, c.database(name), customers, orders); err != nil {
 		return err
 	}
-	return execute(ctx, url, "VACUUM ANALYZE")
+	return execute(ctx, c.database(name), "VACUUM ANALYZE")
 }
 
-// seed fills a database with V1's customers, a fifth as many orders, and V2's empty tables.
-func seed(ctx context.Context, url string, customers int) error {
+// seed fills a database with V1's customers and orders, and V2's empty tables.
+func seed(ctx context.Context, url string, customers, orders int) error {
 	db, err := repo.Open(ctx, url, repo.Config{})
 	if err != nil {
 		return err
 	}
 	resolver, err := resolvers.New(db, repo.Migrate)
 	if err == nil {
-		err = errors.Join(db.CreateV1Tables(ctx), db.Install(ctx), db.Check(ctx))
+		err = db.CreateV1Tables(ctx)
+	}
+	isSQLite := strings.HasPrefix(url, "sqlite:")
+	if err == nil && !isSQLite {
+		err = copyCustomers(ctx, url, customers) // they may be many, and no trigger minds yet
 	}
 	if err == nil {
+		err = errors.Join(db.Install(ctx), db.Check(ctx))
+	}
+	if err == nil && isSQLite {
 		_, err = resolver.Customers.GenerateV1(ctx, customers,
 			func(i int) models.CustomerV1 { return models.SampleCustomer(1, i) }, func(int64) {})
 	}
 	if err == nil {
-		_, err = resolver.Orders.GenerateV1(ctx, customers/ordersPart,
+		_, err = resolver.Orders.GenerateV1(ctx, orders,
 			func(i int) models.OrderV1 { return models.SampleOrder(1, i, customers) }, func(int64) {})
 	}
 	return errors.Join(err, db.Close())
+}
+
+// copyCustomers fills V1's table of customers by COPY.
+func copyCustomers(ctx context.Context, url string, customers int) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	next := 0
+	_, err = conn.CopyFrom(ctx, pgx.Identifier{"customers"}, []string{
+		"customer_id", "company_name", "contact_name", "contact_title", "address", "city", "region", "postal_code",
+		"country", "phone", "fax",
+	}, pgx.CopyFromFunc(func() ([]any, error) {
+		if next == customers {
+			return nil, nil
+		}
+		c := models.SampleCustomer(1, next)
+		next++
+		return []any{
+			c.CustomerID, c.CompanyName, c.ContactName, c.ContactTitle, c.Address, c.City, c.Region, c.PostalCode,
+			c.Country, c.Phone, c.Fax,
+		}, nil
+	}))
+	return err
 }
 
 // addChildKeys adds the foreign keys of V2's child tables, as the step to CUTOVER does.

@@ -166,8 +166,7 @@ func (e survey) cheapFacts(ctx context.Context, s database.Session, f *facts) er
 	}
 	tombstoned := e.sql(`SELECT CAST(m.key AS text) AS key FROM {mark} m JOIN {v2} c ON c.{v2.key} = m.key
 		WHERE m.key IS NOT NULL AND m.kind = 'GONE' UNION SELECT CAST(c.{v2.key} AS text) FROM {v2} c
-		WHERE {all gone} > 0 AND {underTruncate}`, "all gone", e.countAll(markAllGone),
-		"underTruncate", e.underTruncate())
+		WHERE {underTruncate}`, "underTruncate", e.underTruncate())
 	var err error
 	if f.tombstoned, err = s.Number(ctx, fill(`SELECT count(*) FROM ({tombstoned}) h`, "tombstoned",
 		tombstoned)); err != nil {

@@ -180,12 +180,16 @@ func (e statements) sawAll() string {
 	return e.sql(`c.coexist_gone_seen = {all gone} AND c.coexist_stale_seen = {all stale}`)
 }
 
-// underTruncate is the condition that V1's root table was truncated after the storer of the copy c had read it.
-func (e statements) underTruncate() string { return e.sql(`c.coexist_gone_seen < {all gone}`) }
+// underTruncate is the condition that V1's root table was truncated after the storer of the copy c had read it. Where
+// it never was, no copy is looked at.
+func (e statements) underTruncate() string {
+	return e.sql(`{all gone} > 0 AND c.coexist_gone_seen < {all gone}`)
+}
 
-// orphaned is a condition for a copy c whose V1 row may have been deleted while capture had a gap.
+// orphaned is a condition for a copy c whose V1 row may have been deleted while capture had a gap. Where it never had
+// one, no copy is looked at.
 func (e statements) orphaned() string {
-	return e.sql(`c.coexist_stale_seen < {all stale} AND {lacks v1}`, "lacks v1", e.lacksV1())
+	return e.sql(`{all stale} > 0 AND c.coexist_stale_seen < {all stale} AND {lacks v1}`, "lacks v1", e.lacksV1())
 }
 
 // lacksV1 is a condition for a copy c without a V1 row.

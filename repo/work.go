@@ -51,7 +51,7 @@ type outcome struct{ migrated, quarantined, behind, faults int }
 const (
 	leaseTime  = 5 * time.Second
 	firstBatch = 100
-	maxBatch   = 10_000
+	maxBatch   = 5_000
 	// maxBytes is how much the rows of a batch may have, so that a run needs little memory however large rows are.
 	maxBytes = 16 << 20
 	// batchPatience is how long a batch may take.
