@@ -9,7 +9,7 @@ import (
 
 // prepareRehearsal reads the next rows of V1 and converts those that have no fresh copy.
 func (r *Repository[V1, V2]) prepareRehearsal(ctx context.Context, c chunk, limit int) (*batch, error) {
-	b, read, err := r.readBatch(ctx, wantV2, r.sweeping.v1Keys(c, limit), limit)
+	b, read, err := r.readRange(ctx, c, limit)
 	if err != nil {
 		return nil, err
 	}

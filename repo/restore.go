@@ -11,19 +11,25 @@ import (
 
 // A restore rebuilds V1 from V2 while writes go on; from its start they go to both shapes.
 
-// prepareRestore reads the next keys of either shape. The batch's transaction reads everything that counts again, under
-// lock.
+// prepareRestore reads the next keys of either shape. Where V1 says already what V2 says, nothing is left to do: since
+// the restore was started, whoever writes one of them writes both. The batch's transaction reads the others again,
+// under lock.
 func (r *Repository[V1, V2]) prepareRestore(ctx context.Context, c chunk, limit int) (*batch, error) {
-	b, read, err := r.readBatch(ctx, wantBoth, r.sweeping.bothKeys(c, limit), limit)
+	b, read, err := r.readPairs(ctx, c, limit)
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, len(read))
+	all, keys := make([]string, len(read)), []string(nil)
 	for i, s := range read {
-		keys[i] = s.key
+		if all[i] = s.key; !r.isRestored(s) {
+			keys = append(keys, s.key)
+		}
 	}
 	b.writes = keys
-	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applyRestore(ctx, t, c, keys) }
+	b.apply = func(ctx context.Context, t *tx) (outcome, error) { return r.applyRestore(ctx, t, c, keys, all) }
+	if len(keys) == 0 {
+		return b, nil
+	}
 	b.refuse = func(ctx context.Context, t *tx, refusal error) (outcome, error) {
 		// For example a foreign key: V1 lacks the row to which this one refers.
 		path := ""
@@ -58,7 +64,22 @@ func refusalReason(refusal error) string {
 	}
 }
 
-func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, keys []string) (outcome, error) {
+// isRestored reports whether V1 says what V2 says.
+func (r *Repository[V1, V2]) isRestored(s *seen[V1, V2]) bool {
+	if s.v1 == nil || s.v2 == nil {
+		return false
+	}
+	v1, err := r.represent(s.v1, *s.v2)
+	return err == nil && r.sameRows(s.v1, &v1)
+}
+
+// applyRestore brings the rows of keys up to V2. It reports what is wrong with any key of the batch: rows that have the
+// key of another may have to change too.
+func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, keys, all []string,
+) (outcome, error) {
+	if len(keys) == 0 {
+		return r.runs.report(ctx, t, c, nil, nil)
+	}
 	held, err := r.lockForRestore(ctx, t, keys)
 	if err != nil {
 		return outcome{}, err
@@ -84,13 +105,13 @@ func (r *Repository[V1, V2]) applyRestore(ctx context.Context, t *tx, c chunk, k
 		return outcome{}, err
 	}
 	var faults []Finding
-	turn := keys // the keys of this batch; other keys get their own turn
+	turn := all // the keys of this batch; other keys get their own turn
 	if rs.restored > 0 {
 		touched, err := rs.settleTouched(ctx)
 		if err != nil {
 			return outcome{}, err
 		}
-		turn = append(slices.Clone(keys), touched...)
+		turn = append(slices.Clone(all), touched...)
 		if faults, err = r.unkept(ctx, t, rs.wanted); err != nil {
 			return outcome{}, err
 		}

@@ -72,6 +72,7 @@
 //	setPhase, changedSince, commitPhase     control.go setPhase; facts.go changedSince, cheapFacts, orderFacts
 //	raiseMapping                            ddl.go installMapping
 //	startRestore                            start.go start
+//	lookRestore                             restore.go prepareRestore
 //	lockCopies … applyRestore               restore.go applyRestore, lockForRestore, restore
 //	bypass, trigger                         capture_postgres.go captureBody; capture_sqlite.go sqliteTriggers
 //	ownerNow, ownerLate, followEffect       V1's owner's; deferred_postgres.go afterDeferred; aftermath.go reconcileEffects, refreshCopies

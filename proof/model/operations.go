@@ -108,6 +108,7 @@ var (
 		opRaise: {{"raise the mapping's version", raiseMapping}},
 		opRestore: {
 			{"start", startRestore},
+			{"look", lookRestore},
 			{"BEGIN, fence, phase", batchBegin},
 			{"lock V2", lockCopies},
 			{"lock V1", lockRoots},

@@ -199,6 +199,7 @@ type actor struct {
 	won      uint8
 	failed   uint8
 	vanished uint8
+	same     uint8 // keys that a restore need not write, since both shapes agree
 	locked   uint8 // the leading root row was there to be locked
 	want     want  // what a write has written, or wants to
 	single   uint8 // batches of one row
